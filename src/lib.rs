@@ -1,0 +1,19 @@
+//! alived: a high-availability router daemon for Linux that runs a `keepalived.conf` unchanged.
+//!
+//! Layers, each using only lower ones; `tests/layers.rs` holds the line:
+//!
+//! | layer | modules | what |
+//! |---|---|---|
+//! | 0 | [`time`], [`timer`], [`prng`], [`net`] | vocabulary |
+//! | 1 | [`wire`], [`kernel`] | bytes and meaning; words exchanged with the OS |
+//! | 2 | [`vrrp`] | engines: events in, actions out, no I/O |
+//! | 3 | [`node`] | composition |
+
+pub mod kernel;
+pub mod net;
+pub mod node;
+pub mod prng;
+pub mod time;
+pub mod timer;
+pub mod vrrp;
+pub mod wire;

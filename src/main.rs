@@ -1,0 +1,3 @@
+//! The `alived` program.
+
+fn main() {}

@@ -1,0 +1,388 @@
+//! What goes into an engine and what comes out of it.
+
+use core::fmt;
+use core::net::IpAddr;
+use std::sync::Arc;
+
+use crate::kernel::{AddressRequest, KernelError, ReceiveSocket, RouterId};
+use crate::net::{InterfaceName, LinkKey, MacAddress, Prefix};
+use crate::time::Duration;
+use crate::wire::vrrp::{AdvertisementInterval, Priority, Rejection};
+
+/// State of a virtual router (RFC 9568 §6.4; `Fault` is keepalived's).
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum State {
+    /// Not started, or stopped.
+    Initialize,
+    /// Listens to a master.
+    Backup,
+    /// Advertises and holds the addresses.
+    Master,
+    /// Cannot take part; see [`FaultReason`].
+    Fault,
+}
+
+impl fmt::Display for State {
+    /// As keepalived writes it: `MASTER`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Initialize => "INIT",
+            Self::Backup => "BACKUP",
+            Self::Master => "MASTER",
+            Self::Fault => "FAULT",
+        })
+    }
+}
+
+/// One reason why a router cannot take part. A router is in [`State::Fault`] while it has any.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum FaultReason {
+    /// The interface does not exist.
+    InterfaceMissing(InterfaceName),
+    /// The interface is down or has no carrier.
+    LinkDown(InterfaceName),
+    /// The interface has no address to send from (`behaviours` B15).
+    NoSourceAddress(InterfaceName),
+    /// The receive socket is not open (yet).
+    NotListening(InterfaceName),
+    /// A tracker or the operator says so; the name is its contribution's.
+    Tracked(Arc<str>),
+}
+
+impl fmt::Display for FaultReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InterfaceMissing(name) => write!(f, "interface {name} does not exist"),
+            Self::LinkDown(name) => write!(f, "interface {name} is down"),
+            Self::NoSourceAddress(name) => write!(f, "no address to send from on interface {name}"),
+            Self::NotListening(name) => write!(f, "not listening on interface {name}"),
+            Self::Tracked(name) => write!(f, "{name} failed"),
+        }
+    }
+}
+
+/// Why a router changed its state.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Cause {
+    /// The daemon started.
+    Startup,
+    /// Owner of the addresses: master without waiting (RFC 9568 §6.4.1).
+    Owner,
+    /// No advertisement for a master-down time.
+    MasterDown {
+        /// The master not heard any more, if one was.
+        last_master: Option<IpAddr>,
+    },
+    /// The master announced that it leaves (priority 0).
+    MasterLeft {
+        /// The master that left.
+        from: IpAddr,
+    },
+    /// The master has a lower priority than ours.
+    Preempted {
+        /// The master of lower priority.
+        master: IpAddr,
+        /// Its priority.
+        priority: Priority,
+    },
+    /// A master of higher priority, or equal priority and higher address, was heard.
+    BetterMaster {
+        /// Its address.
+        from: IpAddr,
+        /// Its priority.
+        priority: Priority,
+    },
+    /// A fault began.
+    Fault(FaultReason),
+    /// The last fault ended.
+    FaultCleared,
+    /// The operator switched over, and the successor was heard.
+    SwitchOver {
+        /// The successor.
+        successor: IpAddr,
+    },
+    /// The operator switched back.
+    SwitchBack,
+    /// The process was not run for so long that another master may have been elected.
+    Stalled {
+        /// How long.
+        pause: Duration,
+    },
+    /// The router was removed or replaced by a reload.
+    Reload,
+    /// The daemon stops.
+    Shutdown,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Startup => f.write_str("started"),
+            Self::Owner => f.write_str("owner of the addresses (priority 255)"),
+            Self::MasterDown { last_master: Some(master) } => {
+                write!(f, "master {master} not heard for a master-down time")
+            }
+            Self::MasterDown { last_master: None } => f.write_str("no master heard for a master-down time"),
+            Self::MasterLeft { from } => write!(f, "master {from} left (priority 0)"),
+            Self::Preempted { master, priority } => {
+                write!(f, "preempting master {master}, whose priority {priority} is lower")
+            }
+            Self::BetterMaster { from, priority } => {
+                write!(f, "master {from} with priority {priority} heard")
+            }
+            Self::Fault(reason) => reason.fmt(f),
+            Self::FaultCleared => f.write_str("last fault cleared"),
+            Self::SwitchOver { successor } => write!(f, "switched over to {successor}"),
+            Self::SwitchBack => f.write_str("switched back"),
+            Self::Stalled { pause } => write!(f, "this process stood still for {} ms", pause.as_millis()),
+            Self::Reload => f.write_str("configuration reloaded"),
+            Self::Shutdown => f.write_str("stopping"),
+        }
+    }
+}
+
+/// A change of state.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Transition {
+    /// Which router.
+    pub router: RouterId,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Before.
+    pub from: State,
+    /// After.
+    pub to: State,
+    /// Why.
+    pub cause: Cause,
+    /// Effective priority at that moment.
+    pub priority: Priority,
+}
+
+/// A received message, as the driver hands it over.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Datagram<'a> {
+    /// The interface it arrived on.
+    pub link: LinkKey,
+    /// Sender.
+    pub source: IpAddr,
+    /// Group or address it was sent to.
+    pub destination: IpAddr,
+    /// TTL or hop limit.
+    pub hop_limit: Option<u8>,
+    /// The VRRP message, without IP header.
+    pub payload: &'a [u8],
+}
+
+/// An advertisement to send.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Transmission {
+    /// Who sends, for counting failures.
+    pub router: RouterId,
+    /// Through this interface.
+    pub link: LinkKey,
+    /// Source address of the IP header.
+    pub source: IpAddr,
+    /// Destination address.
+    pub destination: IpAddr,
+    /// TTL or hop limit.
+    pub hop_limit: u8,
+    /// The message, encoded once and shared until it changes.
+    pub payload: Arc<[u8]>,
+}
+
+/// One gratuitous ARP (IPv4) or unsolicited neighbour advertisement (IPv6) to send (`behaviours` A8).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Announcement {
+    /// Through this interface.
+    pub link: LinkKey,
+    /// The MAC that hosts shall use.
+    pub mac: MacAddress,
+    /// The address.
+    pub address: IpAddr,
+    /// The router flag of a neighbour advertisement.
+    pub is_router: bool,
+}
+
+/// What the driver shall do. Within one batch the order is binding for each router.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Action {
+    /// Send an advertisement.
+    Transmit(Transmission),
+    /// Send an announcement.
+    Announce(Announcement),
+    /// Change addresses, off the vrrp thread; answered by [`crate::kernel::AddressReply`]s.
+    Addresses(AddressRequest),
+    /// Open a receive socket, off the vrrp thread; answered by [`crate::kernel::SocketEvent`].
+    OpenSocket(ReceiveSocket),
+    /// Close a receive socket.
+    CloseSocket(ReceiveSocket),
+    /// A router changed its state: for logs, scripts, metrics.
+    Transition(Transition),
+    /// Something an operator wants to read.
+    Report(Report),
+    /// All routers have left and their addresses are gone: the driver may end.
+    Stopped,
+}
+
+/// Something to tell the operator, as data; `Display` gives the line without the router's name.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Report {
+    /// Name of the router, empty if none is concerned.
+    pub router: Arc<str>,
+    /// What happened.
+    pub kind: ReportKind,
+}
+
+/// What happened.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum ReportKind {
+    /// A received packet failed a check; said once until the reason changes (RFC 9568 §7.1).
+    Rejected {
+        /// Sender.
+        from: IpAddr,
+        /// Why.
+        rejection: Rejection,
+    },
+    /// The address list of a used advertisement differs from ours (`behaviours` A10).
+    AddressListMismatch {
+        /// Sender.
+        from: IpAddr,
+    },
+    /// A version 3 backup follows its master's interval.
+    IntervalLearned {
+        /// Sender.
+        from: IpAddr,
+        /// The master's interval.
+        interval: AdvertisementInterval,
+    },
+    /// While master, another master was heard that loses to us; addresses are announced again.
+    RivalBeaten {
+        /// Sender.
+        from: IpAddr,
+        /// Its priority.
+        priority: Priority,
+    },
+    /// Another router uses our own source address and priority.
+    DuplicateAddress {
+        /// The address.
+        source: IpAddr,
+    },
+    /// A fault began or ended without a change of state, because others remain.
+    FaultsChanged {
+        /// All that remain.
+        remaining: Vec<FaultReason>,
+    },
+    /// A virtual address disappeared and is put back.
+    AddressRepaired {
+        /// The address.
+        prefix: Prefix,
+        /// How often for this address since it became wanted.
+        times: u32,
+    },
+    /// The kernel refused an address.
+    AddressRefused {
+        /// The address.
+        prefix: Prefix,
+        /// The kernel's words.
+        error: KernelError,
+    },
+    /// A left-over of a predecessor is adopted by our election.
+    LeftoverAdopted {
+        /// How many addresses.
+        count: usize,
+    },
+    /// A left-over of a predecessor is removed: another router is master, or we cannot be.
+    LeftoverRemoved {
+        /// How many addresses.
+        count: usize,
+    },
+    /// The interface holds one of our addresses without our mark: it is left alone.
+    ForeignAddress {
+        /// The address.
+        prefix: Prefix,
+    },
+    /// A switch-over has begun: priority 0 sent, addresses kept until the successor is heard.
+    SwitchOverBegun,
+    /// No successor was heard: mastership resumed.
+    SwitchOverAbandoned,
+    /// The owner of the addresses (255) does not switch over.
+    SwitchOverRefused,
+    /// The process stood still longer than a master-down time.
+    Stalled {
+        /// How long.
+        pause: Duration,
+    },
+    /// A receive socket could not be opened.
+    SocketFailed {
+        /// On this interface.
+        interface: InterfaceName,
+        /// The kernel's words.
+        error: KernelError,
+    },
+}
+
+impl fmt::Display for ReportKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rejected { from, rejection } => write!(f, "dropping a packet from {from}: {rejection}"),
+            Self::AddressListMismatch { from } => write!(
+                f,
+                "the address list of {from} differs from ours; its advertisements are used all the same, \
+                 make virtual_ipaddress equal on all routers"
+            ),
+            Self::IntervalLearned { from, interval } => {
+                write!(f, "advertisement interval of master {from} is {interval} sec: following it")
+            }
+            Self::RivalBeaten { from, priority } => {
+                write!(
+                    f,
+                    "Received advert from {from} with lower priority {priority}, ours stands: announcing again"
+                )
+            }
+            Self::DuplicateAddress { source } => {
+                write!(f, "another router sends from our own address {source} with our priority")
+            }
+            Self::FaultsChanged { remaining } => {
+                f.write_str("still in FAULT:")?;
+                for (index, reason) in remaining.iter().enumerate() {
+                    write!(f, "{} {reason}", if index == 0 { "" } else { "," })?;
+                }
+                Ok(())
+            }
+            Self::AddressRepaired { prefix, times } => {
+                write!(f, "address {prefix} was removed by somebody else, putting it back (repair {times})")
+            }
+            Self::AddressRefused { prefix, error } => {
+                write!(f, "the kernel refuses address {prefix}: {error}")
+            }
+            Self::LeftoverAdopted { count } => {
+                write!(f, "adopting {count} address(es) left over by a predecessor")
+            }
+            Self::LeftoverRemoved { count } => {
+                write!(f, "removing {count} address(es) left over by a predecessor")
+            }
+            Self::ForeignAddress { prefix } => {
+                write!(f, "address {prefix} was there before us: it is announced but never removed")
+            }
+            Self::SwitchOverBegun => f.write_str(
+                "switching over: priority 0 sent, keeping the addresses until a successor is heard",
+            ),
+            Self::SwitchOverAbandoned => {
+                f.write_str("nobody took over within the time allowed: staying master")
+            }
+            Self::SwitchOverRefused => f.write_str(
+                "refusing to switch over: the owner of the addresses (priority 255) always is master; lower \
+                 its priority first",
+            ),
+            Self::Stalled { pause } => write!(
+                f,
+                "this process stood still for {} ms, longer than a master-down time: listening before acting",
+                pause.as_millis()
+            ),
+            Self::SocketFailed { interface, error } => {
+                write!(f, "cannot listen on interface {interface}: {error}")
+            }
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Configuration of a virtual router, owned by the engine: a router can be built without any text.
+
+use core::net::IpAddr;
+use std::sync::Arc;
+
+use crate::kernel::AddressSpec;
+use crate::net::{Family, InterfaceName, MacAddress};
+use crate::time::Duration;
+use crate::wire::vrrp::{AdvertisementInterval, AuthenticationData, ChecksumMode, Priority, Version, Vrid};
+
+/// Everything a virtual router is told (`vrrp_instance`).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RouterConfig {
+    /// Name in logs and scripts.
+    pub name: Arc<str>,
+    /// `virtual_router_id`.
+    pub vrid: Vrid,
+    /// Family of the advertised addresses.
+    pub family: Family,
+    /// `version`.
+    pub version: Version,
+    /// Where it sends, listens and keeps its addresses.
+    pub interfaces: RouterInterfaces,
+    /// Whether the router faults when its own interface goes down (not `dont_track_primary`).
+    pub track_primary: bool,
+    /// `mcast_src_ip`, `unicast_src_ip`: source of advertisements instead of the interface's own address.
+    pub source: Option<IpAddr>,
+    /// Where advertisements go.
+    pub destinations: Destinations,
+    /// `priority`: 1 to 255.
+    pub priority: Priority,
+    /// `state`.
+    pub initial: InitialState,
+    /// `advert_int`.
+    pub interval: AdvertisementInterval,
+    /// `down_timer_adverts`: 1 to 100, normally 3.
+    pub down_timer_adverts: u8,
+    /// Not `nopreempt`.
+    pub preempt: bool,
+    /// `preempt_delay`.
+    pub preempt_delay: Duration,
+    /// `virtual_ipaddress`: advertised, all of `family`, at most 255.
+    pub addresses: Vec<VirtualAddress>,
+    /// `virtual_ipaddress_excluded`: moved but not advertised, any family.
+    pub excluded: Vec<VirtualAddress>,
+    /// `v3_checksum_as_v2`.
+    pub checksum: ChecksumMode,
+    /// Version 2 authentication.
+    pub authentication: AuthenticationData,
+    /// How addresses are announced to the LAN.
+    pub announce: AnnounceSettings,
+    /// `lower_prio_no_advert`: do not answer an advertisement of lower priority.
+    pub lower_prio_no_advert: bool,
+    /// `higher_prio_send_advert`: one last advertisement before yielding to a higher priority.
+    pub higher_prio_send_advert: bool,
+    /// `skip_check_adv_addr`: do not compare the address list of a sender that was compared before.
+    pub skip_check_adv_addr: bool,
+    /// `owner_ignore_adverts`: an owner (255) drops what it receives.
+    pub owner_ignore_adverts: bool,
+}
+
+/// The interfaces of a virtual router. All the same without virtual MAC.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RouterInterfaces {
+    /// Sends advertisements.
+    pub transmit: InterfaceName,
+    /// Receives advertisements.
+    pub receive: InterfaceName,
+    /// Holds the virtual addresses that name no interface of their own, and announces them.
+    pub addresses: InterfaceName,
+    /// Source MAC of announcements; `None` = the address interface's own.
+    pub source_mac: Option<MacAddress>,
+}
+
+impl RouterInterfaces {
+    /// One interface for everything.
+    pub fn single(name: InterfaceName) -> Self {
+        Self { transmit: name.clone(), receive: name.clone(), addresses: name, source_mac: None }
+    }
+}
+
+/// Where advertisements go.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Destinations {
+    /// A group: 224.0.0.18, ff02::12, or `vrrp_mcast_group4/6`, `mcast_dst_ip`.
+    Multicast(IpAddr),
+    /// Each of these (`unicast_peer`), at most 255.
+    Unicast(Vec<IpAddr>),
+}
+
+/// `state`: what the router wishes to be at start.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum InitialState {
+    /// Waits a whole master-down time.
+    #[default]
+    Backup,
+    /// Waits one interval and the shortest skew.
+    Master,
+}
+
+/// An address that goes with mastership.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct VirtualAddress {
+    /// Address and attributes.
+    pub spec: AddressSpec,
+    /// `dev`; `None` = [`RouterInterfaces::addresses`].
+    pub interface: Option<InterfaceName>,
+    /// Not `no_track`.
+    pub track: bool,
+}
+
+/// How and when addresses are announced (gratuitous ARP, unsolicited neighbour advertisement).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct AnnounceSettings {
+    /// `garp_master_repeat`: rounds in each block, at least 1.
+    pub repeat: u32,
+    /// `garp_master_delay`: second block this long after the first; zero = none.
+    pub delay: Duration,
+    /// `garp_master_refresh`: period of repetition while master; zero = none.
+    pub refresh: Duration,
+    /// `garp_master_refresh_repeat`: rounds at each refresh, at least 1.
+    pub refresh_repeat: u32,
+    /// `garp_lower_prio_delay`: second block after a beaten rival was heard; zero = none.
+    pub lower_prio_delay: Duration,
+    /// `garp_lower_prio_repeat`: rounds after a beaten rival was heard; 0 = none.
+    pub lower_prio_repeat: u32,
+    /// `garp_interval`: pause between gratuitous ARPs on one interface.
+    pub arp_interval: Duration,
+    /// `gna_interval`: pause between neighbour advertisements on one interface.
+    pub ndisc_interval: Duration,
+}
+
+impl Default for AnnounceSettings {
+    fn default() -> Self {
+        Self {
+            repeat: 5,
+            delay: Duration::from_secs(5),
+            refresh: Duration::ZERO,
+            refresh_repeat: 1,
+            lower_prio_delay: Duration::from_secs(5),
+            lower_prio_repeat: 5,
+            arp_interval: Duration::ZERO,
+            ndisc_interval: Duration::ZERO,
+        }
+    }
+}
+
+/// What makes two configurations of a reload the same virtual router (`cli-signals-files` §4): not its name.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct RouterIdentity {
+    /// Interface that receives advertisements.
+    pub receive: InterfaceName,
+    /// Interface that sends them.
+    pub transmit: InterfaceName,
+    /// Family.
+    pub family: Family,
+    /// Virtual router identifier.
+    pub vrid: Vrid,
+    /// Multicast group, or for unicast the configured source.
+    pub channel: Option<IpAddr>,
+    /// Virtual MAC.
+    pub source_mac: Option<MacAddress>,
+}
+
+impl RouterConfig {
+    /// keepalived's defaults on one interface: version 2 for IPv4 and 3 for IPv6, priority 100, an
+    /// advertisement each second, no addresses yet.
+    pub fn new(name: &str, vrid: Vrid, family: Family, interface: InterfaceName) -> Self {
+        Self {
+            name: name.into(),
+            vrid,
+            family,
+            version: match family {
+                Family::Ipv4 => Version::V2,
+                Family::Ipv6 => Version::V3,
+            },
+            interfaces: RouterInterfaces::single(interface),
+            track_primary: true,
+            source: None,
+            destinations: Destinations::Multicast(default_group(family)),
+            priority: Priority::DEFAULT,
+            initial: InitialState::Backup,
+            interval: AdvertisementInterval::ONE_SECOND,
+            down_timer_adverts: 3,
+            preempt: true,
+            preempt_delay: Duration::ZERO,
+            addresses: Vec::new(),
+            excluded: Vec::new(),
+            checksum: ChecksumMode::PseudoHeader,
+            authentication: AuthenticationData::None,
+            announce: AnnounceSettings::default(),
+            lower_prio_no_advert: false,
+            higher_prio_send_advert: false,
+            skip_check_adv_addr: false,
+            owner_ignore_adverts: false,
+        }
+    }
+
+    /// What stays the same over a reload for this to be the same router.
+    pub fn identity(&self) -> RouterIdentity {
+        RouterIdentity {
+            receive: self.interfaces.receive.clone(),
+            transmit: self.interfaces.transmit.clone(),
+            family: self.family,
+            vrid: self.vrid,
+            channel: match &self.destinations {
+                Destinations::Multicast(group) => Some(*group),
+                Destinations::Unicast(_) => self.source,
+            },
+            source_mac: self.interfaces.source_mac,
+        }
+    }
+}
+
+/// 224.0.0.18 (RFC 9568 §5.1.1.2) or ff02::12 (§5.1.2.2).
+pub const fn default_group(family: Family) -> IpAddr {
+    match family {
+        Family::Ipv4 => IpAddr::V4(core::net::Ipv4Addr::new(224, 0, 0, 18)),
+        Family::Ipv6 => IpAddr::V6(core::net::Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12)),
+    }
+}

@@ -1,0 +1,3 @@
+//! Bytes <-> meaning. Nothing here panics, allocates without a bound, or knows a state machine.
+
+pub mod vrrp;
