@@ -7,12 +7,14 @@
 //! | 0 | [`time`], [`timer`], [`prng`], [`net`] | vocabulary |
 //! | 1 | [`wire`], [`kernel`] | bytes and meaning; words exchanged with the OS |
 //! | 2 | [`vrrp`] | engines: events in, actions out, no I/O |
+//! | 2 | [`sys`] | Linux effects, the only `unsafe` |
 //! | 3 | [`node`] | composition |
 
 pub mod kernel;
 pub mod net;
 pub mod node;
 pub mod prng;
+pub mod sys;
 pub mod time;
 pub mod timer;
 pub mod vrrp;

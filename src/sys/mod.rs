@@ -1,0 +1,8 @@
+//! Linux effects: netlink, sockets, namespaces, processes, clocks. The only module with `unsafe`, and each
+//! file that needs it says so at its head.
+//!
+//! Nothing here knows a protocol's rules: it carries out [`crate::kernel`] words and hands back what happened.
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
+pub mod netlink;
