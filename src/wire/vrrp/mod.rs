@@ -1,8 +1,12 @@
 //! VRRP advertisements: version 2 (RFC 3768 §5) and version 3 (RFC 9568 §5).
 
+mod checksum;
+mod decode;
+mod encode;
 mod rejection;
 mod types;
 
+pub use decode::{decode, peek};
 pub use rejection::{Rejection, RejectionKind};
 pub use types::{
     Advertisement, AdvertisementInterval, AuthenticationData, ChecksumMode, Priority, Version, Vrid,

@@ -18,8 +18,8 @@ pub enum Rejection {
     },
     /// TTL or hop limit is not 255: the packet may have crossed a router.
     HopLimit {
-        /// Value received.
-        received: u8,
+        /// Value received; `None` where the driver could not learn it.
+        received: Option<u8>,
     },
     /// Not the version configured for the virtual router.
     Version {
@@ -150,9 +150,10 @@ impl fmt::Display for Rejection {
             Self::Length { received, expected } => {
                 write!(f, "wrong length: received {received} bytes and expect {expected}")
             }
-            Self::HopLimit { received } => {
+            Self::HopLimit { received: Some(received) } => {
                 write!(f, "invalid TTL/HL: received {received} and expect 255")
             }
+            Self::HopLimit { received: None } => f.write_str("unknown TTL/HL, expect 255"),
             Self::Version { received, expected } => {
                 write!(f, "wrong VRRP version: received {received} and expect {}", expected.number())
             }

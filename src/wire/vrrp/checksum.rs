@@ -1,0 +1,54 @@
+//! The Internet checksum of an advertisement: RFC 3768 §5.3.8, RFC 9568 §5.2.8.
+
+use core::net::IpAddr;
+
+use etherparse::checksum::Sum16BitWords;
+
+use super::{ChecksumMode, Version};
+use crate::wire::ip::VRRP_PROTOCOL;
+
+/// Where the checksum stands in every version.
+pub(super) const FIELD: core::ops::Range<usize> = 6..8;
+
+/// Bytes in an `auth_hmac` trailer.
+pub(super) const TRAILER_LENGTH: usize = 28;
+
+/// The checksum to put into `message`, whose checksum field is zero, or 0 when `message` carries the right
+/// one already. `body` is the length without padding and trailer.
+///
+/// IPv4 sums the body alone; version 3 adds the pseudo-header, and its length field counts the body. Over
+/// IPv6 the kernel of a keepalived fills the field: it adds the pseudo-header in version 2 too, and sums all
+/// that is sent, trailer included (`behaviours` B38).
+pub(super) fn compute(
+    version: Version,
+    mode: ChecksumMode,
+    source: IpAddr,
+    destination: IpAddr,
+    body: &[u8],
+    trailer: &[u8],
+) -> [u8; 2] {
+    let mut sum = Sum16BitWords::new().add_slice(body);
+    match (source, destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            if version == Version::V3 && mode == ChecksumMode::PseudoHeader {
+                sum = sum.add_4bytes(source.octets());
+                sum = sum.add_4bytes(destination.octets());
+                sum = sum.add_2bytes([0, VRRP_PROTOCOL]);
+                // An IPv4 packet cannot be longer than this field can say.
+                sum = sum.add_2bytes(u16::try_from(body.len()).unwrap_or(u16::MAX).to_be_bytes());
+            }
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            sum = sum.add_slice(trailer);
+            sum = sum.add_16bytes(source.octets());
+            sum = sum.add_16bytes(destination.octets());
+            let length = body.len().saturating_add(trailer.len());
+            sum = sum.add_4bytes(u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
+            sum = sum.add_2bytes([0, VRRP_PROTOCOL]);
+        }
+        // No packet has addresses of two families: the callers have checked.
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {}
+    }
+    // The sum is kept in the machine's byte order.
+    sum.ones_complement().to_ne_bytes()
+}
