@@ -9,7 +9,11 @@
 //! | 2 | [`vrrp`] | engines: events in, actions out, no I/O |
 //! | 2 | [`sys`] | Linux effects, the only `unsafe` |
 //! | 3 | [`node`] | composition |
+//! | 5 | [`daemon`] | processes, threads, loops |
+//! | 6 | [`cli`] | the command line |
 
+pub mod cli;
+pub mod daemon;
 pub mod kernel;
 pub mod net;
 pub mod node;

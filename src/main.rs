@@ -1,3 +1,5 @@
 //! The `alived` program.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    alived::cli::main(std::env::args_os())
+}

@@ -1,0 +1,58 @@
+//! The text of `--help`.
+
+use std::fmt::Write;
+
+use super::flags::{Argument, FLAGS, SUBCOMMANDS};
+
+const EXAMPLES: &str = "\
+Examples:
+  alived -t -f my.conf             judge a configuration
+  alived -n -l -f my.conf          run it in the foreground, log lines on the terminal
+  alived                           run /etc/keepalived/keepalived.conf in the background
+  kill -$(alived --signum=RELOAD) $(cat /run/keepalived.pid)
+                                   read the configuration again
+  kill -$(alived --signum=SWITCHOVER) $(cat /run/keepalived.pid)
+                                   hand over to the other router without losing a packet,
+                                   for example before maintenance; SWITCHBACK ends it
+  alived drill                     try failovers on this machine, in network namespaces
+";
+
+/// The whole help. `program` is the name it was started under.
+pub(super) fn text(program: &str) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        text,
+        "{program} keeps addresses alive: VRRP routers for Linux, configured by keepalived.conf.\n\n\
+         Usage:\n  {program} [FLAG...]             run the daemon"
+    );
+    if program != "keepalived" {
+        let _ = writeln!(
+            text,
+            "  {program} SUBCOMMAND [ARG...]   see {program} SUBCOMMAND --help\n\nSubcommands:"
+        );
+        for (name, help) in SUBCOMMANDS {
+            let _ = writeln!(text, "  {name:<10} {help}");
+        }
+    }
+    let _ = writeln!(text, "\n{EXAMPLES}\nFlags:");
+    for flag in FLAGS {
+        let short = flag.short.map_or_else(|| "    ".to_owned(), |short| format!("-{short}, "));
+        let argument = match flag.argument {
+            Argument::None => String::new(),
+            Argument::Required(what) => format!("={what}"),
+            Argument::Optional(what) => format!("[={what}]"),
+        };
+        let left = format!("{short}--{}{argument}", flag.long);
+        let gap = if left.len() > 30 { format!("\n{:34}", "") } else { String::new() };
+        let _ = writeln!(text, "  {left:<31} {gap}{}", flag.help);
+    }
+    let _ = writeln!(
+        text,
+        "\nSignals (--signum): STOP RELOAD DATA STATS STATS_CLEAR JSON TDUMP SWITCHOVER SWITCHBACK.\n\
+         Send them to the process named in /run/keepalived.pid.\n\n\
+         Exit status: 0 stopped in order, or already running; 1 cannot run; 2 error in the configuration;\n\
+         4 permission missing; of -t: 0 clean, 4 unreadable, 5 something to correct, 6 insecure script."
+    );
+    text
+}

@@ -1,0 +1,90 @@
+//! The command line: keepalived's flags, and subcommands of our own.
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
+pub mod flags;
+mod help;
+
+use std::ffi::{OsStr, OsString};
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use self::flags::Request;
+use crate::daemon;
+use crate::sys::signals::Signal;
+
+/// keepalived's exit status for a bad command line.
+const EXIT_USAGE: u8 = 1;
+
+/// Runs the program with the arguments of the process.
+pub fn main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let program = arguments.next().unwrap_or_else(|| "alived".into());
+    let program = Path::new(&program).file_name().unwrap_or_else(|| OsStr::new("alived")).to_owned();
+    let request = match flags::parse(&program, arguments.collect()) {
+        Ok(request) => request,
+        Err(error) => {
+            let program = program.to_string_lossy();
+            say(&format!("{program}: {error}\nTry `{program} --help`.\n"));
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    match request {
+        Request::Run(options) => daemon::run(&options),
+        Request::ConfigTest(_, _) => {
+            say("-t is not built into this version yet\n");
+            ExitCode::from(EXIT_USAGE)
+        }
+        Request::Subcommand(name, arguments) => subcommand(&name, &arguments),
+        Request::SignalNumber(name) => signal_number(&name),
+        Request::Version => version(&program),
+        Request::Help => {
+            print(&help::text(&program.to_string_lossy()));
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn subcommand(name: &str, arguments: &[OsString]) -> ExitCode {
+    let _ = arguments;
+    say(&format!("the subcommand {name} is not built into this version yet\n"));
+    ExitCode::from(EXIT_USAGE)
+}
+
+fn signal_number(name: &str) -> ExitCode {
+    match Signal::named(name) {
+        Some(signal) => {
+            print(&format!("{}\n", signal.number()));
+            ExitCode::SUCCESS
+        }
+        None => {
+            say(&format!("Unknown sigfunc {name}\n"));
+            ExitCode::from(EXIT_USAGE)
+        }
+    }
+}
+
+fn version(program: &OsStr) -> ExitCode {
+    let text = format!(
+        "alived v{}\n\nVRRP router daemon; reads the configuration language of keepalived 2.4.3.\n\
+         Licence: MIT OR Apache-2.0\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    // keepalived's goes to standard error, and scripts that call it by that name expect it there.
+    if program == "keepalived" {
+        say(&text)
+    } else {
+        print(&text)
+    }
+    ExitCode::SUCCESS
+}
+
+/// To standard output; a closed pipe is no error of ours.
+fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// To standard error.
+fn say(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}

@@ -1,0 +1,110 @@
+//! What the command line tells the daemon.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Default configuration file.
+pub const DEFAULT_CONFIGURATION: &str = "/etc/keepalived/keepalived.conf";
+
+/// Where log lines go and how many there are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct LogOptions {
+    /// `-l`: to standard error, with the time in front.
+    pub console: bool,
+    /// Not `-G`: to the system log.
+    pub syslog: bool,
+    /// `-S`: facility number of syslog, 3 = daemon.
+    pub facility: u8,
+    /// `-D`: 0, 1 or 2 (given twice).
+    pub detail: u8,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        Self { console: false, syslog: true, facility: 3, detail: 0 }
+    }
+}
+
+/// Whether the vrrp thread asks for real-time scheduling.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Realtime {
+    /// `SCHED_FIFO` at a moderate priority where the system allows it; `vrrp_rt_priority` sets another one.
+    #[default]
+    Default,
+    /// Never.
+    Off,
+    /// `SCHED_FIFO` at this priority, 1 to 99.
+    Priority(u8),
+}
+
+/// Everything the daemon is told at its start, besides its configuration file.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Options {
+    /// Name and arguments, for the log.
+    pub command_line: Vec<OsString>,
+    /// `-f`.
+    pub configuration: PathBuf,
+    /// Not `-n`.
+    pub background: bool,
+    /// Where log lines go.
+    pub log: LogOptions,
+    /// Not `-C`: run virtual routers.
+    pub vrrp: bool,
+    /// `-p`: pid file of the supervisor.
+    pub pid_file: Option<PathBuf>,
+    /// `-r`: pid file of the worker.
+    pub vrrp_pid_file: Option<PathBuf>,
+    /// `-c`: pid file for the health checks, which run in the worker too.
+    pub checkers_pid_file: Option<PathBuf>,
+    /// `-b`: pid file for BFD, which runs in the worker too.
+    pub bfd_pid_file: Option<PathBuf>,
+    /// `-i`: which `@id` lines of the configuration count.
+    pub config_id: Option<String>,
+    /// `-e`: a missing configuration file is an error.
+    pub all_config: bool,
+    /// `-u`: for files that are created; keepalived's default lets only the owner read them.
+    pub umask: Option<u32>,
+    /// `-V`: leave addresses in place at stop.
+    pub keep_addresses: bool,
+    /// Not `-R`: start a new worker when one dies.
+    pub respawn: bool,
+    /// `-s`: network namespace to work in.
+    pub namespace: Option<String>,
+    /// `-a`: report every address change.
+    pub address_monitoring: bool,
+    /// `-m`: leave a core file after a crash.
+    pub core_dump: bool,
+    /// `--ignore-sigint`.
+    pub ignore_interrupt: bool,
+    /// `--realtime`.
+    pub realtime: Realtime,
+    /// Said in the log at each start: what was asked for and is not done.
+    pub warnings: Vec<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            command_line: Vec::new(),
+            configuration: DEFAULT_CONFIGURATION.into(),
+            background: true,
+            log: LogOptions::default(),
+            vrrp: true,
+            pid_file: None,
+            vrrp_pid_file: None,
+            checkers_pid_file: None,
+            bfd_pid_file: None,
+            config_id: None,
+            all_config: false,
+            umask: None,
+            keep_addresses: false,
+            respawn: true,
+            namespace: None,
+            address_monitoring: false,
+            core_dump: false,
+            ignore_interrupt: false,
+            realtime: Realtime::Default,
+            warnings: Vec::new(),
+        }
+    }
+}
