@@ -1,4 +1,6 @@
 //! Bytes <-> meaning. Nothing here panics, allocates without a bound, or knows a state machine.
 
+pub mod arp;
 pub mod ip;
+pub mod ndisc;
 pub mod vrrp;
