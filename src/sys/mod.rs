@@ -5,5 +5,10 @@
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod clock;
 pub mod netlink;
+pub mod pidfile;
+pub mod poll;
+pub mod process;
+pub mod realtime;
 pub mod signals;

@@ -1,0 +1,109 @@
+//! The clocks: `CLOCK_BOOTTIME`, which goes on while the machine is suspended, and the wall clock.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId as TimerClock, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use nix::time::{ClockId, clock_gettime};
+
+use crate::time::{Instant, Now, WallTime};
+
+/// The time of both clocks.
+pub fn now() -> Now {
+    Now { instant: Instant::from_micros(read(ClockId::CLOCK_BOOTTIME)), wall: wall() }
+}
+
+/// The wall clock.
+pub fn wall() -> WallTime {
+    WallTime::from_unix_micros(read(ClockId::CLOCK_REALTIME))
+}
+
+/// Microseconds of a clock. Both clocks exist since Linux 2.6.39, so the call cannot fail; 0 if it does.
+fn read(clock: ClockId) -> u64 {
+    let Ok(time) = clock_gettime(clock) else { return 0 };
+    let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
+    let nanos = u64::try_from(time.tv_nsec()).unwrap_or(0);
+    seconds.saturating_mul(1_000_000).saturating_add(nanos / 1000)
+}
+
+/// One timer on `CLOCK_BOOTTIME` that makes its descriptor readable at a given time.
+#[derive(Debug)]
+pub struct Alarm {
+    timer: TimerFd,
+    armed: Option<Instant>,
+}
+
+impl Alarm {
+    /// A timer that is not armed.
+    ///
+    /// # Errors
+    /// When the system has no descriptor left.
+    pub fn new() -> io::Result<Self> {
+        let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
+        Ok(Self { timer: TimerFd::new(TimerClock::CLOCK_BOOTTIME, flags)?, armed: None })
+    }
+
+    /// Sees to it that the descriptor becomes readable at `deadline` at the latest. An earlier time that is
+    /// armed already stays: one needless wake-up costs less than a system call for each move of a deadline.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn arm(&mut self, deadline: Instant) -> io::Result<()> {
+        if self.armed.is_some_and(|armed| armed <= deadline) {
+            return Ok(());
+        }
+        // A time of zero would disarm; a time in the past fires at once.
+        let at = TimeSpec::from_duration(Duration::from_micros(deadline.as_micros().max(1)));
+        self.timer.set(Expiration::OneShot(at), TimerSetTimeFlags::TFD_TIMER_ABSTIME)?;
+        self.armed = Some(deadline);
+        Ok(())
+    }
+
+    /// To be called when the descriptor is readable.
+    pub fn acknowledge(&mut self) {
+        let mut count = [0; 8];
+        // EAGAIN only says that it had not fired.
+        if !matches!(nix::unistd::read(&self.timer, &mut count), Err(Errno::EAGAIN)) {
+            self.armed = None;
+        }
+    }
+}
+
+impl AsFd for Alarm {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.timer.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alarm_fires_at_its_time_and_can_be_armed_again() {
+        let mut alarm = Alarm::new().unwrap();
+        for _ in 0..2 {
+            let deadline = now().instant + Duration::from_millis(5);
+            alarm.arm(deadline).unwrap();
+            // Later: ignored while the earlier one stands.
+            alarm.arm(deadline + Duration::from_secs(3600)).unwrap();
+            let mut poll = [nix::poll::PollFd::new(alarm.as_fd(), nix::poll::PollFlags::POLLIN)];
+            assert_eq!(nix::poll::poll(&mut poll, nix::poll::PollTimeout::from(5000u16)).unwrap(), 1);
+            assert!(now().instant >= deadline);
+            alarm.acknowledge();
+            assert_eq!(alarm.armed, None);
+        }
+    }
+
+    #[test]
+    fn an_alarm_that_did_not_fire_stays_armed() {
+        let mut alarm = Alarm::new().unwrap();
+        let deadline = now().instant + Duration::from_secs(3600);
+        alarm.arm(deadline).unwrap();
+        alarm.acknowledge();
+        assert_eq!(alarm.armed, Some(deadline));
+    }
+}

@@ -1,0 +1,102 @@
+//! Pid files: a decimal number and a line feed, locked while the process lives.
+
+#![allow(unsafe_code)]
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// Why a pid file could not be taken.
+#[derive(Debug)]
+pub enum PidFileError {
+    /// Another process holds its lock: the daemon is running already.
+    Locked,
+    /// The file could not be written.
+    Io(io::Error),
+}
+
+/// A locked pid file. It is removed by [`PidFile::remove`] only: a process that is a copy of the owner must
+/// not do it by chance.
+#[derive(Debug)]
+pub struct PidFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl PidFile {
+    /// Creates or takes over the file and locks it, without a number in it yet. The lock belongs to the open
+    /// file and thus to the processes forked from here too, until all have closed it.
+    ///
+    /// # Errors
+    /// See [`PidFileError`].
+    pub fn lock(path: &Path) -> Result<Self, PidFileError> {
+        if let Some(folder) = path.parent() {
+            // Only the file's own error is of interest.
+            let _ = std::fs::create_dir_all(folder);
+        }
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o644)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
+            .open(path)
+            .map_err(PidFileError::Io)?;
+        let lock = libc::flock {
+            l_type: libc::F_WRLCK as libc::c_short,
+            l_whence: libc::SEEK_SET as libc::c_short,
+            l_start: 0,
+            l_len: 0,
+            l_pid: 0,
+        };
+        // SAFETY: the descriptor is open and `lock` lives through the call.
+        let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) };
+        if result != 0 {
+            let error = io::Error::last_os_error();
+            return Err(match error.raw_os_error() {
+                Some(libc::EAGAIN | libc::EACCES) => PidFileError::Locked,
+                _ => PidFileError::Io(error),
+            });
+        }
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    /// Writes the number of a process.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn write(&mut self, pid: u32) -> io::Result<()> {
+        self.file.set_len(0)?;
+        self.file.seek(SeekFrom::Start(0))?;
+        self.file.write_all(format!("{pid}\n").as_bytes())
+    }
+
+    /// Removes the file from its folder.
+    pub fn remove(self) {
+        // It may be gone already, or the folder may have become read-only; neither is worth a failure at stop.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_lock_is_refused_and_the_number_replaced() {
+        let folder = std::env::temp_dir().join(format!("alived-pidfile-{}", std::process::id()));
+        let path = folder.join("deeper/a.pid");
+        let mut first = PidFile::lock(&path).unwrap();
+        first.write(1_234_567).unwrap();
+        first.write(42).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "42\n");
+        assert!(matches!(PidFile::lock(&path), Err(PidFileError::Locked)));
+        first.remove();
+        assert!(!path.exists());
+        PidFile::lock(&path).unwrap().remove();
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -1,0 +1,149 @@
+//! Waiting for several descriptors, and being woken by another thread.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+/// How many ready descriptors one wake-up takes.
+const EVENTS: usize = 64;
+
+/// A set of descriptors, each under a number of the caller's.
+#[derive(Debug)]
+pub struct Poller {
+    epoll: Epoll,
+    events: Vec<EpollEvent>,
+}
+
+impl Poller {
+    /// An empty set.
+    ///
+    /// # Errors
+    /// When the system has no descriptor left.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
+            events: vec![EpollEvent::empty(); EVENTS],
+        })
+    }
+
+    /// Adds a descriptor: it is reported while it is readable or broken.
+    ///
+    /// # Errors
+    /// When the kernel is out of memory or the descriptor cannot be waited for.
+    pub fn add(&self, descriptor: &impl AsFd, token: u64) -> io::Result<()> {
+        Ok(self.epoll.add(descriptor, EpollEvent::new(EpollFlags::EPOLLIN, token))?)
+    }
+
+    /// Takes a descriptor out.
+    pub fn remove(&self, descriptor: &impl AsFd) {
+        // A descriptor that is not in the set needs no removal.
+        let _ = self.epoll.delete(descriptor);
+    }
+
+    /// Waits until a descriptor is ready and gives the numbers of those that are.
+    ///
+    /// # Errors
+    /// None in practice; a signal only makes it return without a number.
+    pub fn wait(&mut self) -> io::Result<impl Iterator<Item = u64> + '_> {
+        let count = match self.epoll.wait(&mut self.events, EpollTimeout::NONE) {
+            Ok(count) => count,
+            Err(Errno::EINTR) => 0,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(self.events.iter().take(count).map(EpollEvent::data))
+    }
+}
+
+/// Wakes the thread that waits for it. Several wake-ups before that thread looks count as one, and only the
+/// first costs a system call.
+#[derive(Clone, Debug)]
+pub struct Waker {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    event: EventFd,
+    raised: AtomicBool,
+}
+
+impl Waker {
+    /// A waker that nobody has called.
+    ///
+    /// # Errors
+    /// When the system has no descriptor left.
+    pub fn new() -> io::Result<Self> {
+        let event = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?;
+        Ok(Self { shared: Arc::new(Shared { event, raised: AtomicBool::new(false) }) })
+    }
+
+    /// Makes the descriptor readable. Never blocks.
+    pub fn wake(&self) {
+        if !self.shared.raised.swap(true, Ordering::AcqRel) {
+            // Fails only when the counter is full, and then the descriptor is readable anyhow.
+            let _ = self.shared.event.write(1);
+        }
+    }
+
+    /// To be called by the waiting thread *before* it looks for work: work put in after this wakes it again.
+    pub fn acknowledge(&self) {
+        let _ = self.shared.event.read();
+        // A swap, not a store: it reads what `wake` wrote and so makes the work pushed before visible.
+        self.shared.raised.swap(false, Ordering::AcqRel);
+    }
+}
+
+impl AsFd for Waker {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.shared.event.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_waker_is_reported_until_acknowledged() {
+        let mut poller = Poller::new().unwrap();
+        let waker = Waker::new().unwrap();
+        poller.add(&waker, 7).unwrap();
+        for _ in 0..2 {
+            waker.wake();
+            waker.wake();
+            assert_eq!(poller.wait().unwrap().collect::<Vec<_>>(), [7]);
+            waker.acknowledge();
+        }
+        assert_eq!(waker.shared.event.read(), Err(Errno::EAGAIN));
+    }
+
+    #[test]
+    fn no_work_is_lost_between_threads() {
+        let queue = Arc::new(crossbeam_queue::SegQueue::new());
+        let waker = Waker::new().unwrap();
+        let (far_queue, far_waker) = (Arc::clone(&queue), waker.clone());
+        let sender = std::thread::spawn(move || {
+            for number in 0..20_000u32 {
+                far_queue.push(number);
+                far_waker.wake();
+            }
+        });
+        let mut poller = Poller::new().unwrap();
+        poller.add(&waker, 0).unwrap();
+        let mut expected = 0;
+        while expected < 20_000 {
+            assert_eq!(poller.wait().unwrap().count(), 1);
+            waker.acknowledge();
+            while let Some(number) = queue.pop() {
+                assert_eq!(number, expected);
+                expected += 1;
+            }
+        }
+        sender.join().unwrap();
+    }
+}
