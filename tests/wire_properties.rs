@@ -1,0 +1,227 @@
+//! Properties of the wire formats, for values and bytes that nobody thought of.
+
+#![allow(clippy::unwrap_used)]
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use alived::net::{Family, MacAddress};
+use alived::wire::arp::{ArpFrame, Operation};
+use alived::wire::ip;
+use alived::wire::ndisc::NeighbourAdvertisement;
+use alived::wire::vrrp::{
+    Advertisement, AdvertisementInterval, AuthenticationData, ChecksumMode, Expectation, PacketHeader,
+    Priority, Version, Vrid, decode, peek,
+};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, prop_oneof};
+use proptest::proptest;
+
+fn config() -> ProptestConfig {
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }
+}
+
+fn address(family: Family) -> impl Strategy<Value = IpAddr> {
+    any::<[u8; 16]>().prop_map(move |octets| match family {
+        Family::Ipv4 => Ipv4Addr::from(*octets.first_chunk::<4>().unwrap()).into(),
+        Family::Ipv6 => Ipv6Addr::from(octets).into(),
+    })
+}
+
+fn family() -> impl Strategy<Value = Family> + Clone {
+    prop_oneof![Just(Family::Ipv4), Just(Family::Ipv6)]
+}
+
+fn interval(version: Version) -> impl Strategy<Value = AdvertisementInterval> {
+    (1..=4095u16).prop_map(move |number| match version {
+        Version::V2 => AdvertisementInterval::from_seconds(u8::try_from(number % 255 + 1).unwrap()).unwrap(),
+        Version::V3 => AdvertisementInterval::from_centiseconds(number).unwrap(),
+    })
+}
+
+fn authentication(version: Version, family: Family) -> impl Strategy<Value = AuthenticationData> {
+    any::<(u8, [u8; 8])>().prop_map(move |(kind, password)| match (version, kind % 3) {
+        (Version::V2, 1) if family == Family::Ipv4 => AuthenticationData::SimplePassword(password),
+        (Version::V2, 2) => AuthenticationData::AuthenticationHeader,
+        _ => AuthenticationData::None,
+    })
+}
+
+/// An advertisement between two addresses.
+#[derive(Clone, Debug)]
+struct Sent {
+    advertisement: Advertisement,
+    header: PacketHeader,
+}
+
+impl Sent {
+    fn encode(&self, checksum: ChecksumMode) -> Vec<u8> {
+        self.advertisement.encode(self.header.source, self.header.destination, checksum)
+    }
+
+    fn expectation(&self, checksum: ChecksumMode) -> Expectation {
+        Expectation {
+            family: Family::of(&self.header.destination),
+            version: self.advertisement.version,
+            interval: self.advertisement.interval,
+            authentication: self.advertisement.authentication,
+            checksum,
+            multicast: self.header.destination.is_multicast(),
+            trailer: self.advertisement.trailer.is_some(),
+        }
+    }
+}
+
+fn sent() -> impl Strategy<Value = Sent> {
+    (family(), prop_oneof![Just(Version::V2), Just(Version::V3)]).prop_flat_map(|(family, version)| {
+        let advertisement = (
+            1..=255u8,
+            any::<u8>(),
+            interval(version),
+            vec(address(family), 0..=255),
+            authentication(version, family),
+            option::of(any::<[u8; 28]>()),
+        )
+            .prop_map(move |(vrid, priority, interval, addresses, authentication, trailer)| Advertisement {
+                version,
+                vrid: Vrid::new(vrid).unwrap(),
+                priority: Priority(priority),
+                interval,
+                addresses,
+                authentication,
+                trailer,
+            });
+        (advertisement, address(family), address(family)).prop_map(|(advertisement, source, destination)| {
+            Sent { advertisement, header: PacketHeader { source, destination, hop_limit: Some(255) } }
+        })
+    })
+}
+
+fn mode() -> impl Strategy<Value = ChecksumMode> {
+    prop_oneof![Just(ChecksumMode::PseudoHeader), Just(ChecksumMode::AsVersion2)]
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn what_is_encoded_is_decoded(sent in sent(), mode in mode()) {
+        let bytes = sent.encode(mode);
+        prop_assert_eq!(peek(&bytes), Some(sent.advertisement.vrid));
+        let decoded = decode(&sent.header, &bytes, &sent.expectation(mode));
+        prop_assert_eq!(decoded, Ok(sent.advertisement));
+    }
+
+    /// The one's complement sum sees every change of a single byte. Over IPv4 the trailer is not summed: it has
+    /// a signature of its own.
+    #[test]
+    fn a_changed_byte_is_noticed(sent in sent(), at: usize, change in 1..=255u8) {
+        let mut bytes = sent.encode(ChecksumMode::PseudoHeader);
+        let at = at % bytes.len();
+        bytes[at] ^= change;
+        let decoded = decode(&sent.header, &bytes, &sent.expectation(ChecksumMode::PseudoHeader));
+        let trailer = sent.advertisement.trailer.map_or(0, |trailer| trailer.len());
+        if at >= bytes.len() - trailer && sent.header.destination.is_ipv4() {
+            prop_assert!(decoded.is_ok_and(|decoded| decoded != sent.advertisement));
+        } else {
+            prop_assert!(decoded.is_err());
+        }
+    }
+
+    #[test]
+    fn a_cut_message_is_noticed(sent in sent(), at: usize) {
+        let bytes = sent.encode(ChecksumMode::PseudoHeader);
+        let at = at % bytes.len();
+        let decoded = decode(&sent.header, &bytes[..at], &sent.expectation(ChecksumMode::PseudoHeader));
+        // Without its trailer, an IPv4 message is whole; what is left of the trailer may look like padding.
+        if let Ok(decoded) = decoded {
+            let trailer = sent.advertisement.trailer.map_or(0, |trailer| trailer.len());
+            prop_assert!(sent.header.destination.is_ipv4() && at + trailer >= bytes.len());
+            prop_assert_eq!(decoded, Advertisement { trailer: None, ..sent.advertisement });
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_taken_calmly(
+        bytes in vec(any::<u8>(), 0..200),
+        start in option::of(prop_oneof![Just(0x21u8), Just(0x31)]),
+        sent in sent(),
+        mode in mode(),
+        trailer: bool,
+    ) {
+        let mut bytes = bytes;
+        if let (Some(start), Some(first)) = (start, bytes.first_mut()) {
+            *first = start;
+        }
+        let expected = Expectation { trailer, ..sent.expectation(mode) };
+        if let Ok(decoded) = decode(&sent.header, &bytes, &expected) {
+            let again = decoded.encode(sent.header.source, sent.header.destination, mode);
+            prop_assert_eq!(decode(&sent.header, &again, &expected), Ok(decoded));
+        }
+        if let Ok(packet) = ip::parse_ipv4(&bytes) {
+            prop_assert!(packet.payload.len() + ip::IPV4_HEADER_LENGTH <= bytes.len());
+        }
+        if let Ok(packet) = ip::parse_ipv6(&bytes) {
+            prop_assert!(packet.payload.len() + ip::IPV6_HEADER_LENGTH <= bytes.len());
+        }
+        if let Some(frame) = ArpFrame::parse(&bytes) {
+            prop_assert_eq!(ArpFrame::parse(&frame.encode()), Some(frame));
+        }
+        if let Some(frame) = NeighbourAdvertisement::parse(&bytes) {
+            prop_assert_eq!(NeighbourAdvertisement::parse(&frame.encode()), Some(frame));
+        }
+    }
+
+    #[test]
+    fn ip_packets_go_there_and_back(
+        family in family(), octets: ([u8; 16], [u8; 16]), hop_limit: u8,
+        payload in vec(any::<u8>(), 0..2000), padding in vec(any::<u8>(), 0..46),
+    ) {
+        let header = match family {
+            Family::Ipv4 => {
+                let [source, destination] = [octets.0, octets.1]
+                    .map(|octets| Ipv4Addr::from(*octets.first_chunk::<4>().unwrap()));
+                ip::ipv4_header(source, destination, hop_limit, payload.len()).unwrap().to_vec()
+            }
+            Family::Ipv6 => {
+                let [source, destination] = [octets.0, octets.1].map(Ipv6Addr::from);
+                ip::ipv6_header(source, destination, hop_limit, payload.len()).unwrap().to_vec()
+            }
+        };
+        let packet = [&header[..], &payload, &padding].concat();
+        let parsed = match family {
+            Family::Ipv4 => ip::parse_ipv4(&packet),
+            Family::Ipv6 => ip::parse_ipv6(&packet),
+        }.unwrap();
+        prop_assert_eq!(parsed.payload, &payload[..]);
+        prop_assert_eq!((parsed.hop_limit, parsed.protocol), (hop_limit, ip::VRRP_PROTOCOL));
+        prop_assert_eq!(Family::of(&parsed.source), family);
+    }
+
+    #[test]
+    fn arp_frames_go_there_and_back(macs: [[u8; 6]; 4], addresses: [[u8; 4]; 2], reply: bool) {
+        let [destination, source, sender_mac, target_mac] = macs.map(MacAddress);
+        let [sender, target] = addresses.map(Ipv4Addr::from);
+        let operation = if reply { Operation::Reply } else { Operation::Request };
+        let frame =
+            ArpFrame { destination, source, operation, sender_mac, sender, target_mac, target };
+        prop_assert_eq!(ArpFrame::parse(&frame.encode()), Some(frame));
+    }
+
+    #[test]
+    fn a_changed_byte_of_a_neighbour_advertisement_is_noticed(
+        mac: [u8; 6], octets: [u8; 16], is_router: bool, at: usize, change in 1..=255u8,
+    ) {
+        let address = Ipv6Addr::from(octets);
+        let announced = NeighbourAdvertisement::unsolicited(MacAddress(mac), address, is_router);
+        let mut frame = announced.encode();
+        prop_assert_eq!(
+            NeighbourAdvertisement::parse(&frame),
+            (!address.is_multicast()).then_some(announced)
+        );
+        // Behind the Ethernet header and what routers change on the way, all is summed or checked.
+        let at = 18 + at % (frame.len() - 18);
+        frame[at] ^= change;
+        prop_assert_eq!(NeighbourAdvertisement::parse(&frame), None);
+    }
+}
