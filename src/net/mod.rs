@@ -134,6 +134,11 @@ pub struct LinkKey {
     pub index: InterfaceIndex,
 }
 
+impl LinkKey {
+    /// The first of all, in order.
+    pub const LOWEST: Self = Self { namespace: NamespaceId(0), index: InterfaceIndex(NonZeroU32::MIN) };
+}
+
 /// An Ethernet address.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct MacAddress(pub [u8; 6]);

@@ -1,19 +1,165 @@
 //! Announcements in their order and pace: all addresses once, then all again (`behaviours` A9), with the
 //! pauses of `garp_interval` and `gna_interval` on each interface.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::Announcement;
+use super::{Action, Announcement};
+use crate::kernel::RouterId;
+use crate::net::{Family, LinkKey};
+use crate::time::{Duration, Instant};
 
-/// Announcements that wait to be sent.
+/// Announcements that wait to be sent, by interface and family.
 #[derive(Clone, Debug, Default)]
 pub struct AnnouncementQueue {
-    waiting: VecDeque<Announcement>,
+    lanes: BTreeMap<(LinkKey, Family), Lane>,
+    /// What waits already is not queued again, which bounds the queue by the number of addresses.
+    queued: BTreeSet<(RouterId, LinkKey, core::net::IpAddr)>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Lane {
+    /// Not announced yet.
+    first: VecDeque<Entry>,
+    /// Announced, and to be repeated.
+    again: VecDeque<Entry>,
+    not_before: Instant,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    router: RouterId,
+    announcement: Announcement,
+    rounds: u32,
+    interval: Duration,
 }
 
 impl AnnouncementQueue {
+    /// Adds an announcement that shall be sent `rounds` times, with `interval` after each on its interface.
+    pub fn push(&mut self, router: RouterId, announcement: Announcement, rounds: u32, interval: Duration) {
+        let key = (router, announcement.link, announcement.address);
+        if rounds > 0 && self.queued.insert(key) {
+            let lane = self.lanes.entry((announcement.link, Family::of(&announcement.address))).or_default();
+            lane.first.push_back(Entry { router, announcement, rounds, interval });
+        }
+    }
+
+    /// Drops what waits for a router that is not master any more.
+    pub fn cancel(&mut self, router: RouterId) {
+        if self.queued.range((router, LOWEST.0, LOWEST.1)..).next().is_none_or(|&(first, ..)| first != router) {
+            return;
+        }
+        self.queued.retain(|&(queued, ..)| queued != router);
+        for lane in self.lanes.values_mut() {
+            lane.first.retain(|entry| entry.router != router);
+            lane.again.retain(|entry| entry.router != router);
+        }
+        self.lanes.retain(|_, lane| !lane.is_empty());
+    }
+
+    /// When the next announcement may be sent; long ago if at once.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.lanes.values().map(|lane| lane.not_before).min()
+    }
+
+    /// Takes up to `budget` announcements that may be sent.
+    pub fn take_due(&mut self, now: Instant, mut budget: usize, actions: &mut Vec<Action>) {
+        for lane in self.lanes.values_mut() {
+            while budget > 0 && lane.not_before <= now {
+                let Some(mut entry) = lane.first.pop_front().or_else(|| lane.again.pop_front()) else { break };
+                budget -= 1;
+                actions.push(Action::Announce(entry.announcement));
+                if !entry.interval.is_zero() {
+                    lane.not_before = now + entry.interval;
+                }
+                entry.rounds -= 1;
+                if entry.rounds > 0 {
+                    lane.again.push_back(entry);
+                } else {
+                    let Announcement { link, address, .. } = entry.announcement;
+                    self.queued.remove(&(entry.router, link, address));
+                }
+            }
+        }
+        // A lane whose pause still runs is kept, so that the next announcement respects it.
+        self.lanes.retain(|_, lane| !lane.is_empty() || lane.not_before > now);
+    }
+
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.queued.is_empty()
+    }
+}
+
+impl Lane {
+    fn is_empty(&self) -> bool {
+        self.first.is_empty() && self.again.is_empty()
+    }
+}
+
+/// The lowest interface and address, to start a range of one router's entries.
+const LOWEST: (LinkKey, core::net::IpAddr) =
+    (LinkKey::LOWEST, core::net::IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED));
+
+#[cfg(test)]
+mod tests {
+    use core::net::{IpAddr, Ipv4Addr};
+
+    use super::*;
+    use crate::net::MacAddress;
+
+    fn announcement(last: u8) -> Announcement {
+        Announcement {
+            link: LinkKey::LOWEST,
+            mac: MacAddress([2, 0, 0, 0, 0, 1]),
+            address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, last)),
+            is_router: false,
+        }
+    }
+
+    fn sent(actions: &[Action]) -> Vec<u8> {
+        let last = |action: &Action| match action {
+            Action::Announce(Announcement { address: IpAddr::V4(a), .. }) => Some(a.octets()[3]),
+            _ => None,
+        };
+        actions.iter().filter_map(last).collect()
+    }
+
+    #[test]
+    fn all_once_then_all_again_and_a_late_chunk_goes_first() {
+        let mut queue = AnnouncementQueue::default();
+        let mut actions = Vec::new();
+        for last in 1..=3 {
+            queue.push(RouterId(1), announcement(last), 3, Duration::ZERO);
+        }
+        queue.take_due(Instant::ZERO, 4, &mut actions);
+        queue.push(RouterId(1), announcement(9), 2, Duration::ZERO);
+        queue.take_due(Instant::ZERO, 100, &mut actions);
+        assert_eq!(sent(&actions), [1, 2, 3, 1, 9, 2, 3, 1, 9, 2, 3]);
+        assert!(queue.is_empty() && queue.poll_timeout().is_none());
+    }
+
+    #[test]
+    fn an_interval_spaces_announcements_on_an_interface() {
+        let mut queue = AnnouncementQueue::default();
+        let mut actions = Vec::new();
+        queue.push(RouterId(1), announcement(1), 2, Duration::from_millis(10));
+        queue.push(RouterId(1), announcement(2), 1, Duration::from_millis(10));
+        queue.take_due(Instant::ZERO, 100, &mut actions);
+        assert_eq!(sent(&actions), [1]);
+        assert_eq!(queue.poll_timeout(), Some(Instant::from_micros(10_000)));
+        queue.take_due(Instant::from_micros(10_000), 100, &mut actions);
+        queue.take_due(Instant::from_micros(20_000), 100, &mut actions);
+        assert_eq!(sent(&actions), [1, 2, 1]);
+    }
+
+    #[test]
+    fn a_router_that_left_announces_nothing() {
+        let mut queue = AnnouncementQueue::default();
+        let mut actions = Vec::new();
+        queue.push(RouterId(1), announcement(1), 5, Duration::ZERO);
+        queue.push(RouterId(2), announcement(2), 1, Duration::ZERO);
+        queue.cancel(RouterId(1));
+        queue.take_due(Instant::ZERO, 100, &mut actions);
+        assert_eq!(sent(&actions), [2]);
     }
 }

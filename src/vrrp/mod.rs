@@ -1,16 +1,43 @@
 //! ENGINE: one virtual router. Events and time in, actions out; no I/O.
 //!
 //! Standards: RFC 9568 (VRRP version 3), RFC 3768 (version 2), RFC 2338 (authentication of version 2).
+//!
+//! ```text
+//!                 start                    master-down timer, granted
+//!   Initialize ----------> Backup -----------------------------------> Master
+//!       |                  |  ^  <----------------------------------- |
+//!       | a fault          |  | last fault ends    better master heard |
+//!       v                  v  |                                        |
+//!     Fault <--------------+--+----------------------------------------+
+//! ```
 
 mod action;
 mod announce;
+mod backup;
 mod config;
+mod counters;
+mod environment;
+mod fault;
+mod master;
+mod ownership;
+mod peers;
+mod priority;
+mod receive;
+mod router;
+mod timing;
+mod transmit;
 
 pub use action::{
-    Action, Announcement, Cause, Datagram, FaultReason, Report, ReportKind, State, Transition, Transmission,
+    Action, Announcement, Cause, Datagram, FaultReason, Report, ReportKind, State, Transmission, Transition,
 };
 pub use announce::AnnouncementQueue;
 pub use config::{
     AnnounceSettings, Destinations, InitialState, RouterConfig, RouterIdentity, RouterInterfaces,
     VirtualAddress, default_group,
 };
+pub use counters::Counters;
+pub use environment::{Environment, Interface, Listening};
+pub use peers::{Peer, PeerTable};
+pub use priority::EffectivePriority;
+pub use router::{Output, VirtualRouter};
+pub use timing::{master_down_interval, skew_time};

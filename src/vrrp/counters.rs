@@ -1,0 +1,43 @@
+//! What a router counts, from its creation on.
+
+use crate::wire::vrrp::{Rejection, RejectionKind};
+
+/// Counters of one virtual router.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Counters {
+    /// Advertisements that passed the receipt checks.
+    pub advertisements_received: u64,
+    /// Advertisements handed to the driver, one for each destination.
+    pub advertisements_sent: u64,
+    /// Advertisements the kernel refused to send.
+    pub send_failures: u64,
+    /// Times it became master.
+    pub became_master: u64,
+    /// Times it ceased to be master.
+    pub released_master: u64,
+    /// Priority 0 received.
+    pub priority_zero_received: u64,
+    /// Priority 0 sent.
+    pub priority_zero_sent: u64,
+    /// Advertisements used although their address list differs from ours.
+    pub address_list_mismatches: u64,
+    /// Rivals heard while master that lost to us.
+    pub rivals_beaten: u64,
+    /// Virtual addresses put back after somebody else removed them.
+    pub addresses_repaired: u64,
+    /// Times the process stood still longer than a master-down time.
+    pub stalls: u64,
+    rejected: [u64; RejectionKind::ALL.len()],
+}
+
+impl Counters {
+    /// Counts a packet that failed a check.
+    pub(super) const fn count_rejection(&mut self, rejection: &Rejection) {
+        self.rejected[rejection.kind() as usize] += 1;
+    }
+
+    /// Packets that failed a check.
+    pub const fn rejected(&self, kind: RejectionKind) -> u64 {
+        self.rejected[kind as usize]
+    }
+}

@@ -1,0 +1,74 @@
+//! What a router knows of the interfaces it works on, as its node tells it.
+
+use core::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{FaultReason, RouterConfig};
+use crate::net::{InterfaceName, LinkKey, MacAddress};
+
+/// An interface that exists.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Interface {
+    /// Namespace and index.
+    pub key: LinkKey,
+    /// Ethernet address; `None` = announcements are not possible.
+    pub mac: Option<MacAddress>,
+    /// Up and with a carrier.
+    pub usable: bool,
+    /// Router flag of its neighbour advertisements.
+    pub ipv6_forwarding: bool,
+}
+
+/// Whether the router's receive socket is open.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Listening {
+    /// Asked for, not open yet. At start the router waits for it.
+    #[default]
+    Pending,
+    /// Open.
+    Open,
+    /// Refused by the kernel.
+    Failed,
+}
+
+/// Everything outside a router that decides whether it can take part.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Environment {
+    /// The interfaces the configuration names, as far as they exist.
+    pub interfaces: BTreeMap<InterfaceName, Interface>,
+    /// Source address of advertisements.
+    pub source: Option<IpAddr>,
+    /// State of the receive socket.
+    pub listening: Listening,
+}
+
+impl Environment {
+    /// The interface of that name, if it exists.
+    pub fn interface(&self, name: &InterfaceName) -> Option<Interface> {
+        self.interfaces.get(name).copied()
+    }
+
+    /// Every reason why a router of this configuration cannot take part here.
+    pub fn faults(&self, config: &RouterConfig) -> BTreeSet<FaultReason> {
+        let mut faults = BTreeSet::new();
+        let interfaces = &config.interfaces;
+        for name in [&interfaces.transmit, &interfaces.receive, &interfaces.addresses] {
+            match self.interface(name) {
+                None => {
+                    faults.insert(FaultReason::InterfaceMissing(name.clone()));
+                }
+                Some(interface) if config.track_primary && !interface.usable => {
+                    faults.insert(FaultReason::LinkDown(name.clone()));
+                }
+                Some(_) => {}
+            }
+        }
+        if faults.is_empty() && self.source.is_none() {
+            faults.insert(FaultReason::NoSourceAddress(interfaces.transmit.clone()));
+        }
+        if self.interface(&interfaces.receive).is_some() && self.listening != Listening::Open {
+            faults.insert(FaultReason::NotListening(interfaces.receive.clone()));
+        }
+        faults
+    }
+}

@@ -1,0 +1,250 @@
+//! Master (RFC 9568 §6.4.3, RFC 3768 §6.4.3), and the switch-over, by which a master hands on without a gap.
+
+use core::net::IpAddr;
+
+use super::ownership::Announceable;
+use super::router::{Output, Phase, VirtualRouter};
+use super::timing::skew_time;
+use super::{Announcement, Cause, ReportKind, State};
+use crate::net::Family;
+use crate::time::{Duration, Instant, Now};
+use crate::wire::vrrp::{Advertisement, Priority};
+
+/// What a master keeps in mind.
+#[derive(Clone, Debug)]
+pub(super) struct Mastership {
+    /// `Adver_Timer`.
+    pub(super) next_advert: Instant,
+    /// Second block of announcements, and its rounds.
+    second_block: Option<(Instant, u32)>,
+    /// Periodic announcements.
+    refresh: Option<Instant>,
+    /// A beaten rival is answered with announcements once in an interval, however often it sends.
+    rival_quiet_until: Instant,
+    /// A switch-over is under way: priority 0 is sent, no successor heard yet, give up at this time.
+    pub(super) handover: Option<Instant>,
+    /// After a stall: a router that does not preempt yields to any master heard until then.
+    listening_until: Option<Instant>,
+}
+
+impl Mastership {
+    pub(super) fn poll_timeout(&self) -> Instant {
+        let advert = self.handover.unwrap_or(self.next_advert);
+        let others = [self.second_block.map(|(at, _)| at), self.refresh];
+        others.into_iter().flatten().fold(advert, Instant::min)
+    }
+}
+
+impl VirtualRouter {
+    /// Grants the wish to become master. In this order: advertisement, addresses, announcements of what is
+    /// there already, notification (`behaviours` B12). RFC 9568 §6.4.1 (110 to 140), §6.4.2 (345 to 375).
+    pub fn grant_master(&mut self, now: Now, cause: Cause, out: &mut Output<'_>) {
+        if !matches!(self.phase, Phase::Backup(_)) {
+            return;
+        }
+        self.master_interval = self.config.interval;
+        self.yielded = false;
+        self.counters.became_master += 1;
+        self.send_advertisement(out);
+        let mut operations = Vec::new();
+        let (present, leftovers) = self.addresses.want(&mut operations);
+        self.request_addresses(operations, out);
+        let settings = self.config.announce;
+        let mastership = Mastership {
+            next_advert: now.instant + self.config.interval.duration(),
+            second_block: later(now, settings.delay).map(|at| (at, settings.repeat)),
+            refresh: later(now, settings.refresh),
+            rival_quiet_until: now.instant,
+            handover: None,
+            listening_until: None,
+        };
+        self.transition(now, Phase::Master(mastership), cause, out);
+        self.announce(&present, settings.repeat.max(1), out);
+        if leftovers > 0 {
+            self.report(ReportKind::LeftoverAdopted { count: leftovers }, out);
+        }
+    }
+
+    /// RFC 9568 §6.4.3: an advertisement is received.
+    pub(super) fn hear_as_master(
+        &mut self,
+        now: Now,
+        from: IpAddr,
+        advertisement: &Advertisement,
+        out: &mut Output<'_>,
+    ) {
+        let Phase::Master(mastership) = &self.phase else { return };
+        let (handover, listening) = (mastership.handover, mastership.listening_until);
+        let priority = advertisement.priority;
+        if priority.is_leaving() {
+            // (720) A router that left: tell the others at once that there is a master.
+            if handover.is_none() {
+                self.send_advertisement(out);
+                self.restart_advert_timer(now);
+            }
+            return;
+        }
+        if handover.is_some() {
+            self.yielded = true;
+            return self.yield_to(now, from, advertisement, Cause::SwitchOver { successor: from }, out);
+        }
+        if self.loses_to(from, priority) {
+            // (740) One last advertisement tells the better master of us, if wished.
+            if self.config.higher_prio_send_advert {
+                self.send_advertisement(out);
+            }
+            return self.yield_to(now, from, advertisement, Cause::BetterMaster { from, priority }, out);
+        }
+        if listening.is_some_and(|until| now.instant < until) && !self.config.preempt {
+            return self.yield_to(now, from, advertisement, Cause::BetterMaster { from, priority }, out);
+        }
+        self.beat_rival(now, from, priority, out);
+    }
+
+    /// RFC 9568 §6.4.3 (735): a higher priority wins, and with equal priorities the higher address.
+    fn loses_to(&self, from: IpAddr, priority: Priority) -> bool {
+        let own = self.priority.get();
+        priority > own || (priority == own && self.environment.source.is_some_and(|source| from > source))
+    }
+
+    /// RFC 9568 §6.4.3 (750): a rival that loses is answered, and because hosts may have learned its MAC, the
+    /// addresses are announced again (`behaviours` B5).
+    fn beat_rival(&mut self, now: Now, from: IpAddr, priority: Priority, out: &mut Output<'_>) {
+        self.counters.rivals_beaten += 1;
+        if !self.config.lower_prio_no_advert {
+            self.send_advertisement(out);
+            self.restart_advert_timer(now);
+        }
+        let settings = self.config.announce;
+        let interval = self.config.interval.duration();
+        let Phase::Master(mastership) = &mut self.phase else { return };
+        if now.instant < mastership.rival_quiet_until {
+            return;
+        }
+        mastership.rival_quiet_until = now.instant + interval;
+        if let Some(at) = later(now, settings.lower_prio_delay).filter(|_| settings.lower_prio_repeat > 0) {
+            mastership.second_block = Some((at, settings.lower_prio_repeat));
+        }
+        self.announce(&self.addresses.announceable(), settings.lower_prio_repeat, out);
+        self.report(ReportKind::RivalBeaten { from, priority }, out);
+    }
+
+    /// Yields to a master that was heard, and follows it.
+    fn yield_to(&mut self, now: Now, from: IpAddr, heard: &Advertisement, cause: Cause, out: &mut Output<'_>) {
+        self.counters.released_master += 1;
+        out.announcements.cancel(self.id);
+        self.release_addresses(out);
+        let wait = self.master_down_interval();
+        self.enter_backup(now, wait, cause, out);
+        self.hear_in_backup(now, from, heard, out);
+    }
+
+    /// Timers of a master.
+    pub(super) fn handle_master_timeout(&mut self, now: Now, horizon: Instant, out: &mut Output<'_>) {
+        let interval = self.config.interval.duration();
+        let settings = self.config.announce;
+        let Phase::Master(mastership) = &mut self.phase else { return };
+        if let Some(give_up) = mastership.handover {
+            if give_up <= now.instant {
+                self.resume(now, out);
+            }
+            return;
+        }
+        let advertise = mastership.next_advert <= horizon;
+        if advertise {
+            // Periods follow each other without drift, but what is overdue by a period starts anew.
+            let next = mastership.next_advert + interval;
+            mastership.next_advert = if next <= now.instant { now.instant + interval } else { next };
+        }
+        let mut rounds = 0;
+        if let Some((at, repeat)) = mastership.second_block
+            && at <= now.instant
+        {
+            mastership.second_block = None;
+            rounds = repeat;
+        }
+        if mastership.refresh.is_some_and(|at| at <= now.instant) {
+            mastership.refresh = later(now, settings.refresh);
+            rounds = rounds.max(settings.refresh_repeat.max(1));
+        }
+        if advertise {
+            self.send_advertisement(out);
+        }
+        if rounds > 0 {
+            self.announce(&self.addresses.announceable(), rounds, out);
+        }
+    }
+
+    /// The process stood still: announces again, since another master may have taken the addresses. A router
+    /// that does not preempt keeps silent for an interval, to hear that master first.
+    pub(super) fn listen_after_stall(&mut self, now: Now) {
+        let preempts = self.config.preempt;
+        let settings = self.config.announce;
+        let wait = self.config.interval.duration() + self.skew_time();
+        let Phase::Master(mastership) = &mut self.phase else { return };
+        mastership.second_block = Some((now.instant, settings.repeat));
+        if preempts {
+            mastership.next_advert = now.instant;
+        } else {
+            mastership.next_advert = now.instant + wait;
+            mastership.listening_until = Some(now.instant + wait);
+            mastership.second_block = Some((now.instant + wait, settings.repeat));
+        }
+    }
+
+    /// The operator's switch-over: priority 0, no more advertisements, but the addresses stay until the
+    /// successor is heard, at most one interval and the longest skew time. Does nothing unless master.
+    pub fn switch_over(&mut self, now: Now, out: &mut Output<'_>) {
+        if self.state() != State::Master {
+            return;
+        }
+        if self.priority.get().is_owner() {
+            return self.report(ReportKind::SwitchOverRefused, out);
+        }
+        let interval = self.config.interval;
+        let longest_skew = skew_time(self.config.version, Priority(1), interval);
+        let give_up = now.instant + interval.duration() + longest_skew;
+        let Phase::Master(mastership) = &mut self.phase else { return };
+        if mastership.handover.is_some() {
+            return;
+        }
+        mastership.handover = Some(give_up);
+        self.send_leaving(out);
+        self.report(ReportKind::SwitchOverBegun, out);
+    }
+
+    /// Nobody took over: master as before.
+    fn resume(&mut self, now: Now, out: &mut Output<'_>) {
+        let Phase::Master(mastership) = &mut self.phase else { return };
+        mastership.handover = None;
+        self.report(ReportKind::SwitchOverAbandoned, out);
+        self.send_advertisement(out);
+        self.restart_advert_timer(now);
+    }
+
+    fn restart_advert_timer(&mut self, now: Now) {
+        let interval = self.config.interval.duration();
+        if let Phase::Master(mastership) = &mut self.phase {
+            mastership.next_advert = now.instant + interval;
+        }
+    }
+
+    /// Queues announcements of addresses, with the pace of the configuration.
+    pub(super) fn announce(&self, addresses: &[Announceable], rounds: u32, out: &mut Output<'_>) {
+        for (interface, prefix) in addresses {
+            let Some(mac) = self.config.interfaces.source_mac.or(interface.mac) else { continue };
+            let (is_router, interval) = match prefix.family() {
+                Family::Ipv4 => (false, self.config.announce.arp_interval),
+                Family::Ipv6 => (interface.ipv6_forwarding, self.config.announce.ndisc_interval),
+            };
+            let announcement =
+                Announcement { link: interface.key, mac, address: prefix.address(), is_router };
+            out.announcements.push(self.id, announcement, rounds, interval);
+        }
+    }
+}
+
+/// The time after a configured delay, where zero means never.
+fn later(now: Now, delay: Duration) -> Option<Instant> {
+    (!delay.is_zero()).then(|| now.instant + delay)
+}

@@ -1,0 +1,411 @@
+//! Ownership of virtual addresses: which are wanted, which the kernel holds, and the difference.
+//!
+//! Addresses are a wanted set. What the kernel holds is learned from its notifications; only the difference
+//! is asked for. Three kinds are told apart: ours (carrying our mark), foreign (there before us without our
+//! mark: announced, never removed) and left over (ours, but from a predecessor that was killed: kept until
+//! the first valid advertisement that makes us stay backup, a fault, or our own election).
+
+use std::collections::BTreeMap;
+
+use super::environment::{Environment, Interface};
+use super::{ReportKind, RouterConfig, VirtualAddress};
+use crate::kernel::{AddressOperation, AddressOutcome, AddressSpec, AddressVerb};
+use crate::net::{InterfaceName, LinkKey, Prefix};
+use crate::time::{Duration, Instant};
+
+/// A notification may come later than the answer to our own request: what looks like drift is judged after
+/// this pause.
+const JUDGE_AFTER: Duration = Duration::from_millis(10);
+/// First pause before an address is put back again, or tried again after a refusal; doubles up to
+/// [`RETRY_MAX`].
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+/// Longest pause between two attempts: a rival that keeps deleting is named, not fought.
+const RETRY_MAX: Duration = Duration::from_secs(60);
+
+/// What the kernel holds of one virtual address.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Held {
+    Absent,
+    Ours,
+    Foreign,
+}
+
+#[derive(Clone, Debug)]
+struct Item {
+    spec: AddressSpec,
+    interface: InterfaceName,
+    link: Option<Interface>,
+    held: Held,
+    /// Operations not answered yet, and the last of them.
+    outstanding: u32,
+    last_verb: AddressVerb,
+    /// When to look whether the kernel holds what it should.
+    judge_at: Option<Instant>,
+    /// Attempts since the address became wanted or was last left in peace, and when the last one was.
+    repairs: u32,
+    repaired_at: Instant,
+}
+
+impl Item {
+    fn key(&self) -> Option<(LinkKey, Prefix)> {
+        self.link.map(|link| (link.key, self.spec.prefix))
+    }
+
+    /// Whether the kernel will hold it once all requests are answered.
+    fn will_be_held(&self) -> bool {
+        if self.outstanding > 0 { self.last_verb == AddressVerb::Add } else { self.held != Held::Absent }
+    }
+
+    fn request(&mut self, verb: AddressVerb, operations: &mut Vec<AddressOperation>) {
+        let Some(link) = self.link else { return };
+        self.outstanding += 1;
+        self.last_verb = verb;
+        operations.push(AddressOperation { verb, link: link.key, spec: self.spec.clone() });
+    }
+
+    /// Plans a look at the address: at once the first time, later the more often it had to be repaired.
+    fn judge_later(&mut self, now: Instant) -> Instant {
+        if now.saturating_since(self.repaired_at) > RETRY_MAX.saturating_mul(2) {
+            self.repairs = 0;
+        }
+        let pause = match self.repairs {
+            0 => JUDGE_AFTER,
+            repairs => RETRY_FIRST.saturating_mul(1 << (repairs - 1).min(6)).min(RETRY_MAX),
+        };
+        let at = now + pause;
+        self.judge_at = Some(at);
+        at
+    }
+
+    fn count_attempt(&mut self, now: Instant) {
+        self.repairs = self.repairs.saturating_add(1);
+        self.repaired_at = now;
+    }
+
+    fn learn(&mut self, ours: bool) {
+        let adding = self.outstanding > 0 && self.last_verb == AddressVerb::Add;
+        self.held = match self.held {
+            Held::Foreign => Held::Foreign,
+            Held::Absent if !ours && !adding => Held::Foreign,
+            Held::Absent | Held::Ours => Held::Ours,
+        };
+    }
+}
+
+/// The virtual addresses of one router.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ownership {
+    items: Vec<Item>,
+    index: BTreeMap<(LinkKey, Prefix), usize>,
+    wanted: bool,
+    /// From the start until the first decision: what is ours belongs to a predecessor.
+    undecided: bool,
+    /// Not later than the earliest `judge_at`.
+    judge_next: Option<Instant>,
+}
+
+/// What the kernel is known to hold: whether an address is there, and then whether it carries our mark.
+pub(super) type Known<'a> = &'a dyn Fn(LinkKey, Prefix) -> Option<bool>;
+
+/// An address to announce, on the interface that holds it.
+pub(super) type Announceable = (Interface, Prefix);
+
+impl Ownership {
+    /// Addresses of a router that has just been created.
+    pub(super) fn new(config: &RouterConfig) -> Self {
+        let mut ownership = Self { undecided: true, ..Self::default() };
+        ownership.items = items_of(config);
+        ownership
+    }
+
+    /// Whether the router wants its addresses.
+    pub(super) const fn wanted(&self) -> bool {
+        self.wanted
+    }
+
+    /// Whether every request has been answered.
+    pub(super) fn is_settled(&self) -> bool {
+        self.items.iter().all(|item| item.outstanding == 0)
+    }
+
+    /// Interface and address of each, as far as the interface exists.
+    pub(super) fn keys(&self) -> impl Iterator<Item = (LinkKey, Prefix)> {
+        self.index.keys().copied()
+    }
+
+    /// Addresses the kernel holds or will hold, to be announced.
+    pub(super) fn announceable(&self) -> Vec<Announceable> {
+        let held = self.items.iter().filter(|item| item.held != Held::Absent);
+        held.filter_map(|item| Some((item.link?, item.spec.prefix))).collect()
+    }
+
+    /// When [`Ownership::judge`] may have something to do.
+    pub(super) const fn poll_timeout(&self) -> Option<Instant> {
+        self.judge_next
+    }
+
+    /// Tells which interfaces exist and what the kernel holds there. An address on an interface that went is
+    /// forgotten; on one that came it is asked for if wanted.
+    pub(super) fn set_environment(
+        &mut self,
+        environment: &Environment,
+        known: Known<'_>,
+        operations: &mut Vec<AddressOperation>,
+    ) {
+        let mut moved = false;
+        for item in &mut self.items {
+            let link = environment.interface(&item.interface);
+            if item.link.map(|link| link.key) != link.map(|link| link.key) {
+                moved = true;
+                item.link = link;
+                item.outstanding = 0;
+                item.judge_at = None;
+                item.held = Held::Absent;
+                if let Some(ours) = item.key().and_then(|(link, prefix)| known(link, prefix)) {
+                    item.learn(ours);
+                }
+                if self.wanted && item.held == Held::Absent {
+                    item.request(AddressVerb::Add, operations);
+                }
+            }
+            item.link = link;
+        }
+        if moved {
+            self.reindex();
+        }
+    }
+
+    /// Compares with the kernel's whole state, after notifications were lost.
+    pub(super) fn resynchronise(&mut self, now: Instant, known: Known<'_>) {
+        let keys: Vec<_> = self.keys().collect();
+        for key in keys {
+            match known(key.0, key.1) {
+                Some(ours) => {
+                    self.on_present(now, key, ours);
+                }
+                None => self.on_gone(now, key),
+            }
+        }
+    }
+
+    /// The router becomes master: asks for what is missing. Returns what is there already (adopted or
+    /// foreign), which can be announced at once, and how many of these a predecessor left.
+    pub(super) fn want(&mut self, operations: &mut Vec<AddressOperation>) -> (Vec<Announceable>, usize) {
+        let leftovers = if self.undecided { self.count_ours() } else { 0 };
+        self.undecided = false;
+        self.wanted = true;
+        let mut present = Vec::new();
+        for item in &mut self.items {
+            item.repairs = 0;
+            item.judge_at = None;
+            if !item.will_be_held() {
+                item.request(AddressVerb::Add, operations);
+            } else if let (0, Some(link)) = (item.outstanding, item.link) {
+                present.push((link, item.spec.prefix));
+            }
+        }
+        (present, leftovers)
+    }
+
+    /// The router is not master (any more): asks for the removal of what is ours, last added first, so that
+    /// secondaries go before the primary of their subnet. Returns how many a predecessor left.
+    pub(super) fn release(&mut self, operations: &mut Vec<AddressOperation>) -> usize {
+        let leftovers = if self.undecided { self.count_ours() } else { 0 };
+        self.undecided = false;
+        self.wanted = false;
+        for item in self.items.iter_mut().rev() {
+            item.repairs = 0;
+            item.judge_at = None;
+            if item.will_be_held() && item.held != Held::Foreign {
+                item.request(AddressVerb::Remove, operations);
+            }
+        }
+        leftovers
+    }
+
+    /// The router ends without touching the kernel (`-V`).
+    pub(super) const fn abandon(&mut self) {
+        self.wanted = false;
+        self.undecided = true;
+    }
+
+    /// Another router is master: what may still appear of a predecessor is not ours to keep.
+    pub(super) const fn decide(&mut self) {
+        self.undecided = false;
+    }
+
+    /// Whether left-overs of a predecessor wait for a decision.
+    pub(super) fn has_leftovers(&self) -> bool {
+        self.undecided && self.count_ours() > 0
+    }
+
+    /// The kernel tells of an address.
+    pub(super) fn on_present(&mut self, now: Instant, key: (LinkKey, Prefix), ours: bool) -> Option<ReportKind> {
+        let stray = !self.wanted && !self.undecided;
+        let item = self.item(key)?;
+        let was = item.held;
+        item.learn(ours);
+        if item.held == Held::Foreign {
+            return (was != Held::Foreign).then_some(ReportKind::ForeignAddress { prefix: key.1 });
+        }
+        if stray && item.outstanding == 0 {
+            let at = item.judge_later(now);
+            self.judge_no_later_than(at);
+        }
+        None
+    }
+
+    /// The kernel tells that an address is gone.
+    pub(super) fn on_gone(&mut self, now: Instant, key: (LinkKey, Prefix)) {
+        let wanted = self.wanted;
+        let Some(item) = self.item(key) else { return };
+        item.held = Held::Absent;
+        if wanted && item.outstanding == 0 && item.judge_at.is_none() {
+            let at = item.judge_later(now);
+            self.judge_no_later_than(at);
+        }
+    }
+
+    /// The kernel answered one operation. Returns what to announce, and what to tell.
+    pub(super) fn on_outcome(
+        &mut self,
+        now: Instant,
+        outcome: &AddressOutcome,
+    ) -> (Option<Announceable>, Option<ReportKind>) {
+        let wanted = self.wanted;
+        let Some(item) = self.item((outcome.link, outcome.prefix)) else { return (None, None) };
+        item.outstanding = item.outstanding.saturating_sub(1);
+        if let Some(error) = &outcome.error {
+            item.count_attempt(now);
+            let at = item.judge_later(now);
+            self.judge_no_later_than(at);
+            let report = ReportKind::AddressRefused { prefix: outcome.prefix, error: error.clone() };
+            return (None, Some(report));
+        }
+        match outcome.verb {
+            AddressVerb::Add => {
+                if item.held == Held::Absent {
+                    item.held = Held::Ours;
+                }
+                let announce = wanted && item.will_be_held();
+                (announce.then_some(item.link).flatten().map(|link| (link, outcome.prefix)), None)
+            }
+            AddressVerb::Remove => {
+                if item.held == Held::Ours {
+                    item.held = Held::Absent;
+                }
+                (None, None)
+            }
+        }
+    }
+
+    /// Looks at every address whose time has come: puts back what somebody removed, removes what is ours
+    /// and should not be.
+    pub(super) fn judge(
+        &mut self,
+        now: Instant,
+        operations: &mut Vec<AddressOperation>,
+        reports: &mut Vec<ReportKind>,
+    ) {
+        if self.judge_next.is_none_or(|at| at > now) {
+            return;
+        }
+        for item in &mut self.items {
+            if item.judge_at.is_none_or(|at| at > now) {
+                continue;
+            }
+            item.judge_at = None;
+            if item.outstanding > 0 {
+                continue;
+            }
+            match (self.wanted, item.held) {
+                (true, Held::Absent) if item.link.is_some() => {
+                    item.count_attempt(now);
+                    reports.push(ReportKind::AddressRepaired { prefix: item.spec.prefix, times: item.repairs });
+                    item.request(AddressVerb::Add, operations);
+                }
+                (false, Held::Ours) => item.request(AddressVerb::Remove, operations),
+                _ => {}
+            }
+        }
+        self.judge_next = self.items.iter().filter_map(|item| item.judge_at).min();
+    }
+
+    /// Replaces the list of addresses: what stays keeps its state. When one goes, the kernel may take the
+    /// others of its subnet along, so these are put back in the same batch.
+    pub(super) fn reconfigure(
+        &mut self,
+        config: &RouterConfig,
+        environment: &Environment,
+        known: Known<'_>,
+        operations: &mut Vec<AddressOperation>,
+    ) {
+        let mut old: BTreeMap<(InterfaceName, AddressSpec), Item> = BTreeMap::new();
+        for item in core::mem::take(&mut self.items) {
+            old.insert((item.interface.clone(), item.spec.clone()), item);
+        }
+        let mut kept = Vec::new();
+        for mut item in items_of(config) {
+            if let Some(previous) = old.remove(&(item.interface.clone(), item.spec.clone())) {
+                item = previous;
+                kept.push(true);
+            } else {
+                kept.push(false);
+            }
+            self.items.push(item);
+        }
+        let mut gone: Vec<Item> = old.into_values().filter(|item| item.held != Held::Foreign).collect();
+        gone.retain(Item::will_be_held);
+        for item in gone.iter_mut().rev() {
+            item.request(AddressVerb::Remove, operations);
+        }
+        for (item, kept) in self.items.iter_mut().zip(kept) {
+            let endangered = kept
+                && gone.iter().any(|gone| {
+                    gone.link.map(|l| l.key) == item.link.map(|l| l.key)
+                        && gone.spec.prefix.length() == item.spec.prefix.length()
+                        && gone.spec.prefix.network() == item.spec.prefix.network()
+                });
+            if self.wanted && endangered && item.held != Held::Foreign {
+                item.request(AddressVerb::Add, operations);
+            }
+        }
+        // An address whose attributes alone changed is removed above and must be added again.
+        let removed: Vec<_> = gone.iter().filter_map(Item::key).collect();
+        let known = |link, prefix| if removed.contains(&(link, prefix)) { None } else { known(link, prefix) };
+        self.set_environment(environment, &known, operations);
+        self.reindex();
+    }
+
+    fn judge_no_later_than(&mut self, at: Instant) {
+        self.judge_next = Some(self.judge_next.map_or(at, |next| next.min(at)));
+    }
+
+    fn item(&mut self, key: (LinkKey, Prefix)) -> Option<&mut Item> {
+        self.index.get(&key).and_then(|&position| self.items.get_mut(position))
+    }
+
+    fn count_ours(&self) -> usize {
+        self.items.iter().filter(|item| item.held == Held::Ours).count()
+    }
+
+    fn reindex(&mut self) {
+        let keys = self.items.iter().enumerate();
+        self.index = keys.filter_map(|(position, item)| Some((item.key()?, position))).collect();
+    }
+}
+
+fn items_of(config: &RouterConfig) -> Vec<Item> {
+    let item = |address: &VirtualAddress| Item {
+        spec: address.spec.clone(),
+        interface: address.interface.clone().unwrap_or_else(|| config.interfaces.addresses.clone()),
+        link: None,
+        held: Held::Absent,
+        outstanding: 0,
+        last_verb: AddressVerb::Add,
+        judge_at: None,
+        repairs: 0,
+        repaired_at: Instant::ZERO,
+    };
+    config.addresses.iter().chain(&config.excluded).map(item).collect()
+}

@@ -1,0 +1,100 @@
+//! The other routers heard, by source address: who they are and why their packets are not used.
+
+use core::net::IpAddr;
+use std::collections::BTreeMap;
+
+use crate::time::Instant;
+use crate::wire::vrrp::{Advertisement, AdvertisementInterval, Priority, Rejection};
+
+/// Peers remembered for one virtual router; forged sources push out the one not heard for longest.
+pub const PEERS_MAX: usize = 32;
+
+/// Another router of the same virtual router.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Peer {
+    /// When a packet of it was last received.
+    pub last_heard: Instant,
+    /// Priority and interval of its last advertisement that passed the checks.
+    pub last_advertisement: Option<(Priority, AdvertisementInterval)>,
+    /// Advertisements that passed.
+    pub accepted: u64,
+    /// Packets that did not.
+    pub rejected: u64,
+    /// Why the last one did not.
+    pub last_rejection: Option<Rejection>,
+}
+
+/// Peers by source address.
+#[derive(Clone, Debug, Default)]
+pub struct PeerTable {
+    peers: BTreeMap<IpAddr, Peer>,
+}
+
+impl PeerTable {
+    /// Notes an advertisement that passed the checks.
+    pub(super) fn note_accepted(&mut self, now: Instant, source: IpAddr, advertisement: &Advertisement) {
+        let peer = self.entry(now, source);
+        peer.accepted += 1;
+        peer.last_advertisement = Some((advertisement.priority, advertisement.interval));
+        peer.last_rejection = None;
+    }
+
+    /// Notes a packet that did not pass. True when the reason is news.
+    pub(super) fn note_rejected(&mut self, now: Instant, source: IpAddr, rejection: Rejection) -> bool {
+        let peer = self.entry(now, source);
+        peer.rejected += 1;
+        let news = peer.last_rejection.map(|last| last.kind()) != Some(rejection.kind());
+        peer.last_rejection = Some(rejection);
+        news
+    }
+
+    /// All peers, by address.
+    pub fn iter(&self) -> impl Iterator<Item = (IpAddr, &Peer)> {
+        self.peers.iter().map(|(address, peer)| (*address, peer))
+    }
+
+    fn entry(&mut self, now: Instant, source: IpAddr) -> &mut Peer {
+        if self.peers.len() >= PEERS_MAX && !self.peers.contains_key(&source) {
+            let oldest = self.peers.iter().min_by_key(|(_, peer)| peer.last_heard).map(|(address, _)| *address);
+            if let Some(oldest) = oldest {
+                self.peers.remove(&oldest);
+            }
+        }
+        let peer = self.peers.entry(source).or_insert(Peer {
+            last_heard: now,
+            last_advertisement: None,
+            accepted: 0,
+            rejected: 0,
+            last_rejection: None,
+        });
+        peer.last_heard = now;
+        peer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn forged_sources_cannot_grow_the_table() {
+        let mut table = PeerTable::default();
+        for n in 0..1000 {
+            let source = IpAddr::V4(Ipv4Addr::from_bits(n));
+            assert!(table.note_rejected(Instant::from_micros(n.into()), source, Rejection::Checksum));
+        }
+        assert_eq!(table.iter().count(), PEERS_MAX);
+        assert!(table.iter().all(|(_, peer)| peer.last_heard >= Instant::from_micros(1000 - PEERS_MAX as u64)));
+    }
+
+    #[test]
+    fn the_same_reason_is_news_once() {
+        let mut table = PeerTable::default();
+        let source = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        assert!(table.note_rejected(Instant::ZERO, source, Rejection::HopLimit { received: 1 }));
+        assert!(!table.note_rejected(Instant::ZERO, source, Rejection::HopLimit { received: 2 }));
+        assert!(table.note_rejected(Instant::ZERO, source, Rejection::Checksum));
+    }
+}

@@ -1,0 +1,132 @@
+//! Receipt of advertisements (RFC 9568 §7.1, RFC 3768 §7.1).
+
+use core::net::IpAddr;
+
+use super::router::{Output, Phase, VirtualRouter};
+use super::{Datagram, Destinations, ReportKind};
+use crate::time::{Duration, Now};
+use crate::wire::vrrp::{Advertisement, Expectation, PacketHeader, Rejection, decode};
+
+/// Rejections are told at most this often, however many senders forge packets.
+const REJECTION_REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The last message that passed all checks: a master repeats itself, and equal bytes with an equal header
+/// have an equal meaning.
+#[derive(Clone, Debug)]
+pub(super) struct Recent {
+    source: IpAddr,
+    destination: IpAddr,
+    payload: Box<[u8]>,
+    advertisement: Advertisement,
+    list_differs: bool,
+}
+
+impl VirtualRouter {
+    /// Takes a message for this virtual router.
+    pub fn handle_datagram(&mut self, now: Now, datagram: &Datagram<'_>, out: &mut Output<'_>) {
+        if matches!(self.phase, Phase::Initialize | Phase::Fault) {
+            return;
+        }
+        let recent = match self.recent.take() {
+            Some(recent) if recent.repeats(datagram) => recent,
+            _ => match self.check(datagram) {
+                Ok(advertisement) => self.compare_addresses(datagram, advertisement, out),
+                Err(rejection) => return self.reject(now, datagram.source, rejection, out),
+            },
+        };
+        let advertisement = &recent.advertisement;
+        if !(self.config.owner_ignore_adverts && self.priority.get().is_owner()) {
+            self.counters.advertisements_received += 1;
+            if advertisement.priority.is_leaving() {
+                self.counters.priority_zero_received += 1;
+            }
+            if recent.list_differs {
+                self.counters.address_list_mismatches += 1;
+            }
+            self.peers.note_accepted(now.instant, recent.source, advertisement);
+            match self.phase {
+                Phase::Backup(_) => self.hear_in_backup(now, recent.source, advertisement, out),
+                Phase::Master(_) => self.hear_as_master(now, recent.source, advertisement, out),
+                Phase::Initialize | Phase::Fault => {}
+            }
+        }
+        self.recent = Some(recent);
+    }
+
+    /// Every check of RFC 9568 §7.1, the stateless ones in [`decode`].
+    fn check(&self, datagram: &Datagram<'_>) -> Result<Advertisement, Rejection> {
+        let header = PacketHeader {
+            source: datagram.source,
+            destination: datagram.destination,
+            hop_limit: datagram.hop_limit,
+        };
+        let expected = Expectation {
+            family: self.family(),
+            version: self.config.version,
+            interval: self.config.interval,
+            authentication: self.config.authentication,
+            checksum: self.config.checksum,
+            multicast: matches!(self.config.destinations, Destinations::Multicast(_)),
+            trailer: false,
+        };
+        let advertisement = decode(&header, datagram.payload, &expected)?;
+        if self.environment.source == Some(datagram.source) {
+            return Err(Rejection::OwnAddress { source: datagram.source });
+        }
+        Ok(advertisement)
+    }
+
+    /// RFC 9568 §7.1: the address list may be compared; a difference is counted and told, the advertisement
+    /// used all the same (`behaviours` A10).
+    fn compare_addresses(&mut self, datagram: &Datagram<'_>, heard: Advertisement, out: &mut Output<'_>) -> Recent {
+        let skip = self.config.skip_check_adv_addr && self.reported.address_list_of == Some(datagram.source);
+        let list_differs = !skip && self.differs_in_addresses(&heard);
+        let told = self.reported.address_list_of == Some(datagram.source);
+        if list_differs && !told {
+            self.report(ReportKind::AddressListMismatch { from: datagram.source }, out);
+        }
+        if list_differs || self.config.skip_check_adv_addr {
+            self.reported.address_list_of = Some(datagram.source);
+        } else if told {
+            self.reported.address_list_of = None;
+        }
+        Recent {
+            source: datagram.source,
+            destination: datagram.destination,
+            payload: datagram.payload.into(),
+            advertisement: heard,
+            list_differs,
+        }
+    }
+
+    fn differs_in_addresses(&self, heard: &Advertisement) -> bool {
+        let own = || self.config.addresses.iter().map(|address| address.spec.prefix.address());
+        if own().eq(heard.addresses.iter().copied()) {
+            return false;
+        }
+        let mut own: Vec<_> = own().collect();
+        let mut theirs = heard.addresses.clone();
+        own.sort_unstable();
+        theirs.sort_unstable();
+        own != theirs
+    }
+
+    fn reject(&mut self, now: Now, from: IpAddr, rejection: Rejection, out: &mut Output<'_>) {
+        self.counters.count_rejection(&rejection);
+        let news = self.peers.note_rejected(now.instant, from, rejection);
+        if news && now.instant >= self.reported.next_rejection_at {
+            self.reported.next_rejection_at = now.instant + REJECTION_REPORT_INTERVAL;
+            self.report(ReportKind::Rejected { from, rejection }, out);
+        }
+    }
+}
+
+impl Recent {
+    fn repeats(&self, datagram: &Datagram<'_>) -> bool {
+        self.source == datagram.source
+            && self.destination == datagram.destination
+            && *self.payload == *datagram.payload
+            // A multicast message was accepted with 255 only, a unicast one with any value.
+            && (!self.destination.is_multicast() || datagram.hop_limit == Some(255))
+    }
+}
