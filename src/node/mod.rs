@@ -8,9 +8,17 @@
 //!
 //! A call with nothing due is harmless.
 
+mod ha_node;
+mod kernel_model;
+#[cfg(test)]
+mod tests;
+
+pub use ha_node::HaNode;
+pub use kernel_model::KernelModel;
+
 use crate::kernel::{AddressReply, KernelEvent, SocketEvent};
-use crate::time::{Duration, Instant, Now};
-use crate::vrrp::{Action, Datagram, RouterConfig};
+use crate::time::Duration;
+use crate::vrrp::RouterConfig;
 
 /// Configuration of an [`HaNode`].
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -40,37 +48,4 @@ pub enum Event {
     SwitchBack,
     /// Leave: priority 0, addresses removed, then [`Action::Stopped`].
     Stop,
-}
-
-/// All virtual routers of one daemon.
-#[derive(Clone, Debug)]
-pub struct HaNode {
-    config: NodeConfig,
-}
-
-impl HaNode {
-    /// A node that does nothing until it is told the kernel's state.
-    pub fn new(config: NodeConfig) -> Self {
-        Self { config }
-    }
-
-    /// Takes a received message.
-    pub fn handle_datagram(&mut self, now: Now, datagram: &Datagram<'_>, actions: &mut Vec<Action>) {
-        let _ = (now, datagram, actions, &self.config);
-    }
-
-    /// Takes an event.
-    pub fn handle(&mut self, now: Now, event: Event, actions: &mut Vec<Action>) {
-        let _ = (now, event, actions);
-    }
-
-    /// Serves every timer due at `now` or within the next millisecond, never one that is not.
-    pub fn handle_timeout(&mut self, now: Now, actions: &mut Vec<Action>) {
-        let _ = (now, actions);
-    }
-
-    /// When [`HaNode::handle_timeout`] shall be called next.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        None
-    }
 }

@@ -45,7 +45,8 @@ impl AnnouncementQueue {
 
     /// Drops what waits for a router that is not master any more.
     pub fn cancel(&mut self, router: RouterId) {
-        if self.queued.range((router, LOWEST.0, LOWEST.1)..).next().is_none_or(|&(first, ..)| first != router) {
+        if self.queued.range((router, LOWEST.0, LOWEST.1)..).next().is_none_or(|&(first, ..)| first != router)
+        {
             return;
         }
         self.queued.retain(|&(queued, ..)| queued != router);
@@ -65,7 +66,9 @@ impl AnnouncementQueue {
     pub fn take_due(&mut self, now: Instant, mut budget: usize, actions: &mut Vec<Action>) {
         for lane in self.lanes.values_mut() {
             while budget > 0 && lane.not_before <= now {
-                let Some(mut entry) = lane.first.pop_front().or_else(|| lane.again.pop_front()) else { break };
+                let Some(mut entry) = lane.first.pop_front().or_else(|| lane.again.pop_front()) else {
+                    break;
+                };
                 budget -= 1;
                 actions.push(Action::Announce(entry.announcement));
                 if !entry.interval.is_zero() {

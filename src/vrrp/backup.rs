@@ -57,7 +57,7 @@ impl VirtualRouter {
             }
             return;
         }
-        if self.follows(now, from, advertisement.priority) {
+        if self.follows(now, advertisement.priority) {
             self.learn_interval(from, advertisement, out);
             let at = now.instant + self.master_down_interval();
             if let Phase::Backup(backup) = &mut self.phase {
@@ -81,7 +81,7 @@ impl VirtualRouter {
 
     /// RFC 9568 §6.4.2 (430): whether an advertisement is one of a master to follow. `preempt_delay` only
     /// delays the preemption of a living master (`behaviours` B6).
-    fn follows(&mut self, now: Now, from: IpAddr, priority: Priority) -> bool {
+    fn follows(&mut self, now: Now, priority: Priority) -> bool {
         let own = self.priority.get();
         let preempts = self.config.preempt && !self.yielded;
         let delay = self.config.preempt_delay;
@@ -97,13 +97,17 @@ impl VirtualRouter {
         if delay.is_zero() {
             return false;
         }
-        let _ = from;
         let preempt_at = *backup.preempt_at.get_or_insert(now.instant + delay);
         now.instant < preempt_at
     }
 
     /// RFC 9568 §6.4.2 (430): version 3 follows the master's interval.
-    pub(super) fn learn_interval(&mut self, from: IpAddr, advertisement: &Advertisement, out: &mut Output<'_>) {
+    pub(super) fn learn_interval(
+        &mut self,
+        from: IpAddr,
+        advertisement: &Advertisement,
+        out: &mut Output<'_>,
+    ) {
         if self.is_version_3() && self.master_interval != advertisement.interval {
             self.master_interval = advertisement.interval;
             self.report(ReportKind::IntervalLearned { from, interval: advertisement.interval }, out);

@@ -130,7 +130,14 @@ impl VirtualRouter {
     }
 
     /// Yields to a master that was heard, and follows it.
-    fn yield_to(&mut self, now: Now, from: IpAddr, heard: &Advertisement, cause: Cause, out: &mut Output<'_>) {
+    fn yield_to(
+        &mut self,
+        now: Now,
+        from: IpAddr,
+        heard: &Advertisement,
+        cause: Cause,
+        out: &mut Output<'_>,
+    ) {
         self.counters.released_master += 1;
         out.announcements.cancel(self.id);
         self.release_addresses(out);

@@ -28,7 +28,7 @@ mod timing;
 mod transmit;
 
 pub use action::{
-    Action, Announcement, Cause, Datagram, FaultReason, Report, ReportKind, State, Transmission, Transition,
+    Action, Announcement, Cause, Datagram, FaultReason, Report, ReportKind, State, Transition, Transmission,
 };
 pub use announce::AnnouncementQueue;
 pub use config::{

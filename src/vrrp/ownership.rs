@@ -240,7 +240,12 @@ impl Ownership {
     }
 
     /// The kernel tells of an address.
-    pub(super) fn on_present(&mut self, now: Instant, key: (LinkKey, Prefix), ours: bool) -> Option<ReportKind> {
+    pub(super) fn on_present(
+        &mut self,
+        now: Instant,
+        key: (LinkKey, Prefix),
+        ours: bool,
+    ) -> Option<ReportKind> {
         let stray = !self.wanted && !self.undecided;
         let item = self.item(key)?;
         let was = item.held;
@@ -321,7 +326,8 @@ impl Ownership {
             match (self.wanted, item.held) {
                 (true, Held::Absent) if item.link.is_some() => {
                     item.count_attempt(now);
-                    reports.push(ReportKind::AddressRepaired { prefix: item.spec.prefix, times: item.repairs });
+                    reports
+                        .push(ReportKind::AddressRepaired { prefix: item.spec.prefix, times: item.repairs });
                     item.request(AddressVerb::Add, operations);
                 }
                 (false, Held::Ours) => item.request(AddressVerb::Remove, operations),

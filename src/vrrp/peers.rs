@@ -7,7 +7,7 @@ use crate::time::Instant;
 use crate::wire::vrrp::{Advertisement, AdvertisementInterval, Priority, Rejection};
 
 /// Peers remembered for one virtual router; forged sources push out the one not heard for longest.
-pub const PEERS_MAX: usize = 32;
+pub(super) const PEERS_MAX: usize = 32;
 
 /// Another router of the same virtual router.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -55,7 +55,8 @@ impl PeerTable {
 
     fn entry(&mut self, now: Instant, source: IpAddr) -> &mut Peer {
         if self.peers.len() >= PEERS_MAX && !self.peers.contains_key(&source) {
-            let oldest = self.peers.iter().min_by_key(|(_, peer)| peer.last_heard).map(|(address, _)| *address);
+            let oldest =
+                self.peers.iter().min_by_key(|(_, peer)| peer.last_heard).map(|(address, _)| *address);
             if let Some(oldest) = oldest {
                 self.peers.remove(&oldest);
             }
@@ -86,15 +87,17 @@ mod tests {
             assert!(table.note_rejected(Instant::from_micros(n.into()), source, Rejection::Checksum));
         }
         assert_eq!(table.iter().count(), PEERS_MAX);
-        assert!(table.iter().all(|(_, peer)| peer.last_heard >= Instant::from_micros(1000 - PEERS_MAX as u64)));
+        assert!(
+            table.iter().all(|(_, peer)| peer.last_heard >= Instant::from_micros(1000 - PEERS_MAX as u64))
+        );
     }
 
     #[test]
     fn the_same_reason_is_news_once() {
         let mut table = PeerTable::default();
         let source = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        assert!(table.note_rejected(Instant::ZERO, source, Rejection::HopLimit { received: 1 }));
-        assert!(!table.note_rejected(Instant::ZERO, source, Rejection::HopLimit { received: 2 }));
+        assert!(table.note_rejected(Instant::ZERO, source, Rejection::HopLimit { received: Some(1) }));
+        assert!(!table.note_rejected(Instant::ZERO, source, Rejection::HopLimit { received: Some(2) }));
         assert!(table.note_rejected(Instant::ZERO, source, Rejection::Checksum));
     }
 }

@@ -78,17 +78,21 @@ impl VirtualRouter {
 
     /// RFC 9568 §7.1: the address list may be compared; a difference is counted and told, the advertisement
     /// used all the same (`behaviours` A10).
-    fn compare_addresses(&mut self, datagram: &Datagram<'_>, heard: Advertisement, out: &mut Output<'_>) -> Recent {
-        let skip = self.config.skip_check_adv_addr && self.reported.address_list_of == Some(datagram.source);
+    fn compare_addresses(
+        &mut self,
+        datagram: &Datagram<'_>,
+        heard: Advertisement,
+        out: &mut Output<'_>,
+    ) -> Recent {
+        let source = Some(datagram.source);
+        let skip = self.config.skip_check_adv_addr && self.reported.compared == source;
         let list_differs = !skip && self.differs_in_addresses(&heard);
-        let told = self.reported.address_list_of == Some(datagram.source);
-        if list_differs && !told {
+        self.reported.compared = source;
+        if list_differs && self.reported.differing != source {
+            self.reported.differing = source;
             self.report(ReportKind::AddressListMismatch { from: datagram.source }, out);
-        }
-        if list_differs || self.config.skip_check_adv_addr {
-            self.reported.address_list_of = Some(datagram.source);
-        } else if told {
-            self.reported.address_list_of = None;
+        } else if !list_differs && self.reported.differing == source {
+            self.reported.differing = None;
         }
         Recent {
             source: datagram.source,

@@ -17,7 +17,8 @@ use super::receive::Recent;
 use super::timing::{master_down_interval, skew_time};
 use super::transmit::Outgoing;
 use super::{
-    Action, AnnouncementQueue, Cause, Counters, FaultReason, Report, ReportKind, RouterConfig, State, Transition,
+    Action, AnnouncementQueue, Cause, Counters, FaultReason, Report, ReportKind, RouterConfig, State,
+    Transition,
 };
 use crate::kernel::{AddressOperation, AddressReply, AddressRequest, RouterId};
 use crate::net::{Family, LinkKey, Prefix};
@@ -71,7 +72,9 @@ pub(super) enum Phase {
 /// What was told already, so that it is not told again.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Reported {
-    pub(super) address_list_of: Option<IpAddr>,
+    /// The sender whose address list was compared last, and the one whose list was said to differ.
+    pub(super) compared: Option<IpAddr>,
+    pub(super) differing: Option<IpAddr>,
     pub(super) next_rejection_at: Instant,
 }
 
@@ -123,7 +126,13 @@ impl VirtualRouter {
 
     /// Takes a change of the interfaces, the source address or the receive socket. `known` tells what the
     /// kernel holds, for interfaces that are new.
-    pub fn set_environment(&mut self, now: Now, environment: Environment, known: Known<'_>, out: &mut Output<'_>) {
+    pub fn set_environment(
+        &mut self,
+        now: Now,
+        environment: Environment,
+        known: Known<'_>,
+        out: &mut Output<'_>,
+    ) {
         if self.environment.source != environment.source {
             self.outgoing.forget();
             self.recent = None;
@@ -302,6 +311,11 @@ impl VirtualRouter {
     /// Identifier within the node.
     pub const fn id(&self) -> RouterId {
         self.id
+    }
+
+    /// Source address of its advertisements.
+    pub const fn source(&self) -> Option<IpAddr> {
+        self.environment.source
     }
 
     /// Current configuration.

@@ -58,7 +58,8 @@ mod tests {
     #[test]
     fn every_priority_has_a_positive_skew_that_falls_with_priority() {
         for version in [Version::V2, Version::V3] {
-            for interval in [1, 10, 100, 4095].map(|cs| AdvertisementInterval::from_centiseconds(cs).unwrap()) {
+            for interval in [1, 10, 100, 4095].map(|cs| AdvertisementInterval::from_centiseconds(cs).unwrap())
+            {
                 for priority in 1..255 {
                     let longer = skew_time(version, Priority(priority), interval);
                     let shorter = skew_time(version, Priority(priority + 1), interval);

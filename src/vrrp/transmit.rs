@@ -8,10 +8,16 @@ use super::{Action, Destinations, Transmission};
 use crate::wire::vrrp::{Advertisement, Priority};
 
 /// Encoded messages, one for each destination; the checksum may cover the destination.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Outgoing {
     priority: Priority,
     messages: Vec<(IpAddr, Arc<[u8]>)>,
+}
+
+impl Default for Outgoing {
+    fn default() -> Self {
+        Self { priority: Priority::LEAVING, messages: Vec::new() }
+    }
 }
 
 impl Outgoing {

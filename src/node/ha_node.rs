@@ -1,0 +1,492 @@
+//! [`HaNode`]: the virtual routers of one daemon, what they share, and who is told of what.
+
+use core::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Event, KernelModel, NodeConfig};
+use crate::kernel::{KernelEvent, ReceiveSocket, RouterId, SocketEvent};
+use crate::net::{Family, InterfaceName, LinkKey, Prefix};
+use crate::time::{Duration, Instant, Now};
+use crate::timer::TimerQueue;
+use crate::vrrp::{
+    Action, AnnouncementQueue, Cause, Datagram, Destinations, Environment, Listening, Output, Report,
+    ReportKind, RouterConfig, RouterIdentity, VirtualRouter,
+};
+use crate::wire::vrrp::{Vrid, peek};
+
+/// Advertisements due within this time go out in one wake-up.
+const COALESCE: Duration = Duration::from_millis(1);
+/// Announcements given to the driver at a time, so that no advertisement waits for a long list.
+const ANNOUNCEMENTS_PER_WAKE_UP: usize = 128;
+/// A receive socket that the kernel refused is asked for again after this time.
+const SOCKET_RETRY: Duration = Duration::from_secs(1);
+/// No master-down time is shorter: 3 intervals of 10 ms.
+const STALL_MIN: Duration = Duration::from_millis(10);
+
+/// All virtual routers of one daemon.
+#[derive(Clone, Debug)]
+pub struct HaNode {
+    config: NodeConfig,
+    routers: BTreeMap<RouterId, VirtualRouter>,
+    next_id: u32,
+    kernel: KernelModel,
+    sockets: BTreeMap<ReceiveSocket, Listening>,
+    socket_retry: Option<Instant>,
+    /// Who is concerned by an interface, a message, an address.
+    by_name: BTreeMap<InterfaceName, BTreeSet<RouterId>>,
+    by_vrid: BTreeMap<(LinkKey, Family, Vrid), Vec<RouterId>>,
+    by_address: BTreeMap<(LinkKey, Prefix), RouterId>,
+    timers: TimerQueue<RouterId>,
+    announcements: AnnouncementQueue,
+    phase: Phase,
+    /// The deadline for which a stall was looked for already.
+    stall_examined: Option<Instant>,
+    unknown_vrids: u64,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Phase {
+    /// The kernel's state is not known yet.
+    New,
+    /// `vrrp_startup_delay` runs.
+    Held(Instant),
+    Running,
+    Stopping,
+    Stopped,
+}
+
+impl HaNode {
+    /// A node that does nothing until it is told the kernel's state.
+    pub fn new(config: NodeConfig) -> Self {
+        Self {
+            config,
+            routers: BTreeMap::new(),
+            next_id: 0,
+            kernel: KernelModel::default(),
+            sockets: BTreeMap::new(),
+            socket_retry: None,
+            by_name: BTreeMap::new(),
+            by_vrid: BTreeMap::new(),
+            by_address: BTreeMap::new(),
+            timers: TimerQueue::default(),
+            announcements: AnnouncementQueue::default(),
+            phase: Phase::New,
+            stall_examined: None,
+            unknown_vrids: 0,
+        }
+    }
+
+    /// Takes a received message.
+    pub fn handle_datagram(&mut self, now: Now, datagram: &Datagram<'_>, actions: &mut Vec<Action>) {
+        self.notice_stall(now, actions);
+        let Some(vrid) = peek(datagram.payload) else { return };
+        let key = (datagram.link, Family::of(&datagram.source), vrid);
+        let Some(ids) = self.by_vrid.get(&key) else {
+            self.unknown_vrids += 1;
+            return;
+        };
+        for id in ids.clone() {
+            self.with_router(now, id, actions, |router, out| router.handle_datagram(now, datagram, out));
+        }
+    }
+
+    /// Takes an event.
+    pub fn handle(&mut self, now: Now, event: Event, actions: &mut Vec<Action>) {
+        self.notice_stall(now, actions);
+        match event {
+            Event::Kernel(event) => self.handle_kernel(now, event, actions),
+            Event::Addresses(reply) => {
+                self.with_router(now, reply.router, actions, |router, out| {
+                    router.on_address_reply(now, &reply, out);
+                });
+                self.finish_stop(actions);
+            }
+            Event::Socket(event) => self.handle_socket(now, event, actions),
+            Event::Reconfigure(config) => self.reconfigure(now, config, actions),
+            Event::SwitchOver => self.for_each(now, actions, |router, out| router.switch_over(now, out)),
+            Event::SwitchBack => self.for_each(now, actions, |router, _| router.switch_back()),
+            Event::Stop => self.stop(now, actions),
+        }
+    }
+
+    /// Serves every timer due at `now`, and advertisements due within the next millisecond.
+    pub fn handle_timeout(&mut self, now: Now, actions: &mut Vec<Action>) {
+        self.notice_stall(now, actions);
+        if let Phase::Held(until) = self.phase
+            && until <= now.instant
+        {
+            self.phase = Phase::Running;
+            self.for_each(now, actions, |router, out| router.start(now, out));
+        }
+        let horizon = now.instant + COALESCE;
+        let mut due = Vec::new();
+        while let Some((_, id)) = self.timers.pop_due(horizon) {
+            due.push(id);
+        }
+        for id in due {
+            self.with_router(now, id, actions, |router, out| router.handle_timeout(now, horizon, out));
+        }
+        if self.socket_retry.is_some_and(|at| at <= now.instant) {
+            self.socket_retry = None;
+            for (socket, state) in &mut self.sockets {
+                if *state == Listening::Failed {
+                    actions.push(Action::OpenSocket(*socket));
+                }
+            }
+        }
+        self.announcements.take_due(now.instant, ANNOUNCEMENTS_PER_WAKE_UP, actions);
+    }
+
+    /// When [`HaNode::handle_timeout`] shall be called next; in the past if at once.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let hold = match self.phase {
+            Phase::Held(until) => Some(until),
+            _ => None,
+        };
+        let all = [self.timers.next(), self.announcements.poll_timeout(), self.socket_retry, hold];
+        all.into_iter().flatten().min()
+    }
+
+    /// The virtual routers, by identifier.
+    pub fn routers(&self) -> impl Iterator<Item = &VirtualRouter> {
+        self.routers.values()
+    }
+
+    /// One virtual router.
+    pub fn router(&self, id: RouterId) -> Option<&VirtualRouter> {
+        self.routers.get(&id)
+    }
+
+    /// The kernel refused to send an advertisement of that router.
+    pub fn count_send_failure(&mut self, id: RouterId) {
+        if let Some(router) = self.routers.get_mut(&id) {
+            router.counters_mut().send_failures += 1;
+        }
+    }
+
+    /// Sets every counter to zero (keepalived's `STATS_CLEAR`).
+    pub fn clear_counters(&mut self) {
+        for router in self.routers.values_mut() {
+            *router.counters_mut() = crate::vrrp::Counters::default();
+        }
+        self.unknown_vrids = 0;
+    }
+
+    /// Messages for virtual routers that are not configured here.
+    pub const fn unknown_vrids(&self) -> u64 {
+        self.unknown_vrids
+    }
+
+    /// What the kernel is known to hold.
+    pub const fn kernel(&self) -> &KernelModel {
+        &self.kernel
+    }
+
+    /// Current configuration.
+    pub const fn config(&self) -> &NodeConfig {
+        &self.config
+    }
+
+    fn handle_kernel(&mut self, now: Now, event: KernelEvent, actions: &mut Vec<Action>) {
+        match event {
+            KernelEvent::View(view) => {
+                self.kernel = KernelModel::from_view(view);
+                if self.phase == Phase::New {
+                    self.begin(now, actions);
+                } else {
+                    self.sync_sockets(actions);
+                    self.update_environments(now, None, actions);
+                    let ids: Vec<_> = self.routers.keys().copied().collect();
+                    for id in ids {
+                        let Some(router) = self.routers.get_mut(&id) else { continue };
+                        router.resynchronise(now, &|link, prefix| self.kernel.holds(link, prefix));
+                        self.settle(now, id, actions);
+                    }
+                }
+            }
+            KernelEvent::LinkChanged(link) => {
+                let name = link.name.clone();
+                let before = self.kernel.set_link(link);
+                self.sync_sockets(actions);
+                for name in before.iter().chain([&name]) {
+                    self.update_environments(now, Some(name), actions);
+                }
+            }
+            KernelEvent::LinkGone(key) => {
+                if let Some(name) = self.kernel.remove_link(key) {
+                    self.sync_sockets(actions);
+                    self.update_environments(now, Some(&name), actions);
+                }
+            }
+            KernelEvent::AddressPresent(address) => {
+                let (key, ours) = ((address.link, address.prefix), address.ours);
+                let changes_source = self.kernel.set_address(address);
+                if let Some(&id) = self.by_address.get(&key) {
+                    self.with_router(now, id, actions, |router, out| {
+                        router.on_address_present(now, key, ours, out);
+                    });
+                }
+                self.update_sources(now, key.0, changes_source, actions);
+            }
+            KernelEvent::AddressGone { link, prefix } => {
+                let changes_source = self.kernel.remove_address(link, prefix);
+                if let Some(&id) = self.by_address.get(&(link, prefix)) {
+                    self.with_router(now, id, actions, |router, _| {
+                        router.on_address_gone(now, (link, prefix))
+                    });
+                }
+                self.update_sources(now, link, changes_source, actions);
+            }
+        }
+    }
+
+    /// The kernel's state is known for the first time: the routers come into being.
+    fn begin(&mut self, now: Now, actions: &mut Vec<Action>) {
+        self.phase = match self.config.startup_delay {
+            Duration::ZERO => Phase::Running,
+            delay => Phase::Held(now.instant + delay),
+        };
+        for config in self.config.routers.clone() {
+            self.add_router(config);
+        }
+        self.sync_sockets(actions);
+        self.update_environments(now, None, actions);
+    }
+
+    fn add_router(&mut self, config: RouterConfig) {
+        let id = RouterId(self.next_id);
+        self.next_id += 1;
+        self.routers.insert(id, VirtualRouter::new(id, config));
+        self.index_names();
+    }
+
+    fn handle_socket(&mut self, now: Now, event: SocketEvent, actions: &mut Vec<Action>) {
+        let (socket, state) = match &event {
+            SocketEvent::Opened(socket) => (*socket, Listening::Open),
+            SocketEvent::Failed(socket, _) => (*socket, Listening::Failed),
+        };
+        let Some(current) = self.sockets.get_mut(&socket) else { return };
+        let news = *current != state;
+        *current = state;
+        let Some(name) = self.kernel.link(socket.link).map(|link| link.name.clone()) else { return };
+        if let SocketEvent::Failed(_, error) = event {
+            self.socket_retry.get_or_insert(now.instant + SOCKET_RETRY);
+            if news {
+                let kind = ReportKind::SocketFailed { interface: name.clone(), error };
+                actions.push(Action::Report(Report { router: "".into(), kind }));
+            }
+        }
+        self.update_environments(now, Some(&name), actions);
+    }
+
+    fn reconfigure(&mut self, now: Now, config: NodeConfig, actions: &mut Vec<Action>) {
+        let old = core::mem::replace(&mut self.config, config);
+        if matches!(self.phase, Phase::New | Phase::Stopping | Phase::Stopped) || old == self.config {
+            return;
+        }
+        let mut known: BTreeMap<RouterIdentity, RouterId> =
+            self.routers.values().map(|router| (router.config().identity(), router.id())).collect();
+        let mut kept = Vec::new();
+        let mut added = Vec::new();
+        for config in self.config.routers.clone() {
+            match known.remove(&config.identity()) {
+                Some(id) => kept.push((id, config)),
+                None => added.push(config),
+            }
+        }
+        // Who goes gives up its addresses before somebody else asks for them.
+        for id in known.into_values() {
+            self.with_router(now, id, actions, |router, out| router.stop(now, Cause::Reload, false, out));
+            self.routers.remove(&id);
+            self.timers.set(id, None);
+        }
+        for (id, config) in kept {
+            let environment = self.routers.get(&id).map(|router| self.environment_of(router, &config));
+            let Some(environment) = environment else { continue };
+            let Some(router) = self.routers.get_mut(&id) else { continue };
+            let mut out = Output { actions, announcements: &mut self.announcements };
+            let holds = |link, prefix| self.kernel.holds(link, prefix);
+            router.reconfigure(now, config, environment, &holds, &mut out);
+            self.settle(now, id, actions);
+        }
+        for config in added {
+            self.add_router(config);
+        }
+        self.index_names();
+        self.sync_sockets(actions);
+        self.update_environments(now, None, actions);
+    }
+
+    fn stop(&mut self, now: Now, actions: &mut Vec<Action>) {
+        if matches!(self.phase, Phase::Stopping | Phase::Stopped) {
+            return;
+        }
+        self.phase = Phase::Stopping;
+        let keep = self.config.keep_addresses_on_stop;
+        self.for_each(now, actions, |router, out| router.stop(now, Cause::Shutdown, keep, out));
+        self.finish_stop(actions);
+    }
+
+    fn finish_stop(&mut self, actions: &mut Vec<Action>) {
+        if self.phase == Phase::Stopping && self.routers.values().all(VirtualRouter::is_settled) {
+            self.phase = Phase::Stopped;
+            actions.push(Action::Stopped);
+        }
+    }
+
+    /// A deadline missed by more than a router's master-down time: the process stood still.
+    fn notice_stall(&mut self, now: Now, actions: &mut Vec<Action>) {
+        let Some(next) = self.timers.next() else { return };
+        if now.instant.saturating_since(next) < STALL_MIN || self.stall_examined == Some(next) {
+            return;
+        }
+        self.stall_examined = Some(next);
+        self.for_each(now, actions, |router, out| {
+            if let Some(deadline) = router.poll_timeout() {
+                router.notice_stall(now, now.instant.saturating_since(deadline), out);
+            }
+        });
+    }
+
+    /// Opens the sockets that routers need and closes those that none needs.
+    fn sync_sockets(&mut self, actions: &mut Vec<Action>) {
+        let sockets = self.routers.values().filter_map(|router| self.socket_of(router.config()));
+        let wanted: BTreeSet<ReceiveSocket> = sockets.collect();
+        self.sockets.retain(|socket, _| {
+            let keep = wanted.contains(socket);
+            if !keep {
+                actions.push(Action::CloseSocket(*socket));
+            }
+            keep
+        });
+        for socket in wanted {
+            self.sockets.entry(socket).or_insert_with(|| {
+                actions.push(Action::OpenSocket(socket));
+                Listening::Pending
+            });
+        }
+    }
+
+    fn socket_of(&self, config: &RouterConfig) -> Option<ReceiveSocket> {
+        let link = self.kernel.link_by_name(&config.interfaces.receive)?.key;
+        let address = match &config.destinations {
+            Destinations::Multicast(group) => *group,
+            Destinations::Unicast(_) => self.source_of(config, None)?,
+        };
+        Some(ReceiveSocket { link, address })
+    }
+
+    fn source_of(&self, config: &RouterConfig, current: Option<IpAddr>) -> Option<IpAddr> {
+        let link = self.kernel.link_by_name(&config.interfaces.transmit)?.key;
+        config.source.or_else(|| self.kernel.source(link, config.family, current))
+    }
+
+    fn environment_of(&self, router: &VirtualRouter, config: &RouterConfig) -> Environment {
+        let socket = self.socket_of(config);
+        Environment {
+            interfaces: names_of(config)
+                .filter_map(|name| Some((name.clone(), self.kernel.interface(name)?)))
+                .collect(),
+            source: self.source_of(config, router.source()),
+            listening: socket.and_then(|socket| self.sockets.get(&socket).copied()).unwrap_or_default(),
+        }
+    }
+
+    /// Tells routers what they need to know of their interfaces: those that use the interface of that name,
+    /// or all.
+    fn update_environments(&mut self, now: Now, name: Option<&InterfaceName>, actions: &mut Vec<Action>) {
+        let ids: Vec<RouterId> = match name {
+            Some(name) => self.by_name.get(name).into_iter().flatten().copied().collect(),
+            None => self.routers.keys().copied().collect(),
+        };
+        if ids.is_empty() && name.is_some() {
+            return;
+        }
+        for &id in &ids {
+            let environment =
+                self.routers.get(&id).map(|router| self.environment_of(router, router.config()));
+            let Some(environment) = environment else { continue };
+            let Some(router) = self.routers.get_mut(&id) else { continue };
+            let mut out = Output { actions, announcements: &mut self.announcements };
+            let holds = |link, prefix| self.kernel.holds(link, prefix);
+            router.set_environment(now, environment, &holds, &mut out);
+            if self.phase == Phase::Running {
+                router.start(now, &mut out);
+            }
+            self.settle(now, id, actions);
+        }
+        self.index_links();
+    }
+
+    /// An address came or went that may be somebody's source.
+    fn update_sources(&mut self, now: Now, link: LinkKey, changes_source: bool, actions: &mut Vec<Action>) {
+        if changes_source && let Some(name) = self.kernel.link(link).map(|link| link.name.clone()) {
+            self.update_environments(now, Some(&name), actions);
+        }
+    }
+
+    fn index_names(&mut self) {
+        self.by_name.clear();
+        for router in self.routers.values() {
+            for name in names_of(router.config()) {
+                self.by_name.entry(name.clone()).or_default().insert(router.id());
+            }
+        }
+    }
+
+    fn index_links(&mut self) {
+        self.by_vrid.clear();
+        self.by_address.clear();
+        for router in self.routers.values() {
+            let config = router.config();
+            if let Some(link) = self.kernel.link_by_name(&config.interfaces.receive) {
+                self.by_vrid.entry((link.key, config.family, config.vrid)).or_default().push(router.id());
+            }
+            for key in router.address_keys() {
+                self.by_address.entry(key).or_insert_with(|| router.id());
+            }
+        }
+    }
+
+    fn for_each(
+        &mut self,
+        now: Now,
+        actions: &mut Vec<Action>,
+        mut tell: impl FnMut(&mut VirtualRouter, &mut Output<'_>),
+    ) {
+        let ids: Vec<_> = self.routers.keys().copied().collect();
+        for id in ids {
+            self.with_router(now, id, actions, &mut tell);
+        }
+    }
+
+    fn with_router(
+        &mut self,
+        now: Now,
+        id: RouterId,
+        actions: &mut Vec<Action>,
+        tell: impl FnOnce(&mut VirtualRouter, &mut Output<'_>),
+    ) {
+        if let Some(router) = self.routers.get_mut(&id) {
+            tell(router, &mut Output { actions, announcements: &mut self.announcements });
+            self.settle(now, id, actions);
+        }
+    }
+
+    /// After a router was told something: grants its wish and notes its deadline.
+    fn settle(&mut self, now: Now, id: RouterId, actions: &mut Vec<Action>) {
+        let Some(router) = self.routers.get_mut(&id) else { return };
+        if let Some(cause) = router.take_master_request() {
+            let mut out = Output { actions, announcements: &mut self.announcements };
+            router.grant_master(now, cause, &mut out);
+        }
+        self.timers.set(id, router.poll_timeout());
+    }
+}
+
+/// Every interface a router has to do with.
+fn names_of(config: &RouterConfig) -> impl Iterator<Item = &InterfaceName> {
+    let own = [&config.interfaces.transmit, &config.interfaces.receive, &config.interfaces.addresses];
+    let addresses = config.addresses.iter().chain(&config.excluded);
+    own.into_iter().chain(addresses.filter_map(|address| address.interface.as_ref()))
+}

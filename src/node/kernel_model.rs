@@ -1,0 +1,182 @@
+//! What the kernel holds, as far as its notifications told.
+
+use core::net::IpAddr;
+use std::collections::BTreeMap;
+
+use crate::kernel::{HeldAddress, KernelView, Link};
+use crate::net::{Family, InterfaceName, LinkKey, Prefix};
+use crate::vrrp::Interface;
+
+/// Links and addresses of the kernel.
+#[derive(Clone, Debug, Default)]
+pub struct KernelModel {
+    links: BTreeMap<LinkKey, Link>,
+    by_name: BTreeMap<InterfaceName, LinkKey>,
+    addresses: BTreeMap<(LinkKey, Prefix), HeldAddress>,
+    /// Addresses that are not ours, by interface and in the kernel's order: candidates for a source.
+    own: BTreeMap<LinkKey, Vec<Prefix>>,
+}
+
+impl KernelModel {
+    /// Everything anew.
+    pub fn from_view(view: KernelView) -> Self {
+        let mut model = Self::default();
+        for link in view.links {
+            model.set_link(link);
+        }
+        for address in view.addresses {
+            model.set_address(address);
+        }
+        model
+    }
+
+    /// A link is new or changed. Returns the name it had before, if it had another.
+    pub fn set_link(&mut self, link: Link) -> Option<InterfaceName> {
+        let before = self.links.get(&link.key).map(|old| old.name.clone()).filter(|old| *old != link.name);
+        if let Some(before) = &before
+            && self.by_name.get(before) == Some(&link.key)
+        {
+            self.by_name.remove(before);
+        }
+        self.by_name.insert(link.name.clone(), link.key);
+        self.links.insert(link.key, link);
+        before
+    }
+
+    /// A link is gone, and its addresses with it. Returns its name.
+    pub fn remove_link(&mut self, key: LinkKey) -> Option<InterfaceName> {
+        let link = self.links.remove(&key)?;
+        if self.by_name.get(&link.name) == Some(&key) {
+            self.by_name.remove(&link.name);
+        }
+        self.addresses.retain(|(link, _), _| *link != key);
+        self.own.remove(&key);
+        Some(link.name)
+    }
+
+    /// An address is new or changed. True when it may change a source address.
+    pub fn set_address(&mut self, address: HeldAddress) -> bool {
+        let key = (address.link, address.prefix);
+        let candidate = !address.ours && !address.tentative;
+        let own = self.own.entry(address.link).or_default();
+        let before = own.len();
+        match own.iter().position(|prefix| *prefix == address.prefix) {
+            Some(position) if !candidate => {
+                own.remove(position);
+            }
+            None if candidate => own.push(address.prefix),
+            _ => {}
+        }
+        let changed = own.len() != before;
+        self.addresses.insert(key, address);
+        changed
+    }
+
+    /// An address is gone. True when it may change a source address.
+    pub fn remove_address(&mut self, link: LinkKey, prefix: Prefix) -> bool {
+        self.addresses.remove(&(link, prefix));
+        let Some(own) = self.own.get_mut(&link) else { return false };
+        let before = own.len();
+        own.retain(|own| *own != prefix);
+        own.len() != before
+    }
+
+    /// The link of that name.
+    pub fn link_by_name(&self, name: &InterfaceName) -> Option<&Link> {
+        self.links.get(self.by_name.get(name)?)
+    }
+
+    /// The link of that key.
+    pub fn link(&self, key: LinkKey) -> Option<&Link> {
+        self.links.get(&key)
+    }
+
+    /// Whether the address is there, and then whether it carries our mark.
+    pub fn holds(&self, link: LinkKey, prefix: Prefix) -> Option<bool> {
+        self.addresses.get(&(link, prefix)).map(|address| address.ours)
+    }
+
+    /// What a router is told of the interface.
+    pub fn interface(&self, name: &InterfaceName) -> Option<Interface> {
+        self.link_by_name(name).map(|link| Interface {
+            key: link.key,
+            mac: link.mac,
+            usable: link.usable(),
+            ipv6_forwarding: link.forwarding.ipv6,
+        })
+    }
+
+    /// The address to send advertisements from: the interface's primary IPv4 address (RFC 9568 §5.1.1.1) or
+    /// its link-local IPv6 address (§5.1.2.1), the first in the kernel's order that is not ours. `current` is
+    /// kept while it is there, so that another address does not change who wins a tie.
+    pub fn source(&self, link: LinkKey, family: Family, current: Option<IpAddr>) -> Option<IpAddr> {
+        let fits = |address: &IpAddr| match address {
+            IpAddr::V4(_) => family == Family::Ipv4,
+            IpAddr::V6(address) => family == Family::Ipv6 && address.is_unicast_link_local(),
+        };
+        let mut candidates = self.own.get(&link)?.iter().map(Prefix::address).filter(fits).peekable();
+        let first = candidates.peek().copied();
+        candidates.find(|address| Some(*address) == current).or(first)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Forwarding;
+    use crate::net::{InterfaceIndex, NamespaceId};
+
+    const LINK: LinkKey = LinkKey::LOWEST;
+
+    fn address(text: &str, ours: bool) -> HeldAddress {
+        let prefix = Prefix::new(text.parse().unwrap(), 24).unwrap();
+        HeldAddress { link: LINK, prefix, ours, secondary: false, tentative: false }
+    }
+
+    #[test]
+    fn the_source_is_the_first_address_that_is_not_ours_and_stays() {
+        let mut model = KernelModel::default();
+        assert!(!model.set_address(address("192.0.2.1", true)));
+        assert_eq!(model.source(LINK, Family::Ipv4, None), None);
+        assert!(model.set_address(address("192.0.2.10", false)));
+        assert!(model.set_address(address("192.0.2.11", false)));
+        let first = model.source(LINK, Family::Ipv4, None);
+        assert_eq!(first, Some("192.0.2.10".parse().unwrap()));
+        let other = "192.0.2.11".parse().ok();
+        assert_eq!(model.source(LINK, Family::Ipv4, other), other);
+        assert!(model.remove_address(LINK, Prefix::new(other.unwrap(), 24).unwrap()));
+        assert_eq!(model.source(LINK, Family::Ipv4, other), first);
+    }
+
+    #[test]
+    fn only_link_local_addresses_serve_ipv6() {
+        let mut model = KernelModel::default();
+        model.set_address(address("2001:db8::1", false));
+        assert_eq!(model.source(LINK, Family::Ipv6, None), None);
+        model.set_address(HeldAddress { tentative: true, ..address("fe80::1", false) });
+        assert_eq!(model.source(LINK, Family::Ipv6, None), None);
+        assert!(model.set_address(address("fe80::1", false)));
+        assert!(model.source(LINK, Family::Ipv6, None).is_some());
+    }
+
+    #[test]
+    fn a_name_follows_its_link() {
+        let link = |index, name: &str| Link {
+            key: LinkKey { namespace: NamespaceId(0), index: InterfaceIndex::new(index).unwrap() },
+            name: name.parse().unwrap(),
+            mac: None,
+            mtu: 1500,
+            admin_up: true,
+            running: true,
+            loopback: false,
+            forwarding: Forwarding::default(),
+        };
+        let mut model = KernelModel::default();
+        model.set_link(link(2, "eth0"));
+        assert_eq!(model.set_link(link(2, "wan")), Some("eth0".parse().unwrap()));
+        assert!(model.link_by_name(&"eth0".parse().unwrap()).is_none());
+        model.set_link(link(3, "eth0"));
+        assert_eq!(model.remove_link(link(2, "wan").key), Some("wan".parse().unwrap()));
+        assert!(model.link_by_name(&"eth0".parse().unwrap()).is_some());
+    }
+}

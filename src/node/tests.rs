@@ -1,0 +1,347 @@
+//! Scripts for one node: what it does, event by event. Anything with more than one router or with faults of
+//! the network is in the simulator.
+
+use core::net::IpAddr;
+
+use super::*;
+use crate::kernel::{
+    AddressOutcome, AddressSpec, AddressVerb, Forwarding, HeldAddress, KernelView, Link, ReceiveSocket,
+    RouterId,
+};
+use crate::net::{Family, InterfaceIndex, LinkKey, MacAddress, NamespaceId, Prefix};
+use crate::time::{Instant, Now, WallTime};
+use crate::vrrp::{Action, Cause, Datagram, ReportKind, State, VirtualAddress};
+use crate::wire::vrrp::{
+    Advertisement, AdvertisementInterval, AuthenticationData, ChecksumMode, Priority, Version, Vrid,
+};
+
+const ETH0: LinkKey = LinkKey::LOWEST;
+const OWN: &str = "192.0.2.10";
+const RIVAL: &str = "192.0.2.20";
+
+/// A node, its clock, and what it has asked for and not been answered yet.
+struct Script {
+    node: HaNode,
+    now: Now,
+    actions: Vec<Action>,
+}
+
+impl Script {
+    fn new(change: impl FnOnce(&mut RouterConfig)) -> Self {
+        Self::with_addresses(change, &[])
+    }
+
+    /// `held`: virtual addresses the kernel holds already, and whether with our mark.
+    fn with_addresses(change: impl FnOnce(&mut RouterConfig), held: &[(&str, bool)]) -> Self {
+        let mut script = Self {
+            node: HaNode::new(NodeConfig { routers: vec![router(change)], ..NodeConfig::default() }),
+            now: Now { instant: Instant::ZERO, wall: WallTime::default() },
+            actions: Vec::new(),
+        };
+        let own = [(OWN, false)];
+        let addresses = own.iter().chain(held).map(|(address, ours)| held_address(address, *ours)).collect();
+        script.tell(Event::Kernel(KernelEvent::View(KernelView { links: vec![link(true)], addresses })));
+        let socket = ReceiveSocket { link: ETH0, address: "224.0.0.18".parse().unwrap() };
+        assert!(script.take().contains(&Action::OpenSocket(socket)));
+        script.tell(Event::Socket(SocketEvent::Opened(socket)));
+        script
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.node.handle(self.now, event, &mut self.actions);
+    }
+
+    fn take(&mut self) -> Vec<Action> {
+        core::mem::take(&mut self.actions)
+    }
+
+    /// Lets time pass, serving every timer in time.
+    fn pass(&mut self, ms: u64) {
+        let end = self.now.instant + Duration::from_millis(ms);
+        while let Some(at) = self.node.poll_timeout().filter(|at| *at <= end) {
+            self.now.instant = self.now.instant.max(at);
+            self.node.handle_timeout(self.now, &mut self.actions);
+        }
+        self.now.instant = end;
+    }
+
+    fn hear(&mut self, from: &str, priority: u8) {
+        let (source, destination): (IpAddr, IpAddr) = (from.parse().unwrap(), "224.0.0.18".parse().unwrap());
+        let advertisement = Advertisement {
+            version: Version::V3,
+            vrid: Vrid::new(51).unwrap(),
+            priority: Priority(priority),
+            interval: AdvertisementInterval::ONE_SECOND,
+            addresses: vec!["192.0.2.51".parse().unwrap()],
+            authentication: AuthenticationData::None,
+            trailer: None,
+        };
+        let payload = advertisement.encode(source, destination, ChecksumMode::PseudoHeader);
+        let datagram = Datagram { link: ETH0, source, destination, hop_limit: Some(255), payload: &payload };
+        self.node.handle_datagram(self.now, &datagram, &mut self.actions);
+    }
+
+    /// Answers every address request with success.
+    fn obey(&mut self) -> Vec<AddressVerb> {
+        let mut verbs = Vec::new();
+        for action in self.take() {
+            let Action::Addresses(request) = action else {
+                continue;
+            };
+            let outcome = |operation: &crate::kernel::AddressOperation| AddressOutcome {
+                verb: operation.verb,
+                link: operation.link,
+                prefix: operation.spec.prefix,
+                error: None,
+            };
+            let outcomes: Vec<_> = request.operations.iter().map(outcome).collect();
+            verbs.extend(outcomes.iter().map(|outcome| outcome.verb));
+            self.tell(Event::Addresses(AddressReply { router: request.router, outcomes }));
+        }
+        verbs
+    }
+
+    fn state(&self) -> State {
+        self.node.router(RouterId(0)).unwrap().state()
+    }
+
+    fn priorities_sent(&self) -> Vec<u8> {
+        let priority = |action: &Action| match action {
+            Action::Transmit(transmission) => Some(transmission.payload[2]),
+            _ => None,
+        };
+        self.actions.iter().filter_map(priority).collect()
+    }
+
+    fn announced(&self) -> usize {
+        self.actions.iter().filter(|action| matches!(action, Action::Announce(_))).count()
+    }
+}
+
+fn router(change: impl FnOnce(&mut RouterConfig)) -> RouterConfig {
+    let mut config = RouterConfig::new("VI_1", Vrid::new(51).unwrap(), Family::Ipv4, "eth0".parse().unwrap());
+    config.version = Version::V3;
+    let spec = AddressSpec::new(Prefix::new("192.0.2.51".parse().unwrap(), 24).unwrap());
+    config.addresses = vec![VirtualAddress { spec, interface: None, track: true }];
+    change(&mut config);
+    config
+}
+
+fn link(up: bool) -> Link {
+    Link {
+        key: LinkKey { namespace: NamespaceId(0), index: InterfaceIndex::new(1).unwrap() },
+        name: "eth0".parse().unwrap(),
+        mac: Some(MacAddress([2, 0, 0, 0, 0, 10])),
+        mtu: 1500,
+        admin_up: up,
+        running: up,
+        loopback: false,
+        forwarding: Forwarding::default(),
+    }
+}
+
+fn held_address(address: &str, ours: bool) -> HeldAddress {
+    let prefix = Prefix::new(address.parse().unwrap(), 24).unwrap();
+    HeldAddress { link: ETH0, prefix, ours, secondary: false, tentative: false }
+}
+
+#[test]
+fn alone_it_advertises_then_asks_for_its_address_then_announces_it() {
+    let mut script = Script::new(|_| {});
+    assert_eq!(script.state(), State::Backup);
+    script.take();
+    script.pass(3_608);
+    assert!(script.take().is_empty());
+    script.pass(2);
+    let actions = script.take();
+    assert!(matches!(
+        &actions[..],
+        [Action::Transmit(_), Action::Addresses(_), Action::Transition(t)]
+            if t.to == State::Master && t.cause == Cause::MasterDown { last_master: None }
+    ));
+    script.actions = actions;
+    assert_eq!(script.obey(), [AddressVerb::Add]);
+    script.pass(0);
+    assert_eq!(script.announced(), 5);
+}
+
+#[test]
+fn a_better_master_ends_mastership_and_its_leaving_shortens_the_wait() {
+    let mut script = Script::new(|_| {});
+    script.pass(4_000);
+    script.obey();
+    script.hear(RIVAL, 150);
+    assert_eq!(script.state(), State::Backup);
+    assert_eq!(script.obey(), [AddressVerb::Remove]);
+    script.hear(RIVAL, 0);
+    script.pass(608);
+    assert_eq!(script.state(), State::Backup);
+    script.pass(2);
+    assert_eq!(script.state(), State::Master);
+}
+
+#[test]
+fn a_tie_is_won_by_the_higher_address() {
+    let mut script = Script::new(|_| {});
+    script.pass(4_000);
+    script.hear("192.0.2.9", 100);
+    assert_eq!(script.state(), State::Master);
+    script.hear(RIVAL, 100);
+    assert_eq!(script.state(), State::Backup);
+}
+
+#[test]
+fn a_beaten_rival_is_answered_and_the_addresses_are_announced_again() {
+    let mut script = Script::new(|_| {});
+    script.pass(4_000);
+    script.obey();
+    script.pass(100);
+    script.take();
+    script.hear(RIVAL, 50);
+    assert_eq!(script.priorities_sent(), [100]);
+    script.pass(0);
+    assert_eq!(script.announced(), 5);
+}
+
+#[test]
+fn an_owner_is_master_at_once_and_never_touches_its_own_address() {
+    let owner = |config: &mut RouterConfig| config.priority = Priority::OWNER;
+    let mut script = Script::with_addresses(owner, &[("192.0.2.51", false)]);
+    assert_eq!(script.state(), State::Master);
+    assert!(script.obey().is_empty());
+    script.tell(Event::Stop);
+    assert!(script.priorities_sent().contains(&0));
+    assert!(script.obey().is_empty());
+}
+
+#[test]
+fn a_leftover_is_adopted_by_our_election_or_removed_at_the_first_advertisement() {
+    let mut script = Script::with_addresses(|_| {}, &[("192.0.2.51", true)]);
+    script.take();
+    script.pass(4_000);
+    assert_eq!(script.announced(), 5);
+    assert!(script.obey().is_empty());
+
+    let mut script = Script::with_addresses(|_| {}, &[("192.0.2.51", true)]);
+    script.take();
+    script.hear(RIVAL, 50);
+    assert!(script.obey().is_empty(), "a master we do not follow decides nothing");
+    script.hear(RIVAL, 150);
+    assert_eq!(script.obey(), [AddressVerb::Remove]);
+}
+
+#[test]
+fn an_address_removed_by_hand_returns_without_a_transition_and_is_counted() {
+    let mut script = Script::new(|_| {});
+    script.pass(4_000);
+    script.obey();
+    let address = held_address("192.0.2.51", true);
+    script.tell(Event::Kernel(KernelEvent::AddressPresent(address.clone())));
+    script.take();
+    script.tell(Event::Kernel(KernelEvent::AddressGone { link: ETH0, prefix: address.prefix }));
+    script.pass(20);
+    assert_eq!(script.obey(), [AddressVerb::Add]);
+    assert_eq!(script.state(), State::Master);
+    assert_eq!(script.node.router(RouterId(0)).unwrap().counters().addresses_repaired, 1);
+}
+
+#[test]
+fn a_link_that_goes_down_is_a_fault_and_its_return_starts_as_backup() {
+    let mut script = Script::new(|_| {});
+    script.pass(4_000);
+    script.obey();
+    script.tell(Event::Kernel(KernelEvent::LinkChanged(link(false))));
+    assert_eq!(script.state(), State::Fault);
+    assert_eq!(script.priorities_sent(), [0]);
+    assert_eq!(script.obey(), [AddressVerb::Remove]);
+    script.hear(RIVAL, 50);
+    script.tell(Event::Kernel(KernelEvent::LinkChanged(link(true))));
+    assert_eq!(script.state(), State::Backup);
+}
+
+#[test]
+fn an_equal_configuration_yields_no_action_at_all() {
+    let mut script = Script::new(|_| {});
+    script.pass(4_000);
+    script.obey();
+    script.pass(0);
+    script.take();
+    let config = script.node.config().clone();
+    script.tell(Event::Reconfigure(config.clone()));
+    assert!(script.take().is_empty());
+    // The name is no part of a router's identity.
+    let mut renamed = config;
+    renamed.routers[0].name = "VI_2".into();
+    script.tell(Event::Reconfigure(renamed));
+    assert!(script.take().is_empty());
+    assert_eq!(script.state(), State::Master);
+}
+
+#[test]
+fn a_switch_over_keeps_the_addresses_until_the_successor_is_heard() {
+    let mut script = Script::new(|config| config.priority = Priority(150));
+    script.pass(4_000);
+    script.obey();
+    script.tell(Event::SwitchOver);
+    assert_eq!(script.priorities_sent(), [0]);
+    script.take();
+    script.pass(500);
+    assert!(
+        script.take().iter().all(|action| matches!(action, Action::Announce(_))),
+        "silent, addresses kept"
+    );
+    script.hear(RIVAL, 100);
+    assert_eq!(script.state(), State::Backup);
+    assert_eq!(script.obey(), [AddressVerb::Remove]);
+    for _ in 0..10 {
+        script.pass(1_000);
+        script.hear(RIVAL, 100);
+    }
+    assert_eq!(script.state(), State::Backup, "the higher priority does not count");
+    script.tell(Event::SwitchBack);
+    assert_eq!(script.state(), State::Master);
+}
+
+#[test]
+fn a_switch_over_that_nobody_takes_is_abandoned_and_an_owner_refuses() {
+    let mut script = Script::new(|_| {});
+    script.pass(4_000);
+    script.obey();
+    script.tell(Event::SwitchOver);
+    script.pass(2_000);
+    assert_eq!(script.state(), State::Master);
+    let abandoned = |action: &Action| matches!(action, Action::Report(report) if report.kind == ReportKind::SwitchOverAbandoned);
+    assert!(script.take().iter().any(abandoned));
+
+    let mut script = Script::new(|config| config.priority = Priority::OWNER);
+    script.take();
+    script.tell(Event::SwitchOver);
+    assert!(script.priorities_sent().is_empty());
+    let refused = |action: &Action| matches!(action, Action::Report(report) if report.kind == ReportKind::SwitchOverRefused);
+    assert!(script.take().iter().any(refused));
+}
+
+#[test]
+fn a_stall_restarts_the_wait_instead_of_electing() {
+    let mut script = Script::new(|_| {});
+    script.hear(RIVAL, 150);
+    script.now.instant += Duration::from_secs(60);
+    script.node.handle_timeout(script.now, &mut script.actions);
+    assert_eq!(script.state(), State::Backup);
+    assert_eq!(script.node.router(RouterId(0)).unwrap().counters().stalls, 1);
+    script.pass(3_600);
+    assert_eq!(script.state(), State::Backup);
+    script.pass(20);
+    assert_eq!(script.state(), State::Master);
+}
+
+#[test]
+fn stopped_when_the_kernel_has_taken_the_addresses_away() {
+    let mut script = Script::new(|_| {});
+    script.pass(4_000);
+    script.obey();
+    script.tell(Event::Stop);
+    assert!(!script.actions.contains(&Action::Stopped));
+    assert_eq!(script.obey(), [AddressVerb::Remove]);
+    assert!(script.actions.contains(&Action::Stopped));
+}
