@@ -81,11 +81,14 @@ impl HaNode {
         self.notice_stall(now, actions);
         let Some(vrid) = peek(datagram.payload) else { return };
         let key = (datagram.link, Family::of(&datagram.source), vrid);
-        let Some(ids) = self.by_vrid.get(&key) else {
+        if !self.by_vrid.contains_key(&key) {
             self.unknown_vrids += 1;
             return;
-        };
-        for id in ids.clone() {
+        }
+        // Nearly always one; a unicast and a multicast instance may share the identifier.
+        let mut position = 0;
+        while let Some(id) = self.by_vrid.get(&key).and_then(|ids| ids.get(position)).copied() {
+            position += 1;
             self.with_router(now, id, actions, |router, out| router.handle_datagram(now, datagram, out));
         }
     }

@@ -48,6 +48,15 @@ impl Environment {
         self.interfaces.get(name).copied()
     }
 
+    /// Whether an interface that exists in both has another Ethernet address: hosts must learn it.
+    pub(super) fn hardware_differs(&self, other: &Self) -> bool {
+        self.interfaces.iter().any(|(name, interface)| {
+            other
+                .interface(name)
+                .is_some_and(|other| other.key == interface.key && other.mac != interface.mac)
+        })
+    }
+
     /// Every reason why a router of this configuration cannot take part here.
     pub fn faults(&self, config: &RouterConfig) -> BTreeSet<FaultReason> {
         let mut faults = BTreeSet::new();

@@ -229,6 +229,22 @@ impl VirtualRouter {
         self.restart_advert_timer(now);
     }
 
+    /// Announces all addresses as after an election, if master.
+    pub(super) fn announce_all(&mut self, now: Now, out: &mut Output<'_>) {
+        if self.state() == State::Master {
+            self.announce(&self.addresses.announceable(), self.config.announce.repeat.max(1), out);
+            self.plan_second_block(now);
+        }
+    }
+
+    /// Plans the second block of announcements, as after an election.
+    pub(super) fn plan_second_block(&mut self, now: Now) {
+        let settings = self.config.announce;
+        if let Phase::Master(mastership) = &mut self.phase {
+            mastership.second_block = later(now, settings.delay).map(|at| (at, settings.repeat));
+        }
+    }
+
     fn restart_advert_timer(&mut self, now: Now) {
         let interval = self.config.interval.duration();
         if let Phase::Master(mastership) = &mut self.phase {

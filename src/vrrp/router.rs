@@ -137,11 +137,15 @@ impl VirtualRouter {
             self.outgoing.forget();
             self.recent = None;
         }
+        let hardware_changed = self.environment.hardware_differs(&environment);
         self.environment = environment;
         let mut operations = Vec::new();
         self.addresses.set_environment(&self.environment, known, &mut operations);
         self.request_addresses(operations, out);
         self.update_faults(now, out);
+        if hardware_changed {
+            self.announce_all(now, out);
+        }
     }
 
     /// A tracker's word: a fault while `failed`.
@@ -182,6 +186,9 @@ impl VirtualRouter {
         }
         let mut operations = Vec::new();
         self.addresses.reconfigure(&self.config, &environment, known, &mut operations);
+        if !operations.is_empty() {
+            self.plan_second_block(now);
+        }
         self.request_addresses(operations, out);
         self.set_environment(now, environment, known, out);
         self.retime(now, &before);
