@@ -204,7 +204,7 @@ impl VirtualRouter {
                 if self.config.interval.duration() > before.interval.duration() {
                     backup.master_down = now.instant + master_down;
                 }
-                if self.priority.get().is_owner() {
+                if self.config.priority.is_owner() && !before.priority.is_owner() {
                     self.master_request = Some(Cause::Owner);
                 }
             }
