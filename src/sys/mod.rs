@@ -7,6 +7,7 @@
 
 pub mod clock;
 pub mod netlink;
+pub mod packet;
 pub mod pidfile;
 pub mod poll;
 pub mod process;

@@ -1,5 +1,10 @@
 //! The kernel's routing netlink: requests, batches, dumps and notifications.
 
+mod address;
+mod message;
+mod monitor;
 mod socket;
 
+pub use address::apply;
+pub use monitor::{Followed, Monitor, Ownership, view};
 pub use socket::{Acknowledge, Batch, Drained, Group, RouteSocket, error_from_io};

@@ -1,0 +1,340 @@
+//! Reads what the kernel says of interfaces and addresses.
+//!
+//! Own code, because a router must not lose sight of its interfaces when a new kernel adds or lengthens an
+//! attribute: only the attributes that matter are looked at, all others are skipped unread.
+
+use std::net::IpAddr;
+
+use crate::net::{InterfaceIndex, InterfaceName, MacAddress, Prefix};
+
+/// Bytes of `struct nlmsghdr`.
+pub(super) const HEADER_BYTES: usize = 16;
+
+/// What one message says, numbers as the kernel gives them.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Word {
+    /// `RTM_NEWLINK`.
+    Link(LinkWord),
+    /// `RTM_DELLINK`.
+    LinkGone(InterfaceIndex),
+    /// `RTM_NEWADDR`.
+    Address(AddressWord),
+    /// `RTM_DELADDR`.
+    AddressGone(AddressWord),
+    /// `RTM_NEWNETCONF` of IPv6 with `NETCONFA_FORWARDING`.
+    Ipv6Forwarding(InterfaceIndex, bool),
+    /// `NLMSG_DONE`: the dump is complete.
+    Done,
+    /// `NLMSG_ERROR` with a positive `errno`; 0 is an acknowledgement.
+    Error(i32),
+    /// `NLMSG_OVERRUN`: something was lost.
+    Overrun,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct LinkWord {
+    pub(super) index: InterfaceIndex,
+    pub(super) name: InterfaceName,
+    pub(super) mac: Option<MacAddress>,
+    pub(super) mtu: u32,
+    pub(super) admin_up: bool,
+    pub(super) running: bool,
+    pub(super) loopback: bool,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct AddressWord {
+    pub(super) index: InterfaceIndex,
+    pub(super) prefix: Prefix,
+    pub(super) protocol: u8,
+    pub(super) secondary: bool,
+    pub(super) tentative: bool,
+}
+
+/// A message's header, as far as it matters.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Header {
+    pub(super) kind: u16,
+    pub(super) flags: u16,
+    pub(super) sequence: u32,
+}
+
+/// The messages of a datagram with their bodies. Ends at the first that contradicts itself.
+pub(super) fn messages(mut datagram: &[u8]) -> impl Iterator<Item = (Header, &[u8])> {
+    core::iter::from_fn(move || {
+        let length = u32_at(datagram, 0)? as usize;
+        let header = Header {
+            kind: u16_at(datagram, 4)?,
+            flags: u16_at(datagram, 6)?,
+            sequence: u32_at(datagram, 8)?,
+        };
+        let body = datagram.get(HEADER_BYTES..length)?;
+        datagram = datagram.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((header, body))
+    })
+}
+
+/// What a message says; `None` if it does not concern us or lacks what it must have.
+pub(super) fn read(kind: u16, body: &[u8]) -> Option<Word> {
+    const DONE: u16 = libc::NLMSG_DONE as u16;
+    const ERROR: u16 = libc::NLMSG_ERROR as u16;
+    const OVERRUN: u16 = libc::NLMSG_OVERRUN as u16;
+    const NEW_NETCONF: u16 = 80;
+    match kind {
+        DONE => Some(Word::Done),
+        ERROR => Some(Word::Error(i32_at(body, 0)?.saturating_abs())),
+        OVERRUN => Some(Word::Overrun),
+        libc::RTM_NEWLINK => link(body).map(Word::Link),
+        libc::RTM_DELLINK => link_index(body).map(Word::LinkGone),
+        libc::RTM_NEWADDR => address(body).map(Word::Address),
+        libc::RTM_DELADDR => address(body).map(Word::AddressGone),
+        NEW_NETCONF => ipv6_forwarding(body),
+        _ => None,
+    }
+}
+
+/// Index of `struct ifinfomsg`. Messages of other families than `AF_UNSPEC` speak of a bridge port or of
+/// IPv6 settings, not of the interface: a port that leaves its bridge is not deleted.
+fn link_index(body: &[u8]) -> Option<InterfaceIndex> {
+    if i32::from(*body.first()?) != libc::AF_UNSPEC {
+        return None;
+    }
+    InterfaceIndex::new(u32_at(body, 4)?)
+}
+
+fn link(body: &[u8]) -> Option<LinkWord> {
+    const INFO_BYTES: usize = 16;
+    let index = link_index(body)?;
+    let hardware = u16_at(body, 2)?;
+    let flags = u32_at(body, 8)?;
+    let (mut name, mut mac, mut mtu) = (None, None, 0);
+    for (kind, value) in attributes(body.get(INFO_BYTES..)?) {
+        match kind {
+            libc::IFLA_IFNAME => name = text(value).parse().ok(),
+            libc::IFLA_ADDRESS if hardware == libc::ARPHRD_ETHER => {
+                mac = value.try_into().ok().map(MacAddress);
+            }
+            libc::IFLA_MTU => mtu = u32_at(value, 0)?,
+            _ => {}
+        }
+    }
+    Some(LinkWord {
+        index,
+        name: name?,
+        mac,
+        mtu,
+        admin_up: flags & libc::IFF_UP as u32 != 0,
+        running: flags & libc::IFF_RUNNING as u32 != 0,
+        loopback: hardware == libc::ARPHRD_LOOPBACK,
+    })
+}
+
+/// `struct ifaddrmsg`: family, prefix length, flags, scope, index.
+fn address(body: &[u8]) -> Option<AddressWord> {
+    const INFO_BYTES: usize = 8;
+    const IFA_PROTO: u16 = 11;
+    let family = i32::from(*body.first()?);
+    let length = *body.get(1)?;
+    let mut flags = u32::from(*body.get(2)?);
+    let index = InterfaceIndex::new(u32_at(body, 4)?)?;
+    let (mut local, mut address, mut protocol) = (None, None, 0);
+    for (kind, value) in attributes(body.get(INFO_BYTES..)?) {
+        match kind {
+            libc::IFA_LOCAL => local = ip(family, value),
+            libc::IFA_ADDRESS => address = ip(family, value),
+            libc::IFA_FLAGS => flags = u32_at(value, 0)?,
+            IFA_PROTO => protocol = *value.first()?,
+            _ => {}
+        }
+    }
+    // On a point-to-point link IFA_ADDRESS is the far end.
+    let prefix = Prefix::new(local.or(address)?, length)?;
+    Some(AddressWord {
+        index,
+        prefix,
+        protocol,
+        secondary: flags & libc::IFA_F_SECONDARY != 0,
+        tentative: flags & (libc::IFA_F_TENTATIVE | libc::IFA_F_DADFAILED) != 0
+            && flags & libc::IFA_F_OPTIMISTIC == 0,
+    })
+}
+
+/// `struct netconfmsg` with its attributes; an index of -1 (all) or -2 (default) names no interface.
+fn ipv6_forwarding(body: &[u8]) -> Option<Word> {
+    const INFO_BYTES: usize = 4;
+    const NETCONFA_IFINDEX: u16 = 1;
+    const NETCONFA_FORWARDING: u16 = 2;
+    if i32::from(*body.first()?) != libc::AF_INET6 {
+        return None;
+    }
+    let (mut index, mut forwarding) = (None, None);
+    for (kind, value) in attributes(body.get(INFO_BYTES..)?) {
+        match kind {
+            NETCONFA_IFINDEX => {
+                index = u32::try_from(i32_at(value, 0)?).ok().and_then(InterfaceIndex::new);
+            }
+            NETCONFA_FORWARDING => forwarding = Some(i32_at(value, 0)? != 0),
+            _ => {}
+        }
+    }
+    Some(Word::Ipv6Forwarding(index?, forwarding?))
+}
+
+fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    const HEADER: usize = 4;
+    // NLA_F_NESTED and NLA_F_NET_BYTEORDER are no part of the number.
+    const NUMBER: u16 = 0x3fff;
+    core::iter::from_fn(move || {
+        let length = usize::from(u16_at(bytes, 0)?);
+        let kind = u16_at(bytes, 2)? & NUMBER;
+        let value = bytes.get(HEADER..length)?;
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, value))
+    })
+}
+
+fn ip(family: i32, value: &[u8]) -> Option<IpAddr> {
+    match family {
+        libc::AF_INET => Some(IpAddr::from(<[u8; 4]>::try_from(value).ok()?)),
+        libc::AF_INET6 => Some(IpAddr::from(<[u8; 16]>::try_from(value).ok()?)),
+        _ => None,
+    }
+}
+
+fn text(value: &[u8]) -> &str {
+    let end = value.iter().position(|&byte| byte == 0).unwrap_or(value.len());
+    core::str::from_utf8(&value[..end]).unwrap_or_default()
+}
+
+fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(*bytes.get(offset..)?.first_chunk()?))
+}
+
+fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(*bytes.get(offset..)?.first_chunk()?))
+}
+
+fn i32_at(bytes: &[u8], offset: usize) -> Option<i32> {
+    Some(i32::from_ne_bytes(*bytes.get(offset..)?.first_chunk()?))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::sys::netlink) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        bytes.extend(u16::try_from(4 + value.len()).unwrap().to_ne_bytes());
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(value);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    pub(in crate::sys::netlink) fn link_body(family: u8, index: u32, flags: u32, name: &str) -> Vec<u8> {
+        let mut body = vec![family, 0];
+        body.extend(1u16.to_ne_bytes());
+        body.extend(index.to_ne_bytes());
+        body.extend(flags.to_ne_bytes());
+        body.extend([0; 4]);
+        body.extend(attribute(3, format!("{name}\0").as_bytes()));
+        body.extend(attribute(4, &1500u32.to_ne_bytes()));
+        // One that nobody knows, and IFLA_STATS in a length that nobody knows.
+        body.extend(attribute(900, &[1, 2, 3]));
+        body.extend(attribute(7, &[0; 5]));
+        body.extend(attribute(1, &[2, 0, 0, 0, 0, 9]));
+        body
+    }
+
+    pub(in crate::sys::netlink) fn address_body(
+        index: u32,
+        address: [u8; 4],
+        protocol: Option<u8>,
+    ) -> Vec<u8> {
+        let mut body = vec![2, 24, 0x80, 0];
+        body.extend(index.to_ne_bytes());
+        body.extend(attribute(1, &[10, 0, 0, 1]));
+        body.extend(attribute(2, &address));
+        body.extend(attribute(8, &0x81u32.to_ne_bytes()));
+        body.extend(protocol.map(|protocol| attribute(11, &[protocol])).unwrap_or_default());
+        body
+    }
+
+    #[test]
+    fn a_link_is_read_whatever_else_is_said() {
+        let word = read(libc::RTM_NEWLINK, &link_body(0, 7, 0x41, "eth0")).unwrap();
+        assert_eq!(
+            word,
+            Word::Link(LinkWord {
+                index: InterfaceIndex::new(7).unwrap(),
+                name: "eth0".parse().unwrap(),
+                mac: Some(MacAddress([2, 0, 0, 0, 0, 9])),
+                mtu: 1500,
+                admin_up: true,
+                running: true,
+                loopback: false,
+            })
+        );
+    }
+
+    #[test]
+    fn a_bridge_port_that_leaves_is_not_deleted() {
+        assert_eq!(read(libc::RTM_DELLINK, &link_body(7, 7, 0, "eth0")), None);
+        assert!(matches!(read(libc::RTM_DELLINK, &link_body(0, 7, 0, "eth0")), Some(Word::LinkGone(_))));
+    }
+
+    #[test]
+    fn an_address_is_its_local_end() {
+        let word = read(libc::RTM_NEWADDR, &address_body(7, [192, 0, 2, 7], Some(18)));
+        let Some(Word::Address(word)) = word else { panic!("{word:?}") };
+        assert_eq!(word.prefix.to_string(), "192.0.2.7/24");
+        assert_eq!((word.protocol, word.secondary, word.tentative), (18, true, false));
+    }
+
+    #[test]
+    fn forwarding_of_one_interface_is_read() {
+        let body = |index: i32| {
+            let mut body = vec![10, 0, 0, 0];
+            body.extend(attribute(1, &index.to_ne_bytes()));
+            body.extend(attribute(2, &1i32.to_ne_bytes()));
+            body
+        };
+        assert_eq!(read(80, &body(7)), Some(Word::Ipv6Forwarding(InterfaceIndex::new(7).unwrap(), true)));
+        assert_eq!(read(80, &body(-1)), None);
+    }
+
+    #[test]
+    fn cut_messages_are_nothing_and_never_panic() {
+        for (kind, body) in [
+            (libc::RTM_NEWLINK, link_body(0, 7, 0x41, "eth0")),
+            (libc::RTM_NEWADDR, address_body(7, [192, 0, 2, 7], Some(18))),
+        ] {
+            for length in 0..body.len() {
+                let _ = read(kind, &body[..length]);
+            }
+            assert_eq!(read(kind, &body[..6]), None);
+        }
+        for length in 0..40 {
+            let datagram: Vec<u8> = (0..length).map(|byte| byte as u8).collect();
+            let _ = messages(&datagram).count();
+        }
+    }
+
+    #[test]
+    fn messages_of_a_datagram_are_separated() {
+        let mut datagram = Vec::new();
+        for (kind, body) in [(16u16, &[1u8, 2, 3][..]), (3, &[])] {
+            datagram.extend(u32::try_from(HEADER_BYTES + body.len()).unwrap().to_ne_bytes());
+            datagram.extend(kind.to_ne_bytes());
+            datagram.extend([0; 2]);
+            datagram.extend(5u32.to_ne_bytes());
+            datagram.extend([0; 4]);
+            datagram.extend(body);
+            datagram.resize(datagram.len().next_multiple_of(4), 0);
+        }
+        let read: Vec<_> = messages(&datagram).collect();
+        assert_eq!(read.len(), 2);
+        assert_eq!(read[0].1, [1, 2, 3]);
+        assert_eq!((read[1].0.kind, read[1].0.sequence), (3, 5));
+    }
+}

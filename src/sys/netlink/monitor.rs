@@ -1,0 +1,345 @@
+//! Follows the interfaces and addresses of a network namespace: their whole state, then their changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_sys::{Socket, SocketAddr};
+use nix::sys::socket::{setsockopt, sockopt};
+
+use super::error_from_io;
+use super::message::{self, AddressWord, LinkWord, Word};
+use crate::kernel::{ADDRESS_PROTOCOL, Forwarding, HeldAddress, KernelError, KernelEvent, KernelView, Link};
+use crate::net::{InterfaceIndex, LinkKey, NamespaceId, Prefix};
+
+/// Largest datagram of a dump, doubled.
+const DATAGRAM_BYTES: usize = 65_536;
+
+/// Room for the notifications of some ten thousand addresses.
+const QUEUE_BYTES: usize = 32 << 20;
+
+/// How often a dump that changed under our hands is started again.
+const DUMP_ATTEMPTS: u32 = 10;
+
+/// Multicast groups: links, IPv4 addresses, IPv6 addresses, IPv6 settings (`enum rtnetlink_groups`).
+const GROUPS: [u32; 4] = [1, 5, 9, 25];
+
+/// How an address is known to be ours.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Ownership {
+    /// By its `IFA_PROTO` (Linux 5.18 and later).
+    Mark,
+    /// By a record that this process keeps.
+    Record(BTreeSet<(LinkKey, Prefix)>),
+}
+
+impl Ownership {
+    fn holds(&self, key: LinkKey, address: &AddressWord) -> bool {
+        match self {
+            Self::Mark => address.protocol == ADDRESS_PROTOCOL,
+            Self::Record(record) => record.contains(&(key, address.prefix)),
+        }
+    }
+}
+
+/// Reads the whole state. Takes some milliseconds where there are thousands of addresses.
+///
+/// # Errors
+/// In the kernel's words; EINTR when the state never stood still.
+pub fn view(namespace: NamespaceId, ownership: &Ownership) -> Result<KernelView, KernelError> {
+    let read = || -> io::Result<KernelView> {
+        let mut socket = Reader::open()?;
+        let mut forwarding = BTreeMap::new();
+        // Absent where the host has no IPv6: then it is no router for it either.
+        for word in socket.dump(RTM_GETNETCONF, &[libc::AF_INET6 as u8, 0, 0, 0]).unwrap_or_default() {
+            if let Word::Ipv6Forwarding(index, on) = word {
+                forwarding.insert(index, on);
+            }
+        }
+        let mut view = KernelView::default();
+        for word in socket.dump(libc::RTM_GETLINK, &[0; 16])? {
+            if let Word::Link(link) = word {
+                let ipv6 = forwarding.get(&link.index).copied().unwrap_or(false);
+                view.links.push(to_link(namespace, link, Forwarding { ipv6 }));
+            }
+        }
+        for word in socket.dump(libc::RTM_GETADDR, &[0; 8])? {
+            if let Word::Address(address) = word {
+                view.addresses.push(to_address(namespace, &address, ownership));
+            }
+        }
+        Ok(view)
+    };
+    read().map_err(|error| error_from_io(&error))
+}
+
+/// What a [`Monitor::drain`] found.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Followed {
+    /// Nothing more waits, or the bound was reached and the descriptor stays readable.
+    Current,
+    /// The kernel dropped notifications: read the whole state again.
+    Lost,
+}
+
+/// A socket that is told of changes. Open it before the [`view`] that the changes apply to.
+#[derive(Debug)]
+pub struct Monitor {
+    reader: Reader,
+    namespace: NamespaceId,
+    ownership: Ownership,
+    /// What was said last of each link, because a change of forwarding comes without the rest.
+    links: BTreeMap<InterfaceIndex, Link>,
+}
+
+impl Monitor {
+    /// Opens it in the calling thread's network namespace.
+    ///
+    /// # Errors
+    /// In the kernel's words.
+    pub fn open(namespace: NamespaceId, ownership: Ownership) -> Result<Self, KernelError> {
+        let open = || -> io::Result<Reader> {
+            let reader = Reader::open()?;
+            for group in GROUPS {
+                reader.socket.add_membership(group)?;
+            }
+            reader.socket.set_non_blocking(true)?;
+            Ok(reader)
+        };
+        let reader = open().map_err(|error| error_from_io(&error))?;
+        Ok(Self { reader, namespace, ownership, links: BTreeMap::new() })
+    }
+
+    /// Takes the links of a [`view`] as the state that later changes refer to.
+    pub fn start_from(&mut self, view: &KernelView) {
+        self.links = view.links.iter().map(|link| (link.key.index, link.clone())).collect();
+    }
+
+    /// Our record of own addresses, where there is one.
+    pub fn record(&mut self) -> Option<&mut BTreeSet<(LinkKey, Prefix)>> {
+        match &mut self.ownership {
+            Ownership::Mark => None,
+            Ownership::Record(record) => Some(record),
+        }
+    }
+
+    /// Takes the notifications that wait, at most `bound` datagrams. Never blocks.
+    ///
+    /// # Errors
+    /// In the kernel's words; the socket is of no use any more.
+    pub fn drain(&mut self, bound: usize, events: &mut Vec<KernelEvent>) -> Result<Followed, KernelError> {
+        for _ in 0..bound {
+            match self.reader.receive() {
+                Ok(()) => {}
+                Err(error) => {
+                    return match error.raw_os_error() {
+                        Some(libc::EAGAIN) => Ok(Followed::Current),
+                        Some(libc::ENOBUFS) => Ok(Followed::Lost),
+                        _ => Err(error_from_io(&error)),
+                    };
+                }
+            }
+            let Self { reader, namespace, ownership, links } = self;
+            for (header, body) in message::messages(&reader.buffer) {
+                match message::read(header.kind, body) {
+                    Some(Word::Overrun) => return Ok(Followed::Lost),
+                    Some(word) => events.extend(event(*namespace, ownership, links, word)),
+                    None => {}
+                }
+            }
+        }
+        Ok(Followed::Current)
+    }
+}
+
+impl AsFd for Monitor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.reader.socket.as_fd()
+    }
+}
+
+fn event(
+    namespace: NamespaceId,
+    ownership: &Ownership,
+    links: &mut BTreeMap<InterfaceIndex, Link>,
+    word: Word,
+) -> Option<KernelEvent> {
+    match word {
+        Word::Link(word) => {
+            let forwarding = links.get(&word.index).map(|link| link.forwarding).unwrap_or_default();
+            let link = to_link(namespace, word, forwarding);
+            // The kernel repeats itself, for example with new statistics of a wireless link.
+            if links.get(&link.key.index) == Some(&link) {
+                return None;
+            }
+            links.insert(link.key.index, link.clone());
+            Some(KernelEvent::LinkChanged(link))
+        }
+        Word::LinkGone(index) => {
+            links.remove(&index);
+            Some(KernelEvent::LinkGone(LinkKey { namespace, index }))
+        }
+        Word::Ipv6Forwarding(index, on) => {
+            let link = links.get_mut(&index).filter(|link| link.forwarding.ipv6 != on)?;
+            link.forwarding.ipv6 = on;
+            Some(KernelEvent::LinkChanged(link.clone()))
+        }
+        Word::Address(word) => Some(KernelEvent::AddressPresent(to_address(namespace, &word, ownership))),
+        Word::AddressGone(word) => Some(KernelEvent::AddressGone {
+            link: LinkKey { namespace, index: word.index },
+            prefix: word.prefix,
+        }),
+        Word::Done | Word::Error(_) | Word::Overrun => None,
+    }
+}
+
+fn to_link(namespace: NamespaceId, word: LinkWord, forwarding: Forwarding) -> Link {
+    Link {
+        key: LinkKey { namespace, index: word.index },
+        name: word.name,
+        mac: word.mac,
+        mtu: word.mtu,
+        admin_up: word.admin_up,
+        running: word.running,
+        loopback: word.loopback,
+        forwarding,
+    }
+}
+
+fn to_address(namespace: NamespaceId, word: &AddressWord, ownership: &Ownership) -> HeldAddress {
+    let link = LinkKey { namespace, index: word.index };
+    HeldAddress {
+        link,
+        prefix: word.prefix,
+        ours: ownership.holds(link, word),
+        secondary: word.secondary,
+        tentative: word.tentative,
+    }
+}
+
+const RTM_GETNETCONF: u16 = 82;
+
+/// A route socket whose datagrams are read as bytes.
+#[derive(Debug)]
+struct Reader {
+    socket: Socket,
+    sequence: u32,
+    buffer: Vec<u8>,
+}
+
+impl Reader {
+    fn open() -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        socket.bind_auto()?;
+        socket.connect(&SocketAddr::new(0, 0))?;
+        // Privileged; without the privilege the system's limits apply.
+        if setsockopt(&socket, sockopt::RcvBufForce, &QUEUE_BYTES).is_err() {
+            setsockopt(&socket, sockopt::RcvBuf, &QUEUE_BYTES)?;
+        }
+        Ok(Self { socket, sequence: 0, buffer: Vec::with_capacity(DATAGRAM_BYTES) })
+    }
+
+    fn receive(&mut self) -> io::Result<()> {
+        loop {
+            self.buffer.clear();
+            match self.socket.recv(&mut self.buffer, 0) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => return other.map(|_| ()),
+            }
+        }
+    }
+
+    /// All objects of a `GET` request, whose body is the message's fixed part.
+    fn dump(&mut self, kind: u16, body: &[u8]) -> io::Result<Vec<Word>> {
+        for _ in 0..DUMP_ATTEMPTS {
+            if let Some(words) = self.dump_once(kind, body)? {
+                return Ok(words);
+            }
+        }
+        Err(io::Error::from_raw_os_error(libc::EINTR))
+    }
+
+    /// `None` when the state changed during the dump.
+    fn dump_once(&mut self, kind: u16, body: &[u8]) -> io::Result<Option<Vec<Word>>> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let length = u32::try_from(message::HEADER_BYTES + body.len()).map_err(io::Error::other)?;
+        let flags = (libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16;
+        let mut request = Vec::new();
+        request.extend(length.to_ne_bytes());
+        request.extend(kind.to_ne_bytes());
+        request.extend(flags.to_ne_bytes());
+        request.extend(self.sequence.to_ne_bytes());
+        request.extend([0; 4]);
+        request.extend(body);
+        self.socket.send(&request, 0)?;
+        let (mut words, mut consistent) = (Vec::new(), true);
+        loop {
+            self.receive()?;
+            for (header, body) in message::messages(&self.buffer) {
+                if header.sequence != self.sequence {
+                    continue;
+                }
+                consistent &= header.flags & libc::NLM_F_DUMP_INTR as u16 == 0;
+                match message::read(header.kind, body) {
+                    Some(Word::Done) => return Ok(consistent.then_some(words)),
+                    Some(Word::Error(errno)) if errno != 0 => {
+                        return Err(io::Error::from_raw_os_error(errno));
+                    }
+                    Some(word) => words.push(word),
+                    None => {}
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::netlink::message::tests::{address_body, link_body};
+
+    #[test]
+    fn the_view_has_the_loopback_link_and_its_address() {
+        let view = view(NamespaceId(0), &Ownership::Mark).unwrap();
+        let loopback = view.links.iter().find(|link| link.loopback).unwrap();
+        assert_eq!(loopback.name.as_str(), "lo");
+        assert!(loopback.mac.is_none());
+    }
+
+    #[test]
+    fn a_monitor_with_nothing_to_say_does_not_block() {
+        let mut monitor = Monitor::open(NamespaceId(0), Ownership::Mark).unwrap();
+        let mut events = Vec::new();
+        assert_eq!(monitor.drain(1000, &mut events).unwrap(), Followed::Current);
+    }
+
+    #[test]
+    fn a_link_said_twice_is_one_change_and_a_rename_is_another() {
+        let mut links = BTreeMap::new();
+        let mut say = |kind, body: &[u8]| {
+            event(NamespaceId(0), &Ownership::Mark, &mut links, message::read(kind, body).unwrap())
+        };
+        assert!(say(libc::RTM_NEWLINK, &link_body(0, 7, 0x41, "eth0")).is_some());
+        assert!(say(libc::RTM_NEWLINK, &link_body(0, 7, 0x41, "eth0")).is_none());
+        assert!(matches!(
+            say(libc::RTM_NEWLINK, &link_body(0, 7, 0x41, "wan")),
+            Some(KernelEvent::LinkChanged(link)) if link.name.as_str() == "wan"
+        ));
+        assert!(say(libc::RTM_DELLINK, &link_body(0, 7, 0, "wan")).is_some());
+        assert!(say(libc::RTM_NEWLINK, &link_body(0, 7, 0x41, "wan")).is_some());
+    }
+
+    #[test]
+    fn ours_is_what_is_marked_or_recorded() {
+        let word = message::read(libc::RTM_NEWADDR, &address_body(7, [192, 0, 2, 7], Some(18)));
+        let Some(Word::Address(marked)) = word else { panic!("{word:?}") };
+        let word = message::read(libc::RTM_NEWADDR, &address_body(7, [192, 0, 2, 8], None));
+        let Some(Word::Address(plain)) = word else { panic!("{word:?}") };
+        let key = LinkKey { namespace: NamespaceId(0), index: plain.index };
+        let record = Ownership::Record([(key, plain.prefix)].into());
+        let ours = |word, ownership| to_address(NamespaceId(0), word, ownership).ours;
+        assert!(ours(&marked, &Ownership::Mark) && !ours(&plain, &Ownership::Mark));
+        assert!(!ours(&marked, &record) && ours(&plain, &record));
+    }
+}
