@@ -5,9 +5,12 @@
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod capture;
 pub mod clock;
+pub mod namespace;
 pub mod netlink;
 pub mod packet;
+pub mod pid_namespace;
 pub mod pidfile;
 pub mod poll;
 pub mod process;

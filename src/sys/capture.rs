@@ -1,0 +1,149 @@
+//! Frames as they arrive on the interfaces of a namespace, with the kernel's time of arrival.
+
+#![allow(unsafe_code)]
+
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::sys::socket::{
+    AddressFamily, ControlMessageOwned, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, recvmsg,
+    setsockopt, socket, sockopt,
+};
+
+use crate::net::InterfaceIndex;
+use crate::time::WallTime;
+
+/// Receive queue asked for: several seconds of advertisements and announcements.
+const RECEIVE_QUEUE_BYTES: usize = 32 << 20;
+
+/// A captured frame.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Frame {
+    /// When the kernel received it.
+    pub time: WallTime,
+    /// The interface it arrived on.
+    pub interface: InterfaceIndex,
+    /// The frame from its Ethernet header on.
+    pub bytes: Vec<u8>,
+}
+
+/// A socket that sees what arrives on every interface of its namespace, filtered in the kernel to VRRP, ARP
+/// and neighbour discovery. Frames that the namespace itself sends are left out.
+#[derive(Debug)]
+pub struct Capture {
+    socket: OwnedFd,
+    buffer: Vec<u8>,
+}
+
+impl Capture {
+    /// Opens it in the calling thread's namespace; `CAP_NET_RAW`. Reads never block.
+    pub fn open() -> io::Result<Self> {
+        let socket = socket(
+            AddressFamily::Packet,
+            SockType::Raw,
+            SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
+            SockProtocol::EthAll,
+        )?;
+        attach_filter(&socket, &FILTER)?;
+        setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
+        if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_QUEUE_BYTES).is_err() {
+            setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_QUEUE_BYTES)?;
+        }
+        let mut capture = Self { socket, buffer: vec![0; 2048] };
+        // What arrived before the filter was attached.
+        while capture.read()?.is_some() {}
+        Ok(capture)
+    }
+
+    /// The next frame that waits, if any.
+    pub fn read(&mut self) -> io::Result<Option<Frame>> {
+        let mut control = nix::cmsg_space!(nix::sys::time::TimeSpec);
+        let mut pieces = [IoSliceMut::new(&mut self.buffer)];
+        let received = match recvmsg::<LinkAddr>(
+            self.socket.as_raw_fd(),
+            &mut pieces,
+            Some(&mut control),
+            MsgFlags::MSG_DONTWAIT,
+        ) {
+            Ok(received) => received,
+            Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let mut time = WallTime::default();
+        for message in received.cmsgs()? {
+            if let ControlMessageOwned::ScmTimestampns(stamp) = message {
+                let us = stamp.tv_sec() * 1_000_000 + stamp.tv_nsec() / 1000;
+                time = WallTime::from_unix_micros(us.unsigned_abs());
+            }
+        }
+        let (length, address) = (received.bytes, received.address);
+        let interface = address
+            .and_then(|address| u32::try_from(address.ifindex()).ok())
+            .and_then(InterfaceIndex::new)
+            .ok_or_else(|| io::Error::other("a captured frame names no interface"))?;
+        Ok(Some(Frame { time, interface, bytes: self.buffer[..length.min(self.buffer.len())].to_vec() }))
+    }
+}
+
+impl AsFd for Capture {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// Accepts ARP, IP protocol 112, and ICMPv6, unless outgoing.
+static FILTER: [libc::sock_filter; 13] = [
+    // Type of packet (SKF_AD_PKTTYPE): drop PACKET_OUTGOING.
+    load(LOAD_WORD, 0xffff_f000 + 4),
+    jump(4, 10, 0),
+    // EtherType.
+    load(LOAD_HALF, 12),
+    jump(0x0806, 7, 0),
+    jump(0x0800, 0, 2),
+    // Protocol of IPv4.
+    load(LOAD_BYTE, 23),
+    jump(112, 4, 5),
+    jump(0x86dd, 0, 4),
+    // Next header of IPv6.
+    load(LOAD_BYTE, 20),
+    jump(112, 1, 0),
+    jump(58, 0, 1),
+    give(0xffff),
+    give(0),
+];
+
+const LOAD_WORD: u16 = 0x20;
+const LOAD_HALF: u16 = 0x28;
+const LOAD_BYTE: u16 = 0x30;
+
+const fn load(code: u16, offset: u32) -> libc::sock_filter {
+    libc::sock_filter { code, jt: 0, jf: 0, k: offset }
+}
+
+const fn jump(value: u32, if_equal: u8, otherwise: u8) -> libc::sock_filter {
+    libc::sock_filter { code: 0x15, jt: if_equal, jf: otherwise, k: value }
+}
+
+const fn give(length: u32) -> libc::sock_filter {
+    libc::sock_filter { code: 0x06, jt: 0, jf: 0, k: length }
+}
+
+fn attach_filter(socket: &OwnedFd, filter: &'static [libc::sock_filter]) -> io::Result<()> {
+    let program = libc::sock_fprog {
+        len: u16::try_from(filter.len()).map_err(io::Error::other)?,
+        filter: filter.as_ptr().cast_mut(),
+    };
+    let length = libc::socklen_t::try_from(size_of_val(&program)).map_err(io::Error::other)?;
+    // SAFETY: the kernel reads `length` bytes of `program` and the instructions it points to, both of which
+    // outlive the call, and writes to neither.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_FILTER,
+            (&raw const program).cast(),
+            length,
+        )
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
