@@ -1,0 +1,373 @@
+//! Any bytes as what happens to a node: messages, timeouts, kernel events, reloads, switch-overs, in any order
+//! and also where none was asked for. Never a panic, never a deadline that stays due, never an unreadable
+//! advertisement, and no work out of proportion to what happened.
+
+#![no_main]
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use alived::kernel::{
+    AddressOutcome, AddressReply, AddressRequest, AddressSpec, AddressVerb, Forwarding, HeldAddress,
+    KernelError, KernelEvent, KernelView, Link, ReceiveSocket, RouterId, SocketEvent,
+};
+use alived::net::{Family, InterfaceIndex, InterfaceName, LinkKey, MacAddress, NamespaceId, Prefix};
+use alived::node::{Event, HaNode, NodeConfig};
+use alived::time::{Duration, Instant, Now, WallTime};
+use alived::vrrp::{Action, Datagram, Destinations, InitialState, RouterConfig, VirtualAddress};
+use alived::wire::vrrp::{
+    Advertisement, AdvertisementInterval, AuthenticationData, Priority, Version, Vrid, peek,
+};
+use libfuzzer_sys::fuzz_target;
+
+/// More actions than any single event of such small nodes may cause.
+const ACTIONS_MAX: usize = 4096;
+
+fuzz_target!(|input: &[u8]| {
+    let mut bytes = Bytes { rest: input };
+    let mut world = World::new(node_config(&mut bytes));
+    world.handle(Event::Kernel(KernelEvent::View(view(0xff))));
+    while !bytes.rest.is_empty() {
+        world.step(&mut bytes);
+    }
+});
+
+/// The input, read from the front; zeros when it is used up.
+struct Bytes<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Bytes<'a> {
+    fn next(&mut self) -> u8 {
+        let Some((&first, rest)) = self.rest.split_first() else { return 0 };
+        self.rest = rest;
+        first
+    }
+
+    fn below(&mut self, bound: u8) -> u8 {
+        self.next() % bound
+    }
+
+    fn flag(&mut self) -> bool {
+        self.next() & 1 == 1
+    }
+
+    fn take(&mut self, length: u8) -> &'a [u8] {
+        let (taken, rest) = self.rest.split_at(usize::from(length).min(self.rest.len()));
+        self.rest = rest;
+        taken
+    }
+}
+
+struct World {
+    node: HaNode,
+    now: Instant,
+    requests: VecDeque<AddressRequest>,
+    sockets: VecDeque<ReceiveSocket>,
+    actions: Vec<Action>,
+}
+
+impl World {
+    fn new(config: NodeConfig) -> Self {
+        Self {
+            node: HaNode::new(config),
+            now: Instant::from_micros(1_000_000),
+            requests: VecDeque::new(),
+            sockets: VecDeque::new(),
+            actions: Vec::new(),
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now { instant: self.now, wall: WallTime::from_unix_micros(self.now.as_micros()) }
+    }
+
+    fn handle(&mut self, event: Event) {
+        let now = self.now();
+        self.node.handle(now, event, &mut self.actions);
+        self.settle();
+    }
+
+    /// Notes what was asked for and judges the rest.
+    fn settle(&mut self) {
+        assert!(self.actions.len() <= ACTIONS_MAX, "{} actions of one event", self.actions.len());
+        for action in self.actions.drain(..) {
+            match action {
+                Action::Addresses(request) => self.requests.push_back(request),
+                Action::OpenSocket(socket) => self.sockets.push_back(socket),
+                Action::Transmit(transmission) => {
+                    assert!(peek(&transmission.payload).is_some());
+                    assert_eq!(
+                        Family::of(&transmission.source),
+                        Family::of(&transmission.destination),
+                        "a packet between families"
+                    );
+                }
+                Action::Transition(transition) => assert!(!transition.cause.to_string().is_empty()),
+                Action::Report(report) => assert!(!report.kind.to_string().is_empty()),
+                Action::Announce(_) | Action::CloseSocket(_) | Action::Stopped => {}
+                _ => {}
+            }
+        }
+    }
+
+    fn timeout(&mut self) {
+        let now = self.now();
+        self.node.handle_timeout(now, &mut self.actions);
+        self.settle();
+        if let Some(next) = self.node.poll_timeout() {
+            assert!(next > self.now, "a deadline of {next} is still due at {}", self.now);
+        }
+    }
+
+    fn step(&mut self, bytes: &mut Bytes<'_>) {
+        match bytes.below(20) {
+            0..=2 => {
+                if let Some(next) = self.node.poll_timeout() {
+                    self.now = self.now.max(next);
+                }
+                self.timeout();
+            }
+            3 => {
+                self.now += Duration::from_millis(u64::from(bytes.next()) * 40);
+                self.timeout();
+            }
+            4..=6 => self.advertisement(bytes),
+            7 => {
+                let length = bytes.next();
+                let payload = bytes.take(length);
+                self.datagram(link_key(bytes.next()), source(bytes.next()), bytes.flag(), payload);
+            }
+            8 | 9 => {
+                if let Some(request) = self.requests.pop_front() {
+                    self.reply(&request, bytes);
+                }
+            }
+            10 => {
+                if let Some(socket) = self.sockets.pop_front() {
+                    self.handle(Event::Socket(if bytes.below(4) == 0 {
+                        SocketEvent::Failed(socket, refusal())
+                    } else {
+                        SocketEvent::Opened(socket)
+                    }));
+                }
+            }
+            11 => self.handle(Event::Kernel(KernelEvent::LinkChanged(link(bytes.next(), bytes.next())))),
+            12 => self.handle(Event::Kernel(KernelEvent::LinkGone(link_key(bytes.next())))),
+            13 => {
+                let held = held_address(bytes.next(), bytes.next());
+                self.handle(Event::Kernel(if bytes.flag() {
+                    KernelEvent::AddressPresent(held)
+                } else {
+                    KernelEvent::AddressGone { link: held.link, prefix: held.prefix }
+                }));
+            }
+            14 => self.handle(Event::Kernel(KernelEvent::View(view(bytes.next())))),
+            15 => self.handle(Event::Reconfigure(node_config(bytes))),
+            16 => self.handle(if bytes.flag() { Event::SwitchOver } else { Event::SwitchBack }),
+            17 => {
+                // Answers to what nobody asked.
+                let socket = ReceiveSocket { link: link_key(bytes.next()), address: group(bytes.flag()) };
+                self.handle(Event::Socket(SocketEvent::Opened(socket)));
+                let held = held_address(bytes.next(), bytes.next());
+                let outcome = AddressOutcome {
+                    verb: AddressVerb::Add,
+                    link: held.link,
+                    prefix: held.prefix,
+                    error: bytes.flag().then(refusal),
+                };
+                let router = RouterId(u32::from(bytes.next()));
+                self.handle(Event::Addresses(AddressReply { router, outcomes: vec![outcome] }));
+            }
+            18 if bytes.below(8) == 0 => self.handle(Event::Stop),
+            _ => self.now += Duration::from_micros(u64::from(bytes.next())),
+        }
+    }
+
+    /// The kernel takes the first operations of a request, or refuses some.
+    fn reply(&mut self, request: &AddressRequest, bytes: &mut Bytes<'_>) {
+        let outcomes = request.operations.iter().map(|operation| AddressOutcome {
+            verb: operation.verb,
+            link: operation.link,
+            prefix: operation.spec.prefix,
+            error: (bytes.below(8) == 7).then(refusal),
+        });
+        let outcomes: Vec<AddressOutcome> = outcomes.collect();
+        let (first, second) = outcomes.split_at(outcomes.len().min(usize::from(bytes.below(4))));
+        for chunk in [first, second] {
+            if !chunk.is_empty() {
+                let reply = AddressReply { router: request.router, outcomes: chunk.to_vec() };
+                self.handle(Event::Addresses(reply));
+            }
+        }
+    }
+
+    fn advertisement(&mut self, bytes: &mut Bytes<'_>) {
+        let shape = bytes.next();
+        let six = shape & 1 == 1;
+        let source = source(shape & 3 | bytes.below(4) << 2);
+        let advertisement = Advertisement {
+            version: version(six, shape & 2 == 2),
+            vrid: vrid(bytes.next()),
+            priority: Priority(bytes.next()),
+            interval: interval(bytes.next()),
+            addresses: (0..shape >> 5).map(|number| virtual_address(six, number)).collect(),
+            authentication: AuthenticationData::None,
+            trailer: None,
+        };
+        let payload = advertisement.encode(source, group(six), Default::default());
+        self.datagram(link_key(shape >> 3), source, six, &payload);
+    }
+
+    fn datagram(&mut self, link: LinkKey, source: IpAddr, six: bool, payload: &[u8]) {
+        let now = self.now();
+        let datagram = Datagram { link, source, destination: group(six), hop_limit: Some(255), payload };
+        self.node.handle_datagram(now, &datagram, &mut self.actions);
+        self.settle();
+    }
+}
+
+fn node_config(bytes: &mut Bytes<'_>) -> NodeConfig {
+    let count = bytes.below(4);
+    NodeConfig {
+        routers: (0..count).map(|_| router_config(bytes)).collect(),
+        startup_delay: Duration::from_millis(u64::from(bytes.below(4)) * 500),
+        keep_addresses_on_stop: bytes.below(8) == 7,
+        ..NodeConfig::default()
+    }
+}
+
+fn router_config(bytes: &mut Bytes<'_>) -> RouterConfig {
+    let shape = bytes.next();
+    let six = shape & 1 == 1;
+    let family = if six { Family::Ipv6 } else { Family::Ipv4 };
+    let number = bytes.below(3);
+    let mut config = RouterConfig::new(&format!("VI_{}", shape & 7), vrid(shape >> 1), family, name(number));
+    config.version = version(six, shape & 8 == 8);
+    config.priority = Priority(bytes.next().max(1));
+    config.interval = interval(bytes.next());
+    let options = bytes.next();
+    config.preempt = options & 1 == 0;
+    config.preempt_delay = Duration::from_secs(u64::from(options >> 1 & 1) * 3);
+    config.initial = if options & 4 == 4 { InitialState::Master } else { InitialState::Backup };
+    config.lower_prio_no_advert = options & 8 == 8;
+    config.higher_prio_send_advert = options & 16 == 16;
+    config.track_primary = options & 32 == 0;
+    config.owner_ignore_adverts = options & 64 == 64;
+    if options & 128 == 128 {
+        config.destinations = Destinations::Unicast(vec![source(if six { 1 } else { 0 } | 4)]);
+        config.source = Some(source(if six { 1 } else { 0 }));
+    }
+    for address in 0..bytes.below(5) {
+        let spec = AddressSpec::new(Prefix::host(virtual_address(six, address)));
+        let interface = (address == 3).then(|| name(2));
+        let virtual_address = VirtualAddress { spec, interface, track: address != 2 };
+        if address == 4 {
+            config.excluded.push(virtual_address)
+        } else {
+            config.addresses.push(virtual_address)
+        }
+    }
+    let announce = bytes.next();
+    config.announce.repeat = u32::from(announce & 3) + 1;
+    config.announce.delay = Duration::from_secs(u64::from(announce >> 2 & 1));
+    config.announce.refresh = Duration::from_secs(u64::from(announce >> 3 & 1) * 10);
+    config.announce.arp_interval = Duration::from_millis(u64::from(announce >> 4 & 1) * 20);
+    config.announce.ndisc_interval = Duration::from_millis(u64::from(announce >> 5 & 1) * 20);
+    config.announce.lower_prio_repeat = u32::from(announce >> 6);
+    config
+}
+
+fn name(number: u8) -> InterfaceName {
+    format!("eth{}", number % 3).parse().expect("a valid name")
+}
+
+fn link_key(number: u8) -> LinkKey {
+    let index = InterfaceIndex::new(u32::from(number % 3) + 1).expect("not 0");
+    LinkKey { namespace: NamespaceId(0), index }
+}
+
+/// A link, up and running by the two lowest bits of `flags`, and with a borrowed name by the third.
+fn link(number: u8, flags: u8) -> Link {
+    Link {
+        key: link_key(number),
+        name: if flags & 4 == 4 { name(number.wrapping_add(1)) } else { name(number) },
+        mac: (flags & 8 == 0).then_some(MacAddress([2, 0, 0, 0, 0, number])),
+        mtu: 1500,
+        admin_up: flags & 1 == 1,
+        running: flags & 2 == 2,
+        loopback: false,
+        forwarding: Forwarding { ipv6: flags & 16 == 16 },
+    }
+}
+
+/// Up to three interfaces with their own addresses and, by the upper bits, left-overs of virtual ones.
+fn view(choice: u8) -> KernelView {
+    let numbers = || (0..3).filter(move |number| choice >> number & 1 == 1);
+    KernelView {
+        links: numbers().map(|number| link(number, 3)).collect(),
+        addresses: numbers()
+            .flat_map(|number| {
+                let own = [held_address(number, 0x08), held_address(number, 0x09)];
+                let left = (choice & 0x80 == 0 && choice & 0x40 == 0x40).then(|| held_address(number, 0x42));
+                own.into_iter().chain(left)
+            })
+            .collect(),
+    }
+}
+
+/// A router's own address (bit 3) or a virtual one, by the other bits its family, mark and state.
+fn held_address(number: u8, choice: u8) -> HeldAddress {
+    let six = choice & 1 == 1;
+    let address = if choice & 8 == 8 {
+        source(u8::from(six) | (number % 3) << 4)
+    } else {
+        virtual_address(six, choice >> 1 & 3)
+    };
+    let length = if choice & 8 == 8 { if six { 64 } else { 24 } } else { Family::of(&address).bits() };
+    HeldAddress {
+        link: link_key(number),
+        prefix: Prefix::new(address, length).expect("a valid length"),
+        ours: choice & 0x40 == 0x40,
+        secondary: choice & 0x10 == 0x10,
+        tentative: choice & 0x20 == 0x20,
+    }
+}
+
+fn group(six: bool) -> IpAddr {
+    alived::vrrp::default_group(if six { Family::Ipv6 } else { Family::Ipv4 })
+}
+
+/// A router's address; IPv6 by the lowest bit.
+fn source(choice: u8) -> IpAddr {
+    if choice & 1 == 1 {
+        Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, u16::from(choice >> 1) + 1).into()
+    } else {
+        Ipv4Addr::new(192, 0, 2, (choice >> 1) + 1).into()
+    }
+}
+
+fn virtual_address(six: bool, number: u8) -> IpAddr {
+    if six {
+        Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(number) + 0x100).into()
+    } else {
+        Ipv4Addr::new(192, 0, 2, number.saturating_add(200)).into()
+    }
+}
+
+fn version(six: bool, second: bool) -> Version {
+    if !six && second { Version::V2 } else { Version::V3 }
+}
+
+fn vrid(choice: u8) -> Vrid {
+    Vrid::new(choice % 3 + 1).expect("not 0")
+}
+
+fn interval(choice: u8) -> AdvertisementInterval {
+    let centiseconds = [1, 10, 100, 100, 100, 200, 1000, 4095][usize::from(choice % 8)];
+    AdvertisementInterval::from_centiseconds(centiseconds).expect("in range")
+}
+
+fn refusal() -> KernelError {
+    KernelError { errno: 22, message: String::from("Invalid argument") }
+}
