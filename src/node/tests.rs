@@ -322,6 +322,21 @@ fn a_switch_over_that_nobody_takes_is_abandoned_and_an_owner_refuses() {
 }
 
 #[test]
+fn a_switch_over_delays_announcements_without_staying_due() {
+    // Master at 3.6 s, second block of announcements at 8.6 s, in the middle of the switch-over.
+    let mut script = Script::new(|_| {});
+    script.pass(8_500);
+    script.obey();
+    script.tell(Event::SwitchOver);
+    script.now.instant += Duration::from_millis(200);
+    script.node.handle_timeout(script.now, &mut script.actions);
+    assert!(script.node.poll_timeout() > Some(script.now.instant), "the driver would spin");
+    script.take();
+    script.pass(2_000);
+    assert!(script.take().iter().any(|action| matches!(action, Action::Announce(_))), "made up for");
+}
+
+#[test]
 fn a_stall_restarts_the_wait_instead_of_electing() {
     let mut script = Script::new(|_| {});
     script.hear(RIVAL, 150);

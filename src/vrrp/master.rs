@@ -29,9 +29,12 @@ pub(super) struct Mastership {
 
 impl Mastership {
     pub(super) fn poll_timeout(&self) -> Instant {
-        let advert = self.handover.unwrap_or(self.next_advert);
+        // A master that hands over neither advertises nor announces until it knows the outcome.
+        if let Some(give_up) = self.handover {
+            return give_up;
+        }
         let others = [self.second_block.map(|(at, _)| at), self.refresh];
-        others.into_iter().flatten().fold(advert, Instant::min)
+        others.into_iter().flatten().fold(self.next_advert, Instant::min)
     }
 }
 
