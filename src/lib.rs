@@ -18,6 +18,9 @@ pub mod kernel;
 pub mod net;
 pub mod node;
 pub mod prng;
+#[cfg(test)]
+#[path = "../tests/support/skip.rs"]
+mod skip;
 pub mod sys;
 pub mod time;
 pub mod timer;

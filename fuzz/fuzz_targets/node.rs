@@ -109,7 +109,6 @@ impl World {
                 Action::Transition(transition) => assert!(!transition.cause.to_string().is_empty()),
                 Action::Report(report) => assert!(!report.kind.to_string().is_empty()),
                 Action::Announce(_) | Action::CloseSocket(_) | Action::Stopped => {}
-                _ => {}
             }
         }
     }

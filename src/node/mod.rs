@@ -46,6 +46,6 @@ pub enum Event {
     SwitchOver,
     /// Ends the effect of [`Event::SwitchOver`].
     SwitchBack,
-    /// Leave: priority 0, addresses removed, then [`Action::Stopped`].
+    /// Leave: priority 0, addresses removed, then [`Stopped`](crate::vrrp::Action::Stopped).
     Stop,
 }

@@ -167,8 +167,8 @@ mod tests {
         let namespace = match Namespace::create() {
             Ok(namespace) => namespace,
             Err(error) => {
-                println!("SKIP: no right to create a network namespace ({error})");
-                return;
+                let reason = format!("no right to create a network namespace: {error}");
+                return crate::skip::skip("a_new_namespace_holds_loopback_alone", &reason);
             }
         };
         let links = namespace

@@ -134,8 +134,8 @@ mod tests {
         let family = match PidNamespace::create() {
             Ok(family) => family,
             Err(error) => {
-                println!("SKIP: no right to create a PID namespace ({error})");
-                return;
+                let reason = format!("no right to create a PID namespace: {error}");
+                return crate::skip::skip("stopped_processes_end_with_the_namespace", &reason);
             }
         };
         let mut command = Command::new("sh");
