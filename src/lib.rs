@@ -6,17 +6,22 @@
 //! |---|---|---|
 //! | 0 | [`time`], [`timer`], [`prng`], [`net`] | vocabulary |
 //! | 1 | [`wire`], [`kernel`] | bytes and meaning; words exchanged with the OS |
-//! | 2 | [`vrrp`] | engines: events in, actions out, no I/O |
+//! | 2 | [`vrrp`], [`track`], [`bfd`], [`lvs`], [`check`] | engines: events in, actions out, no I/O |
 //! | 2 | [`sys`] | Linux effects, the only `unsafe` |
 //! | 3 | [`node`] | composition |
+//! | 4 | [`notify`] | telling others |
 //! | 5 | [`daemon`] | processes, threads, loops |
 //! | 6 | [`cli`] | the command line |
 
+pub mod bfd;
+pub mod check;
 pub mod cli;
 pub mod daemon;
 pub mod kernel;
+pub mod lvs;
 pub mod net;
 pub mod node;
+pub mod notify;
 pub mod prng;
 #[cfg(test)]
 #[path = "../tests/support/skip.rs"]
@@ -24,5 +29,6 @@ mod skip;
 pub mod sys;
 pub mod time;
 pub mod timer;
+pub mod track;
 pub mod vrrp;
 pub mod wire;

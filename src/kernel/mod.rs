@@ -3,6 +3,17 @@
 //! What the kernel holds arrives as [`KernelEvent`]s (first a [`KernelView`], then changes); what we want of
 //! it leaves as [`AddressRequest`]s, answered chunk by chunk with [`AddressReply`]s.
 
+mod route;
+mod rule;
+mod script;
+
+pub use route::{
+    CongestionControl, Encapsulation, MetricValue, NextHop, NextHops, ROUTE_PROTOCOL, Realms, Route,
+    RouteInsertion, RouteMetric, RouteTable, RouteType, RouterPreference, TunnelHeader, WeightedHop,
+};
+pub use rule::{IdRange, MarkMatch, Rule, RuleAction};
+pub use script::{NamedUser, Script, ScriptUser};
+
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr};
 

@@ -8,13 +8,17 @@
 //!
 //! A call with nothing due is harmless.
 
+mod balancing;
 mod ha_node;
 mod kernel_model;
+mod static_items;
 #[cfg(test)]
 mod tests;
 
+pub use balancing::BalancerConfig;
 pub use ha_node::HaNode;
 pub use kernel_model::KernelModel;
+pub use static_items::{StaticAddress, StaticConfig, StaticRoute, StaticRule, TrackGroup};
 
 use crate::kernel::{AddressReply, KernelEvent, SocketEvent};
 use crate::time::Duration;

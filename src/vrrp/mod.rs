@@ -18,6 +18,7 @@ mod config;
 mod counters;
 mod environment;
 mod fault;
+mod group;
 mod master;
 mod ownership;
 mod peers;
@@ -37,6 +38,7 @@ pub use config::{
 };
 pub use counters::Counters;
 pub use environment::{Environment, Interface, Listening};
+pub use group::{GarpGroup, SyncGroupConfig, VirtualRoute, VirtualRule};
 pub use peers::{Peer, PeerTable};
 pub use priority::EffectivePriority;
 pub use router::{Output, VirtualRouter};

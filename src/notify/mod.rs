@@ -1,0 +1,5 @@
+//! Telling others what happened: scripts, FIFOs, mail.
+
+mod config;
+
+pub use config::{InstanceNotifications, StateScripts, SyncGroupNotifications};

@@ -1,0 +1,241 @@
+//! Configuration of trackers: `vrrp_script`, `track_file`, `vrrp_track_process`, and the `track_*` blocks of
+//! instances and sync groups that refer to them.
+
+use core::num::NonZeroU32;
+use std::ffi::CString;
+use std::sync::Arc;
+
+use crate::kernel::{IdRange, Script};
+use crate::net::InterfaceName;
+use crate::time::Duration;
+
+/// All trackers of one daemon and who depends on them.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct TrackConfig {
+    /// `vrrp_script`, each name once.
+    pub scripts: Vec<ScriptTracker>,
+    /// `track_file`, each name once.
+    pub files: Vec<FileTracker>,
+    /// `vrrp_track_process`, each name once.
+    pub processes: Vec<ProcessTracker>,
+    /// `interface_up_down_delays`, each interface once.
+    pub interface_delays: Vec<InterfaceDelay>,
+    /// `linkbeat_interfaces`, each interface once.
+    pub link_polling: Vec<LinkPolling>,
+    /// The `track_*` blocks, in the order of the file.
+    pub references: Vec<(Owner, TrackReference)>,
+}
+
+/// Who depends on a tracker.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Owner {
+    /// A `vrrp_instance` by name.
+    Instance(Arc<str>),
+    /// A `vrrp_sync_group` by name: all its members.
+    SyncGroup(Arc<str>),
+}
+
+/// One line of a `track_*` block.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TrackReference {
+    /// What is tracked.
+    pub tracker: Tracker,
+    /// What it does to the priority: the line's own, else the tracker's.
+    pub weight: Weight,
+}
+
+/// Something that can be tracked.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Tracker {
+    /// `track_interface`.
+    Interface(InterfaceName),
+    /// `track_script`: name of a [`ScriptTracker`].
+    Script(Arc<str>),
+    /// `track_file`: name of a [`FileTracker`].
+    File(Arc<str>),
+    /// `track_process`: name of a [`ProcessTracker`].
+    Process(Arc<str>),
+    /// `track_bfd`: name of a BFD session.
+    Bfd(Arc<str>),
+}
+
+/// What a tracker does to the priority of a router (`behaviours` D1).
+///
+/// 0: failure is a fault. Above 0: added while all is well. Below 0: added while it fails. A file's value is
+/// multiplied by it.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Weight {
+    value: i16,
+    reverse: bool,
+}
+
+impl Weight {
+    /// Failure is a fault.
+    pub const FAULT: Self = Self { value: 0, reverse: false };
+
+    /// `None` outside of −254 to 254.
+    pub const fn new(value: i16, reverse: bool) -> Option<Self> {
+        if value < -254 || value > 254 { None } else { Some(Self { value, reverse }) }
+    }
+
+    /// The number.
+    pub const fn value(self) -> i16 {
+        self.value
+    }
+
+    /// `reverse`: success and failure change places.
+    pub const fn is_reversed(self) -> bool {
+        self.reverse
+    }
+}
+
+/// `vrrp_script`: a program run again and again.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ScriptTracker {
+    /// Name in `track_script`.
+    pub name: Arc<str>,
+    /// `script`, `user`.
+    pub test: ScriptTest,
+    /// `interval`: pause from the start of one run to the start of the next; 1 ms resolution, above 0.
+    pub interval: Duration,
+    /// `timeout`: a run longer than this has failed; the interval unless set.
+    pub timeout: Duration,
+    /// `weight`.
+    pub weight: Weight,
+    /// `rise`: successes in a row that end a failure.
+    pub rise: NonZeroU32,
+    /// `fall`: failures in a row that make one.
+    pub fall: NonZeroU32,
+    /// `init_fail`: counts as failed until the first success.
+    pub starts_failed: bool,
+}
+
+/// What a `vrrp_script` does.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum ScriptTest {
+    /// Runs a program: exit status 0 is success.
+    Run(Script),
+    /// `script "< PATH"`: opens a file for reading.
+    Open(CString),
+}
+
+/// `track_file`: a file that holds a number.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FileTracker {
+    /// Name in `track_file` blocks and `FILE_CHECK`.
+    pub name: Arc<str>,
+    /// `file`: path; a file that does not exist counts 0.
+    pub path: Arc<str>,
+    /// `weight`: the file's number is multiplied by it.
+    pub weight: Weight,
+    /// `init_file`: written at start.
+    pub initial: Option<InitialContent>,
+}
+
+/// `init_file [VALUE] [overwrite]`.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct InitialContent {
+    /// The number to write.
+    pub value: i32,
+    /// Also when the file exists.
+    pub overwrite: bool,
+}
+
+/// `vrrp_track_process`: processes counted by the kernel's process connector.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ProcessTracker {
+    /// Name in `track_process`.
+    pub name: Arc<str>,
+    /// `process`: name of the command.
+    pub process: CString,
+    /// Words after it: arguments that a process must have to count.
+    pub parameters: Vec<CString>,
+    /// `param_match`, or exact when parameters are given.
+    pub parameter_match: ParameterMatch,
+    /// `weight`.
+    pub weight: Weight,
+    /// `quorum`, `quorum_max`: how many must run.
+    pub quorum: Quorum,
+    /// `delay`, `terminate_delay`, `fork_delay`.
+    pub timing: ProcessTrackerTiming,
+    /// `full_command`: the whole of `argv[0]` is compared, not the 15 bytes of the short name.
+    pub full_command: bool,
+}
+
+/// How many processes must run.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Quorum {
+    /// At least so many: 1 to 65535.
+    AtLeast(core::num::NonZeroU16),
+    /// So many, both ends included.
+    Between(IdRange<u16>),
+    /// `quorum_max 0`: none.
+    None,
+}
+
+/// How parameters of a process are compared.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum ParameterMatch {
+    /// Not at all.
+    #[default]
+    Ignored,
+    /// The process has these and no others.
+    Exact,
+    /// `initial`: the process has these and no others, of which the last may go on longer.
+    Initial,
+    /// `partial`: the process' first ones are these.
+    Partial,
+}
+
+/// How long a count must last before it matters: up to one hour each.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub struct ProcessTrackerTiming {
+    /// `terminate_delay`: wait after the quorum was lost.
+    pub terminate_delay: Duration,
+    /// `fork_delay`: wait after the quorum was gained.
+    pub fork_delay: Duration,
+}
+
+/// A line of `interface_up_down_delays`: how long a change must last before it counts, 0 to 255 s.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct InterfaceDelay {
+    /// The interface.
+    pub interface: InterfaceName,
+    /// Before it counts as down.
+    pub down: Duration,
+    /// Before it counts as up.
+    pub up: Duration,
+}
+
+/// A line of `linkbeat_interfaces`: the carrier is polled, not awaited from netlink.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LinkPolling {
+    /// The interface.
+    pub interface: InterfaceName,
+    /// How; `None` = the first that works of MII, ethtool, `SIOCGIFFLAGS`.
+    pub method: Option<LinkPollingMethod>,
+}
+
+/// How a carrier is polled.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum LinkPollingMethod {
+    /// `MII`: the status register of the transceiver.
+    Mii,
+    /// `ETHTOOL`.
+    Ethtool,
+    /// `IOCTL`: the flag `IFF_RUNNING`.
+    Flags,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weight_has_a_range() {
+        assert_eq!(Weight::new(-254, true).map(Weight::value), Some(-254));
+        assert_eq!(Weight::new(255, false), None);
+        assert_eq!(Weight::new(-255, false), None);
+        assert_eq!(Weight::FAULT, Weight::default());
+    }
+}

@@ -1,0 +1,49 @@
+//! Configuration of groups: instances that change state together (`vrrp_sync_group`), interfaces that share a
+//! pace of announcements (`garp_group`), and the routes and rules that go with mastership.
+
+use std::sync::Arc;
+
+use crate::kernel::{Route, Rule};
+use crate::net::InterfaceName;
+use crate::time::Duration;
+
+/// `vrrp_sync_group`: its members become master together, and leave together (`behaviours` C).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SyncGroupConfig {
+    /// Its name.
+    pub name: Arc<str>,
+    /// `group`: names of instances, at least one, none twice; an instance is in one group at most.
+    pub members: Vec<Arc<str>>,
+    /// `sync_group_tracking_weight`, `global_tracking`: weights of the members' trackers count, and not only
+    /// their faults.
+    pub tracking_weight: bool,
+}
+
+/// `garp_group`: interfaces on which announcements share one pace.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct GarpGroup {
+    /// `interface`, `interfaces`: at least one, none in two groups.
+    pub interfaces: Vec<InterfaceName>,
+    /// `garp_interval`: pause between gratuitous ARPs; `None` = `vrrp_garp_interval`.
+    pub arp_interval: Option<Duration>,
+    /// `gna_interval`: pause between neighbour advertisements; `None` = `vrrp_gna_interval`.
+    pub ndisc_interval: Option<Duration>,
+}
+
+/// A line of `virtual_routes`: there while the router is master.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct VirtualRoute {
+    /// The route.
+    pub route: Route,
+    /// Not `no_track`: its loss ends mastership.
+    pub track: bool,
+}
+
+/// A line of `virtual_rules`: there while the router is master.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct VirtualRule {
+    /// The rule.
+    pub rule: Rule,
+    /// Not `no_track`: its loss ends mastership.
+    pub track: bool,
+}
