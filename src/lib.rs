@@ -17,6 +17,7 @@ pub mod bfd;
 pub mod check;
 pub mod cli;
 pub mod daemon;
+pub mod drill;
 pub mod kernel;
 pub mod lvs;
 pub mod net;

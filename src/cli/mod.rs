@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod drill;
 pub mod flags;
 mod help;
 
@@ -46,7 +47,9 @@ pub fn main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 fn subcommand(name: &str, arguments: &[OsString]) -> ExitCode {
-    let _ = arguments;
+    if name == "drill" {
+        return drill::main(arguments);
+    }
     say(&format!("the subcommand {name} is not built into this version yet\n"));
     ExitCode::from(EXIT_USAGE)
 }

@@ -1,0 +1,121 @@
+//! What to drill, and the configuration files that follow from it.
+
+use core::fmt::Write;
+use core::net::IpAddr;
+use std::time::Duration;
+
+use super::daemon::Program;
+use super::lab::Layout;
+use super::scenario::Scenario;
+use crate::net::Family;
+use crate::vrrp::{master_down_interval, skew_time};
+use crate::wire::vrrp::{AdvertisementInterval, Priority, Version};
+
+/// Virtual router identifier of the drill.
+pub const DEFAULT_VRID: u8 = 51;
+
+/// What to drill.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Protocol version.
+    pub version: Version,
+    /// Address family.
+    pub family: Family,
+    /// Interval of advertisements.
+    pub interval: AdvertisementInterval,
+    /// What runs on each router, 2 to 9 of them, in falling order of priority.
+    pub programs: Vec<Program>,
+    /// What to do to them, in this order.
+    pub scenarios: Vec<Scenario>,
+}
+
+impl Plan {
+    /// The laboratory that the plan needs.
+    pub fn layout(&self) -> Layout {
+        let routers = u8::try_from(self.programs.len()).unwrap_or(u8::MAX);
+        Layout { family: self.family, routers, fronts: 1 }
+    }
+
+    /// Priority of a router (from 0): 200, 190 …
+    pub fn priority(&self, router: usize) -> Priority {
+        Priority(200u8.saturating_sub(u8::try_from(router).unwrap_or(u8::MAX).saturating_mul(10)))
+    }
+
+    /// The configuration of a router.
+    pub fn config(&self, router: usize) -> String {
+        RouterText {
+            name: "VI_1".to_owned(),
+            interface: "eth0".to_owned(),
+            version: self.version,
+            vrid: DEFAULT_VRID,
+            priority: self.priority(router),
+            interval: self.interval,
+            addresses: vec![self.layout().gateway()],
+            excluded: Vec::new(),
+        }
+        .to_string()
+    }
+
+    /// Time after which a router takes over from a master that fell silent.
+    pub fn master_down(&self, router: usize) -> Duration {
+        master_down_interval(self.version, self.priority(router), self.interval, 3)
+    }
+
+    /// Time after which a router takes over from a master that left (priority 0).
+    pub fn skew(&self, router: usize) -> Duration {
+        skew_time(self.version, self.priority(router), self.interval)
+    }
+}
+
+/// One `vrrp_instance` block.
+#[derive(Clone, Debug)]
+pub struct RouterText {
+    /// Its name.
+    pub name: String,
+    /// Its interface.
+    pub interface: String,
+    /// Protocol version.
+    pub version: Version,
+    /// Virtual router identifier.
+    pub vrid: u8,
+    /// Priority.
+    pub priority: Priority,
+    /// Interval.
+    pub interval: AdvertisementInterval,
+    /// Advertised addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Further addresses.
+    pub excluded: Vec<IpAddr>,
+}
+
+impl core::fmt::Display for RouterText {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        writeln!(f, "vrrp_instance {} {{", self.name)?;
+        writeln!(f, "    interface {}", self.interface)?;
+        writeln!(f, "    state BACKUP")?;
+        writeln!(f, "    version {}", self.version.number())?;
+        writeln!(f, "    virtual_router_id {}", self.vrid)?;
+        writeln!(f, "    priority {}", self.priority.0)?;
+        writeln!(f, "    advert_int {}", self.interval)?;
+        for (keyword, addresses) in
+            [("virtual_ipaddress", &self.addresses), ("virtual_ipaddress_excluded", &self.excluded)]
+        {
+            if addresses.is_empty() {
+                continue;
+            }
+            writeln!(f, "    {keyword} {{")?;
+            for address in addresses {
+                let mut line = String::new();
+                write!(line, "        {address}")?;
+                if address.is_ipv6() {
+                    // Without it the address is deprecated (`behaviours` E1), which the hosts need not care
+                    // about, and 64 bits are what a link-local address has.
+                    line.push_str("/64");
+                }
+                writeln!(f, "{line}")?;
+            }
+            writeln!(f, "    }}")?;
+        }
+        writeln!(f, "}}")
+    }
+}

@@ -1,0 +1,380 @@
+//! The outcome for people (a timeline) and for programs (JSON).
+
+use core::fmt::Write;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::measure::Measures;
+use super::plan::Plan;
+use super::probe::ProbeRun;
+use super::record::What;
+use super::stage::Outcome;
+use crate::time::WallTime;
+use crate::wire::vrrp::Priority;
+
+/// Width of the bars in characters.
+const COLUMNS: usize = 72;
+
+/// How a report is written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Style {
+    /// ASCII only.
+    Plain,
+    /// Colours and box characters of a terminal.
+    Terminal,
+}
+
+/// What is about to be drilled, in one line.
+pub fn heading(plan: &Plan) -> String {
+    let kinds: Vec<&str> = plan.programs.iter().map(|program| program.kind.name()).collect();
+    format!(
+        "{} routers ({}), version {}, {}, advertisements each {} s\n",
+        kinds.len(),
+        kinds.join(", "),
+        plan.version.number(),
+        plan.family,
+        plan.interval
+    )
+}
+
+/// One scenario for people.
+pub fn text(outcome: &Outcome, style: Style) -> String {
+    let paint = Paint { style };
+    let name = paint.bold(outcome.scenario.name());
+    let story = outcome.scenario.story();
+    let mut text = String::new();
+    if let Some(reason) = &outcome.skipped {
+        let _ = writeln!(text, "\n{name}  {story}: {}", paint.dim(&format!("not run, {reason}")));
+        return text;
+    }
+    let verdict = if outcome.ok() { paint.good("ok") } else { paint.bad("FAILED") };
+    let _ = writeln!(text, "\n{name}  {story}: {verdict}");
+    bars(&mut text, outcome, paint);
+    for (time, line) in timeline(outcome) {
+        let _ = writeln!(text, "  {:>10}  {line}", signed_ms(outcome.window.0, time));
+    }
+    let _ = writeln!(text, "  {}", paint.bold(&figures(outcome)));
+    for failure in &outcome.failures {
+        let _ = writeln!(text, "  {} {failure}", paint.bad("wrong:"));
+    }
+    for (name, log) in &outcome.logs {
+        let _ = writeln!(text, "  --- {name} said ---");
+        for line in last_lines(log, 20) {
+            let _ = writeln!(text, "  {}", paint.dim(line));
+        }
+    }
+    text
+}
+
+/// All scenarios for programs: a list of objects. Times are in milliseconds; what was not measured is null.
+pub fn json(plan: &Plan, outcomes: &[Outcome]) -> String {
+    let objects: Vec<Value> = outcomes.iter().map(|outcome| object(plan, outcome)).collect();
+    let mut text = serde_json::to_string_pretty(&objects).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+fn object(plan: &Plan, outcome: &Outcome) -> Value {
+    let Measures { first_announcement, last_announcement, takeover, blackout, dual_master, .. } =
+        outcome.measures;
+    let elections: Vec<Value> = outcome
+        .measures
+        .elections
+        .iter()
+        .map(|e| json!({ "router": router(e.router), "at_ms": ms(since(outcome.window.0, e.time)) }))
+        .collect();
+    let measured = outcome.skipped.is_none();
+    json!({
+        "scenario": outcome.scenario.name(),
+        "ok": outcome.ok(),
+        "skipped": outcome.skipped,
+        "failures": outcome.failures,
+        "version": plan.version.number(),
+        "family": plan.family.to_string(),
+        "interval_ms": ms(plan.interval.duration()),
+        "routers": outcome.kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>(),
+        "bound_ms": ms(outcome.bound),
+        "takeover_ms": takeover.map(ms),
+        "first_announcement_ms": first_announcement.map(ms),
+        "last_announcement_ms": last_announcement.map(ms),
+        "blackout_ms": measured.then(|| ms(blackout.map_or(Duration::ZERO, |(_, length)| length))),
+        "probes_sent": outcome.measures.probes_sent,
+        "probes_lost": outcome.measures.probes_lost,
+        "dual_master_ms": measured.then(|| ms(dual_master)),
+        "elections": elections,
+        "senders": outcome.ending.senders.iter().map(|&r| router(r)).collect::<Vec<_>>(),
+    })
+}
+
+/// The first letters are the figures an operator asks for.
+fn figures(outcome: &Outcome) -> String {
+    let measures = &outcome.measures;
+    let announced = match measures.first_announcement {
+        Some(time) => format!("{} ({})", show(time), excess(time, outcome.bound)),
+        None => "never".to_owned(),
+    };
+    let blackout = measures.blackout.map_or(Duration::ZERO, |(_, length)| length);
+    format!(
+        "bound {}, announced {announced}, hosts lost {} ({} probes), two masters {}",
+        show(outcome.bound),
+        show(blackout),
+        measures.probes_lost,
+        show(measures.dual_master)
+    )
+}
+
+fn timeline(outcome: &Outcome) -> Vec<(WallTime, String)> {
+    let mut lines = outcome.marks.clone();
+    let Measures { last_advertisement, ref elections, blackout, .. } = outcome.measures;
+    if let (Some(last), Some(first)) = (last_advertisement, elections.first()) {
+        let who = outcome.sightings.iter().rfind(|s| {
+            s.time == last && s.router != first.router && matches!(s.what, What::Advertisement { .. })
+        });
+        let goodbye = who.is_some_and(
+            |s| matches!(s.what, What::Advertisement { priority, .. } if priority == Priority(0)),
+        );
+        let who = who.map_or(String::new(), |s| format!("{}'s ", router(s.router)));
+        let what = if goodbye { "goodbye (priority 0)" } else { "last advertisement" };
+        lines.push((last, format!("{who}{what}")));
+    }
+    for election in elections {
+        lines.push((election.time, format!("{} advertises as master", router(election.router))));
+        let announced = outcome.sightings.iter().find(|s| {
+            s.router == election.router
+                && s.time >= election.time
+                && matches!(s.what, What::Announcement { .. })
+        });
+        if let Some(announced) = announced
+            && let What::Announcement { address, .. } = announced.what
+        {
+            lines.push((announced.time, format!("{} announces {address}", router(announced.router))));
+        }
+    }
+    if let Some((start, length)) = blackout {
+        lines.push((start, "first probe lost".to_owned()));
+        let end = WallTime::from_unix_micros(start.as_unix_micros() + crate::time::micros(length));
+        lines.push((end, "probes arrive again".to_owned()));
+    }
+    lines.sort_by_key(|(time, _)| *time);
+    lines
+}
+
+fn bars(text: &mut String, outcome: &Outcome, paint: Paint) {
+    let (disturbed, end) = (outcome.window.0.as_unix_micros(), outcome.window.1.as_unix_micros());
+    let start = disturbed.saturating_sub(end.saturating_sub(disturbed) / 5);
+    let width = (end.saturating_sub(start) / COLUMNS as u64).max(1);
+    let column = |number: usize| {
+        let from = start + number as u64 * width;
+        (from, from + width)
+    };
+    let strike = usize::try_from(disturbed.saturating_sub(start) / width).unwrap_or(0);
+    for (index, kind) in outcome.kinds.iter().enumerate() {
+        let cells = (0..COLUMNS).map(|number| {
+            let (from, to) = column(number);
+            let reigns = outcome.measures.reigns.iter().filter(|reign| reign.router == index);
+            let mut covering =
+                reigns.filter(|r| r.first.as_unix_micros() < to && r.last.as_unix_micros() >= from);
+            if covering.next().is_some() { Cell::Reigns } else { Cell::Idle }
+        });
+        let cells = paint.cells(cells.collect(), Some(strike));
+        let _ = writeln!(text, "  {:<7} {cells} {}", router(index), paint.dim(kind.name()));
+    }
+    let cells = (0..COLUMNS).map(|number| {
+        let (from, to) = column(number);
+        match lost(&outcome.probes, from, to) {
+            None => Cell::Idle,
+            Some(false) => Cell::Arrives,
+            Some(true) => Cell::Lost,
+        }
+    });
+    let _ = writeln!(text, "  {:<7} {}", "traffic", paint.cells(cells.collect(), None));
+}
+
+/// Whether most of the probes sent in that time were lost; `None` if none was sent.
+fn lost(run: &ProbeRun, from: u64, to: u64) -> Option<bool> {
+    let first = run.probes.partition_point(|probe| probe.sent.as_unix_micros() < from);
+    let last = run.probes.partition_point(|probe| probe.sent.as_unix_micros() < to);
+    let probes = run.probes.get(first..last).filter(|probes| !probes.is_empty())?;
+    Some(probes.iter().filter(|probe| !probe.arrived).count() * 2 > probes.len())
+}
+
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Cell {
+    Idle,
+    Reigns,
+    Arrives,
+    Lost,
+}
+
+#[derive(Clone, Copy)]
+struct Paint {
+    style: Style,
+}
+
+impl Paint {
+    fn bold(self, text: &str) -> String {
+        self.wrap("1", text)
+    }
+
+    fn dim(self, text: &str) -> String {
+        self.wrap("2", text)
+    }
+
+    fn good(self, text: &str) -> String {
+        self.wrap("1;32", text)
+    }
+
+    fn bad(self, text: &str) -> String {
+        self.wrap("1;31", text)
+    }
+
+    fn wrap(self, code: &str, text: &str) -> String {
+        match self.style {
+            Style::Plain => text.to_owned(),
+            Style::Terminal => format!("\x1b[{code}m{text}\x1b[0m"),
+        }
+    }
+
+    /// A bar, with a stroke where the scenario struck.
+    fn cells(self, cells: Vec<Cell>, strike: Option<usize>) -> String {
+        let mut bar = String::new();
+        for (number, cell) in cells.into_iter().enumerate() {
+            let (plain, terminal, code) = match cell {
+                Cell::Idle if strike == Some(number) => ("|", "│", "33"),
+                Cell::Idle => (" ", "·", "2"),
+                Cell::Reigns => ("=", "━", "36"),
+                Cell::Arrives => ("+", "█", "32"),
+                Cell::Lost => (".", "░", "31"),
+            };
+            match self.style {
+                Style::Plain => bar.push_str(plain),
+                Style::Terminal => bar.push_str(&self.wrap(code, terminal)),
+            }
+        }
+        bar
+    }
+}
+
+fn last_lines(log: &str, count: usize) -> impl Iterator<Item = &str> {
+    let lines = log.lines().count();
+    log.lines().skip(lines.saturating_sub(count))
+}
+
+fn router(number: usize) -> String {
+    format!("r{}", number + 1)
+}
+
+fn since(earlier: WallTime, later: WallTime) -> Duration {
+    Duration::from_micros(later.as_unix_micros().saturating_sub(earlier.as_unix_micros()))
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_micros() as f64 / 1000.0
+}
+
+fn show(time: Duration) -> String {
+    format!("{:.1} ms", ms(time))
+}
+
+fn excess(time: Duration, bound: Duration) -> String {
+    format!("{:+.1} ms", ms(time) - ms(bound))
+}
+
+fn signed_ms(origin: WallTime, time: WallTime) -> String {
+    let (from, to) = (origin.as_unix_micros() as f64, time.as_unix_micros() as f64);
+    format!("{:+.1} ms", (to - from) / 1000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drill::daemon::{Kind, Program};
+    use crate::drill::measure::{Election, Reign};
+    use crate::drill::probe::Probe;
+    use crate::drill::scenario::Scenario;
+    use crate::drill::stage::Ending;
+    use crate::net::Family;
+    use crate::wire::vrrp::{AdvertisementInterval, Version};
+
+    fn plan() -> Plan {
+        let program = Program { kind: Kind::Alived, path: "alived".into() };
+        Plan {
+            version: Version::V3,
+            family: Family::Ipv4,
+            interval: AdvertisementInterval::from_centiseconds(10).unwrap(),
+            programs: vec![program.clone(), program],
+            scenarios: vec![Scenario::Kill],
+        }
+    }
+
+    fn at(ms: u64) -> WallTime {
+        WallTime::from_unix_micros(1_000_000_000 + ms * 1000)
+    }
+
+    fn outcome() -> Outcome {
+        let probes = (0..1200).map(|ms| Probe { sent: at(ms), arrived: !(500..830).contains(&ms) }).collect();
+        Outcome {
+            scenario: Scenario::Kill,
+            skipped: None,
+            failures: Vec::new(),
+            bound: Duration::from_micros(325_781),
+            measures: Measures {
+                last_advertisement: Some(at(490)),
+                elections: vec![Election { router: 1, time: at(816) }],
+                first_announcement: Some(Duration::from_micros(326_500)),
+                blackout: Some((at(500), Duration::from_millis(330))),
+                probes_lost: 330,
+                reigns: vec![
+                    Reign { router: 0, first: at(0), last: at(490) },
+                    Reign { router: 1, first: at(816), last: at(1200) },
+                ],
+                ..Measures::default()
+            },
+            ending: Ending::default(),
+            marks: vec![(at(500), "r1 dies".to_owned())],
+            probes: ProbeRun { probes },
+            sightings: Vec::new(),
+            window: (at(500), at(1200)),
+            kinds: vec![Kind::Alived, Kind::Keepalived],
+            logs: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn json_is_a_list_of_objects_with_the_promised_fields() {
+        let value: Value = serde_json::from_str(&json(&plan(), &[outcome()])).unwrap();
+        let object = &value[0];
+        assert_eq!(object["scenario"], "kill");
+        assert_eq!(object["ok"], true);
+        assert_eq!(object["bound_ms"], 325.781);
+        assert_eq!(object["first_announcement_ms"], 326.5);
+        assert_eq!(object["blackout_ms"], 330.0);
+        assert_eq!(object["dual_master_ms"], 0.0);
+        assert_eq!(object["elections"][0]["router"], "r2");
+    }
+
+    #[test]
+    fn a_pipe_gets_plain_ascii() {
+        let text = text(&outcome(), Style::Plain);
+        assert!(text.is_ascii());
+        assert!(text.contains("announced 326.5 ms (+0.7 ms)"), "{text}");
+        assert!(text.contains("r1 dies"));
+        let traffic = text.lines().find(|line| line.contains("traffic")).unwrap();
+        assert!(traffic.contains("++") && traffic.contains(".."), "{traffic}");
+    }
+
+    #[test]
+    fn a_terminal_gets_colours() {
+        assert!(text(&outcome(), Style::Terminal).contains("\x1b[1;32mok"));
+    }
+
+    #[test]
+    fn failures_are_said_with_the_daemons_last_words() {
+        let mut outcome = outcome();
+        outcome.failures = vec!["nobody took over".to_owned()];
+        outcome.logs = vec![("r2".to_owned(), "Entering FAULT STATE\n".to_owned())];
+        let text = text(&outcome, Style::Plain);
+        assert!(text.contains("FAILED") && text.contains("nobody took over") && text.contains("FAULT"));
+    }
+}

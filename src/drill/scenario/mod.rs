@@ -1,0 +1,89 @@
+//! What can happen to a master.
+
+mod crash;
+mod kill;
+mod link;
+mod stall;
+mod stop;
+mod switch;
+
+use std::io;
+
+use super::stage::Stage;
+
+/// A fault or an operation, applied to the first router while it is master.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Scenario {
+    /// The router dies: all its processes are stopped and killed, and its cable is cut, at one instant.
+    Kill,
+    /// Only the daemon dies; its host lives on with the addresses still on it.
+    Crash,
+    /// The daemon is stopped in order.
+    Stop,
+    /// The cable is pulled.
+    Link,
+    /// The daemon freezes until well after its successor was elected, then goes on.
+    Stall,
+    /// The operator hands over.
+    Switch,
+}
+
+impl Scenario {
+    /// All, in the order in which they are run.
+    pub const ALL: [Self; 6] = [Self::Kill, Self::Crash, Self::Stop, Self::Link, Self::Stall, Self::Switch];
+
+    /// Name for options and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+            Self::Crash => "crash",
+            Self::Stop => "stop",
+            Self::Link => "link",
+            Self::Stall => "stall",
+            Self::Switch => "switch",
+        }
+    }
+
+    /// The scenario of a name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scenario| scenario.name() == name)
+    }
+
+    /// One line for the reader of a report.
+    pub const fn story(self) -> &'static str {
+        match self {
+            Self::Kill => "the master's machine dies",
+            Self::Crash => "the master's daemon is killed, its machine lives on",
+            Self::Stop => "the master is stopped in order",
+            Self::Link => "the master's cable is pulled",
+            Self::Stall => "the master freezes and comes back",
+            Self::Switch => "the operator switches over",
+        }
+    }
+
+    /// Whether the master says that it leaves.
+    pub const fn says_goodbye(self) -> bool {
+        matches!(self, Self::Stop | Self::Switch)
+    }
+
+    /// Who is to be elected afterwards, in order; nobody else.
+    pub const fn elections(self) -> &'static [usize] {
+        match self {
+            // The old master has the higher priority and preempts when it is back.
+            Self::Stall => &[1, 0],
+            _ => &[1],
+        }
+    }
+
+    /// Does it.
+    pub(super) fn strike(self, stage: &mut Stage) -> io::Result<()> {
+        match self {
+            Self::Kill => kill::strike(stage),
+            Self::Crash => crash::strike(stage),
+            Self::Stop => stop::strike(stage),
+            Self::Link => link::strike(stage),
+            Self::Stall => stall::strike(stage),
+            Self::Switch => switch::strike(stage),
+        }
+    }
+}

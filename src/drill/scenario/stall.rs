@@ -1,0 +1,19 @@
+//! A frozen master (a paused virtual machine, a machine short of memory) that believes itself master when it
+//! comes back.
+
+use std::io;
+use std::time::Duration;
+
+use crate::drill::stage::Stage;
+
+pub(super) fn strike(stage: &mut Stage) -> io::Result<()> {
+    stage.mark("r1 freezes");
+    let processes = stage.lab.daemon(0)?.freeze()?;
+    let limit = stage.plan.master_down(1) * 2 + Duration::from_secs(2);
+    stage.wait_for_elections(1, limit)?;
+    // Long enough for the successor to be settled.
+    std::thread::sleep(stage.plan.interval.duration() * 3);
+    stage.mark("r1 goes on");
+    stage.lab.daemon(0)?.thaw(&processes);
+    Ok(())
+}

@@ -1,0 +1,278 @@
+//! One scenario from an empty laboratory to its outcome.
+
+use core::net::IpAddr;
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::daemon::Kind;
+use super::lab::Lab;
+use super::measure::{Measures, measure};
+use super::plan::Plan;
+use super::probe::{ProbeRun, Probes};
+use super::record::{Recorder, Sighting};
+use super::scenario::Scenario;
+use super::verdict;
+use crate::sys::clock;
+use crate::time::WallTime;
+
+/// How much later than the protocol's bound and one interval a busy machine may be.
+pub(super) const TOLERANCE: Duration = Duration::from_millis(250);
+
+/// How long routers may take from their start to one master.
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// Time between two looks at what was recorded.
+const GLANCE: Duration = Duration::from_millis(5);
+
+/// A laboratory in which the first router is master.
+#[derive(Debug)]
+pub struct Stage {
+    /// The plan.
+    pub plan: Plan,
+    /// The network with its daemons.
+    pub lab: Lab,
+    /// What they send.
+    pub recorder: Recorder,
+    marks: Vec<(WallTime, String)>,
+    failures: Vec<String>,
+    disturbed: WallTime,
+}
+
+/// How the network is in the end.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Ending {
+    /// Who advertises.
+    pub senders: Vec<usize>,
+    /// Where the client's neighbour cache leads.
+    pub client_route: Option<usize>,
+    /// Which routers hold the virtual address.
+    pub holders: Vec<usize>,
+    /// On which routers a daemon is alive.
+    pub alive: Vec<usize>,
+    /// Whether the last probes arrived.
+    pub traffic_flows: bool,
+}
+
+/// What became of a scenario.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Which.
+    pub scenario: Scenario,
+    /// Why it was not run, if it was not.
+    pub skipped: Option<String>,
+    /// What is wrong; empty when all is well.
+    pub failures: Vec<String>,
+    /// The protocol's bound on the successor's first advertisement.
+    pub bound: Duration,
+    /// The figures.
+    pub measures: Measures,
+    /// The end.
+    pub ending: Ending,
+    /// What was done when.
+    pub marks: Vec<(WallTime, String)>,
+    /// The probes.
+    pub probes: ProbeRun,
+    /// What was heard.
+    pub sightings: Vec<Sighting>,
+    /// When the scenario struck and when observation ended.
+    pub window: (WallTime, WallTime),
+    /// Whose daemon each router runs.
+    pub kinds: Vec<Kind>,
+    /// The daemons' words, where something is wrong.
+    pub logs: Vec<(String, String)>,
+}
+
+impl Outcome {
+    /// Whether all is well (or was not run).
+    pub fn ok(&self) -> bool {
+        self.failures.is_empty()
+    }
+}
+
+/// Runs one scenario in a laboratory of its own.
+///
+/// # Errors
+/// When the laboratory cannot be built or the daemons do not get as far as one master; the message has what
+/// they said.
+pub fn run(plan: &Plan, scenario: Scenario) -> io::Result<Outcome> {
+    if scenario == Scenario::Switch && plan.programs[0].kind == Kind::Keepalived {
+        return Ok(skipped(plan, scenario, "keepalived has no switch-over"));
+    }
+    let mut stage = Stage::set(plan.clone())?;
+    let probes = Probes::start(&stage.lab)?;
+    stage.wait(
+        "probes do not reach the server through the virtual address",
+        Duration::from_secs(5),
+        |_| Ok(probes.arrived() >= 50),
+    )?;
+    // A whole interval of undisturbed service before the strike.
+    std::thread::sleep(plan.interval.duration());
+    stage.disturbed = clock::wall();
+    scenario.strike(&mut stage)?;
+    let limit = (bound(plan, scenario) + plan.master_down(0)) * 2 + Duration::from_secs(2);
+    stage.wait_for_elections(scenario.elections().len(), limit)?;
+    std::thread::sleep(plan.master_down(1) + plan.interval.duration() * 2);
+    stage.conclude(scenario, probes)
+}
+
+/// The time within which the protocol has the successor advertise, counted from the last advertisement.
+fn bound(plan: &Plan, scenario: Scenario) -> Duration {
+    if scenario.says_goodbye() { plan.skew(1) } else { plan.master_down(1) }
+}
+
+fn skipped(plan: &Plan, scenario: Scenario, reason: &str) -> Outcome {
+    Outcome {
+        scenario,
+        skipped: Some(reason.to_owned()),
+        failures: Vec::new(),
+        bound: bound(plan, scenario),
+        measures: Measures::default(),
+        ending: Ending::default(),
+        marks: Vec::new(),
+        probes: ProbeRun::default(),
+        sightings: Vec::new(),
+        window: Default::default(),
+        kinds: plan.programs.iter().map(|program| program.kind).collect(),
+        logs: Vec::new(),
+    }
+}
+
+fn ago(time: Duration) -> WallTime {
+    let us = clock::wall().as_unix_micros();
+    WallTime::from_unix_micros(us.saturating_sub(crate::time::micros(time)))
+}
+
+impl Stage {
+    /// Builds the laboratory, starts all daemons and waits until the first router alone is master.
+    pub fn set(plan: Plan) -> io::Result<Self> {
+        let lab = Lab::build(plan.layout())?;
+        let recorder = Recorder::start(&lab)?;
+        let mut stage =
+            Self { plan, lab, recorder, marks: Vec::new(), failures: Vec::new(), disturbed: clock::wall() };
+        for router in 0..stage.plan.programs.len() {
+            let config = stage.plan.config(router);
+            let program = stage.plan.programs[router].clone();
+            stage.lab.start(router, &program, &config)?;
+        }
+        stage.wait_for_master(0)?;
+        Ok(stage)
+    }
+
+    /// Waits until `router` alone has advertised for some intervals and holds the virtual address.
+    pub fn wait_for_master(&mut self, router: usize) -> io::Result<()> {
+        let settled = self.plan.interval.duration() * 5 / 2;
+        let complaint = format!("r{} does not become the only master", router + 1);
+        let mut since: Option<Instant> = None;
+        self.wait(&complaint, START_LIMIT, |stage| {
+            let senders = stage.recorder.senders(ago(settled));
+            if senders != [router] {
+                since = None;
+                return Ok(false);
+            }
+            let gateway = stage.lab.layout.gateway();
+            let settled = since.get_or_insert_with(Instant::now).elapsed() > settled;
+            Ok(settled && stage.lab.holds(router, gateway)?)
+        })
+    }
+
+    /// Notes what was done.
+    pub fn mark(&mut self, text: impl Into<String>) {
+        self.marks.push((clock::wall(), text.into()));
+    }
+
+    /// Notes what is wrong.
+    pub fn fail(&mut self, text: impl Into<String>) {
+        self.failures.push(text.into());
+    }
+
+    /// Waits until `count` routers were elected since the strike; in vain is no error, the verdict will tell.
+    pub fn wait_for_elections(&mut self, count: usize, limit: Duration) -> io::Result<()> {
+        let start = Instant::now();
+        while self.measure(&ProbeRun::default()).elections.len() < count && start.elapsed() < limit {
+            std::thread::sleep(GLANCE);
+        }
+        Ok(())
+    }
+
+    /// Waits until `condition` holds.
+    ///
+    /// # Errors
+    /// When it does not in time: `complaint`, and what the daemons said last.
+    pub fn wait(
+        &mut self,
+        complaint: &str,
+        limit: Duration,
+        mut condition: impl FnMut(&mut Self) -> io::Result<bool>,
+    ) -> io::Result<()> {
+        let start = Instant::now();
+        while !condition(self)? {
+            if start.elapsed() > limit {
+                let mut message = complaint.to_owned();
+                for (name, log) in self.logs() {
+                    message.push_str(&format!("\n--- {name} ---\n{log}"));
+                }
+                return Err(io::Error::other(message));
+            }
+            std::thread::sleep(GLANCE);
+        }
+        Ok(())
+    }
+
+    /// How the network is now, but for the traffic.
+    pub fn ending(&mut self) -> io::Result<Ending> {
+        let gateway = self.lab.layout.gateway();
+        let since = ago(self.plan.interval.duration() * 5 / 2);
+        let mut ending = Ending {
+            senders: self.recorder.senders(since),
+            client_route: self.lab.client_route(gateway)?,
+            ..Ending::default()
+        };
+        for router in 0..self.plan.programs.len() {
+            if self.lab.holds(router, gateway)? {
+                ending.holders.push(router);
+            }
+            if self.lab.daemon(router)?.is_alive()? {
+                ending.alive.push(router);
+            }
+        }
+        Ok(ending)
+    }
+
+    fn conclude(mut self, scenario: Scenario, probes: Probes) -> io::Result<Outcome> {
+        let mut ending = self.ending()?;
+        let end = clock::wall();
+        let probes = probes.finish();
+        ending.traffic_flows = probes.flowing();
+        let measures = self.measure(&probes);
+        let bound = bound(&self.plan, scenario);
+        let mut failures = self.failures.clone();
+        failures.extend(verdict::judge(&self.plan, scenario, bound, &measures, &ending));
+        let logs = if failures.is_empty() { Vec::new() } else { self.logs() };
+        Ok(Outcome {
+            scenario,
+            skipped: None,
+            failures,
+            bound,
+            measures,
+            ending,
+            marks: self.marks,
+            probes,
+            sightings: self.recorder.look(<[Sighting]>::to_vec),
+            window: (self.disturbed, end),
+            kinds: self.plan.programs.iter().map(|program| program.kind).collect(),
+            logs,
+        })
+    }
+
+    fn measure(&self, probes: &ProbeRun) -> Measures {
+        let interval = self.plan.interval.duration();
+        let addresses: [IpAddr; 1] = [self.lab.layout.gateway()];
+        self.recorder.look(|sightings| measure(sightings, probes, self.disturbed, interval, &addresses))
+    }
+
+    fn logs(&mut self) -> Vec<(String, String)> {
+        let names: Vec<String> = self.lab.routers.iter().map(|router| router.name.clone()).collect();
+        let logs = names.into_iter().enumerate();
+        logs.filter_map(|(router, name)| Some((name, self.lab.daemon(router).ok()?.log()))).collect()
+    }
+}

@@ -1,0 +1,150 @@
+//! Whether a scenario ended as it must. Judged is the outcome; time only where it cannot be the machine's
+//! load.
+
+use std::time::Duration;
+
+use super::measure::Measures;
+use super::plan::Plan;
+use super::scenario::Scenario;
+use super::stage::{Ending, TOLERANCE};
+
+/// What is wrong, in words; nothing when all is well.
+pub fn judge(
+    plan: &Plan,
+    scenario: Scenario,
+    bound: Duration,
+    measures: &Measures,
+    ending: &Ending,
+) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let elected: Vec<usize> = measures.elections.iter().map(|election| election.router).collect();
+    let expected = scenario.elections();
+    if elected != expected {
+        wrong.push(format!("elected {}, expected {}", names(&elected), names(expected)));
+    }
+    let limit = bound + plan.interval.duration() + TOLERANCE;
+    match measures.first_announcement {
+        None if elected.is_empty() => {}
+        None => wrong.push("the successor never announced the virtual address".to_owned()),
+        Some(time) if time > limit => wrong.push(format!(
+            "announced {} after the last advertisement; bound, one interval and {} ms are {}",
+            ms(time),
+            TOLERANCE.as_millis(),
+            ms(limit)
+        )),
+        Some(_) => {}
+    }
+    let Some(&master) = expected.last() else { return wrong };
+    if ending.senders != [master] {
+        wrong.push(format!("in the end {} advertise, not r{} alone", names(&ending.senders), master + 1));
+    }
+    if ending.client_route != Some(master) {
+        let route = ending.client_route.map_or_else(|| "nowhere known".to_owned(), |r| format!("r{}", r + 1));
+        wrong.push(format!("the client's packets go to {route} instead of r{}", master + 1));
+    }
+    if !ending.traffic_flows {
+        wrong.push("the client's packets do not reach the server in the end".to_owned());
+    }
+    if !ending.holders.contains(&master) {
+        wrong.push(format!("r{} does not hold the virtual address", master + 1));
+    }
+    for &router in ending.holders.iter().filter(|&&router| router != master) {
+        if ending.alive.contains(&router) {
+            wrong.push(format!("r{} holds the virtual address too, with its daemon alive", router + 1));
+        } else if scenario == Scenario::Stop {
+            wrong.push(format!("r{} still holds the virtual address after an orderly stop", router + 1));
+        }
+    }
+    wrong
+}
+
+fn names(routers: &[usize]) -> String {
+    match routers {
+        [] => "nobody".to_owned(),
+        routers => routers.iter().map(|r| format!("r{}", r + 1)).collect::<Vec<_>>().join(", "),
+    }
+}
+
+fn ms(time: Duration) -> String {
+    format!("{}.{} ms", time.as_millis(), time.as_micros() % 1000 / 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drill::daemon::{Kind, Program};
+    use crate::drill::measure::Election;
+    use crate::net::Family;
+    use crate::time::WallTime;
+    use crate::wire::vrrp::{AdvertisementInterval, Version};
+
+    const BOUND: Duration = Duration::from_millis(326);
+
+    fn plan() -> Plan {
+        let program = Program { kind: Kind::Alived, path: "alived".into() };
+        Plan {
+            version: Version::V3,
+            family: Family::Ipv4,
+            interval: AdvertisementInterval::from_centiseconds(10).unwrap(),
+            programs: vec![program.clone(), program],
+            scenarios: vec![Scenario::Kill],
+        }
+    }
+
+    fn good() -> (Measures, Ending) {
+        let measures = Measures {
+            elections: vec![Election { router: 1, time: WallTime::default() }],
+            first_announcement: Some(Duration::from_millis(327)),
+            ..Measures::default()
+        };
+        let ending = Ending {
+            senders: vec![1],
+            client_route: Some(1),
+            holders: vec![1],
+            alive: vec![1],
+            traffic_flows: true,
+        };
+        (measures, ending)
+    }
+
+    fn verdict(scenario: Scenario, change: impl FnOnce(&mut Measures, &mut Ending)) -> Vec<String> {
+        let (mut measures, mut ending) = good();
+        change(&mut measures, &mut ending);
+        judge(&plan(), scenario, BOUND, &measures, &ending)
+    }
+
+    #[test]
+    fn a_clean_takeover_passes() {
+        assert_eq!(verdict(Scenario::Kill, |_, _| {}), Vec::<String>::new());
+    }
+
+    #[test]
+    fn each_fault_is_named() {
+        type Change = fn(&mut Measures, &mut Ending);
+        let cases: [(&str, Change); 9] = [
+            ("nobody", |m, _| m.elections.clear()),
+            ("expected r2", |m, _| m.elections.push(Election { router: 0, time: WallTime::default() })),
+            ("announced", |m, _| m.first_announcement = Some(Duration::from_millis(677))),
+            ("never announced", |m, _| m.first_announcement = None),
+            ("advertise", |_, e| e.senders.push(0)),
+            ("packets go to r1", |_, e| e.client_route = Some(0)),
+            ("do not reach", |_, e| e.traffic_flows = false),
+            ("does not hold", |_, e| e.holders.clear()),
+            ("holds the virtual address too", |_, e| {
+                e.holders.push(0);
+                e.alive.push(0);
+            }),
+        ];
+        for (words, change) in cases {
+            let wrong = verdict(Scenario::Kill, change);
+            assert!(wrong.iter().any(|text| text.contains(words)), "{words}: {wrong:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_dead_daemon_may_leave_its_address() {
+        let leave = |_: &mut Measures, ending: &mut Ending| ending.holders.push(0);
+        assert!(verdict(Scenario::Crash, leave).is_empty());
+        assert_eq!(verdict(Scenario::Stop, leave).len(), 1);
+    }
+}
