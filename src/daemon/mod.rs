@@ -1,15 +1,195 @@
 //! The daemon: processes, threads, loops.
+//!
+//! ```text
+//! supervisor (one thread)   pid files, signals passed on, a new worker when one dies
+//!   worker
+//!     main     start, signals, reload, dumps          may take its time
+//!     vrrp     HaNode, sockets, timer, monitor        never waits; SCHED_FIFO where allowed
+//!     kernel   address writes, joins, whole views     waits for the kernel in the vrrp thread's place
+//!     log      standard error and system log          waits for disks in everybody's place
+//! ```
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod configuration;
+mod files;
+mod kernel_thread;
+mod leftovers;
+mod log;
+mod mailbox;
 mod options;
+mod record;
+mod respawn;
+mod send_failures;
+mod snapshot;
+mod status;
+mod supervisor;
+mod vrrp_thread;
+mod worker;
 
 pub use options::{DEFAULT_CONFIGURATION, LogOptions, Options, Realtime};
 
+use std::io::{self, Read, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use self::configuration::Configuration;
+use self::files::PidPaths;
+use self::log::{Console, Sink};
+use self::status::{FATAL, PERMISSION};
+use self::supervisor::PidFiles;
+use crate::sys::pidfile::{PidFile, PidFileError};
+use crate::sys::process::{self, Fork};
+use crate::sys::syslog::Severity;
+
+/// Identity of the supervisor in the system log.
+const IDENTITY: &str = "Keepalived";
+
+/// keepalived's mask for files that are created: for their owner alone.
+const UMASK: u32 = 0o177;
+
+/// The stack of a thread, of which only what is used costs memory.
+const STACK_BYTES: usize = 512 * 1024;
 
 /// Runs the daemon as the options say, and gives the exit status of the process it was called in.
+///
+/// To be called in a process with one thread.
 pub fn run(options: &Options) -> ExitCode {
-    let _ = options;
-    ExitCode::FAILURE
+    process::fill_standard_streams();
+    ExitCode::from(match prepare(options) {
+        Ok(Prepared { options, configuration, pid_files }) if options.background => {
+            run_in_background(&options, configuration, pid_files)
+        }
+        Ok(Prepared { options, configuration, pid_files }) => {
+            let sink = announced_sink(&options);
+            supervisor::run(&options, configuration, pid_files, None, sink)
+        }
+        Err(Ending { status, text }) => {
+            let _ = io::stderr().write_all(text.as_bytes());
+            status
+        }
+    })
+}
+
+struct Prepared {
+    options: Options,
+    configuration: Configuration,
+    pid_files: PidFiles,
+}
+
+/// Why there is nothing to run.
+struct Ending {
+    status: u8,
+    text: String,
+}
+
+impl Ending {
+    fn new(status: u8, text: &str) -> Self {
+        Self { status, text: format!("alived: {text}\n") }
+    }
+}
+
+/// Everything that can go wrong before the first fork.
+fn prepare(options: &Options) -> Result<Prepared, Ending> {
+    let mut options = options.clone();
+    // The working folder changes; a reload shall find the same file.
+    if let Ok(absolute) = std::path::absolute(&options.configuration) {
+        options.configuration = absolute;
+    }
+    process::set_umask(options.umask.unwrap_or(UMASK));
+    if options.core_dump {
+        process::allow_core_dump();
+    }
+    if let Some(name) = &options.namespace {
+        enter_namespace(name)?;
+    }
+    let mut configuration = load(&options)?;
+    if options.namespace.is_none()
+        && let Some(name) = configuration.settings.namespace.clone()
+    {
+        // Read again, because the interfaces it is checked against are others there.
+        enter_namespace(&name)?;
+        configuration = load(&options)?;
+    }
+    if !options.vrrp {
+        configuration.node.routers.clear();
+    }
+    let paths = PidPaths::new(&options, &configuration.settings);
+    let pid_files = PidFiles { supervisor: lock(&paths.supervisor)?, worker: lock(&paths.worker)? };
+    Ok(Prepared { options, configuration, pid_files })
+}
+
+fn load(options: &Options) -> Result<Configuration, Ending> {
+    configuration::load(options).map_err(|refusal| Ending { status: refusal.status, text: refusal.rendered })
+}
+
+fn enter_namespace(name: &str) -> Result<(), Ending> {
+    process::enter_namespace(name).map_err(|error| {
+        let status = if error.kind() == io::ErrorKind::PermissionDenied { PERMISSION } else { FATAL };
+        Ending::new(
+            status,
+            &format!(
+                "cannot enter the network namespace '{name}': {error}; see `ip netns` for those there are"
+            ),
+        )
+    })
+}
+
+fn lock(path: &std::path::Path) -> Result<PidFile, Ending> {
+    PidFile::lock(path).map_err(|error| match error {
+        PidFileError::Locked => {
+            Ending::new(0, &format!("daemon is already running (pid file {})", path.display()))
+        }
+        PidFileError::Io(error) => {
+            Ending::new(FATAL, &format!("cannot write the pid file {}: {error}", path.display()))
+        }
+    })
+}
+
+/// Forks the daemon off and waits until it serves or has failed.
+fn run_in_background(options: &Options, configuration: Configuration, pid_files: PidFiles) -> u8 {
+    let forked = process::pipe().and_then(|pipe| Ok((pipe, process::fork()?)));
+    match forked {
+        Ok(((mut read, write), Fork::Parent(_))) => {
+            drop(write);
+            let mut status = [FATAL];
+            // Without a word the supervisor was killed.
+            let _ = read.read_exact(&mut status);
+            status[0]
+        }
+        Ok(((read, write), Fork::Child)) => {
+            drop(read);
+            let mut sink = announced_sink(options);
+            if let Err(error) = process::detach() {
+                sink.say(Severity::Warning, &format!("cannot detach from the terminal: {error}"));
+            }
+            supervisor::run(options, configuration, pid_files, Some(write), sink)
+        }
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "alived: cannot start in the background: {error}");
+            FATAL
+        }
+    }
+}
+
+/// The supervisor's log, with keepalived's first lines in it.
+fn announced_sink(options: &Options) -> Sink {
+    let mut sink = Sink::new(options.log, IDENTITY, Arc::new(Console::starting(options)));
+    let words: Vec<String> =
+        options.command_line.iter().map(|word| format!("'{}'", word.display())).collect();
+    for line in [
+        format!("Starting alived v{}", env!("CARGO_PKG_VERSION")),
+        format!("Running on Linux {}", process::kernel_release()),
+        format!("Command line: {}", words.join(" ")),
+        format!("Configuration file {}", options.configuration.display()),
+    ] {
+        sink.say(Severity::Info, &line);
+    }
+    sink
+}
+
+/// Starts a thread of the worker.
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(format!("alived-{name}")).stack_size(STACK_BYTES).spawn(run)
 }

@@ -4,7 +4,6 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use nix::errno::Errno;
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId as TimerClock, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use nix::time::{ClockId, clock_gettime};
@@ -34,6 +33,7 @@ fn read(clock: ClockId) -> u64 {
 pub struct Alarm {
     timer: TimerFd,
     armed: Option<Instant>,
+    fired: bool,
 }
 
 impl Alarm {
@@ -43,15 +43,24 @@ impl Alarm {
     /// When the system has no descriptor left.
     pub fn new() -> io::Result<Self> {
         let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
-        Ok(Self { timer: TimerFd::new(TimerClock::CLOCK_BOOTTIME, flags)?, armed: None })
+        Ok(Self { timer: TimerFd::new(TimerClock::CLOCK_BOOTTIME, flags)?, armed: None, fired: false })
     }
 
-    /// Sees to it that the descriptor becomes readable at `deadline` at the latest. An earlier time that is
-    /// armed already stays: one needless wake-up costs less than a system call for each move of a deadline.
+    /// Sees to it that the descriptor becomes readable at `deadline` at the latest, if there is one. An earlier
+    /// time that is armed already stays: one needless wake-up costs less than a system call for each move of
+    /// a deadline.
     ///
     /// # Errors
     /// None in practice.
-    pub fn arm(&mut self, deadline: Instant) -> io::Result<()> {
+    pub fn arm(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+        let Some(deadline) = deadline else {
+            if self.fired {
+                self.fired = false;
+                // Makes the descriptor unreadable; arming again does that too.
+                self.timer.unset()?;
+            }
+            return Ok(());
+        };
         if self.armed.is_some_and(|armed| armed <= deadline) {
             return Ok(());
         }
@@ -59,16 +68,15 @@ impl Alarm {
         let at = TimeSpec::from_duration(Duration::from_micros(deadline.as_micros().max(1)));
         self.timer.set(Expiration::OneShot(at), TimerSetTimeFlags::TFD_TIMER_ABSTIME)?;
         self.armed = Some(deadline);
+        self.fired = false;
         Ok(())
     }
 
-    /// To be called when the descriptor is readable.
-    pub fn acknowledge(&mut self) {
-        let mut count = [0; 8];
-        // EAGAIN only says that it had not fired.
-        if !matches!(nix::unistd::read(&self.timer, &mut count), Err(Errno::EAGAIN)) {
-            self.armed = None;
-        }
+    /// To be called when the descriptor is readable: gives the time that was armed. It stays readable until
+    /// [`Alarm::arm`].
+    pub const fn fired(&mut self) -> Option<Instant> {
+        self.fired = true;
+        self.armed.take()
     }
 }
 
@@ -82,28 +90,34 @@ impl AsFd for Alarm {
 mod tests {
     use super::*;
 
+    fn readable(alarm: &Alarm, timeout_ms: u16) -> bool {
+        let mut poll = [nix::poll::PollFd::new(alarm.as_fd(), nix::poll::PollFlags::POLLIN)];
+        nix::poll::poll(&mut poll, nix::poll::PollTimeout::from(timeout_ms)).unwrap() == 1
+    }
+
     #[test]
     fn an_alarm_fires_at_its_time_and_can_be_armed_again() {
         let mut alarm = Alarm::new().unwrap();
         for _ in 0..2 {
             let deadline = now().instant + Duration::from_millis(5);
-            alarm.arm(deadline).unwrap();
+            alarm.arm(Some(deadline)).unwrap();
             // Later: ignored while the earlier one stands.
-            alarm.arm(deadline + Duration::from_secs(3600)).unwrap();
-            let mut poll = [nix::poll::PollFd::new(alarm.as_fd(), nix::poll::PollFlags::POLLIN)];
-            assert_eq!(nix::poll::poll(&mut poll, nix::poll::PollTimeout::from(5000u16)).unwrap(), 1);
+            alarm.arm(Some(deadline + Duration::from_secs(3600))).unwrap();
+            assert!(readable(&alarm, 5000));
             assert!(now().instant >= deadline);
-            alarm.acknowledge();
-            assert_eq!(alarm.armed, None);
+            alarm.fired();
         }
     }
 
     #[test]
-    fn an_alarm_that_did_not_fire_stays_armed() {
-        let mut alarm = Alarm::new().unwrap();
-        let deadline = now().instant + Duration::from_secs(3600);
-        alarm.arm(deadline).unwrap();
-        alarm.acknowledge();
-        assert_eq!(alarm.armed, Some(deadline));
+    fn an_alarm_that_fired_is_silent_after_the_next_arming() {
+        for next in [None, Some(now().instant + Duration::from_secs(3600))] {
+            let mut alarm = Alarm::new().unwrap();
+            alarm.arm(Some(Instant::ZERO)).unwrap();
+            assert!(readable(&alarm, 5000));
+            alarm.fired();
+            alarm.arm(next).unwrap();
+            assert!(!readable(&alarm, 0));
+        }
     }
 }

@@ -16,3 +16,4 @@ pub mod poll;
 pub mod process;
 pub mod realtime;
 pub mod signals;
+pub mod syslog;

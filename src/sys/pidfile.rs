@@ -64,6 +64,19 @@ impl PidFile {
         Ok(Self { path: path.to_owned(), file })
     }
 
+    /// The same locked file, for a process that is forked from here.
+    ///
+    /// # Errors
+    /// When the system has no descriptor left.
+    pub fn share(&self) -> io::Result<Self> {
+        Ok(Self { path: self.path.clone(), file: self.file.try_clone()? })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Writes the number of a process.
     ///
     /// # Errors

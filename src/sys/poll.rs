@@ -9,8 +9,9 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-/// How many ready descriptors one wake-up takes.
-const EVENTS: usize = 64;
+/// How many ready descriptors one wake-up takes: more than there are, so that nothing that is ready has to
+/// wait for the next one.
+const EVENTS: usize = 1024;
 
 /// A set of descriptors, each under a number of the caller's.
 #[derive(Debug)]

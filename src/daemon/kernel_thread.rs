@@ -1,0 +1,181 @@
+//! The thread that talks to the kernel where that takes time: writes of addresses, chunk by chunk; opening
+//! and closing receive sockets (joining a group waits for the kernel's big network lock); whole views.
+
+use std::collections::VecDeque;
+use std::io;
+
+use super::mailbox::Mailbox;
+use super::record::AddressRecord;
+use super::vrrp_thread::Message;
+use crate::kernel::{AddressOperation, AddressReply, AddressRequest, KernelError, ReceiveSocket, RouterId};
+use crate::net::NamespaceId;
+use crate::sys::netlink::{self, Ownership, RouteSocket};
+use crate::sys::packet::Receiver;
+use crate::sys::poll::Poller;
+
+/// Operations in the first chunk after a rest: few, so that the first address is announced soon.
+const FIRST_CHUNK: usize = 8;
+
+/// Operations in every further chunk: some milliseconds of work.
+const CHUNK: usize = 128;
+
+/// What the vrrp thread asks for.
+#[derive(Debug)]
+pub(super) enum Request {
+    /// Change addresses.
+    Addresses(AddressRequest),
+    /// Open a receive socket.
+    Open(ReceiveSocket),
+    /// Close one: leaving its group takes the kernel's lock too.
+    Close(Receiver),
+    /// Read the whole state.
+    View(Ownership),
+}
+
+/// The thread's state.
+#[derive(Debug)]
+pub(super) struct KernelThread {
+    requests: Mailbox<Request>,
+    replies: Mailbox<Message>,
+    socket: RouteSocket,
+    /// Address changes not carried out yet, in order.
+    waiting: VecDeque<(RouterId, VecDeque<AddressOperation>)>,
+    /// Where the kernel does not know whose an address is.
+    record: Option<AddressRecord>,
+    poller: Poller,
+}
+
+impl KernelThread {
+    /// Opens what the thread needs, in the calling thread's network namespace.
+    pub(super) fn new(
+        requests: Mailbox<Request>,
+        replies: Mailbox<Message>,
+        record: Option<AddressRecord>,
+    ) -> io::Result<Self> {
+        let socket = RouteSocket::open().map_err(|error| io::Error::from_raw_os_error(error.errno))?;
+        let poller = Poller::new()?;
+        poller.add(&requests, 0)?;
+        Ok(Self { requests, replies, socket, waiting: VecDeque::new(), record, poller })
+    }
+
+    /// Serves requests until the process ends.
+    pub(super) fn run(mut self) {
+        loop {
+            if self.poller.wait().map(Iterator::count).is_err() {
+                return;
+            }
+            self.requests.acknowledge();
+            let mut chunk = FIRST_CHUNK;
+            loop {
+                self.take_requests();
+                if self.waiting.is_empty() {
+                    break;
+                }
+                self.change_addresses(chunk);
+                chunk = CHUNK;
+            }
+            if let Some(record) = &mut self.record {
+                record.save();
+            }
+        }
+    }
+
+    fn take_requests(&mut self) {
+        while let Some(request) = self.requests.take() {
+            match request {
+                Request::Addresses(request) => {
+                    self.waiting.push_back((request.router, request.operations.into()));
+                }
+                Request::Open(key) => self.replies.send(match Receiver::open(key) {
+                    Ok(receiver) => Message::Opened(receiver),
+                    Err(error) => Message::Refused(key, error),
+                }),
+                Request::Close(receiver) => drop(receiver),
+                Request::View(ownership) => {
+                    self.replies.send(Message::View(netlink::view(NamespaceId(0), &ownership)))
+                }
+            }
+        }
+    }
+
+    /// One chunk, of one or several routers' operations in the order they were asked for.
+    fn change_addresses(&mut self, limit: usize) {
+        let (routers, operations) = next_chunk(&mut self.waiting, limit);
+        if let Some(record) = &mut self.record {
+            record.before(&operations);
+        }
+        let mut outcomes = netlink::apply(&mut self.socket, &operations).into_iter();
+        for (router, count) in routers {
+            let outcomes: Vec<_> = outcomes.by_ref().take(count).collect();
+            if let Some(record) = &mut self.record {
+                record.after(&outcomes);
+            }
+            self.replies.send(Message::Addresses(AddressReply { router, outcomes }));
+        }
+    }
+}
+
+/// Takes up to `limit` operations off the front, with the number for each router. A router that asked for
+/// nothing gets its empty answer.
+fn next_chunk(
+    waiting: &mut VecDeque<(RouterId, VecDeque<AddressOperation>)>,
+    limit: usize,
+) -> (Vec<(RouterId, usize)>, Vec<AddressOperation>) {
+    let (mut routers, mut operations) = (Vec::new(), Vec::new());
+    while let Some((router, rest)) = waiting.front_mut() {
+        let count = rest.len().min(limit - operations.len());
+        routers.push((*router, count));
+        operations.extend(rest.drain(..count));
+        if !rest.is_empty() {
+            break;
+        }
+        waiting.pop_front();
+        if operations.len() == limit {
+            break;
+        }
+    }
+    (routers, operations)
+}
+
+/// The error of a view, for the log.
+pub(super) fn view_failed(error: &KernelError) -> String {
+    format!("cannot read the interfaces and addresses of this host: {error}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::{AddressSpec, AddressVerb};
+    use crate::net::{InterfaceIndex, LinkKey, Prefix};
+
+    fn operations(count: u8) -> VecDeque<AddressOperation> {
+        let link = LinkKey { namespace: NamespaceId(0), index: InterfaceIndex::new(1).unwrap() };
+        (0..count)
+            .map(|number| AddressOperation {
+                verb: AddressVerb::Add,
+                link,
+                spec: AddressSpec::new(Prefix::host([192, 0, 2, number].into())),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn chunks_keep_the_order_and_say_whose_they_are() {
+        let all = [(RouterId(1), 3), (RouterId(2), 0), (RouterId(1), 4), (RouterId(3), 1)];
+        let mut waiting: VecDeque<_> = all.map(|(router, count)| (router, operations(count))).into();
+        let mut seen = Vec::new();
+        while !waiting.is_empty() {
+            let (routers, operations) = next_chunk(&mut waiting, 5);
+            assert_eq!(routers.iter().map(|(_, count)| count).sum::<usize>(), operations.len());
+            assert!(operations.len() <= 5);
+            seen.push(routers);
+        }
+        assert_eq!(
+            seen,
+            [
+                vec![(RouterId(1), 3), (RouterId(2), 0), (RouterId(1), 2)],
+                vec![(RouterId(1), 2), (RouterId(3), 1)],
+            ]
+        );
+    }
+}

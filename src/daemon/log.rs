@@ -1,0 +1,248 @@
+//! The log: lines that operators of keepalived know, written by a thread of their own from a bounded queue,
+//! so that nobody ever waits for a slow disk or log daemon.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use crossbeam_queue::ArrayQueue;
+
+use super::options::{LogOptions, Options};
+use crate::sys::poll::{Poller, Waker};
+use crate::sys::syslog::{Severity, Syslog, local_time};
+use crate::sys::{clock, process};
+use crate::time::WallTime;
+use crate::vrrp::{Cause, Report, ReportKind, State, Transition};
+
+/// Lines that wait; further ones are dropped and counted.
+const QUEUE_LINES: usize = 8192;
+
+/// What is to be logged, made into text by the log's own thread.
+#[derive(Debug)]
+pub(super) enum Entry {
+    Text(Severity, String),
+    Transition(Transition),
+    Report(Report),
+}
+
+impl Entry {
+    fn severity(&self) -> Severity {
+        match self {
+            Self::Text(severity, _) => *severity,
+            Self::Transition(transition) if transition.to == State::Fault => Severity::Warning,
+            Self::Transition(_) => Severity::Info,
+            Self::Report(report) => severity_of(&report.kind),
+        }
+    }
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(_, text) => f.write_str(text),
+            Self::Transition(transition) => write_transition(f, transition),
+            Self::Report(Report { router, kind }) if router.is_empty() => kind.fmt(f),
+            Self::Report(Report { router, kind }) => write!(f, "({router}) {kind}"),
+        }
+    }
+}
+
+/// `(VI_1) Entering MASTER STATE (why)`; the first words are keepalived's.
+fn write_transition(f: &mut fmt::Formatter<'_>, transition: &Transition) -> fmt::Result {
+    let Transition { name, from, to, cause, priority, .. } = transition;
+    match (to, cause) {
+        (State::Initialize, _) => write!(f, "({name}) Stopped, was {from} ({cause})"),
+        (_, Cause::Startup) => write!(f, "({name}) Entering {to} STATE (init)"),
+        (State::Master, _) => write!(f, "({name}) Entering MASTER STATE ({cause}; priority {priority})"),
+        _ => write!(f, "({name}) Entering {to} STATE ({cause})"),
+    }
+}
+
+const fn severity_of(kind: &ReportKind) -> Severity {
+    match kind {
+        ReportKind::IntervalLearned { .. }
+        | ReportKind::LeftoverAdopted { .. }
+        | ReportKind::LeftoverRemoved { .. }
+        | ReportKind::FaultsChanged { .. }
+        | ReportKind::SwitchOverBegun => Severity::Info,
+        ReportKind::AddressRefused { .. } | ReportKind::SocketFailed { .. } => Severity::Error,
+        _ => Severity::Warning,
+    }
+}
+
+/// What goes to standard error besides the system log.
+#[derive(Debug)]
+pub(super) struct Console {
+    all: bool,
+    errors: AtomicBool,
+}
+
+impl Console {
+    /// All lines with `-l`; without it errors until the daemon serves, for whoever started it.
+    pub(super) const fn starting(options: &Options) -> Self {
+        Self { all: options.log.console, errors: AtomicBool::new(true) }
+    }
+
+    /// The daemon serves.
+    pub(super) fn started(&self) {
+        self.errors.store(false, Ordering::Relaxed);
+    }
+
+    fn write(&self, wall: WallTime, severity: Severity, text: &str) {
+        let line = if self.all {
+            format!("{}: {text}\n", local_time(wall, c"%a %b %e %H:%M:%S %Y"))
+        } else if severity == Severity::Error && self.errors.load(Ordering::Relaxed) {
+            format!("alived: {text}\n")
+        } else {
+            return;
+        };
+        // A closed terminal is no reason to stop.
+        let _ = io::stderr().write_all(line.as_bytes());
+    }
+}
+
+/// Where lines go in the end.
+#[derive(Debug)]
+pub(super) struct Sink {
+    identity: String,
+    pid: u32,
+    console: Arc<Console>,
+    syslog: Option<Syslog>,
+}
+
+impl Sink {
+    /// A sink of the calling process, which has `identity` in the system log.
+    pub(super) fn new(options: LogOptions, identity: &str, console: Arc<Console>) -> Self {
+        Self {
+            identity: identity.to_owned(),
+            pid: process::own_pid(),
+            console,
+            syslog: options.syslog.then(|| Syslog::new(options.facility)),
+        }
+    }
+
+    /// Writes one line at once.
+    pub(super) fn write(&mut self, wall: WallTime, severity: Severity, text: &str) {
+        self.console.write(wall, severity, text);
+        if let Some(syslog) = &mut self.syslog {
+            syslog.send(severity, wall, &self.identity, self.pid, text);
+        }
+    }
+
+    /// Writes one line at once, with the time of now.
+    pub(super) fn say(&mut self, severity: Severity, text: &str) {
+        self.write(clock::wall(), severity, text);
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    queue: ArrayQueue<(WallTime, Entry)>,
+    dropped: AtomicU64,
+    ended: AtomicBool,
+    waker: Waker,
+}
+
+/// The near end of the log, for any thread.
+#[derive(Clone, Debug)]
+pub(super) struct Log {
+    shared: Arc<Shared>,
+}
+
+impl Log {
+    /// Starts the log's thread.
+    pub(super) fn start(sink: Sink) -> io::Result<(Self, LogThread)> {
+        let shared = Arc::new(Shared {
+            queue: ArrayQueue::new(QUEUE_LINES),
+            dropped: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
+            waker: Waker::new()?,
+        });
+        let log = Self { shared: Arc::clone(&shared) };
+        let mut poller = Poller::new()?;
+        poller.add(&shared.waker, 0)?;
+        let thread = super::spawn("log", move || drain(&shared, &mut poller, sink))?;
+        Ok((log.clone(), LogThread { log, thread }))
+    }
+
+    /// Queues an entry. Never blocks; when the queue is full the entry is dropped and counted.
+    pub(super) fn entry(&self, wall: WallTime, entry: Entry) {
+        if self.shared.queue.push((wall, entry)).is_err() {
+            self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        self.shared.waker.wake();
+    }
+
+    /// Queues a text with the time of now.
+    pub(super) fn say(&self, severity: Severity, text: impl Into<String>) {
+        self.entry(clock::wall(), Entry::Text(severity, text.into()));
+    }
+}
+
+/// The far end.
+#[derive(Debug)]
+pub(super) struct LogThread {
+    log: Log,
+    thread: JoinHandle<()>,
+}
+
+impl LogThread {
+    /// Writes what waits, then ends the thread.
+    pub(super) fn finish(self) {
+        self.log.shared.ended.store(true, Ordering::Release);
+        self.log.shared.waker.wake();
+        // It cannot have panicked: a panic ends the process.
+        let _ = self.thread.join();
+    }
+}
+
+fn drain(shared: &Shared, poller: &mut Poller, mut sink: Sink) {
+    loop {
+        if poller.wait().map(Iterator::count).is_err() {
+            return;
+        }
+        shared.waker.acknowledge();
+        let ended = shared.ended.load(Ordering::Acquire);
+        while let Some((wall, entry)) = shared.queue.pop() {
+            sink.write(wall, entry.severity(), &entry.to_string());
+        }
+        let dropped = shared.dropped.swap(0, Ordering::Relaxed);
+        if dropped > 0 {
+            sink.say(Severity::Warning, &format!("{dropped} log lines were dropped, the log was too slow"));
+        }
+        if ended {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::RouterId;
+    use crate::wire::vrrp::Priority;
+
+    fn line(to: State, cause: Cause) -> String {
+        Entry::Transition(Transition {
+            router: RouterId(0),
+            name: "VI_1".into(),
+            from: State::Backup,
+            to,
+            cause,
+            priority: Priority(100),
+        })
+        .to_string()
+    }
+
+    #[test]
+    fn transitions_have_the_words_operators_look_for() {
+        assert_eq!(line(State::Backup, Cause::Startup), "(VI_1) Entering BACKUP STATE (init)");
+        let master = line(State::Master, Cause::MasterDown { last_master: None });
+        assert!(master.starts_with("(VI_1) Entering MASTER STATE (no master heard"), "{master}");
+        let fault =
+            line(State::Fault, Cause::Fault(crate::vrrp::FaultReason::LinkDown("eth0".parse().unwrap())));
+        assert_eq!(fault, "(VI_1) Entering FAULT STATE (interface eth0 is down)");
+    }
+}

@@ -1,0 +1,442 @@
+//! The thread that may never wait: it runs the virtual routers.
+//!
+//! Each wake-up in this order: messages from the LAN, changes in the kernel, messages of other threads, timers;
+//! then what follows from them, advertisements first. No file, log, name service, fork, lock or call that
+//! takes the kernel's big network lock happens here: all that is asked of other threads through queues.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::AsFd;
+
+use super::kernel_thread::{Request, view_failed};
+use super::log::{Entry, Log};
+use super::mailbox::Mailbox;
+use super::send_failures::SendFailures;
+use super::snapshot::{Lateness, Snapshot};
+use crate::kernel::{
+    AddressReply, AddressVerb, KernelError, KernelEvent, KernelView, ReceiveSocket, SocketEvent,
+};
+use crate::node::{Event, HaNode, NodeConfig};
+use crate::sys::clock::{self, Alarm};
+use crate::sys::netlink::{Followed, Monitor, Ownership};
+use crate::sys::packet::{Announcer, Frame, Packet, ReceiveBatch, Receiver, Sender};
+use crate::sys::poll::Poller;
+use crate::sys::syslog::Severity;
+use crate::time::Now;
+use crate::vrrp::{Action, Announcement, Datagram};
+
+/// Batches taken from one receive socket in one wake-up: 4096 packets, two seconds of the busiest LAN. All
+/// that waits must be read before a timer is served, or a delay of ours would look like a dead master.
+const RECEIVE_BATCHES: usize = 128;
+
+/// Notifications taken from the kernel in one wake-up.
+const MONITOR_DATAGRAMS: usize = 1024;
+
+const ALARM: u64 = 0;
+const MONITOR: u64 = 1;
+const INBOX: u64 = 2;
+/// Receive sockets are numbered from here on.
+const RECEIVERS: u64 = 16;
+
+/// What other threads tell the vrrp thread.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// The whole state of the kernel, or why it could not be read.
+    View(Result<KernelView, KernelError>),
+    /// A chunk of address changes was carried out.
+    Addresses(AddressReply),
+    /// A receive socket is open.
+    Opened(Receiver),
+    /// A receive socket could not be opened.
+    Refused(ReceiveSocket, KernelError),
+    /// A new configuration.
+    Reconfigure(NodeConfig),
+    /// Every master hands over.
+    SwitchOver,
+    /// Ends that.
+    SwitchBack,
+    /// Leave.
+    Stop,
+    /// Describe yourself.
+    Snapshot,
+    /// Set all counters to 0.
+    ClearCounters,
+}
+
+/// What the vrrp thread tells the main thread.
+#[derive(Debug)]
+pub(super) enum Notice {
+    /// Every receive socket was opened or refused: the daemon serves.
+    Ready,
+    /// The answer to [`Message::Snapshot`].
+    Snapshot(Box<Snapshot>),
+    /// All routers have left.
+    Stopped,
+    /// The thread cannot go on.
+    Failed(String),
+}
+
+/// The queues to and from the other threads.
+#[derive(Debug)]
+pub(super) struct Channels {
+    pub(super) inbox: Mailbox<Message>,
+    pub(super) kernel: Mailbox<Request>,
+    pub(super) notices: Mailbox<Notice>,
+    pub(super) log: Log,
+}
+
+/// The thread's state.
+#[derive(Debug)]
+pub(super) struct VrrpThread {
+    node: HaNode,
+    channels: Channels,
+    poller: Poller,
+    alarm: Alarm,
+    monitor: Monitor,
+    sender: Sender,
+    announcer: Announcer,
+    receivers: BTreeMap<u64, Receiver>,
+    next_receiver: u64,
+    /// Closed by the node before they were open.
+    unwanted: Vec<ReceiveSocket>,
+    batch: ReceiveBatch,
+    /// Changes in the kernel that came after something was lost, kept until the whole state was read again.
+    held_back: Option<Vec<KernelEvent>>,
+    /// Receive sockets asked for and not answered yet, until all are for the first time.
+    starting: Option<usize>,
+    actions: Vec<Action>,
+    failures: SendFailures,
+    lateness: Lateness,
+}
+
+impl VrrpThread {
+    /// Opens what the thread needs, in the calling thread's network namespace.
+    pub(super) fn new(config: NodeConfig, monitor: Monitor, channels: Channels) -> io::Result<Self> {
+        let poller = Poller::new()?;
+        let alarm = Alarm::new()?;
+        poller.add(&alarm, ALARM)?;
+        poller.add(&monitor, MONITOR)?;
+        poller.add(&channels.inbox, INBOX)?;
+        Ok(Self {
+            node: HaNode::new(config),
+            channels,
+            poller,
+            alarm,
+            monitor,
+            sender: Sender::open()?,
+            announcer: Announcer::open()?,
+            receivers: BTreeMap::new(),
+            next_receiver: RECEIVERS,
+            unwanted: Vec::new(),
+            batch: ReceiveBatch::default(),
+            held_back: None,
+            starting: Some(0),
+            actions: Vec::new(),
+            failures: SendFailures::default(),
+            lateness: Lateness::default(),
+        })
+    }
+
+    /// Runs from the kernel's state `view` on, until all routers have left.
+    pub(super) fn run(mut self, view: KernelView) {
+        if let Err(error) = self.serve(view) {
+            self.channels.notices.send(Notice::Failed(format!("the vrrp thread cannot go on: {error}")));
+        }
+    }
+
+    fn serve(&mut self, view: KernelView) -> io::Result<()> {
+        let now = clock::now();
+        self.monitor.start_from(&view);
+        self.node.handle(now, Event::Kernel(KernelEvent::View(view)), &mut self.actions);
+        if self.act(now)? {
+            return Ok(());
+        }
+        self.announce_readiness();
+        let mut ready = Vec::new();
+        let mut before = now.instant;
+        loop {
+            self.alarm.arm(self.node.poll_timeout())?;
+            ready.clear();
+            ready.extend(self.poller.wait()?);
+            let now = clock::now();
+            let (mut monitor, mut inbox) = (false, false);
+            for &token in &ready {
+                match token {
+                    ALARM => {
+                        // A time that had passed when it was armed says nothing of the timer.
+                        let armed = self.alarm.fired().filter(|armed| *armed > before);
+                        if let Some(armed) = armed {
+                            self.lateness.note(now.instant.saturating_since(armed));
+                        }
+                    }
+                    MONITOR => monitor = true,
+                    INBOX => inbox = true,
+                    token => self.receive(now, token),
+                }
+            }
+            if monitor {
+                self.follow_kernel(now)?;
+            }
+            if inbox {
+                self.channels.inbox.acknowledge();
+                while let Some(message) = self.channels.inbox.take() {
+                    self.take(now, message)?;
+                }
+            }
+            if let Some(deadline) = self.node.poll_timeout()
+                && deadline <= now.instant
+            {
+                self.node.handle_timeout(now, &mut self.actions);
+            }
+            if self.act(now)? {
+                return Ok(());
+            }
+            before = now.instant;
+        }
+    }
+
+    fn receive(&mut self, now: Now, token: u64) {
+        let Some(receiver) = self.receivers.get(&token) else { return };
+        let link = receiver.key().link;
+        for _ in 0..RECEIVE_BATCHES {
+            // An error is the interface's, said once (ENETDOWN); the monitor tells what happened to it.
+            let Ok(count) = self.batch.fill(receiver) else { return };
+            for packet in self.batch.packets() {
+                let datagram = Datagram {
+                    link,
+                    source: packet.source,
+                    destination: packet.destination,
+                    hop_limit: packet.hop_limit,
+                    payload: packet.payload,
+                };
+                self.node.handle_datagram(now, &datagram, &mut self.actions);
+            }
+            if count < ReceiveBatch::CAPACITY {
+                return;
+            }
+        }
+    }
+
+    fn follow_kernel(&mut self, now: Now) -> io::Result<()> {
+        let mut events = Vec::new();
+        let followed = self.monitor.drain(MONITOR_DATAGRAMS, &mut events).map_err(|error| to_io(&error))?;
+        match &mut self.held_back {
+            Some(held_back) => held_back.extend(events),
+            None => {
+                for event in events {
+                    self.node.handle(now, Event::Kernel(event), &mut self.actions);
+                }
+            }
+        }
+        if followed == Followed::Lost {
+            // What comes from here on may be older or newer than the view: it is applied after it.
+            self.say(
+                now,
+                Severity::Warning,
+                "the kernel dropped notifications: reading its whole state again",
+            );
+            self.held_back = Some(Vec::new());
+            self.request_view();
+        }
+        Ok(())
+    }
+
+    fn request_view(&mut self) {
+        let ownership =
+            self.monitor.record().map_or(Ownership::Mark, |record| Ownership::Record(record.clone()));
+        self.channels.kernel.send(Request::View(ownership));
+    }
+
+    fn take(&mut self, now: Now, message: Message) -> io::Result<()> {
+        let event = match message {
+            Message::View(Ok(view)) => {
+                self.monitor.start_from(&view);
+                self.node.handle(now, Event::Kernel(KernelEvent::View(view)), &mut self.actions);
+                for event in self.held_back.take().unwrap_or_default() {
+                    self.node.handle(now, Event::Kernel(event), &mut self.actions);
+                }
+                return Ok(());
+            }
+            Message::View(Err(error)) => {
+                self.say(now, Severity::Error, &view_failed(&error));
+                self.request_view();
+                return Ok(());
+            }
+            Message::Addresses(reply) => {
+                self.strike_out(&reply);
+                Event::Addresses(reply)
+            }
+            Message::Opened(receiver) => {
+                let key = receiver.key();
+                if self.no_longer_wanted(key) {
+                    self.channels.kernel.send(Request::Close(receiver));
+                    return Ok(());
+                }
+                let token = self.next_receiver;
+                self.next_receiver += 1;
+                self.poller.add(&receiver.as_fd(), token)?;
+                self.receivers.insert(token, receiver);
+                self.one_answered();
+                Event::Socket(SocketEvent::Opened(key))
+            }
+            Message::Refused(key, error) => {
+                if self.no_longer_wanted(key) {
+                    return Ok(());
+                }
+                self.one_answered();
+                Event::Socket(SocketEvent::Failed(key, error))
+            }
+            Message::Reconfigure(config) => Event::Reconfigure(config),
+            Message::SwitchOver => Event::SwitchOver,
+            Message::SwitchBack => Event::SwitchBack,
+            Message::Stop => Event::Stop,
+            Message::Snapshot => {
+                let snapshot = Snapshot::of(&self.node, &self.lateness, self.failures.total());
+                self.channels.notices.send(Notice::Snapshot(Box::new(snapshot)));
+                return Ok(());
+            }
+            Message::ClearCounters => {
+                self.node.clear_counters();
+                return Ok(());
+            }
+        };
+        self.node.handle(now, event, &mut self.actions);
+        Ok(())
+    }
+
+    /// Does what the node wants, advertisements first. True when the node has stopped.
+    fn act(&mut self, now: Now) -> io::Result<bool> {
+        if self.actions.is_empty() {
+            return Ok(false);
+        }
+        let mut actions = core::mem::take(&mut self.actions);
+        self.transmit(&actions);
+        let (mut frames, mut rest) = (Vec::new(), Vec::new());
+        for action in actions.drain(..) {
+            match action {
+                Action::Transmit(_) => {}
+                Action::Addresses(request) => {
+                    if let Some(record) = self.monitor.record() {
+                        let added = request.operations.iter().filter(|o| o.verb == AddressVerb::Add);
+                        record.extend(added.map(|operation| (operation.link, operation.spec.prefix)));
+                    }
+                    self.channels.kernel.send(Request::Addresses(request));
+                }
+                Action::Announce(Announcement { link, mac, address, is_router }) => {
+                    frames.push(Frame::announcement(link, mac, address, is_router));
+                }
+                other => rest.push(other),
+            }
+        }
+        self.actions = actions;
+        if !frames.is_empty() {
+            let failures = &mut self.failures;
+            self.announcer.send(&frames, |_, error| failures.note("announcement", "", &error));
+        }
+        let mut stopped = false;
+        for action in rest {
+            match action {
+                Action::OpenSocket(key) => {
+                    if let Some(count) = &mut self.starting {
+                        *count += 1;
+                    }
+                    self.channels.kernel.send(Request::Open(key));
+                }
+                Action::CloseSocket(key) => self.close(key),
+                Action::Transition(transition) => {
+                    self.channels.log.entry(now.wall, Entry::Transition(transition));
+                }
+                Action::Report(report) => self.channels.log.entry(now.wall, Entry::Report(report)),
+                Action::Stopped => stopped = true,
+                Action::Transmit(_) | Action::Announce(_) | Action::Addresses(_) => {}
+            }
+        }
+        if let Some(line) = self.failures.due(now.instant) {
+            self.say(now, Severity::Warning, &line);
+        }
+        if stopped {
+            self.channels.notices.send(Notice::Stopped);
+        }
+        Ok(stopped)
+    }
+
+    fn transmit(&mut self, actions: &[Action]) {
+        let transmissions = || {
+            actions.iter().filter_map(|action| match action {
+                Action::Transmit(transmission) => Some(transmission),
+                _ => None,
+            })
+        };
+        let packets: Vec<Packet<'_>> = transmissions()
+            .map(|transmission| Packet {
+                link: transmission.link,
+                source: transmission.source,
+                destination: transmission.destination,
+                hop_limit: transmission.hop_limit,
+                payload: &transmission.payload,
+            })
+            .collect();
+        if packets.is_empty() {
+            return;
+        }
+        let (node, failures) = (&mut self.node, &mut self.failures);
+        self.sender.send(&packets, |position, error| {
+            let Some(transmission) = transmissions().nth(position) else { return };
+            node.count_send_failure(transmission.router);
+            let name = node.router(transmission.router).map_or("", |router| &router.config().name);
+            failures.note("advertisement", name, &error);
+        });
+    }
+
+    fn close(&mut self, key: ReceiveSocket) {
+        let Some(token) = self.receivers.iter().find(|(_, receiver)| receiver.key() == key).map(|(t, _)| *t)
+        else {
+            // Asked for and not answered yet.
+            self.unwanted.push(key);
+            return;
+        };
+        if let Some(receiver) = self.receivers.remove(&token) {
+            self.poller.remove(&receiver.as_fd());
+            self.channels.kernel.send(Request::Close(receiver));
+        }
+    }
+
+    fn strike_out(&mut self, reply: &AddressReply) {
+        let Some(record) = self.monitor.record() else { return };
+        for outcome in &reply.outcomes {
+            if outcome.verb == AddressVerb::Remove && outcome.error.is_none() {
+                record.remove(&(outcome.link, outcome.prefix));
+            }
+        }
+    }
+
+    /// Whether the node has closed this socket before it was opened.
+    fn no_longer_wanted(&mut self, key: ReceiveSocket) -> bool {
+        let Some(position) = self.unwanted.iter().position(|unwanted| *unwanted == key) else { return false };
+        self.unwanted.swap_remove(position);
+        self.one_answered();
+        true
+    }
+
+    fn one_answered(&mut self) {
+        if let Some(count) = &mut self.starting {
+            *count = count.saturating_sub(1);
+        }
+        self.announce_readiness();
+    }
+
+    fn announce_readiness(&mut self) {
+        if self.starting == Some(0) {
+            self.starting = None;
+            self.channels.notices.send(Notice::Ready);
+        }
+    }
+
+    fn say(&self, now: Now, severity: Severity, text: &str) {
+        self.channels.log.entry(now.wall, Entry::Text(severity, text.to_owned()));
+    }
+}
+
+fn to_io(error: &KernelError) -> io::Error {
+    io::Error::other(error.to_string())
+}

@@ -1,0 +1,385 @@
+//! The worker: the process that runs the virtual routers. This is its main thread: start, signals, reload,
+//! dumps. It may take its time, no other thread waits for it.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use super::configuration::{self, Configuration, Settings};
+use super::files;
+use super::kernel_thread::{KernelThread, view_failed};
+use super::leftovers::Leftovers;
+use super::log::{Console, Log, Sink};
+use super::mailbox::Mailbox;
+use super::options::{Options, Realtime};
+use super::record;
+use super::snapshot::Snapshot;
+use super::spawn;
+use super::status::{FATAL, PERMISSION};
+use super::vrrp_thread::{Channels, Message, Notice, VrrpThread};
+use crate::net::NamespaceId;
+use crate::node::NodeConfig;
+use crate::sys::netlink::{self, Monitor};
+use crate::sys::pidfile::PidFile;
+use crate::sys::poll::Poller;
+use crate::sys::process;
+use crate::sys::realtime::{self, MemoryLock};
+use crate::sys::signals::{Signal, SignalQueue};
+use crate::sys::syslog::Severity;
+
+/// Identity in the system log.
+const IDENTITY: &str = "Keepalived_vrrp";
+
+/// Priority of the vrrp thread unless configured: above every ordinary thread, below the kernel's threaded
+/// interrupts (50), which it depends on.
+const REALTIME_PRIORITY: u8 = 40;
+
+const SIGNALS: u64 = 0;
+const NOTICES: u64 = 1;
+
+/// What the worker gets from the supervisor.
+#[derive(Debug)]
+pub(super) struct Inheritance {
+    /// The configuration, for the first worker; later ones read it themselves.
+    pub(super) configuration: Option<Configuration>,
+    /// The locked pid file to write into.
+    pub(super) pid_file: PidFile,
+    /// Where to list the addresses.
+    pub(super) leftovers: Leftovers,
+    /// Where to say that the daemon serves; only for the first worker of a background start.
+    pub(super) readiness: Option<File>,
+}
+
+/// Runs the worker in the calling process and gives its exit status.
+pub(super) fn run(options: &Options, inheritance: Inheritance) -> u8 {
+    let console = Arc::new(Console::starting(options));
+    let sink = Sink::new(options.log, IDENTITY, Arc::clone(&console));
+    let mut early = Sink::new(options.log, IDENTITY, Arc::clone(&console));
+    end_on_panic(options, &console);
+    let started = Log::start(sink).and_then(|(log, thread)| Ok((SignalQueue::open()?, log, thread)));
+    let (signals, log, log_thread) = match started {
+        Ok(started) => started,
+        Err(error) => {
+            early.say(Severity::Error, &format!("cannot start: {error}"));
+            return FATAL;
+        }
+    };
+    let status = match Worker::start(options, inheritance, log.clone(), console) {
+        Ok(mut worker) => worker.serve(&signals),
+        Err((status, text)) => {
+            log.say(Severity::Error, text);
+            status
+        }
+    };
+    log_thread.finish();
+    status
+}
+
+struct Worker<'a> {
+    options: &'a Options,
+    log: Log,
+    console: Arc<Console>,
+    inbox: Mailbox<Message>,
+    notices: Mailbox<Notice>,
+    leftovers: Leftovers,
+    config: NodeConfig,
+    settings: Settings,
+    readiness: Option<File>,
+    /// What the snapshots asked for and not answered yet are for.
+    wanted: VecDeque<Dump>,
+    stopping: bool,
+}
+
+/// Which file a snapshot is for.
+#[derive(Clone, Copy, Debug)]
+enum Dump {
+    Data,
+    Stats,
+}
+
+impl<'a> Worker<'a> {
+    fn start(
+        options: &'a Options,
+        inheritance: Inheritance,
+        log: Log,
+        console: Arc<Console>,
+    ) -> Result<Self, (u8, String)> {
+        let Inheritance { configuration, mut pid_file, leftovers, readiness } = inheritance;
+        let configuration = match configuration {
+            Some(configuration) => configuration,
+            None => configuration::load(options).map_err(|refusal| {
+                for line in &refusal.lines {
+                    log.say(Severity::Error, line.clone());
+                }
+                (refusal.status, "cannot run with this configuration".to_owned())
+            })?,
+        };
+        for warning in options.warnings.iter().chain(&configuration.warnings) {
+            log.say(Severity::Warning, warning.clone());
+        }
+        let Configuration { node, settings, .. } = configuration;
+        pid_file
+            .write(process::own_pid())
+            .and_then(|()| leftovers.write(&node, None))
+            .map_err(|error| (FATAL, format!("cannot write the pid file: {error}")))?;
+
+        match realtime::lock_memory() {
+            MemoryLock::Locked => {}
+            MemoryLock::Limited(limit) => log.say(
+                Severity::Notice,
+                format!(
+                    "memory is not locked, because the limit of {} KiB could make the daemon fail; run it \
+                     privileged or with an unlimited RLIMIT_MEMLOCK (systemd: LimitMEMLOCK=infinity)",
+                    limit / 1024
+                ),
+            ),
+            MemoryLock::Refused(error) => log.say(Severity::Notice, format!("memory is not locked: {error}")),
+        }
+
+        let worker = Self {
+            options,
+            console,
+            inbox: Mailbox::new().map_err(|error| fatal(&error))?,
+            notices: Mailbox::new().map_err(|error| fatal(&error))?,
+            leftovers,
+            config: node,
+            settings,
+            readiness,
+            wanted: VecDeque::new(),
+            stopping: false,
+            log,
+        };
+        worker.start_threads(&pid_file)?;
+        Ok(worker)
+    }
+
+    fn start_threads(&self, pid_file: &PidFile) -> Result<(), (u8, String)> {
+        let (ownership, record) = record::ownership(pid_file.path());
+        let kernel = Mailbox::new().map_err(|error| fatal(&error))?;
+        // The monitor is opened before the view is read, so that no change falls between.
+        let monitor = Monitor::open(NamespaceId(0), ownership.clone())
+            .map_err(|error| (FATAL, format!("cannot follow the kernel: {error}")))?;
+        let view = netlink::view(NamespaceId(0), &ownership).map_err(|error| (FATAL, view_failed(&error)))?;
+        let kernel_thread = KernelThread::new(kernel.clone(), self.inbox.clone(), record)
+            .map_err(|error| no_privilege(&error))?;
+        let channels = Channels {
+            inbox: self.inbox.clone(),
+            kernel,
+            notices: self.notices.clone(),
+            log: self.log.clone(),
+        };
+        let vrrp_thread =
+            VrrpThread::new(self.config.clone(), monitor, channels).map_err(|error| no_privilege(&error))?;
+        let (log, priority) = (self.log.clone(), self.realtime_priority());
+        spawn("kernel", move || kernel_thread.run()).map_err(|error| fatal(&error))?;
+        spawn("vrrp", move || {
+            request_realtime(priority, &log);
+            vrrp_thread.run(view);
+        })
+        .map_err(|error| fatal(&error))?;
+        Ok(())
+    }
+
+    /// The flag wins over the configuration.
+    const fn realtime_priority(&self) -> Option<u8> {
+        match (self.options.realtime, self.settings.realtime) {
+            (Realtime::Off, _) | (Realtime::Default, Realtime::Off) => None,
+            (Realtime::Priority(priority), _) | (Realtime::Default, Realtime::Priority(priority)) => {
+                Some(priority)
+            }
+            (Realtime::Default, Realtime::Default) => Some(REALTIME_PRIORITY),
+        }
+    }
+
+    /// Serves signals and the vrrp thread's notices until the routers have left.
+    fn serve(&mut self, signals: &SignalQueue) -> u8 {
+        let poller = Poller::new().and_then(|poller| {
+            poller.add(signals, SIGNALS)?;
+            poller.add(&self.notices, NOTICES)?;
+            Ok(poller)
+        });
+        let mut poller = match poller {
+            Ok(poller) => poller,
+            Err(error) => {
+                self.log.say(Severity::Error, format!("cannot wait for signals: {error}"));
+                return FATAL;
+            }
+        };
+        loop {
+            if let Err(error) = poller.wait().map(Iterator::count) {
+                self.log.say(Severity::Error, format!("cannot wait for signals: {error}"));
+                return FATAL;
+            }
+            while let Some(signal) = signals.next() {
+                self.handle_signal(signal);
+            }
+            self.notices.acknowledge();
+            while let Some(notice) = self.notices.take() {
+                match notice {
+                    Notice::Ready => self.announce_readiness(),
+                    Notice::Snapshot(snapshot) => self.write_dump(&snapshot),
+                    Notice::Stopped => {
+                        self.log.say(Severity::Info, "Stopped");
+                        return 0;
+                    }
+                    Notice::Failed(text) => {
+                        self.log.say(Severity::Error, text);
+                        return FATAL;
+                    }
+                }
+            }
+        }
+    }
+
+    fn handle_signal(&mut self, signal: Signal) {
+        match signal {
+            Signal::Interrupt if self.options.ignore_interrupt => {}
+            Signal::Stop | Signal::Interrupt if self.stopping => {}
+            Signal::Stop | Signal::Interrupt => {
+                self.stopping = true;
+                self.log.say(Severity::Info, "Stopping");
+                self.inbox.send(Message::Stop);
+            }
+            _ if self.stopping => {}
+            Signal::Reload => self.reload(),
+            Signal::Data => self.ask(Dump::Data),
+            Signal::Stats => self.ask(Dump::Stats),
+            Signal::StatsClear => {
+                self.ask(Dump::Stats);
+                self.inbox.send(Message::ClearCounters);
+            }
+            Signal::SwitchOver => self.inbox.send(Message::SwitchOver),
+            Signal::SwitchBack => self.inbox.send(Message::SwitchBack),
+            Signal::Json => {
+                self.log.say(Severity::Warning, "writing keepalived.json (signal JSON) is not supported yet");
+            }
+            Signal::ThreadDump => {
+                self.log.say(Severity::Warning, "the thread dump (signal TDUMP) has no meaning here");
+            }
+            Signal::Child => while process::reap().is_some() {},
+        }
+    }
+
+    fn ask(&mut self, dump: Dump) {
+        self.wanted.push_back(dump);
+        self.inbox.send(Message::Snapshot);
+    }
+
+    fn write_dump(&mut self, snapshot: &Snapshot) {
+        let folder = files::dump_folder();
+        let written = match self.wanted.pop_front() {
+            Some(Dump::Data) => files::write_dump(&folder, "keepalived.data", &snapshot.data()),
+            Some(Dump::Stats) => files::write_dump(&folder, "keepalived.stats", &snapshot.stats()),
+            None => return,
+        };
+        match written {
+            Ok(path) => self.log.say(Severity::Info, format!("wrote {}", path.display())),
+            Err(error) => {
+                self.log.say(Severity::Error, format!("cannot write to {}: {error}", folder.display()));
+            }
+        }
+    }
+
+    /// Reads the configuration again. A bad one changes nothing.
+    fn reload(&mut self) {
+        self.log.say(Severity::Info, "Reloading");
+        let configuration = match configuration::load(self.options) {
+            Ok(configuration) => configuration,
+            Err(refusal) => {
+                for line in refusal.lines {
+                    self.log.say(Severity::Error, line);
+                }
+                self.log.say(
+                    Severity::Error,
+                    "the configuration was not reloaded, the daemon goes on with the one before; correct the \
+                     file and send HUP again",
+                );
+                return;
+            }
+        };
+        for warning in &configuration.warnings {
+            self.log.say(Severity::Warning, warning.clone());
+        }
+        self.keep_settings(&configuration.settings);
+        if let Err(error) = self.leftovers.write(&configuration.node, Some(&self.config)) {
+            self.log.say(Severity::Warning, format!("cannot note the addresses for the supervisor: {error}"));
+        }
+        self.config = configuration.node.clone();
+        self.inbox.send(Message::Reconfigure(configuration.node));
+        self.log.say(Severity::Info, "Reloaded");
+        realtime::trim_memory();
+    }
+
+    /// Says which settings need a restart.
+    fn keep_settings(&self, new: &Settings) {
+        let old = &self.settings;
+        for (name, differs) in [
+            ("net_namespace", old.namespace != new.namespace),
+            ("instance", old.instance != new.instance),
+            ("use_pid_dir", old.use_pid_dir != new.use_pid_dir),
+            ("vrrp_rt_priority", old.realtime != new.realtime),
+            ("child_wait_time", old.child_wait_time != new.child_wait_time),
+        ] {
+            if differs {
+                self.log
+                    .say(Severity::Warning, format!("{name} cannot change on a reload: restart for that"));
+            }
+        }
+    }
+
+    fn announce_readiness(&mut self) {
+        self.log.say(Severity::Info, "Startup complete");
+        self.console.started();
+        if let Some(mut readiness) = self.readiness.take() {
+            if self.options.background
+                && let Err(error) = process::close_standard_streams(!self.options.log.console)
+            {
+                self.log.say(Severity::Warning, format!("cannot open /dev/null: {error}"));
+            }
+            // The first process may have been killed: then nobody waits.
+            let _ = readiness.write_all(&[0]);
+        }
+    }
+}
+
+fn request_realtime(priority: Option<u8>, log: &Log) {
+    let Some(priority) = priority else { return };
+    if let Err(error) = realtime::schedule_fifo(priority) {
+        log.say(
+            Severity::Notice,
+            format!(
+                "no real-time scheduling for the thread that sends advertisements: {error}; on a busy machine \
+                 they may be late (allow it with CAP_SYS_NICE or RLIMIT_RTPRIO, or switch it off with \
+                 --realtime=off)"
+            ),
+        );
+    }
+}
+
+/// A panic in any thread ends the worker: half of it would be worse than the next one.
+fn end_on_panic(options: &Options, console: &Arc<Console>) {
+    let (log, console) = (options.log, Arc::clone(console));
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = format!("internal error, ending this process: {panic}").replace('\n', " ");
+        Sink::new(log, IDENTITY, Arc::clone(&console)).say(Severity::Error, &text);
+        std::process::abort();
+    }));
+}
+
+fn fatal(error: &io::Error) -> (u8, String) {
+    (FATAL, format!("cannot start: {error}"))
+}
+
+fn no_privilege(error: &io::Error) -> (u8, String) {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => (
+            PERMISSION,
+            format!(
+                "cannot open raw sockets: {error}; run as root, or with the capabilities CAP_NET_RAW and \
+                 CAP_NET_ADMIN"
+            ),
+        ),
+        _ => fatal(error),
+    }
+}
