@@ -103,6 +103,7 @@ pub struct Lab {
     pub server: Site,
     daemons: Vec<Option<Daemon>>,
     switch: Site,
+    bridges: BTreeMap<u8, InterfaceIndex>,
     ports: BTreeMap<InterfaceIndex, (usize, u8)>,
     folder: Folder,
     processes: PidNamespace,
@@ -127,6 +128,7 @@ impl Lab {
             server: site("server".to_owned(), layout)?,
             daemons: Vec::new(),
             switch,
+            bridges,
             ports: BTreeMap::new(),
             folder: Folder::create()?,
             processes: PidNamespace::create()?,
@@ -144,18 +146,18 @@ impl Lab {
                     &mut site,
                     &format!("eth{front}"),
                     layout,
-                    bridges[&front],
+                    lab.bridges[&front],
                     address,
                 )?;
                 lab.ports.insert(port, (router, front));
             }
             let address = layout.address(BACK, octet(router + 2));
-            plug(&mut lab.switch, &mut site, "back0", layout, bridges[&BACK], address)?;
+            plug(&mut lab.switch, &mut site, "back0", layout, lab.bridges[&BACK], address)?;
             lab.routers.push(site);
             lab.daemons.push(None);
         }
-        plug(&mut lab.switch, &mut lab.client, "eth0", layout, bridges[&0], layout.address(0, 100))?;
-        plug(&mut lab.switch, &mut lab.server, "eth0", layout, bridges[&BACK], layout.server())?;
+        plug(&mut lab.switch, &mut lab.client, "eth0", layout, lab.bridges[&0], layout.address(0, 100))?;
+        plug(&mut lab.switch, &mut lab.server, "eth0", layout, lab.bridges[&BACK], layout.server())?;
         let eth0 = lab.client.index("eth0")?;
         let network = Prefix::new(layout.server(), layout.prefix_length()).ok_or_else(bad_prefix)?;
         lab.client.socket.add_route(network, layout.gateway(), eth0).map_err(failed("routing"))?;
@@ -183,6 +185,17 @@ impl Lab {
         let ports = self.ports.iter().filter(|(_, (owner, _))| *owner == router).map(|(port, _)| *port);
         for port in ports {
             self.switch.socket.set_up(port, plugged).map_err(failed("switching a port"))?;
+        }
+        Ok(())
+    }
+
+    /// Takes a router's front ports out of the switch, or puts them back: frames stop, the carrier stays.
+    pub fn set_partition(&mut self, router: usize, apart: bool) -> io::Result<()> {
+        for (&port, &(owner, front)) in &self.ports {
+            if owner == router {
+                let bridge = (!apart).then(|| self.bridges[&front]);
+                self.switch.socket.set_bridge(port, bridge).map_err(failed("moving a port"))?;
+            }
         }
         Ok(())
     }
@@ -313,7 +326,7 @@ fn plug(
         )
         .map_err(failed("creating a pair of interfaces"))?;
     let port = switch.socket.index_of(&port).map_err(failed("creating a pair of interfaces"))?;
-    switch.socket.set_bridge(port, bridge).map_err(failed("adding a port to a bridge"))?;
+    switch.socket.set_bridge(port, Some(bridge)).map_err(failed("adding a port to a bridge"))?;
     switch.socket.set_up(port, true).map_err(failed("setting a port up"))?;
     let own = site.socket.index_of(&own).map_err(failed("creating a pair of interfaces"))?;
     site.socket.set_up(own, true).map_err(failed("setting an interface up"))?;

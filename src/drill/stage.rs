@@ -175,6 +175,37 @@ impl Stage {
         })
     }
 
+    /// Waits until `router` is the one and only master and the client's packets pass through it.
+    ///
+    /// # Errors
+    /// When that does not come about: what was wrong last, and what the daemons said.
+    pub fn settle(&mut self, router: usize) -> io::Result<()> {
+        let settled = self.plan.interval.duration() * 5 / 2;
+        let start = Instant::now();
+        let mut since: Option<Instant> = None;
+        loop {
+            // The first packet makes the client ask for the gateway's hardware address.
+            let probes = Probes::start(&self.lab)?;
+            std::thread::sleep(Duration::from_millis(60));
+            let flows = probes.finish().flowing();
+            let mut wrong = verdict::unsettled(&self.ending()?, router);
+            if !flows {
+                wrong.push("the client's packets do not reach the server".to_owned());
+            }
+            if wrong.is_empty() {
+                if since.get_or_insert_with(Instant::now).elapsed() > settled {
+                    return Ok(());
+                }
+            } else {
+                since = None;
+                if start.elapsed() > START_LIMIT {
+                    let complaint = wrong.join("; ");
+                    return self.wait(&complaint, Duration::ZERO, |_| Ok(false));
+                }
+            }
+        }
+    }
+
     /// Notes what was done.
     pub fn mark(&mut self, text: impl Into<String>) {
         self.marks.push((clock::wall(), text.into()));
@@ -209,7 +240,7 @@ impl Stage {
             if start.elapsed() > limit {
                 let mut message = complaint.to_owned();
                 for (name, log) in self.logs() {
-                    message.push_str(&format!("\n--- {name} ---\n{log}"));
+                    message.push_str(&format!("\n--- {name} said ---\n{log}"));
                 }
                 return Err(io::Error::other(message));
             }

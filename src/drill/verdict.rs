@@ -35,15 +35,28 @@ pub fn judge(
         Some(_) => {}
     }
     let Some(&master) = expected.last() else { return wrong };
+    wrong.extend(unsettled(ending, master));
+    if !ending.traffic_flows {
+        wrong.push("the client's packets do not reach the server in the end".to_owned());
+    }
+    for &router in ending.holders.iter().filter(|&&router| router != master) {
+        if scenario == Scenario::Stop && !ending.alive.contains(&router) {
+            wrong.push(format!("r{} still holds the virtual address after an orderly stop", router + 1));
+        }
+    }
+    wrong
+}
+
+/// What keeps `master` from being the one and only master: somebody else advertises, the host's packets go
+/// elsewhere, it lacks the address, or another router with a living daemon has it.
+pub fn unsettled(ending: &Ending, master: usize) -> Vec<String> {
+    let mut wrong = Vec::new();
     if ending.senders != [master] {
-        wrong.push(format!("in the end {} advertise, not r{} alone", names(&ending.senders), master + 1));
+        wrong.push(format!("{} advertise, not r{} alone", names(&ending.senders), master + 1));
     }
     if ending.client_route != Some(master) {
         let route = ending.client_route.map_or_else(|| "nowhere known".to_owned(), |r| format!("r{}", r + 1));
         wrong.push(format!("the client's packets go to {route} instead of r{}", master + 1));
-    }
-    if !ending.traffic_flows {
-        wrong.push("the client's packets do not reach the server in the end".to_owned());
     }
     if !ending.holders.contains(&master) {
         wrong.push(format!("r{} does not hold the virtual address", master + 1));
@@ -51,8 +64,6 @@ pub fn judge(
     for &router in ending.holders.iter().filter(|&&router| router != master) {
         if ending.alive.contains(&router) {
             wrong.push(format!("r{} holds the virtual address too, with its daemon alive", router + 1));
-        } else if scenario == Scenario::Stop {
-            wrong.push(format!("r{} still holds the virtual address after an orderly stop", router + 1));
         }
     }
     wrong

@@ -91,14 +91,14 @@ impl RouteSocket {
         self.change(link, Vec::new(), if up { LinkFlags::Up } else { LinkFlags::empty() }, LinkFlags::Up)
     }
 
-    /// Makes an interface a port of a bridge.
-    pub fn set_bridge(&mut self, link: InterfaceIndex, bridge: InterfaceIndex) -> Result<(), KernelError> {
-        self.change(
-            link,
-            vec![LinkAttribute::Controller(bridge.get())],
-            LinkFlags::empty(),
-            LinkFlags::empty(),
-        )
+    /// Makes an interface a port of a bridge; `None` takes it out.
+    pub fn set_bridge(
+        &mut self,
+        link: InterfaceIndex,
+        bridge: Option<InterfaceIndex>,
+    ) -> Result<(), KernelError> {
+        let bridge = LinkAttribute::Controller(bridge.map_or(0, InterfaceIndex::get));
+        self.change(link, vec![bridge], LinkFlags::empty(), LinkFlags::empty())
     }
 
     /// Renames an interface, up or down (Linux 6.2; before that it must be down).

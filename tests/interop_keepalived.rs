@@ -1,0 +1,127 @@
+//! Ours and keepalived as each other's master and backup, on real interfaces in network namespaces: who is
+//! master after each event of a router's life, and that nothing else claims to be.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
+
+#[path = "support/skip.rs"]
+mod skip;
+
+use std::path::PathBuf;
+
+use alived::drill::{Kind, Plan, Program, Stage};
+use alived::net::Family;
+use alived::sys::namespace::Namespace;
+use alived::wire::vrrp::{AdvertisementInterval, Version};
+
+#[test]
+fn ours_leads_in_version_2() {
+    life(Kind::Alived, Version::V2, Family::Ipv4);
+}
+
+#[test]
+fn keepalived_leads_in_version_2() {
+    life(Kind::Keepalived, Version::V2, Family::Ipv4);
+}
+
+#[test]
+fn ours_leads_in_version_3() {
+    life(Kind::Alived, Version::V3, Family::Ipv4);
+}
+
+#[test]
+fn keepalived_leads_in_version_3() {
+    life(Kind::Keepalived, Version::V3, Family::Ipv4);
+}
+
+#[test]
+fn ours_leads_in_version_3_over_ipv6() {
+    life(Kind::Alived, Version::V3, Family::Ipv6);
+}
+
+#[test]
+fn keepalived_leads_in_version_3_over_ipv6() {
+    life(Kind::Keepalived, Version::V3, Family::Ipv6);
+}
+
+/// Both routers through everything that happens to a pair, the first one (preferred) run by `leader`.
+fn life(leader: Kind, version: Version, family: Family) {
+    let test = std::thread::current().name().unwrap().to_owned();
+    let Some(keepalived) = Program::keepalived() else {
+        return skip::skip(&test, "keepalived is not installed");
+    };
+    if let Err(error) = Namespace::create() {
+        return skip::skip(&test, &format!("no right to create network namespaces ({error}), run as root"));
+    }
+    let ours = Program { kind: Kind::Alived, path: PathBuf::from(env!("CARGO_BIN_EXE_alived")) };
+    let programs = match leader {
+        Kind::Alived => vec![ours, keepalived],
+        Kind::Keepalived => vec![keepalived, ours],
+    };
+    let interval = match version {
+        Version::V2 => AdvertisementInterval::ONE_SECOND,
+        Version::V3 => AdvertisementInterval::from_centiseconds(10).unwrap(),
+    };
+    let plan = Plan { version, family, interval, programs, scenarios: Vec::new() };
+    let mut stage = Stage::set(plan).unwrap_or_else(|error| panic!("no election: {error}"));
+    settle(&mut stage, "the first election", 0);
+
+    let processes = stage.lab.daemon(0).unwrap().freeze().unwrap();
+    stage.lab.daemon(0).unwrap().kill(&processes).unwrap();
+    settle(&mut stage, "SIGKILL of the master", 1);
+
+    start(&mut stage, 0);
+    settle(&mut stage, "the preferred router's return after SIGKILL", 0);
+
+    let processes = stage.lab.daemon(1).unwrap().freeze().unwrap();
+    stage.lab.daemon(1).unwrap().kill(&processes).unwrap();
+    settle(&mut stage, "SIGKILL of the backup", 0);
+    start(&mut stage, 1);
+    settle(&mut stage, "the backup's return", 0);
+
+    stop(&mut stage, 0);
+    settle(&mut stage, "an orderly stop of the master", 1);
+    let gateway = stage.lab.layout.gateway();
+    assert!(!stage.lab.holds(0, gateway).unwrap(), "the stopped router still holds the address");
+
+    start(&mut stage, 0);
+    settle(&mut stage, "the preferred router's return after a stop", 0);
+
+    stage.lab.set_cable(0, false).unwrap();
+    settle(&mut stage, "the loss of the master's cable", 1);
+    stage.lab.set_cable(0, true).unwrap();
+    settle(&mut stage, "the cable's return", 0);
+
+    // Each side believes the other gone; the host is on the backup's side.
+    stage.lab.set_partition(0, true).unwrap();
+    stage
+        .wait("the backup does not take over its part", std::time::Duration::from_secs(30), |stage| {
+            stage.lab.holds(1, gateway)
+        })
+        .unwrap_or_else(|error| panic!("{error}"));
+    stage.lab.set_partition(0, false).unwrap();
+    settle(&mut stage, "the end of a partition", 0);
+
+    stop(&mut stage, 1);
+    settle(&mut stage, "an orderly stop of the backup", 0);
+    stop(&mut stage, 0);
+    assert!(!stage.lab.holds(0, gateway).unwrap(), "the last router to stop still holds the address");
+}
+
+fn settle(stage: &mut Stage, event: &str, master: usize) {
+    if let Err(error) = stage.settle(master) {
+        panic!("after {event}: {error}");
+    }
+}
+
+fn start(stage: &mut Stage, router: usize) {
+    let (program, config) = (stage.plan.programs[router].clone(), stage.plan.config(router));
+    stage.lab.start(router, &program, &config).unwrap();
+}
+
+fn stop(stage: &mut Stage, router: usize) {
+    let daemon = stage.lab.daemon(router).unwrap();
+    daemon.signal(libc::SIGTERM);
+    let status = daemon.wait(std::time::Duration::from_secs(10)).unwrap();
+    let status = status.unwrap_or_else(|| panic!("the stopped daemon does not end: {}", daemon.log()));
+    assert!(status.success(), "the stopped daemon ended with {status}: {}", daemon.log());
+}
