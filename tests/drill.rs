@@ -1,0 +1,135 @@
+//! `alived drill` as an operator runs it: as root, and without any privilege.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, clippy::disallowed_types)]
+
+#[path = "support/skip.rs"]
+mod skip;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use alived::drill::Folder;
+use serde_json::Value;
+
+/// An unprivileged user: "nobody" on most systems; it need not exist.
+const NOBODY: u32 = 65_534;
+
+const EXIT_FORBIDDEN: i32 = 4;
+
+fn drill(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_alived"));
+    command.arg("drill").args(arguments);
+    command
+}
+
+fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// Why the drill cannot run here, if it said so.
+fn forbidden(output: &Output) -> Option<String> {
+    (output.status.code() == Some(EXIT_FORBIDDEN))
+        .then(|| String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn check(output: &Output, scenarios: &[&str]) {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let text = String::from_utf8_lossy(&output.stdout);
+    let list: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}{errors}"));
+    let list = list.as_array().unwrap();
+    let names: Vec<&str> = list.iter().map(|object| object["scenario"].as_str().unwrap()).collect();
+    assert_eq!(names, scenarios, "{errors}");
+    for object in list {
+        assert_eq!(object["ok"], true, "{object:#}\n{errors}");
+        let bound = object["bound_ms"].as_f64().unwrap();
+        let announced = object["first_announcement_ms"].as_f64().unwrap();
+        // The timer never fires early: what is measured includes the whole bound. The two clocks are read
+        // at different places, hence a millisecond.
+        assert!(announced > bound - 1.0, "announced before the bound: {object:#}");
+        assert!(object["blackout_ms"].as_f64().unwrap() >= 0.0);
+        assert!(object["dual_master_ms"].as_f64().unwrap() >= 0.0);
+    }
+    assert!(output.status.success(), "{errors}");
+}
+
+#[test]
+fn all_scenarios_end_well() {
+    let output = drill(&["--json"]).output().unwrap();
+    if let Some(reason) = forbidden(&output) {
+        return skip::skip("all_scenarios_end_well", &reason);
+    }
+    check(&output, &["kill", "crash", "stop", "link", "stall", "switch"]);
+}
+
+#[test]
+fn three_routers_over_ipv6() {
+    let output =
+        drill(&["--json", "--family", "ipv6", "--routers", "3", "--scenario", "kill", "--scenario", "stop"])
+            .output()
+            .unwrap();
+    if let Some(reason) = forbidden(&output) {
+        return skip::skip("three_routers_over_ipv6", &reason);
+    }
+    check(&output, &["kill", "stop"]);
+}
+
+#[test]
+fn an_unprivileged_user_can_drill() {
+    let test = "an_unprivileged_user_can_drill";
+    // Others may not be able to read where the program was built.
+    let folder = Folder::create().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let program = folder.path().join("alived");
+    fs::copy(env!("CARGO_BIN_EXE_alived"), &program).unwrap();
+    let mut command = Command::new(&program);
+    command.args(["drill", "--json", "--scenario", "crash"]).current_dir("/");
+    if is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    let output = command.output().unwrap();
+    if let Some(reason) = forbidden(&output) {
+        return skip::skip(test, &reason);
+    }
+    check(&output, &["crash"]);
+}
+
+#[test]
+fn a_killed_drill_leaves_no_process_behind() {
+    let test = "a_killed_drill_leaves_no_process_behind";
+    let mut child = drill(&["--scenario", "stall", "--interval", "5", "--json"]).spawn().unwrap();
+    let mut daemons = Vec::new();
+    let start = Instant::now();
+    // The daemons are there once the laboratory is built.
+    while daemons.len() < 2 {
+        if let Some(status) = child.try_wait().unwrap() {
+            assert_eq!(status.code(), Some(EXIT_FORBIDDEN), "the drill ended early");
+            return skip::skip(test, "no right to create namespaces");
+        }
+        assert!(start.elapsed() < Duration::from_secs(30), "the drill starts no daemons");
+        std::thread::sleep(Duration::from_millis(20));
+        daemons = alived::sys::pid_namespace::descendants(child.id()).unwrap();
+        daemons.retain(|process| {
+            fs::read(format!("/proc/{process}/cmdline"))
+                .is_ok_and(|line| line.windows(3).any(|window| window == b"-n\0"))
+        });
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let start = Instant::now();
+    while daemons.iter().any(|process| Path::new(&format!("/proc/{process}")).exists()) {
+        assert!(start.elapsed() < Duration::from_secs(10), "left behind: {daemons:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_explained() {
+    let output = drill(&["--scenario", "earthquake"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("stall") && text.contains("--help"), "{text}");
+}
