@@ -6,8 +6,6 @@
 #[path = "support/skip.rs"]
 mod skip;
 
-use std::path::PathBuf;
-
 use alived::drill::{Kind, Plan, Program, Stage};
 use alived::net::Family;
 use alived::sys::namespace::Namespace;
@@ -52,7 +50,7 @@ fn life(leader: Kind, version: Version, family: Family) {
     if let Err(error) = Namespace::create() {
         return skip::skip(&test, &format!("no right to create network namespaces ({error}), run as root"));
     }
-    let ours = Program { kind: Kind::Alived, path: PathBuf::from(env!("CARGO_BIN_EXE_alived")) };
+    let ours = Program::new(Kind::Alived, env!("CARGO_BIN_EXE_alived"));
     let programs = match leader {
         Kind::Alived => vec![ours, keepalived],
         Kind::Keepalived => vec![keepalived, ours],
@@ -61,7 +59,7 @@ fn life(leader: Kind, version: Version, family: Family) {
         Version::V2 => AdvertisementInterval::ONE_SECOND,
         Version::V3 => AdvertisementInterval::from_centiseconds(10).unwrap(),
     };
-    let plan = Plan { version, family, interval, programs, scenarios: Vec::new() };
+    let plan = Plan { version, family, interval, addresses: 1, programs, scenarios: Vec::new() };
     let mut stage = Stage::set(plan).unwrap_or_else(|error| panic!("no election: {error}"));
     settle(&mut stage, "the first election", 0);
 
@@ -69,13 +67,13 @@ fn life(leader: Kind, version: Version, family: Family) {
     stage.lab.daemon(0).unwrap().kill(&processes).unwrap();
     settle(&mut stage, "SIGKILL of the master", 1);
 
-    start(&mut stage, 0);
+    stage.start(0).unwrap();
     settle(&mut stage, "the preferred router's return after SIGKILL", 0);
 
     let processes = stage.lab.daemon(1).unwrap().freeze().unwrap();
     stage.lab.daemon(1).unwrap().kill(&processes).unwrap();
     settle(&mut stage, "SIGKILL of the backup", 0);
-    start(&mut stage, 1);
+    stage.start(1).unwrap();
     settle(&mut stage, "the backup's return", 0);
 
     stop(&mut stage, 0);
@@ -83,7 +81,7 @@ fn life(leader: Kind, version: Version, family: Family) {
     let gateway = stage.lab.layout.gateway();
     assert!(!stage.lab.holds(0, gateway).unwrap(), "the stopped router still holds the address");
 
-    start(&mut stage, 0);
+    stage.start(0).unwrap();
     settle(&mut stage, "the preferred router's return after a stop", 0);
 
     stage.lab.set_cable(0, false).unwrap();
@@ -111,11 +109,6 @@ fn settle(stage: &mut Stage, event: &str, master: usize) {
     if let Err(error) = stage.settle(master) {
         panic!("after {event}: {error}");
     }
-}
-
-fn start(stage: &mut Stage, router: usize) {
-    let (program, config) = (stage.plan.programs[router].clone(), stage.plan.config(router));
-    stage.lab.start(router, &program, &config).unwrap();
 }
 
 fn stop(stage: &mut Stage, router: usize) {

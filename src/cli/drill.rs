@@ -33,6 +33,7 @@ machine's network is not touched. Works as root, and without where user namespac
   --family FAMILY   ipv4 or ipv6; default ipv4
   --interval SECS   interval of advertisements; default 0.1, and 1 for version 2
   --routers N       2 to 9; default 2
+  --addresses N     virtual addresses to hand over, 1 to 10000; default 1
   --peer keepalived run keepalived on one router (PATH is searched)
   --peer-role ROLE  which one: master or backup (the successor); default backup
   --daemon NAME     alived or keepalived: what the other routers run; default alived
@@ -130,6 +131,7 @@ fn parse(arguments: &[OsString]) -> Result<Option<Request>, lexopt::Error> {
     let mut family = Family::Ipv4;
     let mut interval = None;
     let mut routers = 2usize;
+    let mut addresses = 1u16;
     let mut scenarios = Vec::new();
     let (mut peer, mut peer_role, mut others) = (None, 1usize, Kind::Alived);
     let mut json = false;
@@ -157,6 +159,11 @@ fn parse(arguments: &[OsString]) -> Result<Option<Request>, lexopt::Error> {
             Long("routers") => {
                 routers = parser.value()?.parse_with(|number| {
                     number.parse().ok().filter(|n| (2..=9).contains(n)).ok_or("expected 2 to 9")
+                })?;
+            }
+            Long("addresses") => {
+                addresses = parser.value()?.parse_with(|number| {
+                    number.parse().ok().filter(|n| (1..=10_000).contains(n)).ok_or("expected 1 to 10000")
                 })?;
             }
             Long("peer") => {
@@ -200,7 +207,7 @@ fn parse(arguments: &[OsString]) -> Result<Option<Request>, lexopt::Error> {
     }
     let other = match others {
         Kind::Alived => {
-            Program { kind: Kind::Alived, path: std::env::current_exe().map_err(|error| error.to_string())? }
+            Program::new(Kind::Alived, std::env::current_exe().map_err(|error| error.to_string())?)
         }
         Kind::Keepalived => keepalived()?,
     };
@@ -208,7 +215,7 @@ fn parse(arguments: &[OsString]) -> Result<Option<Request>, lexopt::Error> {
     if let Some(peer) = peer {
         programs[peer_role] = peer;
     }
-    Ok(Some(Request { plan: Plan { version, family, interval, programs, scenarios }, json }))
+    Ok(Some(Request { plan: Plan { version, family, interval, addresses, programs, scenarios }, json }))
 }
 
 fn keepalived() -> Result<Program, lexopt::Error> {

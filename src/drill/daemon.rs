@@ -37,9 +37,25 @@ pub struct Program {
     pub kind: Kind,
     /// Where it is.
     pub path: PathBuf,
+    /// Arguments besides those of the drill.
+    pub arguments: Vec<String>,
+}
+
+/// Whether a daemon stays the process it was started as.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Ground {
+    /// It does (`-n`).
+    Foreground,
+    /// Its first process ends when it serves, and the daemon goes on as others.
+    Background,
 }
 
 impl Program {
+    /// A program without further arguments.
+    pub fn new(kind: Kind, path: impl Into<PathBuf>) -> Self {
+        Self { kind, path: path.into(), arguments: Vec::new() }
+    }
+
     /// The installed keepalived, if there is one.
     pub fn keepalived() -> Option<Self> {
         let path = std::env::var_os("PATH").unwrap_or_default();
@@ -47,7 +63,7 @@ impl Program {
             .chain(["/usr/sbin".into(), "/sbin".into(), "/usr/local/sbin".into()])
             .map(|folder| folder.join("keepalived"))
             .find(|candidate| candidate.is_file())
-            .map(|path| Self { kind: Kind::Keepalived, path })
+            .map(|path| Self::new(Kind::Keepalived, path))
     }
 }
 
@@ -62,10 +78,11 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Starts it in the foreground, inside `site`.
+    /// Starts it inside `site`.
     pub(super) fn start(
         program: &Program,
         config: &str,
+        ground: Ground,
         site: &Site,
         folder: &Folder,
         processes: &PidNamespace,
@@ -75,7 +92,10 @@ impl Daemon {
         std::fs::write(&config_file, config)?;
         let output = File::options().create(true).append(true).open(&log)?;
         let mut command = Command::new(&program.path);
-        command.args(["-n", "-l", "-G", "-D"]);
+        command.args(["-l", "-G", "-D"]).args(&program.arguments);
+        if ground == Ground::Foreground {
+            command.arg("-n");
+        }
         for (flag, path) in [
             ("-f", config_file),
             ("-p", file(".pid")),

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::daemon::{Daemon, Program};
+use super::daemon::{Daemon, Ground, Program};
 use super::folder::Folder;
 use crate::kernel::KernelError;
 use crate::net::{Family, InterfaceIndex, InterfaceName, MacAddress, Prefix};
@@ -201,9 +201,15 @@ impl Lab {
     }
 
     /// Starts a daemon on a router.
-    pub fn start(&mut self, router: usize, program: &Program, config: &str) -> io::Result<&mut Daemon> {
+    pub fn start(
+        &mut self,
+        router: usize,
+        program: &Program,
+        config: &str,
+        ground: Ground,
+    ) -> io::Result<&mut Daemon> {
         let site = &self.routers[router];
-        let daemon = Daemon::start(program, config, site, &self.folder, &self.processes)?;
+        let daemon = Daemon::start(program, config, ground, site, &self.folder, &self.processes)?;
         Ok(self.daemons[router].insert(daemon))
     }
 

@@ -19,7 +19,7 @@ pub mod scenario;
 mod stage;
 pub mod verdict;
 
-pub use daemon::{Daemon, Kind, Program};
+pub use daemon::{Daemon, Ground, Kind, Program};
 pub use folder::Folder;
 pub use lab::{Lab, Layout, Site};
 pub use measure::{Election, Measures, measure};

@@ -23,6 +23,8 @@ pub struct Plan {
     pub family: Family,
     /// Interval of advertisements.
     pub interval: AdvertisementInterval,
+    /// Virtual addresses that the routers hand over, 1 to 10,000.
+    pub addresses: u16,
     /// What runs on each router, 2 to 9 of them, in falling order of priority.
     pub programs: Vec<Program>,
     /// What to do to them, in this order.
@@ -41,8 +43,26 @@ impl Plan {
         Priority(200u8.saturating_sub(u8::try_from(router).unwrap_or(u8::MAX).saturating_mul(10)))
     }
 
-    /// The configuration of a router.
+    /// The virtual addresses, the client's gateway first.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        let further = (1..self.addresses).map(|number| {
+            let [high, low] = number.to_be_bytes();
+            match self.family {
+                Family::Ipv4 => IpAddr::from([198, 19, high, low]),
+                Family::Ipv6 => IpAddr::from([0x2001, 0xdb8, 0, 0x5e, 0, 0, 0, number]),
+            }
+        });
+        [self.layout().gateway()].into_iter().chain(further).collect()
+    }
+
+    /// The configuration of a router. As many addresses are advertised as fit in a packet; the others are
+    /// handed over all the same.
     pub fn config(&self, router: usize) -> String {
+        let mut addresses = self.addresses();
+        let excluded = addresses.split_off(addresses.len().min(match self.family {
+            Family::Ipv4 => 250,
+            Family::Ipv6 => 80,
+        }));
         RouterText {
             name: "VI_1".to_owned(),
             interface: "eth0".to_owned(),
@@ -50,8 +70,8 @@ impl Plan {
             vrid: DEFAULT_VRID,
             priority: self.priority(router),
             interval: self.interval,
-            addresses: vec![self.layout().gateway()],
-            excluded: Vec::new(),
+            addresses,
+            excluded,
         }
         .to_string()
     }

@@ -93,6 +93,7 @@ fn object(plan: &Plan, outcome: &Outcome) -> Value {
         "version": plan.version.number(),
         "family": plan.family.to_string(),
         "interval_ms": ms(plan.interval.duration()),
+        "addresses": plan.addresses,
         "routers": outcome.kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>(),
         "bound_ms": ms(outcome.bound),
         "takeover_ms": takeover.map(ms),
@@ -298,11 +299,12 @@ mod tests {
     use crate::wire::vrrp::{AdvertisementInterval, Version};
 
     fn plan() -> Plan {
-        let program = Program { kind: Kind::Alived, path: "alived".into() };
+        let program = Program::new(Kind::Alived, "alived");
         Plan {
             version: Version::V3,
             family: Family::Ipv4,
             interval: AdvertisementInterval::from_centiseconds(10).unwrap(),
+            addresses: 1,
             programs: vec![program.clone(), program],
             scenarios: vec![Scenario::Kill],
         }

@@ -1,10 +1,9 @@
 //! One scenario from an empty laboratory to its outcome.
 
-use core::net::IpAddr;
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::daemon::Kind;
+use super::daemon::{Ground, Kind};
 use super::lab::Lab;
 use super::measure::{Measures, measure};
 use super::plan::Plan;
@@ -107,7 +106,7 @@ pub fn run(plan: &Plan, scenario: Scenario) -> io::Result<Outcome> {
     )?;
     // A whole interval of undisturbed service before the strike.
     std::thread::sleep(plan.interval.duration());
-    stage.disturbed = clock::wall();
+    stage.disturb();
     scenario.strike(&mut stage)?;
     let limit = (bound(plan, scenario) + plan.master_down(0)) * 2 + Duration::from_secs(2);
     stage.wait_for_elections(scenario.elections().len(), limit)?;
@@ -150,12 +149,17 @@ impl Stage {
         let mut stage =
             Self { plan, lab, recorder, marks: Vec::new(), failures: Vec::new(), disturbed: clock::wall() };
         for router in 0..stage.plan.programs.len() {
-            let config = stage.plan.config(router);
-            let program = stage.plan.programs[router].clone();
-            stage.lab.start(router, &program, &config)?;
+            stage.start(router)?;
         }
         stage.wait_for_master(0)?;
         Ok(stage)
+    }
+
+    /// Starts the daemon of a router.
+    pub fn start(&mut self, router: usize) -> io::Result<()> {
+        let (program, config) = (&self.plan.programs[router], self.plan.config(router));
+        self.lab.start(router, program, &config, Ground::Foreground)?;
+        Ok(())
     }
 
     /// Waits until `router` alone has advertised for some intervals and holds the virtual address.
@@ -204,6 +208,11 @@ impl Stage {
                 }
             }
         }
+    }
+
+    /// Notes that the scenario strikes now.
+    pub fn disturb(&mut self) {
+        self.disturbed = clock::wall();
     }
 
     /// Notes what was done.
@@ -295,9 +304,10 @@ impl Stage {
         })
     }
 
-    fn measure(&self, probes: &ProbeRun) -> Measures {
+    /// The figures so far, `probes` aside.
+    pub fn measure(&self, probes: &ProbeRun) -> Measures {
         let interval = self.plan.interval.duration();
-        let addresses: [IpAddr; 1] = [self.lab.layout.gateway()];
+        let addresses = self.plan.addresses();
         self.recorder.look(|sightings| measure(sightings, probes, self.disturbed, interval, &addresses))
     }
 

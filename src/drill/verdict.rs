@@ -92,11 +92,12 @@ mod tests {
     const BOUND: Duration = Duration::from_millis(326);
 
     fn plan() -> Plan {
-        let program = Program { kind: Kind::Alived, path: "alived".into() };
+        let program = Program::new(Kind::Alived, "alived");
         Plan {
             version: Version::V3,
             family: Family::Ipv4,
             interval: AdvertisementInterval::from_centiseconds(10).unwrap(),
+            addresses: 1,
             programs: vec![program.clone(), program],
             scenarios: vec![Scenario::Kill],
         }

@@ -1,0 +1,388 @@
+//! Ours beside keepalived, on the same topology in one run: how late a takeover is, what an advertisement
+//! costs, what the processes weigh, how evenly they send, how soon they serve.
+//!
+//! `cargo bench --bench beside_keepalived [-- --quick] [ROW...]`; rows: takeover, takeover-1000, load, memory,
+//! start. Root, or user namespaces. Figures are medians of 10 runs (3 with `--quick`), with the extremes.
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::print_stdout)]
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use alived::drill::{
+    Daemon, Ground, Kind, Lab, Layout, Plan, Program, Recorder, RouterText, Scenario, Sighting, Stage, What,
+};
+use alived::net::Family;
+use alived::sys::namespace::acquire_privilege;
+use alived::time::WallTime;
+use alived::wire::vrrp::{AdvertisementInterval, Priority, Version};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// 0.1 s.
+const INTERVAL_CENTISECONDS: u16 = 10;
+
+/// Front links and virtual routers on each: 1,000 in all.
+const LINKS: u8 = 4;
+const ROUTERS_EACH: u8 = 250;
+
+/// How long one CPU figure is taken over.
+const WINDOW: Duration = Duration::from_secs(2);
+
+struct Bench {
+    runs: usize,
+    contenders: Vec<(&'static str, Program)>,
+}
+
+fn main() -> Result<()> {
+    if let Err(forbidden) = acquire_privilege() {
+        println!("not run: this machine forbids network namespaces ({})", forbidden.error);
+        return Ok(());
+    }
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let (options, rows): (Vec<&String>, Vec<&String>) = arguments.iter().partition(|a| a.starts_with("--"));
+    let quick = options.iter().any(|option| *option == "--quick");
+    let wanted = |row: &str| rows.is_empty() || rows.iter().any(|wanted| *wanted == row);
+
+    let ours = Program::new(Kind::Alived, env!("CARGO_BIN_EXE_alived"));
+    let plain = Program { arguments: vec!["--realtime=off".to_owned()], ..ours.clone() };
+    let mut contenders = vec![("alived", ours), ("alived, no FIFO", plain)];
+    match Program::keepalived() {
+        Some(program) => contenders.insert(0, ("keepalived", program)),
+        None => println!("keepalived is not installed: ours alone, no ratios"),
+    }
+    let bench = Bench { runs: if quick { 3 } else { 10 }, contenders };
+    println!("medians of {} (lowest to highest); ratio to keepalived\n", bench.runs);
+    if wanted("takeover") {
+        bench.takeover(1)?;
+    }
+    if wanted("takeover-1000") {
+        bench.takeover(1000)?;
+    }
+    if wanted("load") {
+        bench.load()?;
+    }
+    if wanted("memory") {
+        bench.memory()?;
+    }
+    if wanted("start") {
+        bench.start()?;
+    }
+    Ok(())
+}
+
+impl Bench {
+    /// SIGKILL of the master, its cable cut: how long after the protocol's bound the addresses are announced.
+    fn takeover(&self, addresses: u16) -> Result<()> {
+        let mut first =
+            Table::new(format!("takeover, {addresses} address(es): first announced, ms beyond bound"));
+        let mut last =
+            Table::new(format!("takeover, {addresses} address(es): last announced, ms beyond bound"));
+        for (name, program) in &self.contenders {
+            for _ in 0..self.runs {
+                let mut stage = Stage::set(plan(program, addresses))?;
+                let everything = stage.plan.addresses().len();
+                stage.wait("the addresses are not announced", Duration::from_secs(60), |stage| {
+                    Ok(stage.recorder.look(|sightings| announced(sightings, 0)) >= everything)
+                })?;
+                std::thread::sleep(Duration::from_millis(500));
+                stage.disturb();
+                let processes = stage.lab.daemon(0)?.freeze()?;
+                stage.lab.set_cable(0, false)?;
+                stage.lab.daemon(0)?.kill(&processes)?;
+                stage.wait("the addresses are not announced again", Duration::from_secs(60), |stage| {
+                    Ok(stage.measure(&Default::default()).last_announcement.is_some())
+                })?;
+                let measures = stage.measure(&Default::default());
+                let bound = stage.plan.master_down(1);
+                let beyond = |time: Option<Duration>| time.map_or(f64::NAN, |time| ms(time) - ms(bound));
+                first.add(name, beyond(measures.first_announcement));
+                last.add(name, beyond(measures.last_announcement));
+            }
+        }
+        first.print();
+        if addresses > 1 {
+            last.print();
+        }
+        Ok(())
+    }
+
+    /// 1,000 virtual routers at 0.1 s: CPU, memory, and how evenly the advertisements leave.
+    fn load(&self) -> Result<()> {
+        let mut master_cpu = Table::new("1,000 virtual routers: master, % of a core".to_owned());
+        let mut each = Table::new("1,000 virtual routers: master, us an advertisement".to_owned());
+        let mut backup_cpu = Table::new("1,000 virtual routers: backup, % of a core".to_owned());
+        let mut memory = Table::new("1,000 virtual routers: master, PSS in MB".to_owned());
+        let mut gaps =
+            Table::new("1,000 virtual routers: gap between adverts, 99.9th percentile, ms".to_owned());
+        for (name, program) in &self.contenders {
+            let mut lab = Lab::build(Layout { family: Family::Ipv4, routers: 2, fronts: LINKS })?;
+            for (router, priority) in [200, 100].into_iter().enumerate() {
+                lab.start(router, program, &thousand_routers(priority), Ground::Foreground)?;
+            }
+            let recorder = Recorder::start(&lab)?;
+            wait_for_thousand(&mut lab, &recorder)?;
+            // The second block of announcements follows 5 s after the first.
+            std::thread::sleep(Duration::from_secs(6));
+            memory.add(name, pss_mb(lab.daemon(0)?)?);
+            recorder.clear();
+            std::thread::sleep(WINDOW * u32::try_from(self.runs.min(5))?);
+            gaps.add(name, recorder.look(|sightings| percentile_gap(sightings, 0)));
+            drop(recorder);
+            for _ in 0..self.runs {
+                let (master, backup) = (cpu_time(lab.daemon(0)?)?, cpu_time(lab.daemon(1)?)?);
+                let start = Instant::now();
+                std::thread::sleep(WINDOW);
+                let master = cpu_time(lab.daemon(0)?)?.saturating_sub(master);
+                let backup = cpu_time(lab.daemon(1)?)?.saturating_sub(backup);
+                let wall = start.elapsed().as_secs_f64();
+                master_cpu.add(name, master.as_secs_f64() / wall * 100.0);
+                backup_cpu.add(name, backup.as_secs_f64() / wall * 100.0);
+                each.add(name, master.as_secs_f64() * 1e6 / (wall * 10_000.0));
+            }
+        }
+        for table in [master_cpu, each, backup_cpu, memory, gaps] {
+            table.print();
+        }
+        Ok(())
+    }
+
+    /// One virtual router: what all processes of a master weigh.
+    fn memory(&self) -> Result<()> {
+        let mut memory = Table::new("1 virtual router: master, PSS in MB".to_owned());
+        for (name, program) in &self.contenders {
+            for _ in 0..self.runs.min(3) {
+                let mut stage = Stage::set(plan(program, 1))?;
+                std::thread::sleep(Duration::from_secs(1));
+                memory.add(name, pss_mb(stage.lab.daemon(0)?)?);
+            }
+        }
+        memory.print();
+        Ok(())
+    }
+
+    /// From the start to the end of the first process, and to the first advertisement of an owner.
+    fn start(&self) -> Result<()> {
+        let mut forked =
+            Table::new("start of 1 router into the background: first process back, ms".to_owned());
+        let mut serving = Table::new("start of 1 router as owner: first advertisement, ms".to_owned());
+        for (name, program) in &self.contenders {
+            for _ in 0..self.runs {
+                let mut lab = Lab::build(Layout { family: Family::Ipv4, routers: 1, fronts: 1 })?;
+                let recorder = Recorder::start(&lab)?;
+                let mut plan = plan(program, 1);
+                plan.programs.truncate(1);
+                let config = plan
+                    .config(0)
+                    .replace("priority 200", "priority 255")
+                    .replace("state BACKUP", "state MASTER");
+                let (start, clock) = (Instant::now(), alived::sys::clock::wall());
+                let daemon = lab.start(0, program, &config, Ground::Background)?;
+                let status = loop {
+                    if !daemon.is_alive()? {
+                        break daemon.wait(Duration::ZERO)?;
+                    }
+                    if start.elapsed() > Duration::from_secs(20) {
+                        return Err(format!("{name} does not go into the background").into());
+                    }
+                    std::thread::sleep(Duration::from_micros(100));
+                };
+                forked.add(name, ms(start.elapsed()));
+                if !status.is_some_and(|status| status.success()) {
+                    return Err(format!("{name} did not start: {status:?}\n{}", daemon.log()).into());
+                }
+                let first = loop {
+                    let first = recorder.look(|sightings| {
+                        sightings
+                            .iter()
+                            .find(|s| matches!(s.what, What::Advertisement { .. }))
+                            .map(|s| s.time)
+                    });
+                    if let Some(first) = first {
+                        break first;
+                    }
+                    if start.elapsed() > Duration::from_secs(20) {
+                        return Err(format!("{name} does not advertise\n{}", daemon.log()).into());
+                    }
+                    std::thread::sleep(Duration::from_millis(1));
+                };
+                serving.add(name, ms(between(clock, first)));
+            }
+        }
+        forked.print();
+        serving.print();
+        Ok(())
+    }
+}
+
+fn plan(program: &Program, addresses: u16) -> Plan {
+    Plan {
+        version: Version::V3,
+        family: Family::Ipv4,
+        interval: interval(),
+        addresses,
+        programs: vec![program.clone(), program.clone()],
+        scenarios: vec![Scenario::Kill],
+    }
+}
+
+fn interval() -> AdvertisementInterval {
+    AdvertisementInterval::from_centiseconds(INTERVAL_CENTISECONDS)
+        .unwrap_or(AdvertisementInterval::ONE_SECOND)
+}
+
+fn thousand_routers(priority: u8) -> String {
+    let mut text = String::new();
+    for link in 0..LINKS {
+        for vrid in 1..=ROUTERS_EACH {
+            let router = RouterText {
+                name: format!("VI_{link}_{vrid}"),
+                interface: format!("eth{link}"),
+                version: Version::V3,
+                vrid,
+                priority: Priority(priority),
+                interval: interval(),
+                addresses: vec![[10, link, vrid, 1].into()],
+                excluded: Vec::new(),
+            };
+            text.push_str(&router.to_string());
+        }
+    }
+    text
+}
+
+fn wait_for_thousand(lab: &mut Lab, recorder: &Recorder) -> Result<()> {
+    let start = Instant::now();
+    loop {
+        std::thread::sleep(Duration::from_millis(500));
+        let now = alived::sys::clock::wall().as_unix_micros();
+        let recent = WallTime::from_unix_micros(now.saturating_sub(400_000));
+        let (mut master, mut backup) = (BTreeMap::new(), 0);
+        recorder.look(|sightings| {
+            for sighting in sightings.iter().rev().take_while(|s| s.time >= recent) {
+                if let What::Advertisement { vrid, .. } = sighting.what {
+                    match sighting.router {
+                        0 => *master.entry((sighting.front, vrid)).or_insert(0) += 1,
+                        _ => backup += 1,
+                    }
+                }
+            }
+        });
+        if master.len() == usize::from(LINKS) * usize::from(ROUTERS_EACH) && backup == 0 {
+            return Ok(());
+        }
+        if start.elapsed() > Duration::from_secs(60) {
+            let log = lab.daemon(0)?.log();
+            let tail: Vec<&str> = log.lines().rev().take(20).collect();
+            return Err(format!(
+                "{} of 1,000 are master, {backup} rivals\n{}",
+                master.len(),
+                tail.join("\n")
+            )
+            .into());
+        }
+    }
+}
+
+/// How many addresses a router has announced.
+fn announced(sightings: &[Sighting], router: usize) -> usize {
+    let mut addresses = BTreeMap::new();
+    for sighting in sightings.iter().filter(|s| s.router == router) {
+        if let What::Announcement { address, .. } = sighting.what {
+            addresses.insert(address, ());
+        }
+    }
+    addresses.len()
+}
+
+fn percentile_gap(sightings: &[Sighting], router: usize) -> f64 {
+    let mut last: BTreeMap<_, WallTime> = BTreeMap::new();
+    let mut gaps = Vec::new();
+    for sighting in sightings.iter().filter(|s| s.router == router) {
+        if let What::Advertisement { vrid, .. } = sighting.what
+            && let Some(before) = last.insert((sighting.front, vrid), sighting.time)
+        {
+            gaps.push(between(before, sighting.time));
+        }
+    }
+    gaps.sort_unstable();
+    let position = gaps.len().saturating_sub(1) * 999 / 1000;
+    gaps.get(position).map_or(f64::NAN, |gap| ms(*gap))
+}
+
+/// CPU time of all threads of all processes so far, in the scheduler's nanoseconds.
+fn cpu_time(daemon: &Daemon) -> Result<Duration> {
+    let mut total = 0;
+    for process in daemon.processes()? {
+        for thread in fs::read_dir(format!("/proc/{process}/task"))? {
+            let text = fs::read_to_string(thread?.path().join("schedstat"))?;
+            total += text.split_ascii_whitespace().next().unwrap_or("0").parse::<u64>()?;
+        }
+    }
+    Ok(Duration::from_nanos(total))
+}
+
+/// Proportional set size of all processes.
+fn pss_mb(daemon: &Daemon) -> Result<f64> {
+    let mut kilobytes = 0u32;
+    for process in daemon.processes()? {
+        let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup"))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap_or_default();
+        kilobytes += line.trim().trim_end_matches("kB").trim().parse::<u32>()?;
+    }
+    Ok(f64::from(kilobytes) / 1024.0)
+}
+
+fn between(earlier: WallTime, later: WallTime) -> Duration {
+    Duration::from_micros(later.as_unix_micros().saturating_sub(earlier.as_unix_micros()))
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
+
+/// One row of the comparison: figures of each contender.
+struct Table {
+    title: String,
+    figures: Vec<(String, Vec<f64>)>,
+}
+
+impl Table {
+    fn new(title: String) -> Self {
+        Self { title, figures: Vec::new() }
+    }
+
+    fn add(&mut self, contender: &str, figure: f64) {
+        match self.figures.iter_mut().find(|(name, _)| name == contender) {
+            Some((_, figures)) => figures.push(figure),
+            None => self.figures.push((contender.to_owned(), vec![figure])),
+        }
+    }
+
+    fn print(mut self) {
+        println!("{}", self.title);
+        let mut reference = None;
+        for (name, figures) in &mut self.figures {
+            figures.sort_by(f64::total_cmp);
+            let middle = figures.len() / 2;
+            let median = if figures.len().is_multiple_of(2) {
+                f64::midpoint(figures[middle - 1], figures[middle])
+            } else {
+                figures[middle]
+            };
+            let (low, high) = (figures[0], figures[figures.len() - 1]);
+            let ratio = match (name.as_str(), reference) {
+                ("keepalived", _) => {
+                    reference = Some(median);
+                    String::new()
+                }
+                (_, Some(reference)) => format!("  {:.2} of keepalived's", median / reference),
+                (_, None) => String::new(),
+            };
+            println!("  {name:<16} {median:>9.2}  ({low:.2} to {high:.2}){ratio}");
+        }
+        println!();
+    }
+}
