@@ -1,0 +1,187 @@
+//! Cost of the core at 1,000 virtual routers on 4 interfaces: `cargo bench --bench engine`.
+
+use std::net::IpAddr;
+
+use alived::kernel::{
+    AddressOutcome, AddressReply, AddressSpec, Forwarding, HeldAddress, KernelEvent, KernelView, Link,
+    ReceiveSocket, SocketEvent,
+};
+use alived::net::{Family, InterfaceIndex, InterfaceName, LinkKey, MacAddress, NamespaceId, Prefix};
+use alived::node::{Event, HaNode, NodeConfig};
+use alived::time::{Duration, Instant, Now, WallTime};
+use alived::vrrp::{Action, Datagram, RouterConfig, VirtualAddress, default_group};
+use alived::wire::vrrp::{
+    Advertisement, AdvertisementInterval, AuthenticationData, ChecksumMode, Priority, Version, Vrid,
+};
+use divan::{Bencher, black_box, counter::ItemsCount};
+
+const LINKS: u8 = 4;
+const ROUTERS_PER_LINK: u8 = 250;
+const ROUTERS: usize = LINKS as usize * ROUTERS_PER_LINK as usize;
+
+fn main() {
+    divan::main();
+}
+
+fn interval() -> AdvertisementInterval {
+    AdvertisementInterval::from_centiseconds(10).unwrap_or_else(|| unreachable!("10 is within 1 to 4095"))
+}
+
+fn key(link: u8) -> LinkKey {
+    let index = InterfaceIndex::new(u32::from(link) + 1).unwrap_or_else(|| unreachable!("not 0"));
+    LinkKey { namespace: NamespaceId(0), index }
+}
+
+fn name(link: u8) -> InterfaceName {
+    format!("eth{link}").parse().unwrap_or_else(|_| unreachable!("a valid name"))
+}
+
+fn prefix(address: [u8; 4], length: u8) -> Prefix {
+    Prefix::new(address.into(), length).unwrap_or_else(|| unreachable!("at most 32"))
+}
+
+fn routers() -> impl Iterator<Item = (u8, Vrid)> {
+    let vrids = || (1..=ROUTERS_PER_LINK).filter_map(Vrid::new);
+    (0..LINKS).flat_map(move |link| vrids().map(move |vrid| (link, vrid)))
+}
+
+fn config() -> NodeConfig {
+    let router = |(link, vrid): (u8, Vrid)| {
+        let mut config = RouterConfig::new(&format!("VI_{link}_{vrid}"), vrid, Family::Ipv4, name(link));
+        config.version = Version::V3;
+        config.interval = interval();
+        let spec = AddressSpec::new(prefix([10, link, 1, vrid.get()], 32));
+        config.addresses = vec![VirtualAddress { spec, interface: None, track: true }];
+        config
+    };
+    NodeConfig { routers: routers().map(router).collect(), ..NodeConfig::default() }
+}
+
+fn view() -> KernelView {
+    let link = |link| Link {
+        key: key(link),
+        name: name(link),
+        mac: Some(MacAddress([2, 0, 0, 0, 0, link])),
+        mtu: 1500,
+        admin_up: true,
+        running: true,
+        loopback: false,
+        forwarding: Forwarding::default(),
+    };
+    let address = |link| HeldAddress {
+        link: key(link),
+        prefix: prefix([10, link, 0, 10], 24),
+        ours: false,
+        secondary: false,
+        tentative: false,
+    };
+    KernelView { links: (0..LINKS).map(link).collect(), addresses: (0..LINKS).map(address).collect() }
+}
+
+struct Bench {
+    node: HaNode,
+    now: Now,
+    actions: Vec<Action>,
+}
+
+impl Bench {
+    /// 1,000 backups that listen.
+    fn backups() -> Self {
+        let mut bench = Self {
+            node: HaNode::new(config()),
+            now: Now { instant: Instant::ZERO, wall: WallTime::default() },
+            actions: Vec::new(),
+        };
+        bench.tell(Event::Kernel(KernelEvent::View(view())));
+        for link in 0..LINKS {
+            let socket = ReceiveSocket { link: key(link), address: default_group(Family::Ipv4) };
+            bench.tell(Event::Socket(SocketEvent::Opened(socket)));
+        }
+        bench.actions.clear();
+        bench
+    }
+
+    /// 1,000 masters with their addresses.
+    fn masters() -> Self {
+        let mut bench = Self::backups();
+        bench.pass(Duration::from_secs(1));
+        let requests: Vec<_> = bench
+            .actions
+            .drain(..)
+            .filter_map(|action| match action {
+                Action::Addresses(request) => Some(request),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(requests.len(), ROUTERS);
+        for request in requests {
+            let outcome = |operation: &alived::kernel::AddressOperation| AddressOutcome {
+                verb: operation.verb,
+                link: operation.link,
+                prefix: operation.spec.prefix,
+                error: None,
+            };
+            let outcomes = request.operations.iter().map(outcome).collect();
+            bench.tell(Event::Addresses(AddressReply { router: request.router, outcomes }));
+        }
+        // Past the second block of announcements.
+        bench.pass(Duration::from_secs(10));
+        bench.actions.clear();
+        bench
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.node.handle(self.now, event, &mut self.actions);
+    }
+
+    fn pass(&mut self, time: Duration) {
+        let end = self.now.instant + time;
+        while let Some(at) = self.node.poll_timeout().filter(|at| *at <= end) {
+            self.now.instant = self.now.instant.max(at);
+            self.node.handle_timeout(self.now, &mut self.actions);
+        }
+        self.now.instant = end;
+    }
+}
+
+/// One interval of a master: an advertisement of each router.
+#[divan::bench]
+fn master_advertises(bencher: Bencher<'_, '_>) {
+    let mut bench = Bench::masters();
+    bencher.counter(ItemsCount::new(ROUTERS)).bench_local(|| {
+        bench.actions.clear();
+        bench.pass(interval().duration());
+        assert!(black_box(&bench.actions).len() >= ROUTERS);
+    });
+}
+
+/// One interval of a backup: an advertisement for each router.
+#[divan::bench]
+fn backup_hears(bencher: Bencher<'_, '_>) {
+    let mut bench = Bench::backups();
+    let destination = default_group(Family::Ipv4);
+    let messages: Vec<(LinkKey, IpAddr, Vec<u8>)> = routers()
+        .map(|(link, vrid)| {
+            let advertisement = Advertisement {
+                version: Version::V3,
+                vrid,
+                priority: Priority(200),
+                interval: interval(),
+                addresses: vec![[10, link, 1, vrid.get()].into()],
+                authentication: AuthenticationData::None,
+                trailer: None,
+            };
+            let source = [10, link, 0, 20].into();
+            (key(link), source, advertisement.encode(source, destination, ChecksumMode::PseudoHeader))
+        })
+        .collect();
+    bencher.counter(ItemsCount::new(ROUTERS)).bench_local(|| {
+        bench.now.instant += interval().duration();
+        for (link, source, payload) in &messages {
+            let datagram =
+                Datagram { link: *link, source: *source, destination, hop_limit: Some(255), payload };
+            bench.node.handle_datagram(bench.now, &datagram, &mut bench.actions);
+        }
+        assert!(bench.actions.is_empty());
+    });
+}
