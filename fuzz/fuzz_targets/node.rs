@@ -1,10 +1,10 @@
 //! Any bytes as what happens to a node: messages, timeouts, kernel events, reloads, switch-overs, in any order
-//! and also where none was asked for. Never a panic, never a deadline that stays due, never an unreadable
-//! advertisement, and no work out of proportion to what happened.
+//! and also where none was asked for. Never a panic, never a deadline that stays due, no work out of proportion
+//! to what happened, no state that contradicts itself, and in the end it stops when asked to.
 
 #![no_main]
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use alived::kernel::{
@@ -14,7 +14,7 @@ use alived::kernel::{
 use alived::net::{Family, InterfaceIndex, InterfaceName, LinkKey, MacAddress, NamespaceId, Prefix};
 use alived::node::{Event, HaNode, NodeConfig};
 use alived::time::{Duration, Instant, Now, WallTime};
-use alived::vrrp::{Action, Datagram, Destinations, InitialState, RouterConfig, VirtualAddress};
+use alived::vrrp::{Action, Datagram, Destinations, InitialState, RouterConfig, State, VirtualAddress};
 use alived::wire::vrrp::{
     Advertisement, AdvertisementInterval, AuthenticationData, Priority, Version, Vrid, peek,
 };
@@ -33,6 +33,7 @@ fuzz_target!(|input: &[u8]| {
     while !bytes.rest.is_empty() {
         world.step(&mut bytes);
     }
+    world.stop();
 });
 
 /// The input, read from the front; zeros when it is used up.
@@ -68,6 +69,7 @@ struct World {
     requests: VecDeque<AddressRequest>,
     sockets: VecDeque<ReceiveSocket>,
     actions: Vec<Action>,
+    stopped: bool,
 }
 
 impl World {
@@ -78,6 +80,7 @@ impl World {
             requests: VecDeque::new(),
             sockets: VecDeque::new(),
             actions: Vec::new(),
+            stopped: false,
         }
     }
 
@@ -94,23 +97,68 @@ impl World {
     /// Notes what was asked for and judges the rest.
     fn settle(&mut self) {
         assert!(self.actions.len() <= ACTIONS_MAX, "{} actions of one event", self.actions.len());
+        let changed: BTreeSet<RouterId> = self.actions.iter().filter_map(was_or_is_master).collect();
         for action in self.actions.drain(..) {
             match action {
                 Action::Addresses(request) => self.requests.push_back(request),
                 Action::OpenSocket(socket) => self.sockets.push_back(socket),
-                Action::Transmit(transmission) => {
-                    assert!(peek(&transmission.payload).is_some());
+                Action::Transmit(sent) => {
                     assert_eq!(
-                        Family::of(&transmission.source),
-                        Family::of(&transmission.destination),
+                        Family::of(&sent.source),
+                        Family::of(&sent.destination),
                         "a packet between families"
                     );
+                    assert!(peek(&sent.payload).is_some());
+                    let state = self.node.router(sent.router).map(|router| router.state());
+                    let leaving = sent.payload.get(2) == Some(&0);
+                    assert!(
+                        leaving || changed.contains(&sent.router) || state == Some(State::Master),
+                        "{state:?} advertises"
+                    );
                 }
-                Action::Transition(transition) => assert!(!transition.cause.to_string().is_empty()),
+                Action::Transition(transition) => {
+                    // A router that never started is told to stop all the same.
+                    assert!(
+                        transition.from != transition.to || transition.to == State::Initialize,
+                        "no change: {}",
+                        transition.cause
+                    );
+                    assert!(!transition.cause.to_string().is_empty());
+                }
                 Action::Report(report) => assert!(!report.kind.to_string().is_empty()),
-                Action::Announce(_) | Action::CloseSocket(_) | Action::Stopped => {}
+                Action::Stopped => self.stopped = true,
+                Action::Announce(_) | Action::CloseSocket(_) => {}
             }
         }
+        for router in self.node.routers() {
+            let state = router.state();
+            assert!(
+                router.faults().is_empty() || state != State::Master,
+                "master with {:?}",
+                router.faults()
+            );
+            assert!(!router.faults().is_empty() || state != State::Fault, "in fault without a reason");
+            assert!(!router.wants_addresses() || state == State::Master, "{state} wants addresses");
+            assert!(router.poll_timeout().is_some() || !matches!(state, State::Master | State::Backup));
+        }
+    }
+
+    /// Asked to stop, and with a kernel that does what it is asked for, the node stops.
+    fn stop(&mut self) {
+        self.handle(Event::Stop);
+        for _ in 0..100 {
+            while let Some(request) = self.requests.pop_front() {
+                self.reply(&request, &mut Bytes { rest: &[] });
+            }
+            if self.stopped {
+                return;
+            }
+            if let Some(next) = self.node.poll_timeout() {
+                self.now = self.now.max(next);
+            }
+            self.timeout();
+        }
+        panic!("asked to stop, and still there");
     }
 
     /// As a driver does: calls until nothing is due. One call may leave work for the next, but not for ever.
@@ -169,6 +217,11 @@ impl World {
                 }));
             }
             14 => self.handle(Event::Kernel(KernelEvent::View(view(bytes.next())))),
+            15 if bytes.flag() => {
+                let same = self.node.config().clone();
+                self.node.handle(self.now(), Event::Reconfigure(same), &mut self.actions);
+                assert_eq!(self.actions, [], "nothing changed");
+            }
             15 => self.handle(Event::Reconfigure(node_config(bytes))),
             16 => self.handle(if bytes.flag() { Event::SwitchOver } else { Event::SwitchBack }),
             17 => {
@@ -230,6 +283,16 @@ impl World {
         let datagram = Datagram { link, source, destination: group(six), hop_limit: Some(255), payload };
         self.node.handle_datagram(now, &datagram, &mut self.actions);
         self.settle();
+    }
+}
+
+/// The router that became or ceased to be master.
+fn was_or_is_master(action: &Action) -> Option<RouterId> {
+    match action {
+        Action::Transition(change) if [change.from, change.to].contains(&State::Master) => {
+            Some(change.router)
+        }
+        _ => None,
     }
 }
 
