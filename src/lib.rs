@@ -9,6 +9,7 @@
 //! | 2 | [`vrrp`], [`track`], [`bfd`], [`lvs`], [`check`] | engines: events in, actions out, no I/O |
 //! | 2 | [`sys`] | Linux effects, the only `unsafe` |
 //! | 3 | [`node`] | composition |
+//! | 4 | [`config`] | keepalived.conf |
 //! | 4 | [`notify`] | telling others |
 //! | 5 | [`daemon`] | processes, threads, loops |
 //! | 6 | [`cli`] | the command line |
@@ -16,6 +17,7 @@
 pub mod bfd;
 pub mod check;
 pub mod cli;
+pub mod config;
 pub mod daemon;
 pub mod drill;
 pub mod kernel;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod config_test;
 mod drill;
 pub mod flags;
 mod help;
@@ -32,10 +33,7 @@ pub fn main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
     };
     match request {
         Request::Run(options) => daemon::run(&options),
-        Request::ConfigTest(_, _) => {
-            say("-t is not built into this version yet\n");
-            ExitCode::from(EXIT_USAGE)
-        }
+        Request::ConfigTest(options, log) => config_test::run(&options, log.as_deref()),
         Request::Subcommand(name, arguments) => subcommand(&name, &arguments),
         Request::SignalNumber(name) => signal_number(&name),
         Request::Version => version(&program),

@@ -1,6 +1,11 @@
 //! The configuration as the daemon needs it.
 
+use std::io::IsTerminal;
+
+use super::host::RealHost;
 use super::options::{Options, Realtime};
+use crate::config::diagnostics::Style;
+use crate::config::{self, LoadOptions};
 use crate::node::NodeConfig;
 use crate::time::Duration;
 
@@ -53,6 +58,38 @@ pub(super) struct Refusal {
 
 /// Reads the configuration that the options name.
 pub(super) fn load(options: &Options) -> Result<Configuration, Refusal> {
-    let line = format!("cannot read {}: this version has no reader yet", options.configuration.display());
-    Err(Refusal { status: super::status::CONFIGURATION, rendered: format!("{line}\n"), lines: vec![line] })
+    let load_options = LoadOptions {
+        config_id: options.config_id.clone(),
+        all_include_checks: options.all_config,
+        ..LoadOptions::default()
+    };
+    let file = options.configuration.to_string_lossy();
+    let mut loaded = config::load(&RealHost::default(), &file, &load_options);
+    if options.namespace.is_none() && loaded.settings.net_namespace.is_some() {
+        // The interfaces it is for are in a namespace not entered yet.
+        let host = RealHost { foreign_namespace: true, ..RealHost::default() };
+        loaded = config::load(&host, &file, &load_options);
+    }
+    let lines: Vec<String> = loaded.log_lines().map(|(_, line)| line).collect();
+    if !loaded.usable {
+        let style =
+            Style { colour: std::io::stderr().is_terminal() && no_color_unset(), show_secrets: false };
+        return Err(Refusal { status: super::status::CONFIGURATION, rendered: loaded.render(style), lines });
+    }
+    let settings = &loaded.settings;
+    Ok(Configuration {
+        settings: Settings {
+            namespace: settings.net_namespace.clone(),
+            instance: settings.instance.clone(),
+            use_pid_dir: settings.use_pid_dir,
+            realtime: settings.vrrp.realtime_priority.map_or(Realtime::Default, Realtime::Priority),
+            child_wait_time: settings.child_wait_time,
+        },
+        node: loaded.node,
+        warnings: lines,
+    })
+}
+
+fn no_color_unset() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

@@ -13,6 +13,7 @@
 
 mod configuration;
 mod files;
+mod host;
 mod kernel_thread;
 mod leftovers;
 mod log;
@@ -27,6 +28,7 @@ mod supervisor;
 mod vrrp_thread;
 mod worker;
 
+pub use host::RealHost;
 pub use options::{DEFAULT_CONFIGURATION, LogOptions, Options, Realtime};
 
 use std::io::{self, Read, Write};
@@ -110,6 +112,7 @@ fn prepare(options: &Options) -> Result<Prepared, Ending> {
     {
         // Read again, because the interfaces it is checked against are others there.
         enter_namespace(&name)?;
+        options.namespace = Some(name);
         configuration = load(&options)?;
     }
     if !options.vrrp {

@@ -1,0 +1,44 @@
+//! `-t`: judges a configuration as the daemon on this host would, with keepalived's exit statuses.
+
+use std::fs::OpenOptions;
+use std::io::{IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::config::diagnostics::Style;
+use crate::config::{LoadOptions, load};
+use crate::daemon::{Options, RealHost};
+
+/// Judges the configuration that the options name. Messages go to `log`, appended, or to standard error.
+///
+/// 0: nothing is wrong; 4: the main file is missing or the start is refused; 5: anything else is wrong;
+/// 6: an include check failed or script security is violated; 2: a keyword lacks its argument.
+pub(super) fn run(options: &Options, log: Option<&Path>) -> ExitCode {
+    let load_options = LoadOptions {
+        config_id: options.config_id.clone(),
+        all_include_checks: options.all_config,
+        ..LoadOptions::default()
+    };
+    let loaded = load(&RealHost::default(), &options.configuration.to_string_lossy(), &load_options);
+    let colour = log.is_none() && colour_wanted();
+    let text = loaded.render(Style { colour, show_secrets: false });
+    if let Err(error) = write(&text, log) {
+        super::say(&format!("cannot write to {}: {error}\n", log.unwrap_or(Path::new("-")).display()));
+    }
+    ExitCode::from(loaded.exit_code)
+}
+
+fn write(text: &str, log: Option<&Path>) -> std::io::Result<()> {
+    match log {
+        Some(path) => {
+            OpenOptions::new().append(true).create(true).mode(0o644).open(path)?.write_all(text.as_bytes())
+        }
+        None => std::io::stderr().write_all(text.as_bytes()),
+    }
+}
+
+/// Whether standard error is a terminal that wants colour (<https://no-color.org>).
+pub(super) fn colour_wanted() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}

@@ -1,0 +1,100 @@
+//! Bounds on what a configuration may cost. Each is named in the error that it causes.
+
+/// The bounds. Any may be raised.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// `file-bytes`: largest file that is read.
+    pub file_bytes: u64,
+    /// `total-bytes`: all files together.
+    pub total_bytes: u64,
+    /// `include-depth`: files that include files.
+    pub include_depth: usize,
+    /// `files`: how many files are read.
+    pub files: u32,
+    /// `expanded-lines`: lines that definitions, `~SEQ` and `~LST` give.
+    pub expanded_lines: u64,
+    /// `expanded-bytes`: bytes of these lines.
+    pub expanded_bytes: usize,
+    /// `expansion-depth`: definitions that refer to definitions, and loops within loops.
+    pub expansion_depth: usize,
+    /// `block-depth`: blocks within blocks.
+    pub block_depth: usize,
+    /// `diagnostics`: how many are kept; the rest are counted.
+    pub diagnostics: usize,
+}
+
+impl Limits {
+    /// Names and meanings, for help texts.
+    pub const NAMES: [(&'static str, &'static str); 9] = [
+        ("file-bytes", "largest file that is read"),
+        ("total-bytes", "all files together"),
+        ("include-depth", "files that include files"),
+        ("files", "how many files are read"),
+        ("expanded-lines", "lines that definitions, ~SEQ and ~LST give"),
+        ("expanded-bytes", "bytes of these lines"),
+        ("expansion-depth", "definitions within definitions, loops within loops"),
+        ("block-depth", "blocks within blocks"),
+        ("diagnostics", "how many errors and warnings are kept"),
+    ];
+
+    /// Sets a limit from `NAME=NUMBER`.
+    ///
+    /// # Errors
+    /// A sentence for the operator.
+    pub fn set(&mut self, text: &str) -> Result<(), String> {
+        let (name, value) = text.split_once('=').ok_or_else(|| {
+            format!("`{text}` is no limit: write NAME=NUMBER, for example expanded-lines=2000000")
+        })?;
+        let number: u64 =
+            value.parse().map_err(|_| format!("`{value}` is no number for the limit {name}"))?;
+        let size = usize::try_from(number).unwrap_or(usize::MAX);
+        match name {
+            "file-bytes" => self.file_bytes = number,
+            "total-bytes" => self.total_bytes = number,
+            "include-depth" => self.include_depth = size,
+            "files" => self.files = u32::try_from(number).unwrap_or(u32::MAX),
+            "expanded-lines" => self.expanded_lines = number,
+            "expanded-bytes" => self.expanded_bytes = size,
+            "expansion-depth" => self.expansion_depth = size,
+            "block-depth" => self.block_depth = size.min(200),
+            "diagnostics" => self.diagnostics = size,
+            _ => {
+                let names: Vec<&str> = Self::NAMES.iter().map(|(name, _)| *name).collect();
+                return Err(format!("there is no limit named `{name}`; there are {}", names.join(", ")));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            file_bytes: 64 << 20,
+            total_bytes: 256 << 20,
+            include_depth: 32,
+            files: 10_000,
+            expanded_lines: 1_000_000,
+            expanded_bytes: 64 << 20,
+            expansion_depth: 32,
+            block_depth: 32,
+            diagnostics: 10_000,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_named_limit_can_be_set() {
+        for (name, _) in Limits::NAMES {
+            let mut limits = Limits::default();
+            limits.set(&format!("{name}=7")).unwrap();
+            assert_ne!(limits, Limits::default(), "{name}");
+        }
+        assert!(Limits::default().set("nonsense=1").is_err());
+        assert!(Limits::default().set("files=x").is_err());
+    }
+}

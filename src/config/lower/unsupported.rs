@@ -1,0 +1,45 @@
+//! Nothing is ignored in silence: what the daemon does not act on is said once for each keyword.
+
+use std::collections::BTreeMap;
+
+use crate::config::diagnostics::{Diagnostic, Diagnostics};
+use crate::config::schema::{Support, schema};
+use crate::config::source::Span;
+
+/// Reports the keywords that were used and are not acted on, with their first place and how often they stand.
+pub(in crate::config) fn report_unsupported(diagnostics: &Diagnostics, seen: &BTreeMap<u16, (Span, u32)>) {
+    // Within a block that is not acted on, its own keywords need no word of theirs.
+    for (index, (at, count)) in seen {
+        let Some(keyword) = schema().keywords().get(usize::from(*index)) else { continue };
+        let block = schema().keywords().iter().find(|outer| outer.opens == Some(keyword.context));
+        let within_unsupported = block.is_some_and(|outer| seen.contains_key(&outer.index));
+        let times = if *count > 1 { format!(" (written {count} times, first here)") } else { String::new() };
+        let name = keyword.name;
+        let diagnostic = match keyword.support {
+            Support::ActedOn => continue,
+            Support::Refused(why) => {
+                // Valid for keepalived, so that `-t` says so; but this program must not run with it.
+                let mut diagnostic = Diagnostic::fatal(
+                    "not-supported-yet",
+                    format!("`{name}` is a keyword of keepalived that is not supported yet{times}"),
+                )
+                .label(why)
+                .note("without it the network would see another router than the file describes: start and reload are refused")
+                .help("remove it, or keep keepalived for this configuration");
+                diagnostic.status = None;
+                diagnostic
+            }
+            Support::NotYet(_) if within_unsupported => continue,
+            Support::NotYet(why) => Diagnostic::warning(
+                "not-acted-on-yet",
+                format!("`{name}` is read and checked, but not acted on yet{times}"),
+            )
+            .label(why),
+            Support::NotApplicable(why) => {
+                Diagnostic::hint("not-applicable", format!("`{name}` does not apply to alived{times}"))
+                    .label(why)
+            }
+        };
+        diagnostics.push(diagnostic.at(*at));
+    }
+}

@@ -1,0 +1,113 @@
+//! `keepalived.conf`: from text to what the daemon is told.
+//!
+//! text → [`source`] map → [`expand`] (includes, conditions, definitions, sequences) → [`tree`] of statements
+//! → [`schema`] of keywords → typed [`model`] → [`lower`] → [`NodeConfig`], [`Settings`] and
+//! [`diagnostics`]. Places survive every step. The host is reached through [`Host`] alone.
+
+pub mod diagnostics;
+pub mod expand;
+mod fake;
+mod host;
+mod iproute;
+mod limits;
+mod lower;
+pub mod model;
+pub mod schema;
+pub mod source;
+pub mod tree;
+pub mod values;
+
+pub use fake::FakeHost;
+pub use host::{Host, HostInterface, Lookup, PathKind, PathMetadata, ReadError, User};
+pub use limits::Limits;
+pub use lower::{ProcessSettings, Settings};
+
+use core::cell::RefCell;
+use std::collections::BTreeMap;
+
+use crate::node::NodeConfig;
+use diagnostics::{Diagnostic, Diagnostics, Severity, Style};
+use model::Config;
+use source::SourceMap;
+
+/// How to load.
+#[derive(Clone, Debug, Default)]
+pub struct LoadOptions {
+    /// `-i`: what `@ID` lines are compared with; `None` = the node's name up to the first dot.
+    pub config_id: Option<String>,
+    /// `-e`: every include must be found and readable.
+    pub all_include_checks: bool,
+    /// Bounds on what it may cost.
+    pub limits: Limits,
+}
+
+/// A configuration that was read.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What the file says.
+    pub config: Config,
+    /// What the protocol core is told.
+    pub node: NodeConfig,
+    /// What the daemon is told.
+    pub settings: Settings,
+    /// Everything that is wrong, in file order.
+    pub diagnostics: Vec<Diagnostic>,
+    /// How many more there were ([`Limits::diagnostics`]).
+    pub dropped_diagnostics: usize,
+    /// The texts, for rendering.
+    pub sources: SourceMap,
+    /// What `-t` exits with: 0, 2, 4, 5 or 6.
+    pub exit_code: u8,
+    /// Whether the daemon may start with it, or a reload take it.
+    pub usable: bool,
+}
+
+impl Loaded {
+    /// All diagnostics in full, for people.
+    pub fn render(&self, style: Style) -> String {
+        diagnostics::render_all(&self.diagnostics, self.dropped_diagnostics, &self.sources, style)
+    }
+
+    /// One line for each diagnostic with its severity, for a log.
+    pub fn log_lines(&self) -> impl Iterator<Item = (Severity, String)> {
+        self.diagnostics
+            .iter()
+            .map(|diagnostic| (diagnostic.severity, diagnostics::one_line(diagnostic, &self.sources)))
+    }
+}
+
+/// Reads a configuration. Never fails: what is wrong is in [`Loaded::diagnostics`], and [`Loaded::usable`]
+/// says whether to go on.
+pub fn load(host: &dyn Host, main_file: &str, options: &LoadOptions) -> Loaded {
+    let diagnostics = Diagnostics::new(options.limits.diagnostics);
+    let unsupported = RefCell::new(BTreeMap::new());
+    let mut config = Config::default();
+
+    let expander = expand::Expander::new(host, options, &diagnostics, main_file);
+    let mut parser = tree::Parser::new(expander, &diagnostics, options.limits.block_depth);
+    while let Some((batch, sources)) = parser.next_batch() {
+        let cx = values::Cx { sources, diagnostics: &diagnostics, host, unsupported: &unsupported };
+        for statement in batch.statements() {
+            model::block::read_statement(&cx, &mut config, statement);
+        }
+    }
+    let sources = parser.expander.sources;
+
+    lower::report_unsupported(&diagnostics, &unsupported.borrow());
+    let cx = values::Cx { sources: &sources, diagnostics: &diagnostics, host, unsupported: &unsupported };
+    let (node, settings) = lower::lower(&cx, &config);
+
+    let usable = diagnostics.gravest() != Some(Severity::Fatal);
+    let exit_code = diagnostics.exit_code();
+    let dropped_diagnostics = diagnostics.dropped();
+    Loaded {
+        config,
+        node,
+        settings,
+        diagnostics: diagnostics.into_sorted(&sources),
+        dropped_diagnostics,
+        sources,
+        exit_code,
+        usable,
+    }
+}

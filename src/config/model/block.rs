@@ -1,0 +1,540 @@
+//! How a block of the language becomes a struct: the `block!` macro and what it stands on.
+
+use crate::config::diagnostics::Diagnostic;
+use crate::config::schema::{Context, Keyword, Support, nearest, schema};
+use crate::config::tree::Statement;
+use crate::config::values::{Args, Argument, At, Cx, Printed};
+
+/// A block with its own keywords.
+pub trait Block: Sized {
+    /// Where its keywords are in the schema.
+    const CONTEXT: Context;
+
+    /// Reads the words between the keyword that opens the block and its `{`.
+    fn begin(args: &mut Args<'_>) -> Option<Self>;
+
+    /// Reads the statements of the block.
+    fn read(&mut self, cx: &Cx<'_>, _keyword: &'static Keyword, statement: Statement<'_>) {
+        for child in statement.children() {
+            read_statement(cx, self, child);
+        }
+        self.shrink();
+    }
+
+    /// Takes one statement of the block; false if it has no such keyword.
+    fn set(&mut self, cx: &Cx<'_>, keyword: &'static Keyword, statement: Statement<'_>) -> bool;
+
+    /// Called at the end of the block.
+    fn shrink(&mut self) {}
+
+    /// Prints the whole block.
+    fn print(&self, keyword: &str, out: &mut Canonical);
+
+    /// Prints each statement of the block.
+    fn print_body(&self, out: &mut Canonical);
+}
+
+/// Reads a block. `None` when its header is wrong or it is not closed, which is reported.
+pub(in crate::config) fn read_block<B: Block>(
+    cx: &Cx<'_>,
+    keyword: &'static Keyword,
+    statement: Statement<'_>,
+) -> Option<B> {
+    let mut args = Args::of_keyword(cx, keyword, statement);
+    if statement.block().is_none() {
+        cx.diagnostics.push(
+            Diagnostic::error("missing-brace", format!("`{}` needs a block", keyword.name))
+                .at(statement.text())
+                .label("no `{` follows")
+                .help(format!("write `{} {}`", keyword.name, keyword.arguments)),
+        );
+        return None;
+    }
+    let block = B::begin(&mut args);
+    if block.is_some() {
+        args.finish();
+    }
+    let mut block = block?;
+    block.read(cx, keyword, statement);
+    // An object counts only when its end is reached; the missing brace is reported by the parser.
+    statement.is_closed().then_some(block)
+}
+
+/// Reads a block that may stand several times and counts as one.
+pub(in crate::config) fn read_merged<B: Block>(
+    cx: &Cx<'_>,
+    keyword: &'static Keyword,
+    statement: Statement<'_>,
+    field: &mut Option<Box<B>>,
+) {
+    match field {
+        Some(block) if statement.block().is_some() && statement.is_closed() => {
+            for child in statement.children() {
+                read_statement(cx, &mut **block, child);
+            }
+        }
+        _ => {
+            if let Some(block) = read_block(cx, keyword, statement) {
+                *field = Some(Box::new(block));
+            }
+        }
+    }
+}
+
+/// Reads one statement of a block.
+pub(in crate::config) fn read_statement<B: Block>(cx: &Cx<'_>, block: &mut B, statement: Statement<'_>) {
+    let Some(&word) = statement.words().first() else { return };
+    let name = cx.sources.text(word);
+    let Some(keyword) = schema().find(B::CONTEXT, name) else {
+        unknown(cx, B::CONTEXT, name, statement);
+        return;
+    };
+    if keyword.support != Support::ActedOn {
+        let mut seen = cx.unsupported.borrow_mut();
+        seen.entry(keyword.index).or_insert((word, 0)).1 += 1;
+    }
+    if let Some(replacement) = keyword.deprecated {
+        let diagnostic = Diagnostic::error("deprecated", format!("`{name}` is deprecated")).at(word);
+        cx.diagnostics.push(if replacement.is_empty() {
+            diagnostic.help("remove it")
+        } else {
+            diagnostic.help(format!("write `{replacement}` instead"))
+        });
+    }
+    if !keyword.takes_block() {
+        if let Some(brace) = statement.block() {
+            cx.diagnostics.push(
+                Diagnostic::error("unexpected-brace", format!("`{name}` takes no block"))
+                    .at(brace)
+                    .note("the block is ignored"),
+            );
+        }
+    }
+    if !block.set(cx, keyword, statement) {
+        unknown(cx, B::CONTEXT, name, statement);
+    }
+}
+
+/// Reports a keyword that its block does not have. The statements of its own block are passed over.
+fn unknown(cx: &Cx<'_>, context: Context, name: &str, statement: Statement<'_>) {
+    let at = statement.words().first().copied().unwrap_or(statement.text());
+    if name == "{" {
+        // Reported when it was read.
+        return;
+    }
+    let place = match context {
+        Context::Root => "outside all blocks".to_owned(),
+        context => format!("in `{}`", context.path()),
+    };
+    let shown: String = name.chars().take(60).collect();
+    let mut diagnostic =
+        Diagnostic::error("unknown-keyword", format!("unknown keyword `{shown}` {place}")).at(at);
+    let elsewhere = schema().places(name);
+    if let Some(near) = nearest(name, schema().names(context)) {
+        diagnostic = diagnostic.label("not known").help(format!("did you mean `{near}`?"));
+    } else if let Some(other) = elsewhere.first() {
+        let path = match other {
+            Context::Root => "outside all blocks".to_owned(),
+            other => format!("in `{}`", other.path()),
+        };
+        diagnostic = diagnostic.label("not known here").help(format!("`{name}` belongs {path}"));
+    } else {
+        diagnostic = diagnostic.label("not known");
+    }
+    if statement.block().is_some() {
+        diagnostic = diagnostic.note("its whole block is ignored");
+    }
+    cx.diagnostics.push(diagnostic);
+}
+
+/// Reads an argument that must be there; reports words that are left over.
+pub(in crate::config) fn read_value<T: Argument>(
+    cx: &Cx<'_>,
+    keyword: &'static Keyword,
+    statement: Statement<'_>,
+) -> Option<At<T>> {
+    let mut args = Args::of_keyword(cx, keyword, statement);
+    let at = args.position();
+    let value = T::parse(&mut args)?;
+    args.finish();
+    Some(At { value, at })
+}
+
+/// Sets a keyword that may stand once. A second one replaces the first, as in keepalived, with a hint.
+pub(in crate::config) fn set_once<T: Argument>(
+    cx: &Cx<'_>,
+    keyword: &'static Keyword,
+    statement: Statement<'_>,
+    field: &mut Option<At<T>>,
+) {
+    let Some(value) = read_value(cx, keyword, statement) else { return };
+    if let Some(first) = field {
+        if first.value != value.value {
+            cx.diagnostics.push(
+                Diagnostic::hint(
+                    "set-twice",
+                    format!("`{}` is set twice: the last one counts", keyword.name),
+                )
+                .at(statement.text())
+                .related(cx.sources.word_at(first.at), "first set here"),
+            );
+        }
+    }
+    *field = Some(value);
+}
+
+/// Appends each line of a list.
+pub(in crate::config) fn read_lines<T: Argument>(
+    cx: &Cx<'_>,
+    keyword: &'static Keyword,
+    statement: Statement<'_>,
+    field: &mut Vec<At<T>>,
+) {
+    if expect_list(cx, keyword, statement) {
+        read_entries(cx, keyword, statement, field);
+    }
+}
+
+/// Appends each line of a block that holds nothing else.
+pub(in crate::config) fn read_entries<T: Argument>(
+    cx: &Cx<'_>,
+    keyword: &'static Keyword,
+    statement: Statement<'_>,
+    field: &mut Vec<At<T>>,
+) {
+    for line in statement.children() {
+        let mut args = Args::of_line(cx, keyword, line);
+        let at = args.position();
+        if let Some(value) = T::parse(&mut args) {
+            args.finish();
+            field.push(At { value, at });
+        }
+        refuse_inner_block(cx, line);
+    }
+}
+
+/// Appends each word of a list.
+pub(in crate::config) fn read_words<T: Argument>(
+    cx: &Cx<'_>,
+    keyword: &'static Keyword,
+    statement: Statement<'_>,
+    field: &mut Vec<At<T>>,
+) {
+    if !expect_list(cx, keyword, statement) {
+        return;
+    }
+    for line in statement.children() {
+        for word in line.words() {
+            let mut args = Args::of_word(cx, keyword, line, word);
+            if let Some(value) = T::parse(&mut args) {
+                field.push(At { value, at: word.start });
+            }
+        }
+        refuse_inner_block(cx, line);
+    }
+}
+
+fn expect_list(cx: &Cx<'_>, keyword: &'static Keyword, statement: Statement<'_>) -> bool {
+    let found = statement.block().is_some();
+    if found {
+        Args::of_keyword(cx, keyword, statement).finish();
+    } else {
+        cx.diagnostics.push(
+            Diagnostic::error("missing-brace", format!("`{}` needs a block", keyword.name))
+                .at(statement.text())
+                .label("no `{` follows")
+                .help(format!("write `{} {}`", keyword.name, keyword.arguments)),
+        );
+    }
+    found && statement.is_closed()
+}
+
+fn refuse_inner_block(cx: &Cx<'_>, line: Statement<'_>) {
+    if let Some(brace) = line.block() {
+        cx.diagnostics
+            .push(Diagnostic::error("unexpected-brace", "a block has no place in this list").at(brace));
+    }
+}
+
+/// The canonical text being made.
+#[derive(Debug, Default)]
+pub struct Canonical {
+    text: String,
+    depth: usize,
+    /// Add what holds by default, as comments.
+    pub defaults: bool,
+    /// Show secrets.
+    pub secrets: bool,
+}
+
+impl Canonical {
+    /// Everything printed so far.
+    pub fn into_text(self) -> String {
+        self.text
+    }
+
+    /// A blank line between blocks of the outermost level.
+    pub fn gap(&mut self) {
+        if self.depth == 0 && !self.text.is_empty() {
+            self.text.push('\n');
+        }
+    }
+
+    fn indent(&mut self) {
+        for _ in 0..self.depth {
+            self.text.push_str("    ");
+        }
+    }
+
+    /// A line: a keyword and its arguments.
+    pub fn statement<T: Argument>(&mut self, keyword: &str, value: &T) {
+        let mut words = Printed::default();
+        value.print(&mut words);
+        let words = words.into_text();
+        self.indent();
+        self.text.push_str(keyword);
+        if !words.is_empty() {
+            self.text.push(' ');
+            let secret = !self.secrets && crate::config::schema::is_secret_keyword(keyword);
+            self.text.push_str(if secret { "********" } else { &words });
+        }
+        self.text.push('\n');
+    }
+
+    /// The default of a keyword that was not written, as a comment.
+    pub fn default_of(&mut self, context: Context, keyword: &str) {
+        if !self.defaults {
+            return;
+        }
+        if let Some(row) = schema().find(context, keyword) {
+            if !row.default.is_empty() && row.deprecated.is_none() {
+                self.indent();
+                self.text.push_str(&format!("# {keyword}: {}\n", row.default));
+            }
+        }
+    }
+
+    /// `keyword HEADER {`, the lines that `inner` prints, `}`.
+    pub fn block<T: Argument>(&mut self, keyword: &str, header: &T, inner: impl FnOnce(&mut Self)) {
+        let mut words = Printed::default();
+        header.print(&mut words);
+        let words = words.into_text();
+        self.gap();
+        self.indent();
+        self.text.push_str(keyword);
+        if !words.is_empty() {
+            self.text.push(' ');
+            self.text.push_str(&words);
+        }
+        self.text.push_str(" {\n");
+        self.depth += 1;
+        inner(self);
+        self.depth -= 1;
+        self.indent();
+        self.text.push_str("}\n");
+    }
+
+    /// A list, one entry on a line.
+    pub fn list<T: Argument>(&mut self, keyword: &str, values: &[At<T>]) {
+        if values.is_empty() {
+            return;
+        }
+        self.block(keyword, &(), |out| out.entries(values));
+    }
+
+    /// Entries, each on its line.
+    pub fn entries<T: Argument>(&mut self, values: &[At<T>]) {
+        for entry in values {
+            let mut words = Printed::default();
+            entry.value.print(&mut words);
+            self.indent();
+            let words = words.into_text();
+            self.text.push_str(&words);
+            self.text.push('\n');
+        }
+    }
+}
+
+/// Makes a struct of a block: a field for each keyword, reading, printing, and samples for tests.
+///
+/// Each row is `KIND "keyword" field: Type`, where KIND is
+/// `once` (the last one counts), `many` (each counts), `lines` and `words` (lists in braces),
+/// `block` (an inner block that may stand once) or `blocks` (that may stand often).
+macro_rules! block {
+    (
+        $(#[$doc:meta])*
+        $name:ident in $context:ident, header $header:ty;
+        $($kind:ident $keyword:literal $(| $synonym:literal)* $field:ident: $type:ty;)*
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct $name {
+            /// The words before `{`.
+            pub header: $crate::config::values::At<$header>,
+            $(
+                #[doc = concat!("`", $keyword, "`.")]
+                pub $field: block!(@type $kind $type),
+            )*
+        }
+
+        impl $name {
+            /// An empty block.
+            pub fn new(header: $crate::config::values::At<$header>) -> Self {
+                Self { header, $($field: Default::default(),)* }
+            }
+
+            /// Every keyword, for the test that the schema and the model agree.
+            #[cfg(test)]
+            pub const KEYWORDS: &'static [&'static str] = &[$($keyword, $($synonym,)*)*];
+        }
+
+        impl $crate::config::model::block::Block for $name {
+            const CONTEXT: $crate::config::schema::Context = $crate::config::schema::Context::$context;
+
+            fn begin(args: &mut $crate::config::values::Args<'_>) -> Option<Self> {
+                let at = args.position();
+                let value = <$header as $crate::config::values::Argument>::parse(args)?;
+                Some(Self::new($crate::config::values::At { value, at }))
+            }
+
+            fn set(
+                &mut self,
+                cx: &$crate::config::values::Cx<'_>,
+                keyword: &'static $crate::config::schema::Keyword,
+                statement: $crate::config::tree::Statement<'_>,
+            ) -> bool {
+                match keyword.name {
+                    $($keyword $(| $synonym)* => block!(@read $kind cx, keyword, statement, &mut self.$field),)*
+                    _ => return false,
+                }
+                true
+            }
+
+            fn shrink(&mut self) {
+                $(block!(@shrink $kind self.$field);)*
+            }
+
+            fn print(&self, keyword: &str, out: &mut $crate::config::model::block::Canonical) {
+                out.block(keyword, &self.header.value, |out| self.print_body(out));
+            }
+
+            fn print_body(&self, out: &mut $crate::config::model::block::Canonical) {
+                $(block!(@print $kind self.$field, $keyword, $context, out);)*
+            }
+        }
+
+        #[cfg(test)]
+        impl $crate::config::model::block::Sample for $name {
+            fn sample(random: &mut $crate::prng::Prng) -> Self {
+                let at = $crate::config::source::Position::FIRST;
+                let header = <$header as $crate::config::values::Argument>::sample(random);
+                let mut block = Self::new($crate::config::values::At { value: header, at });
+                $(block!(@sample $kind block.$field, $type, random);)*
+                let _ = (&mut block, at);
+                block
+            }
+        }
+    };
+
+    (@type once $type:ty) => { Option<$crate::config::values::At<$type>> };
+    (@type many $type:ty) => { Vec<$crate::config::values::At<$type>> };
+    (@type lines $type:ty) => { Vec<$crate::config::values::At<$type>> };
+    (@type words $type:ty) => { Vec<$crate::config::values::At<$type>> };
+    (@type block $type:ty) => { Option<Box<$type>> };
+    (@type merge $type:ty) => { Option<Box<$type>> };
+    (@type blocks $type:ty) => { Vec<$type> };
+
+    (@read once $cx:expr, $keyword:expr, $statement:expr, $field:expr) => {
+        $crate::config::model::block::set_once($cx, $keyword, $statement, $field)
+    };
+    (@read many $cx:expr, $keyword:expr, $statement:expr, $field:expr) => {
+        $field.extend($crate::config::model::block::read_value($cx, $keyword, $statement))
+    };
+    (@read lines $cx:expr, $keyword:expr, $statement:expr, $field:expr) => {
+        $crate::config::model::block::read_lines($cx, $keyword, $statement, $field)
+    };
+    (@read words $cx:expr, $keyword:expr, $statement:expr, $field:expr) => {
+        $crate::config::model::block::read_words($cx, $keyword, $statement, $field)
+    };
+    (@read block $cx:expr, $keyword:expr, $statement:expr, $field:expr) => {
+        if let Some(block) = $crate::config::model::block::read_block($cx, $keyword, $statement) {
+            *$field = Some(Box::new(block));
+        }
+    };
+    (@read merge $cx:expr, $keyword:expr, $statement:expr, $field:expr) => {
+        $crate::config::model::block::read_merged($cx, $keyword, $statement, $field)
+    };
+    (@read blocks $cx:expr, $keyword:expr, $statement:expr, $field:expr) => {
+        $field.extend($crate::config::model::block::read_block($cx, $keyword, $statement))
+    };
+
+    (@shrink once $field:expr) => {};
+    (@shrink block $field:expr) => {};
+    (@shrink merge $field:expr) => {};
+    (@shrink $kind:ident $field:expr) => { $field.shrink_to_fit() };
+
+    (@print once $field:expr, $keyword:literal, $context:ident, $out:expr) => {
+        match &$field {
+            Some(entry) => $out.statement($keyword, &entry.value),
+            None => $out.default_of($crate::config::schema::Context::$context, $keyword),
+        }
+    };
+    (@print many $field:expr, $keyword:literal, $context:ident, $out:expr) => {
+        for entry in &$field {
+            $out.statement($keyword, &entry.value);
+        }
+    };
+    (@print lines $field:expr, $keyword:literal, $context:ident, $out:expr) => { $out.list($keyword, &$field) };
+    (@print words $field:expr, $keyword:literal, $context:ident, $out:expr) => { $out.list($keyword, &$field) };
+    (@print block $field:expr, $keyword:literal, $context:ident, $out:expr) => {
+        if let Some(block) = &$field {
+            $crate::config::model::block::Block::print(&**block, $keyword, $out);
+        }
+    };
+    (@print merge $field:expr, $keyword:literal, $context:ident, $out:expr) => {
+        if let Some(block) = &$field {
+            $crate::config::model::block::Block::print(&**block, $keyword, $out);
+        }
+    };
+    (@print blocks $field:expr, $keyword:literal, $context:ident, $out:expr) => {
+        for block in &$field {
+            $crate::config::model::block::Block::print(block, $keyword, $out);
+        }
+    };
+
+    (@sample once $field:expr, $type:ty, $random:expr) => {
+        if $random.chance(1, 3) {
+            $field = Some($crate::config::model::block::sample_at::<$type>($random));
+        }
+    };
+    (@sample block $field:expr, $type:ty, $random:expr) => {
+        if $random.chance(1, 3) {
+            $field = Some(Box::new(<$type as $crate::config::model::block::Sample>::sample($random)));
+        }
+    };
+    (@sample merge $field:expr, $type:ty, $random:expr) => {
+        $field = Some(Box::new(<$type as $crate::config::model::block::Sample>::sample($random)));
+    };
+    (@sample blocks $field:expr, $type:ty, $random:expr) => {
+        for _ in 0..$random.below(3) {
+            $field.push(<$type as $crate::config::model::block::Sample>::sample($random));
+        }
+    };
+    (@sample $kind:ident $field:expr, $type:ty, $random:expr) => {
+        for _ in 0..$random.below(3) {
+            $field.push($crate::config::model::block::sample_at::<$type>($random));
+        }
+    };
+}
+pub(in crate::config) use block;
+
+/// A block made up for a test.
+#[cfg(test)]
+pub(in crate::config) trait Sample {
+    fn sample(random: &mut crate::prng::Prng) -> Self;
+}
+
+#[cfg(test)]
+pub(in crate::config) fn sample_at<T: Argument>(random: &mut crate::prng::Prng) -> At<T> {
+    At { value: T::sample(random), at: crate::config::source::Position::FIRST }
+}

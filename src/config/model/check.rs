@@ -1,0 +1,233 @@
+//! Health checks.
+
+use super::block::block;
+use super::{TIMER_MAX, U32_MAX};
+use crate::config::values::{
+    Address, Bool, Digest, DnsType, Flag, HexPattern, HttpProtocol, Interface, Name, Natural, OptionalText,
+    RunAs, Script, Seconds, StatusCodes, Text, Weight, Words,
+};
+
+block! {
+    /// `BFD_CHECK`.
+    BfdCheck in BfdCheck, header ();
+    once "name" name: Name<0>;
+    once "alpha" alpha: Bool;
+}
+
+block! {
+    /// `DNS_CHECK`.
+    DnsCheck in DnsCheck, header ();
+    once "connect_ip" connect_ip: Address;
+    once "connect_port" connect_port: Natural<1, 65535>;
+    once "bindto" bindto: Address;
+    once "bind_port" bind_port: Natural<1, 65535>;
+    once "bind_if" bind_if: Interface;
+    once "connect_timeout" connect_timeout: Seconds<1, TIMER_MAX>;
+    once "fwmark" fwmark: Natural<0, U32_MAX>;
+    once "retry" retry: Natural<0, U32_MAX>;
+    once "delay_before_retry" delay_before_retry: Seconds<0, TIMER_MAX>;
+    once "warmup" warmup: Seconds<0, TIMER_MAX>;
+    once "delay_loop" delay_loop: Seconds<1, TIMER_MAX>;
+    once "alpha" alpha: Bool;
+    once "log_all_failures" log_all_failures: Bool;
+    once "type" query_type: DnsType;
+    once "name" name: Text;
+}
+
+block! {
+    /// `FILE_CHECK`.
+    FileCheck in FileCheck, header ();
+    once "track_file" track_file: Name<0>;
+    once "weight" weight: Weight<2_147_483_647>;
+}
+
+block! {
+    /// `HTTP_GET`.
+    HttpGet in HttpGet, header ();
+    once "connect_ip" connect_ip: Address;
+    once "connect_port" connect_port: Natural<1, 65535>;
+    once "bindto" bindto: Address;
+    once "bind_port" bind_port: Natural<1, 65535>;
+    once "bind_if" bind_if: Interface;
+    once "connect_timeout" connect_timeout: Seconds<1, TIMER_MAX>;
+    once "fwmark" fwmark: Natural<0, U32_MAX>;
+    once "retry" | "nb_get_retry" retry: Natural<0, U32_MAX>;
+    once "delay_before_retry" delay_before_retry: Seconds<0, TIMER_MAX>;
+    once "warmup" warmup: Seconds<0, TIMER_MAX>;
+    once "delay_loop" delay_loop: Seconds<1, TIMER_MAX>;
+    once "alpha" alpha: Bool;
+    once "log_all_failures" log_all_failures: Bool;
+    once "virtualhost" virtualhost: Text;
+    once "http_protocol" http_protocol: HttpProtocol;
+    once "enable_sni" enable_sni: Bool;
+    once "sni_name" sni_name: OptionalText;
+    once "fast_recovery" fast_recovery: Bool;
+    blocks "url" urls: HttpUrl;
+}
+
+block! {
+    /// `url`.
+    HttpUrl in HttpUrl, header ();
+    once "path" path: Text;
+    once "digest" digest: Digest;
+    once "status_code" status_code: StatusCodes;
+    once "virtualhost" virtualhost: Text;
+    once "regex" regex: Text;
+    once "regex_no_match" regex_no_match: Flag;
+    once "regex_options" regex_options: Words<1, 64>;
+    once "regex_min_offset" regex_min_offset: Natural<0, U32_MAX>;
+    once "regex_max_offset" regex_max_offset: Natural<0, U32_MAX>;
+    once "regex_stack" regex_stack: Words<2, 2>;
+}
+
+block! {
+    /// `MISC_CHECK`.
+    MiscCheck in MiscCheck, header ();
+    once "retry" retry: Natural<0, U32_MAX>;
+    once "delay_before_retry" delay_before_retry: Seconds<0, TIMER_MAX>;
+    once "warmup" warmup: Seconds<0, TIMER_MAX>;
+    once "delay_loop" delay_loop: Seconds<1, TIMER_MAX>;
+    once "alpha" alpha: Bool;
+    once "log_all_failures" log_all_failures: Bool;
+    once "misc_path" misc_path: Script;
+    once "misc_timeout" misc_timeout: Natural<0, U32_MAX>;
+    once "misc_dynamic" misc_dynamic: Flag;
+    once "user" user: RunAs;
+}
+
+block! {
+    /// `PING_CHECK`.
+    PingCheck in PingCheck, header ();
+    once "connect_ip" connect_ip: Address;
+    once "connect_port" connect_port: Natural<1, 65535>;
+    once "bindto" bindto: Address;
+    once "bind_port" bind_port: Natural<1, 65535>;
+    once "bind_if" bind_if: Interface;
+    once "connect_timeout" connect_timeout: Seconds<1, TIMER_MAX>;
+    once "fwmark" fwmark: Natural<0, U32_MAX>;
+    once "retry" retry: Natural<0, U32_MAX>;
+    once "delay_before_retry" delay_before_retry: Seconds<0, TIMER_MAX>;
+    once "warmup" warmup: Seconds<0, TIMER_MAX>;
+    once "delay_loop" delay_loop: Seconds<1, TIMER_MAX>;
+    once "alpha" alpha: Bool;
+    once "log_all_failures" log_all_failures: Bool;
+}
+
+block! {
+    /// `SMTP_CHECK`.
+    SmtpCheck in SmtpCheck, header ();
+    once "helo_name" helo_name: Text;
+    once "connect_ip" connect_ip: Address;
+    once "connect_port" connect_port: Natural<1, 65535>;
+    once "bindto" bindto: Address;
+    once "bind_port" bind_port: Natural<1, 65535>;
+    once "bind_if" bind_if: Interface;
+    once "connect_timeout" connect_timeout: Seconds<1, TIMER_MAX>;
+    once "fwmark" fwmark: Natural<0, U32_MAX>;
+    once "retry" retry: Natural<0, U32_MAX>;
+    once "delay_before_retry" delay_before_retry: Seconds<0, TIMER_MAX>;
+    once "warmup" warmup: Seconds<0, TIMER_MAX>;
+    once "delay_loop" delay_loop: Seconds<1, TIMER_MAX>;
+    once "alpha" alpha: Bool;
+    once "log_all_failures" log_all_failures: Bool;
+    blocks "host" hosts: SmtpHost;
+}
+
+block! {
+    /// `host`.
+    SmtpHost in SmtpHost, header ();
+    once "connect_ip" connect_ip: Address;
+    once "connect_port" connect_port: Natural<1, 65535>;
+    once "bindto" bindto: Address;
+    once "bind_port" bind_port: Natural<1, 65535>;
+    once "bind_if" bind_if: Interface;
+    once "connect_timeout" connect_timeout: Seconds<1, TIMER_MAX>;
+    once "fwmark" fwmark: Natural<0, U32_MAX>;
+    once "retry" retry: Natural<0, U32_MAX>;
+    once "delay_before_retry" delay_before_retry: Seconds<0, TIMER_MAX>;
+    once "warmup" warmup: Seconds<0, TIMER_MAX>;
+    once "delay_loop" delay_loop: Seconds<1, TIMER_MAX>;
+    once "alpha" alpha: Bool;
+    once "log_all_failures" log_all_failures: Bool;
+}
+
+block! {
+    /// `SSL_GET`.
+    SslGet in SslGet, header ();
+    once "connect_ip" connect_ip: Address;
+    once "connect_port" connect_port: Natural<1, 65535>;
+    once "bindto" bindto: Address;
+    once "bind_port" bind_port: Natural<1, 65535>;
+    once "bind_if" bind_if: Interface;
+    once "connect_timeout" connect_timeout: Seconds<1, TIMER_MAX>;
+    once "fwmark" fwmark: Natural<0, U32_MAX>;
+    once "retry" | "nb_get_retry" retry: Natural<0, U32_MAX>;
+    once "delay_before_retry" delay_before_retry: Seconds<0, TIMER_MAX>;
+    once "warmup" warmup: Seconds<0, TIMER_MAX>;
+    once "delay_loop" delay_loop: Seconds<1, TIMER_MAX>;
+    once "alpha" alpha: Bool;
+    once "log_all_failures" log_all_failures: Bool;
+    once "virtualhost" virtualhost: Text;
+    once "http_protocol" http_protocol: HttpProtocol;
+    once "enable_sni" enable_sni: Bool;
+    once "sni_name" sni_name: OptionalText;
+    once "fast_recovery" fast_recovery: Bool;
+    once "tls_compliant" tls_compliant: Bool;
+    blocks "url" urls: SslUrl;
+}
+
+block! {
+    /// `url`.
+    SslUrl in SslUrl, header ();
+    once "path" path: Text;
+    once "digest" digest: Digest;
+    once "status_code" status_code: StatusCodes;
+    once "virtualhost" virtualhost: Text;
+    once "regex" regex: Text;
+    once "regex_no_match" regex_no_match: Flag;
+    once "regex_options" regex_options: Words<1, 64>;
+    once "regex_min_offset" regex_min_offset: Natural<0, U32_MAX>;
+    once "regex_max_offset" regex_max_offset: Natural<0, U32_MAX>;
+    once "regex_stack" regex_stack: Words<2, 2>;
+    once "tls_compliant" tls_compliant: Bool;
+}
+
+block! {
+    /// `TCP_CHECK`.
+    TcpCheck in TcpCheck, header ();
+    once "connect_ip" connect_ip: Address;
+    once "connect_port" connect_port: Natural<1, 65535>;
+    once "bindto" bindto: Address;
+    once "bind_port" bind_port: Natural<1, 65535>;
+    once "bind_if" bind_if: Interface;
+    once "connect_timeout" connect_timeout: Seconds<1, TIMER_MAX>;
+    once "fwmark" fwmark: Natural<0, U32_MAX>;
+    once "retry" retry: Natural<0, U32_MAX>;
+    once "delay_before_retry" delay_before_retry: Seconds<0, TIMER_MAX>;
+    once "warmup" warmup: Seconds<0, TIMER_MAX>;
+    once "delay_loop" delay_loop: Seconds<1, TIMER_MAX>;
+    once "alpha" alpha: Bool;
+    once "log_all_failures" log_all_failures: Bool;
+}
+
+block! {
+    /// `UDP_CHECK`.
+    UdpCheck in UdpCheck, header ();
+    once "connect_ip" connect_ip: Address;
+    once "connect_port" connect_port: Natural<1, 65535>;
+    once "bindto" bindto: Address;
+    once "bind_port" bind_port: Natural<1, 65535>;
+    once "bind_if" bind_if: Interface;
+    once "connect_timeout" connect_timeout: Seconds<1, TIMER_MAX>;
+    once "fwmark" fwmark: Natural<0, U32_MAX>;
+    once "retry" retry: Natural<0, U32_MAX>;
+    once "delay_before_retry" delay_before_retry: Seconds<0, TIMER_MAX>;
+    once "warmup" warmup: Seconds<0, TIMER_MAX>;
+    once "delay_loop" delay_loop: Seconds<1, TIMER_MAX>;
+    once "alpha" alpha: Bool;
+    once "log_all_failures" log_all_failures: Bool;
+    once "payload" payload: HexPattern<false>;
+    once "require_reply" require_reply: HexPattern<true>;
+    once "min_reply_length" min_reply_length: Natural<0, 65535>;
+    once "max_reply_length" max_reply_length: Natural<0, 65535>;
+}

@@ -1,0 +1,207 @@
+//! The keywords of keepalived 2.4.3, one row each in `keywords.tsv`, with what this program does with them.
+//!
+//! From this one table come the "unknown keyword" check and its suggestions, the warnings for what is not
+//! acted on yet, `alived keywords` and the help in error messages.
+
+mod context;
+mod suggest;
+
+pub use context::Context;
+pub use suggest::{is_secret_keyword, nearest};
+
+use core::fmt;
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+static TABLE: &str = include_str!("keywords.tsv");
+
+/// What this program does with a keyword.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Support {
+    /// The daemon acts on it.
+    ActedOn,
+    /// Not yet; without it the wire, mastership, filtering or routing would differ, so that start and reload
+    /// are refused. Says what would differ.
+    Refused(&'static str),
+    /// Not yet; the daemon runs without it, with a warning at each start. Says what is missing.
+    NotYet(&'static str),
+    /// Does not apply to this program. Says why.
+    NotApplicable(&'static str),
+}
+
+impl fmt::Display for Support {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ActedOn => f.write_str("acted on"),
+            Self::Refused(why) => write!(f, "not yet, refuses to start: {why}"),
+            Self::NotYet(why) => write!(f, "read only: {why}"),
+            Self::NotApplicable(why) => write!(f, "does not apply: {why}"),
+        }
+    }
+}
+
+impl Support {
+    /// One word for tables: `acted-on`, `refused`, `read-only`, `not-applicable`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::ActedOn => "acted-on",
+            Self::Refused(_) => "refused",
+            Self::NotYet(_) => "read-only",
+            Self::NotApplicable(_) => "not-applicable",
+        }
+    }
+
+    /// The explanation, if there is one.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::ActedOn => "",
+            Self::Refused(why) | Self::NotYet(why) | Self::NotApplicable(why) => why,
+        }
+    }
+}
+
+/// One keyword in one place.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Keyword {
+    /// The block it stands in.
+    pub context: Context,
+    /// The keyword.
+    pub name: &'static str,
+    /// Grammar of its arguments.
+    pub arguments: &'static str,
+    /// What holds without it; empty if nothing or if it must be given.
+    pub default: &'static str,
+    /// keepalived's release that brought it.
+    pub since: &'static str,
+    /// keepalived reports it as deprecated; the keyword to use instead, if there is one.
+    pub deprecated: Option<&'static str>,
+    /// What it means.
+    pub meaning: &'static str,
+    /// What this program does with it.
+    pub support: Support,
+    /// The block it opens.
+    pub opens: Option<Context>,
+    /// Its own number in the table.
+    pub index: u16,
+}
+
+impl Keyword {
+    /// Whether it must be followed by `{`.
+    pub fn takes_block(&self) -> bool {
+        self.arguments.contains("{ ") && !self.arguments.starts_with("{ connection") || self.opens.is_some()
+    }
+}
+
+/// All keywords.
+#[derive(Debug)]
+pub struct Schema {
+    keywords: Vec<Keyword>,
+    by_context: Vec<BTreeMap<&'static str, u16>>,
+}
+
+/// The table.
+pub fn schema() -> &'static Schema {
+    static SCHEMA: OnceLock<Schema> = OnceLock::new();
+    SCHEMA.get_or_init(Schema::parse)
+}
+
+impl Schema {
+    fn parse() -> Self {
+        let mut keywords: Vec<Keyword> = Vec::with_capacity(640);
+        let mut by_context = vec![BTreeMap::new(); Context::ALL.len()];
+        for line in TABLE.lines().skip(1) {
+            let mut cells = line.split('\t');
+            let mut cell = || match cells.next() {
+                Some("-") | None => "",
+                Some(text) => text,
+            };
+            let Some(context) = Context::from_path(cell()) else { continue };
+            let (name, arguments, default, since) = (cell(), cell(), cell(), cell());
+            let deprecated =
+                cell().strip_prefix("deprecated").map(|rest| rest.strip_prefix(':').unwrap_or(rest));
+            let support = cell();
+            let support = match support.split_once(':') {
+                Some(("refuses", why)) => Support::Refused(why),
+                Some(("ignored", why)) => Support::NotYet(why),
+                Some(("never", why)) => Support::NotApplicable(why),
+                // Keywords of a block that nothing acts on say it by their block.
+                _ if support == "inherit" => context.inherited_support(),
+                _ => Support::ActedOn,
+            };
+            let index = u16::try_from(keywords.len()).unwrap_or(u16::MAX);
+            keywords.push(Keyword {
+                context,
+                name,
+                arguments,
+                default,
+                since,
+                deprecated,
+                meaning: cell(),
+                support,
+                opens: context.opened_by(name),
+                index,
+            });
+            if let Some(map) = by_context.get_mut(context as usize) {
+                for word in name.split(" / ") {
+                    map.insert(word, index);
+                }
+            }
+        }
+        Self { keywords, by_context }
+    }
+
+    /// A keyword of a block.
+    pub fn find(&self, context: Context, name: &str) -> Option<&Keyword> {
+        let index = self.by_context.get(context as usize)?.get(name)?;
+        self.keywords.get(usize::from(*index))
+    }
+
+    /// Every row in the order of the table.
+    pub fn keywords(&self) -> &[Keyword] {
+        &self.keywords
+    }
+
+    /// The keywords of a block.
+    pub fn names(&self, context: Context) -> impl Iterator<Item = &'static str> {
+        self.by_context.get(context as usize).into_iter().flat_map(|map| map.keys().copied())
+    }
+
+    /// Blocks that have a keyword of this name.
+    pub fn places(&self, name: &str) -> Vec<Context> {
+        Context::ALL
+            .into_iter()
+            .filter(|context| context.is_block() && self.find(*context, name).is_some())
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_of_the_table_is_whole() {
+        let rows = TABLE.lines().skip(1).count();
+        assert_eq!(schema().keywords().len(), rows, "a row names an unknown block");
+        for keyword in schema().keywords() {
+            assert!(!keyword.name.is_empty());
+            assert!(!keyword.meaning.is_empty() || keyword.context == Context::Language, "{keyword:?}");
+            if !matches!(keyword.support, Support::ActedOn) {
+                assert!(!keyword.support.reason().is_empty(), "{keyword:?}");
+            }
+            if let Some(replacement) = keyword.deprecated.filter(|name| !name.is_empty()) {
+                let known = Context::ALL.iter().any(|context| schema().find(*context, replacement).is_some());
+                assert!(known, "{replacement} replaces {} but is unknown", keyword.name);
+            }
+        }
+    }
+
+    #[test]
+    fn keywords_are_found_in_their_block_only() {
+        assert!(schema().find(Context::VrrpInstance, "priority").is_some());
+        assert!(schema().find(Context::GlobalDefs, "priority").is_none());
+        assert_eq!(schema().places("priority").first(), Some(&Context::VrrpInstance));
+        let tcp = schema().find(Context::RealServer, "TCP_CHECK").unwrap();
+        assert_eq!(tcp.opens, Some(Context::TcpCheck));
+    }
+}

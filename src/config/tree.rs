@@ -1,0 +1,398 @@
+//! Words, statements and blocks: everything that needs no knowledge of keywords.
+//!
+//! Statements come in batches, each ending with a closed block of the outermost level, so that a file of any
+//! length costs the memory of its largest block.
+
+use super::diagnostics::{Diagnostic, Diagnostics};
+use super::expand::{Expander, Line};
+use super::source::{Position, SourceMap, Span};
+
+const NONE: u32 = u32::MAX;
+
+/// A statement: a keyword, its arguments, perhaps a block.
+#[derive(Clone, Copy, Debug)]
+struct Node {
+    words: u32,
+    word_count: u32,
+    /// From the first word to the last, quotes included.
+    text: Span,
+    open: Option<Position>,
+    close: Option<Position>,
+    first_child: u32,
+    next: u32,
+}
+
+/// Statements in the order they were written.
+#[derive(Debug, Default)]
+pub struct Tree {
+    nodes: Vec<Node>,
+    words: Vec<Span>,
+}
+
+/// A statement of a [`Tree`].
+#[derive(Clone, Copy, Debug)]
+pub struct Statement<'t> {
+    tree: &'t Tree,
+    index: u32,
+}
+
+impl Tree {
+    fn clear(&mut self) {
+        self.nodes.clear();
+        self.words.clear();
+    }
+
+    fn push(&mut self, words: u32, text: Span) -> u32 {
+        let index = u32::try_from(self.nodes.len()).unwrap_or(NONE);
+        self.nodes.push(Node {
+            words,
+            word_count: u32::try_from(self.words.len()).unwrap_or(NONE) - words,
+            text,
+            open: None,
+            close: None,
+            first_child: NONE,
+            next: NONE,
+        });
+        index
+    }
+
+    /// The outermost statements.
+    pub fn statements(&self) -> Statements<'_> {
+        Statements { tree: self, next: if self.nodes.is_empty() { NONE } else { 0 } }
+    }
+}
+
+/// Statements of one block.
+#[derive(Clone, Debug)]
+pub struct Statements<'t> {
+    tree: &'t Tree,
+    next: u32,
+}
+
+impl<'t> Iterator for Statements<'t> {
+    type Item = Statement<'t>;
+
+    fn next(&mut self) -> Option<Statement<'t>> {
+        let node = self.tree.nodes.get(self.next as usize)?;
+        let statement = Statement { tree: self.tree, index: self.next };
+        self.next = node.next;
+        Some(statement)
+    }
+}
+
+impl<'t> Statement<'t> {
+    fn node(self) -> Node {
+        // A statement is only made with an index of its tree.
+        self.tree.nodes[self.index as usize]
+    }
+
+    /// Its words; never empty. The first is the keyword.
+    pub fn words(self) -> &'t [Span] {
+        let node = self.node();
+        let start = node.words as usize;
+        &self.tree.words[start..start + node.word_count as usize]
+    }
+
+    /// From the first word to the last, quotes included.
+    pub fn text(self) -> Span {
+        self.node().text
+    }
+
+    /// Where its block opens.
+    pub fn block(self) -> Option<Span> {
+        self.node().open.map(|start| Span { start, length: 1 })
+    }
+
+    /// Whether its block is closed; true without block.
+    pub fn is_closed(self) -> bool {
+        let node = self.node();
+        node.open.is_none() || node.close.is_some()
+    }
+
+    /// The statements of its block.
+    pub fn children(self) -> Statements<'t> {
+        Statements { tree: self.tree, next: self.node().first_child }
+    }
+}
+
+struct OpenBlock {
+    node: u32,
+    last_child: u32,
+}
+
+/// Cuts lines into statements.
+pub struct Parser<'h> {
+    /// Gives the lines.
+    pub expander: Expander<'h>,
+    diagnostics: &'h Diagnostics,
+    tree: Tree,
+    stack: Vec<OpenBlock>,
+    last_root: u32,
+    depth_limit: usize,
+}
+
+impl<'h> Parser<'h> {
+    /// Reads from `expander`.
+    pub fn new(expander: Expander<'h>, diagnostics: &'h Diagnostics, depth_limit: usize) -> Self {
+        Self { expander, diagnostics, tree: Tree::default(), stack: Vec::new(), last_root: NONE, depth_limit }
+    }
+
+    /// Reads the next batch; `None` at the end. Blocks that are not closed at the end are reported here, and
+    /// say so ([`Statement::is_closed`]).
+    pub fn next_batch(&mut self) -> Option<(&Tree, &SourceMap)> {
+        self.tree.clear();
+        self.last_root = NONE;
+        loop {
+            let Some(line) = self.expander.next_line() else {
+                if !self.stack.is_empty() && !self.expander.stopped() {
+                    self.report_unclosed();
+                }
+                self.stack.clear();
+                break;
+            };
+            if !self.line(line) {
+                self.stack.clear();
+                return None;
+            }
+            let complete = self.stack.is_empty()
+                && self.tree.nodes.get(self.last_root as usize).is_some_and(|node| node.close.is_some());
+            if complete {
+                break;
+            }
+        }
+        if self.tree.nodes.is_empty() { None } else { Some((&self.tree, &self.expander.sources)) }
+    }
+
+    /// Takes a line; false when reading must end.
+    fn line(&mut self, line: Line) -> bool {
+        if !line.braces && !line.quotes {
+            self.plain_statement(line.span);
+            return true;
+        }
+        let length = line.span.length;
+        let mut from = 0;
+        let mut at = 0;
+        let mut quoted = false;
+        while at < length {
+            let byte = self.expander.sources.text(line.span).as_bytes()[at as usize];
+            match byte {
+                b'"' => quoted = !quoted,
+                b'{' if !quoted => {
+                    self.statement(line.span.part(from, at - from));
+                    if !self.open(line.span.part(at, 1)) {
+                        return false;
+                    }
+                    from = at + 1;
+                }
+                b'}' if !quoted => {
+                    self.statement(line.span.part(from, at - from));
+                    self.close(line.span.part(at, 1));
+                    from = at + 1;
+                }
+                _ => {}
+            }
+            at += 1;
+        }
+        self.statement(line.span.part(from, length - from));
+        true
+    }
+
+    /// A statement without quotes, split at blanks.
+    fn plain_statement(&mut self, span: Span) {
+        let words = u32::try_from(self.tree.words.len()).unwrap_or(NONE);
+        let text = self.expander.sources.text(span).as_bytes();
+        let mut start = None;
+        for (index, &byte) in text.iter().enumerate() {
+            let blank = matches!(byte, b' ' | b'\t' | b'\r' | 0x0b | 0x0c);
+            match (start, blank) {
+                (None, false) => start = Some(index),
+                (Some(from), true) => {
+                    self.tree.words.push(part(span, from, index));
+                    start = None;
+                }
+                _ => {}
+            }
+        }
+        if let Some(from) = start {
+            self.tree.words.push(part(span, from, text.len()));
+        }
+        self.add(words, span);
+    }
+
+    /// A statement that may have quotes.
+    fn statement(&mut self, span: Span) {
+        let words = u32::try_from(self.tree.words.len()).unwrap_or(NONE);
+        let text = self.expander.sources.text(span).as_bytes();
+        let mut at = 0;
+        while let Some(&byte) = text.get(at) {
+            if matches!(byte, b' ' | b'\t' | b'\r' | 0x0b | 0x0c) {
+                at += 1;
+            } else if byte == b'"' {
+                let rest = text.get(at + 1..).unwrap_or(&[]);
+                let length = memchr::memchr(b'"', rest).unwrap_or(rest.len());
+                self.tree.words.push(part(span, at + 1, at + 1 + length));
+                at += length + 2;
+            } else {
+                let rest = &text[at..];
+                let length = rest
+                    .iter()
+                    .position(|b| matches!(b, b' ' | b'\t' | b'\r' | b'"' | 0x0b | 0x0c))
+                    .unwrap_or(rest.len());
+                self.tree.words.push(part(span, at, at + length));
+                at += length;
+            }
+        }
+        let lead = text.len() - text.trim_ascii_start().len();
+        let trimmed = part(span, lead, lead + text.trim_ascii().len());
+        self.add(words, trimmed);
+    }
+
+    fn add(&mut self, words: u32, text: Span) {
+        let Some(&first) = self.tree.words.get(words as usize) else { return };
+        let index = self.tree.push(words, text);
+        let previous = match self.stack.last_mut() {
+            Some(block) => core::mem::replace(&mut block.last_child, index),
+            None => core::mem::replace(&mut self.last_root, index),
+        };
+        match (self.tree.nodes.get_mut(previous as usize), self.stack.last()) {
+            (Some(node), _) => node.next = index,
+            (None, Some(block)) => {
+                let parent = block.node as usize;
+                self.tree.nodes[parent].first_child = index;
+            }
+            (None, None) => {}
+        }
+        if self.stack.len() == 1 {
+            self.adjust_reading(first, words);
+        }
+    }
+
+    /// Two settings change how the rest is read: `include_check` and `random_seed` in `global_defs`.
+    fn adjust_reading(&mut self, keyword: Span, words: u32) {
+        let keyword = self.expander.sources.text(keyword);
+        if keyword != "include_check" && keyword != "random_seed" {
+            return;
+        }
+        let parent = self.stack.first().map_or(NONE, |block| block.node);
+        let Some(parent) =
+            self.tree.nodes.get(parent as usize).and_then(|n| self.tree.words.get(n.words as usize))
+        else {
+            return;
+        };
+        if self.expander.sources.text(*parent) != "global_defs" {
+            return;
+        }
+        let arguments: Vec<String> = self
+            .tree
+            .words
+            .get(words as usize + 1..)
+            .unwrap_or(&[])
+            .iter()
+            .map(|word| self.expander.sources.text(*word).to_owned())
+            .collect();
+        if keyword == "random_seed" {
+            if let Some(seed) = arguments.first().and_then(|seed| seed.parse().ok()) {
+                self.expander.set_random_seed(seed);
+            }
+        } else {
+            self.expander.set_include_checks(|checks| super::values::include_checks(checks, &arguments));
+        }
+    }
+
+    /// Opens a block; false when that is too deep.
+    fn open(&mut self, brace: Span) -> bool {
+        if self.stack.len() >= self.depth_limit {
+            self.diagnostics.push(
+                Diagnostic::fatal("limit", format!("blocks are nested more than {} deep", self.depth_limit))
+                    .at(brace)
+                    .help("no block of keepalived.conf nests that deep; look for `{` without `}`"),
+            );
+            return false;
+        }
+        let previous = self.stack.last().map_or(self.last_root, |block| block.last_child);
+        match self.tree.nodes.get_mut(previous as usize) {
+            Some(node) if node.open.is_none() => {
+                node.open = Some(brace.start);
+                self.stack.push(OpenBlock { node: previous, last_child: NONE });
+            }
+            _ => {
+                // A block of nothing: its content is read and dropped with it.
+                self.diagnostics.push(
+                    Diagnostic::error("unexpected-brace", "this `{` belongs to no keyword")
+                        .at(brace)
+                        .help("remove the block, or write its keyword before it"),
+                );
+                let words = u32::try_from(self.tree.words.len()).unwrap_or(NONE);
+                self.tree.words.push(brace);
+                self.add(words, brace);
+                let index = self.stack.last().map_or(self.last_root, |block| block.last_child);
+                if let Some(node) = self.tree.nodes.get_mut(index as usize) {
+                    node.open = Some(brace.start);
+                }
+                self.stack.push(OpenBlock { node: index, last_child: NONE });
+            }
+        }
+        true
+    }
+
+    fn close(&mut self, brace: Span) {
+        match self.stack.pop() {
+            Some(block) => {
+                if let Some(node) = self.tree.nodes.get_mut(block.node as usize) {
+                    node.close = Some(brace.start);
+                }
+            }
+            None => self.diagnostics.push(
+                Diagnostic::error("extra-brace", "this `}` closes nothing: no block is open here")
+                    .at(brace)
+                    .help("remove it, or look above for a block that was closed too early"),
+            ),
+        }
+    }
+
+    /// Reports the block whose `}` is missing. Indentation tells which it was: a block that ends left of
+    /// where it began was closed by the `}` of an outer one.
+    fn report_unclosed(&self) {
+        let sources = &self.expander.sources;
+        let indentation = |position: Position| {
+            let location = sources.location(sources.written(Span { start: position, length: 0 }))?;
+            Some(location.text.len() - location.text.trim_start().len())
+        };
+        let suspect = self.tree.nodes.iter().find(|node| {
+            let (Some(_), Some(close)) = (node.open, node.close) else { return false };
+            let (begins, ends) = (indentation(node.text.start), indentation(close));
+            matches!((begins, ends), (Some(begins), Some(ends)) if ends < begins)
+        });
+        let innermost = self.stack.last().and_then(|block| self.tree.nodes.get(block.node as usize));
+        let outermost = self.stack.first().and_then(|block| self.tree.nodes.get(block.node as usize));
+        let Some(outermost) = outermost else { return };
+        let culprit = suspect.or(innermost).unwrap_or(outermost);
+        let name = |node: &Node| {
+            let first = self.tree.words.get(node.words as usize).map_or("", |word| sources.text(*word));
+            first.to_owned()
+        };
+        let mut diagnostic = Diagnostic::error(
+            "missing-brace",
+            format!("the block `{}` is not closed: its `}}` is missing", name(culprit)),
+        )
+        .at(culprit.text)
+        .label("the block begins here");
+        if suspect.is_some() {
+            if let Some(close) = culprit.close {
+                diagnostic = diagnostic
+                    .related(Span { start: close, length: 1 }, "this `}` seems meant for an outer block");
+            }
+        }
+        if culprit.text != outermost.text {
+            diagnostic = diagnostic.related(outermost.text, "so this block goes on to the end of the file");
+        }
+        diagnostic = diagnostic
+            .note(format!("the block `{}` is ignored, with everything in it", sources.text(outermost.text)))
+            .help("add the missing `}`");
+        self.diagnostics.push(diagnostic);
+    }
+}
+
+fn part(span: Span, from: usize, to: usize) -> Span {
+    span.part(u32::try_from(from).unwrap_or(0), u32::try_from(to - from).unwrap_or(0))
+}

@@ -1,0 +1,243 @@
+//! Lines of `virtual_ipaddress`, `virtual_ipaddress_excluded` and `static_ipaddress`.
+
+use core::net::{IpAddr, Ipv4Addr};
+
+use super::address::{full_prefix, prefix};
+use super::text::interface;
+use super::words::{Args, Argument, Printed};
+use super::{number, parse};
+use crate::config::iproute;
+use crate::config::schema::{Context, schema};
+use crate::kernel::AddressFlags;
+use crate::net::{Family, InterfaceName, Prefix};
+#[cfg(test)]
+use crate::prng::Prng;
+
+/// One address with its options.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AddressLine {
+    /// Address and length; full length when none was written.
+    pub prefix: Prefix,
+    /// `dev`.
+    pub interface: Option<InterfaceName>,
+    /// `scope`, a number of `rt_scopes`.
+    pub scope: Option<u8>,
+    /// `brd`.
+    pub broadcast: Option<Ipv4Addr>,
+    /// `label`.
+    pub label: Option<Box<str>>,
+    /// `peer`.
+    pub peer: Option<Prefix>,
+    /// `home`, `-nodad`, `mngtmpaddr`, `noprefixroute`, `autojoin`.
+    pub flags: AddressFlags,
+    /// `preferred_lft`.
+    pub preferred_lifetime: Option<Lifetime>,
+    /// `no_track`.
+    pub no_track: bool,
+    /// `use_vmac`.
+    pub use_vmac: bool,
+    /// `track_group`.
+    pub track_group: Option<Box<str>>,
+}
+
+/// A lifetime of an address.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Lifetime {
+    /// Without end.
+    Forever,
+    /// In seconds.
+    Seconds(u32),
+}
+
+impl AddressLine {
+    /// An address without options.
+    pub fn new(prefix: Prefix) -> Self {
+        Self {
+            prefix,
+            interface: None,
+            scope: None,
+            broadcast: None,
+            label: None,
+            peer: None,
+            flags: AddressFlags::default(),
+            preferred_lifetime: None,
+            no_track: false,
+            use_vmac: false,
+            track_group: None,
+        }
+    }
+
+    fn option(&mut self, args: &mut Args<'_>, option: super::words::Word<'_>) -> Option<()> {
+        let (name, at) = option;
+        let ipv4 = self.prefix.family() == Family::Ipv4;
+        let only_ipv4 = |args: &Args<'_>| {
+            if !ipv4 {
+                args.reject(at, format!("`{name}` is for IPv4 addresses only"));
+            }
+            ipv4.then_some(())
+        };
+        match name {
+            "dev" => {
+                let word = args.option_value(name)?;
+                self.interface = Some(interface(args, word)?);
+            }
+            "scope" => {
+                let word = args.option_value(name)?;
+                only_ipv4(args)?;
+                let number = iproute::lookup(args.cx.host, iproute::Table::Scopes, word.0);
+                let Some(number) = number.and_then(|number| u8::try_from(number).ok()) else {
+                    args.reject(word.1, format!("`{}` is no scope: host, link, global or a number", word.0));
+                    return None;
+                };
+                self.scope = Some(number);
+            }
+            "brd" | "broadcast" => {
+                let word = args.option_value(name)?;
+                only_ipv4(args)?;
+                self.broadcast = Some(self.broadcast_address(args, word)?);
+            }
+            "label" => {
+                let (text, at) = args.option_value(name)?;
+                only_ipv4(args)?;
+                if text.len() > 15 {
+                    args.reject(at, format!("the label `{text}` is too long: at most 15 characters"));
+                    return None;
+                }
+                self.label = Some(text.into());
+            }
+            "peer" => {
+                let word = args.option_value(name)?;
+                let peer = full_prefix(args, word)?;
+                if peer.family() != self.prefix.family() {
+                    args.reject(word.1, format!("the peer must be of the same family as {}", self.prefix));
+                    return None;
+                }
+                self.peer = Some(peer);
+            }
+            "home" => self.flags.home = true,
+            "-nodad" => self.flags.duplicate_address_detection = true,
+            "mngtmpaddr" => self.flags.manage_temporary = true,
+            "noprefixroute" => self.flags.no_prefix_route = true,
+            "autojoin" => self.flags.auto_join = true,
+            "preferred_lft" => {
+                let word = args.option_value(name)?;
+                self.preferred_lifetime = Some(if word.0 == "forever" {
+                    Lifetime::Forever
+                } else {
+                    let seconds = number::in_range(args, word, 0, u32::MAX.into(), name)?;
+                    Lifetime::Seconds(u32::try_from(seconds).ok()?)
+                });
+            }
+            "no_track" => self.no_track = true,
+            "use_vmac" => self.use_vmac = true,
+            "track_group" => self.track_group = Some(args.option_value(name)?.0.into()),
+            _ => {
+                if parse::prefix(name).is_ok() {
+                    args.cx.diagnostics.push(
+                        args.rejection(at, format!("`{name}` is another address on the same line"))
+                            .help("write one address on a line"),
+                    );
+                } else {
+                    let known: Vec<&str> = schema().names(Context::AddressLine).collect();
+                    args.reject_choice(option, &known);
+                }
+            }
+        }
+        Some(())
+    }
+
+    fn broadcast_address(&self, args: &Args<'_>, (text, at): super::words::Word<'_>) -> Option<Ipv4Addr> {
+        let host_bits = u32::MAX.checked_shr(self.prefix.length().into()).unwrap_or(0);
+        let (IpAddr::V4(address), sign) = (self.prefix.address(), text) else { return None };
+        match sign {
+            "+" => Some(Ipv4Addr::from_bits(address.to_bits() | host_bits)),
+            "-" => Some(Ipv4Addr::from_bits(address.to_bits() & !host_bits)),
+            _ => match parse::address(text) {
+                Some(IpAddr::V4(broadcast)) => Some(broadcast),
+                _ => {
+                    args.reject(
+                        at,
+                        format!("`{text}` is no broadcast address: write an IPv4 address, + or -"),
+                    );
+                    None
+                }
+            },
+        }
+    }
+}
+
+impl Argument for AddressLine {
+    fn parse(args: &mut Args<'_>) -> Option<Self> {
+        let word = args.required()?;
+        // An address may also be written after the word "dev" and so on: the address comes first here.
+        let (address, length) = prefix(args, word)?;
+        let mut line = Self::new(Prefix::new(address, length.unwrap_or(Family::of(&address).bits()))?);
+        while let Some(option) = args.next() {
+            line.option(args, option)?;
+        }
+        Some(line)
+    }
+
+    fn print(&self, out: &mut Printed) {
+        out.value(self.prefix);
+        if let Some(interface) = &self.interface {
+            out.option("dev", interface);
+        }
+        if let Some(scope) = self.scope {
+            out.option("scope", iproute::scope_name(scope));
+        }
+        if let Some(broadcast) = self.broadcast {
+            out.option("brd", broadcast);
+        }
+        if let Some(label) = &self.label {
+            out.value("label");
+            out.word(label);
+        }
+        if let Some(peer) = self.peer {
+            out.option("peer", peer);
+        }
+        for (set, name) in [
+            (self.flags.home, "home"),
+            (self.flags.duplicate_address_detection, "-nodad"),
+            (self.flags.manage_temporary, "mngtmpaddr"),
+            (self.flags.no_prefix_route, "noprefixroute"),
+            (self.flags.auto_join, "autojoin"),
+            (self.no_track, "no_track"),
+            (self.use_vmac, "use_vmac"),
+        ] {
+            if set {
+                out.value(name);
+            }
+        }
+        match self.preferred_lifetime {
+            Some(Lifetime::Forever) => out.option("preferred_lft", "forever"),
+            Some(Lifetime::Seconds(seconds)) => out.option("preferred_lft", seconds),
+            None => {}
+        }
+        if let Some(group) = &self.track_group {
+            out.value("track_group");
+            out.word(group);
+        }
+    }
+
+    #[cfg(test)]
+    fn sample(random: &mut Prng) -> Self {
+        let mut line = Self::new(super::PrefixValue::sample(random).0);
+        let mut coin = || random.chance(1, 4);
+        if coin() {
+            line.interface = "eth1".parse().ok();
+        }
+        if line.prefix.family() == Family::Ipv4 {
+            line.scope = coin().then_some(253);
+            line.broadcast = coin().then_some(Ipv4Addr::new(192, 0, 2, 255));
+            line.label = coin().then(|| "eth0:1".into());
+        }
+        line.peer = coin().then(|| Prefix::host(line.prefix.address()));
+        line.flags.home = coin();
+        line.flags.duplicate_address_detection = coin();
+        line.no_track = coin();
+        line.preferred_lifetime = coin().then_some(Lifetime::Seconds(7));
+        line.track_group = coin().then(|| "tg".into());
+        line
+    }
+}

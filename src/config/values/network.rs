@@ -1,0 +1,443 @@
+//! Values of `vrrp_instance` and `global_defs` with a grammar of their own.
+
+use super::number::in_range;
+use super::text::interface;
+use super::words::{Args, Argument, Printed};
+use super::{choices, parse};
+use crate::config::diagnostics::Diagnostic;
+use crate::net::{InterfaceName, Prefix};
+#[cfg(test)]
+use crate::prng::Prng;
+
+/// A MAC address of 6 bytes, or of 5 to which the virtual router identifier is added.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct MacPattern {
+    /// The bytes.
+    pub bytes: [u8; 6],
+    /// Whether the last is to be replaced by the virtual router identifier.
+    pub add_vrid: bool,
+}
+
+/// Arguments of `use_vmac`.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct VmacSettings {
+    /// Name of the interface.
+    pub name: Option<InterfaceName>,
+    /// Its MAC.
+    pub mac: Option<MacPattern>,
+    /// `netlink_notify_msg`.
+    pub netlink_notify: bool,
+    /// `group`.
+    pub group: Option<Box<str>>,
+}
+
+fn mac(args: &Args<'_>, (text, at): super::words::Word<'_>) -> Option<MacPattern> {
+    let bytes = parse::hardware_bytes(text).filter(|bytes| matches!(bytes.len(), 5 | 6));
+    let Some(bytes) = bytes else {
+        args.reject(
+            at,
+            format!("`{text}` is no MAC address: write 6 bytes, or 5 to which the VRID is added"),
+        );
+        return None;
+    };
+    if bytes.first().is_some_and(|first| first & 1 == 1) {
+        args.reject(at, format!("`{text}` is a multicast MAC address"));
+        return None;
+    }
+    let mut pattern = MacPattern { bytes: [0; 6], add_vrid: bytes.len() == 5 };
+    for (to, from) in pattern.bytes.iter_mut().zip(bytes) {
+        *to = from;
+    }
+    Some(pattern)
+}
+
+impl Argument for VmacSettings {
+    fn parse(args: &mut Args<'_>) -> Option<Self> {
+        let mut settings = Self::default();
+        while let Some(word) = args.next() {
+            match word.0 {
+                "name" => {
+                    let word = args.option_value("name")?;
+                    settings.name = Some(interface(args, word)?);
+                }
+                "group" => settings.group = Some(args.option_value("group")?.0.into()),
+                "netlink_notify_msg" => settings.netlink_notify = true,
+                text if text.contains(':') => settings.mac = Some(mac(args, word)?),
+                _ if settings.name.is_none() => settings.name = Some(interface(args, word)?),
+                _ => {
+                    args.reject_choice(word, &["name", "netlink_notify_msg", "group"]);
+                    return None;
+                }
+            }
+        }
+        Some(settings)
+    }
+
+    fn print(&self, out: &mut Printed) {
+        if let Some(name) = &self.name {
+            out.option("name", name);
+        }
+        if let Some(MacPattern { bytes: [a, b, c, d, e, f], add_vrid }) = self.mac {
+            out.value(format_args!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}"));
+            if !add_vrid {
+                // One word: the last byte goes without a blank.
+                *out = core::mem::take(out).join(&format!(":{f:02x}"));
+            }
+        }
+        if self.netlink_notify {
+            out.value("netlink_notify_msg");
+        }
+        if let Some(group) = &self.group {
+            out.value("group");
+            out.word(group);
+        }
+    }
+
+    #[cfg(test)]
+    fn sample(random: &mut Prng) -> Self {
+        let mut coin = || random.chance(1, 2);
+        let add_vrid = coin();
+        Self {
+            name: coin().then(|| "vrrp.51".parse().unwrap()),
+            mac: coin()
+                .then(|| MacPattern { bytes: [2, 0, 0x5e, 0, 1, if add_vrid { 0 } else { 9 }], add_vrid }),
+            netlink_notify: coin(),
+            group: coin().then(|| "5".into()),
+        }
+    }
+}
+
+choices! {
+    /// Flags of an ipvlan interface.
+    IpvlanMode { /// Members see each other.
+        Bridge = "bridge", /// Members do not see each other.
+        Private = "private", /// The switch decides.
+        Vepa = "vepa" }
+    /// `state`.
+    StateWish { /// Wishes to be master.
+        Master = "MASTER", /// Waits for a master.
+        Backup = "BACKUP" }
+    /// `auth_type`.
+    AuthType { /// Plain-text password.
+        Pass = "PASS", /// IPsec authentication header.
+        Ah = "AH" }
+    /// `anti_replay`.
+    AntiReplay { /// Within the time window.
+        Time = "time", /// Only ever growing.
+        Monotonic = "monotonic" }
+    /// `mode` of `auth_hmac`.
+    HmacMode { /// Others are dropped.
+        Enforce = "enforce", /// Others are accepted.
+        Permissive = "permissive", /// Others are accepted, nothing is signed.
+        ReceiveOnly = "receive-only" }
+    /// `param_match`.
+    ParameterMatch { /// The first parameters.
+        Initial = "initial", /// The first parameters, the last perhaps in part.
+        Partial = "partial" }
+    /// `type` of `DNS_CHECK`.
+    DnsType { /// IPv4 address.
+        A = "A", /// Name server.
+        Ns = "NS", /// Canonical name.
+        Cname = "CNAME", /// Start of authority.
+        Soa = "SOA", /// Mail exchange.
+        Mx = "MX", /// Text.
+        Txt = "TXT", /// IPv6 address.
+        Aaaa = "AAAA", /// Signature.
+        Rrsig = "RRSIG", /// Key.
+        Dnskey = "DNSKEY" }
+    /// `http_protocol`.
+    HttpProtocol { /// HTTP/1.0.
+        V10 = "1.0", /// HTTP/1.0 with `Connection: close`.
+        V10Close = "1.0C" | "1.0c", /// HTTP/1.1.
+        V11 = "1.1" }
+    /// `ip_family`.
+    InetFamily { /// IPv4.
+        Inet = "inet", /// IPv6.
+        Inet6 = "inet6" }
+}
+
+/// Arguments of `use_ipvlan`.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct IpvlanSettings {
+    /// Name of the interface.
+    pub name: Option<InterfaceName>,
+    /// Its address.
+    pub address: Option<Prefix>,
+    /// Its flags.
+    pub mode: Option<IpvlanMode>,
+    /// `group`.
+    pub group: Option<Box<str>>,
+}
+
+impl Argument for IpvlanSettings {
+    fn parse(args: &mut Args<'_>) -> Option<Self> {
+        let mut settings = Self::default();
+        while let Some(word) = args.next() {
+            if let Some(mode) = IpvlanMode::from_word(word.0) {
+                settings.mode = Some(mode);
+            } else if let Some(prefix) = parse::full_prefix(word.0) {
+                settings.address = Some(prefix);
+            } else if word.0 == "group" {
+                settings.group = Some(args.option_value("group")?.0.into());
+            } else {
+                let word = if word.0 == "name" { args.option_value("name")? } else { word };
+                settings.name = Some(interface(args, word)?);
+            }
+        }
+        Some(settings)
+    }
+
+    fn print(&self, out: &mut Printed) {
+        if let Some(name) = &self.name {
+            out.option("name", name);
+        }
+        if let Some(address) = self.address {
+            out.value(address);
+        }
+        if let Some(mode) = self.mode {
+            mode.print(out);
+        }
+        if let Some(group) = &self.group {
+            out.value("group");
+            out.word(group);
+        }
+    }
+
+    #[cfg(test)]
+    fn sample(random: &mut Prng) -> Self {
+        Self {
+            name: random.chance(1, 2).then(|| "ipvl0".parse().unwrap()),
+            address: random.chance(1, 2).then(|| super::PrefixValue::sample(random).0),
+            mode: random.chance(1, 2).then(|| IpvlanMode::sample(random)),
+            group: random.chance(1, 2).then(|| "5".into()),
+        }
+    }
+}
+
+/// `ID SECRET`, a key of `auth_hmac`.
+#[derive(Clone, Eq, PartialEq)]
+pub struct AuthKey {
+    /// 1 to 255.
+    pub id: u8,
+    /// As written: text, `hex:…` or `file:…`.
+    pub secret: Box<str>,
+}
+
+impl core::fmt::Debug for AuthKey {
+    /// Without the secret.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "key {} ********", self.id)
+    }
+}
+
+impl Argument for AuthKey {
+    fn parse(args: &mut Args<'_>) -> Option<Self> {
+        let word = args.required()?;
+        let id = u8::try_from(in_range(args, word, 1, 255, "key")?).ok()?;
+        let (secret, at) = args.required()?;
+        let length = match secret.strip_prefix("hex:") {
+            Some(digits) => {
+                if digits.len() % 2 == 1 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+                    args.reject(at, "the key after `hex:` must be pairs of hexadecimal digits");
+                    return None;
+                }
+                digits.len() / 2
+            }
+            None if secret.starts_with("file:") => 32,
+            None => secret.len(),
+        };
+        if !(32..=64).contains(&length) {
+            args.cx.diagnostics.push(
+                args.rejection(at, format!("the key has {length} bytes, it must have 32 to 64"))
+                    .help("make one with: openssl rand -hex 32, and write hex: before it"),
+            );
+            return None;
+        }
+        Some(Self { id, secret: secret.into() })
+    }
+
+    fn print(&self, out: &mut Printed) {
+        out.value(self.id);
+        out.word(&self.secret);
+    }
+
+    #[cfg(test)]
+    fn sample(random: &mut Prng) -> Self {
+        Self { id: u8::try_from(random.between(1, 255)).unwrap(), secret: "hex:".to_owned().add_pairs() }
+    }
+}
+
+#[cfg(test)]
+trait AddPairs {
+    fn add_pairs(self) -> Box<str>;
+}
+
+#[cfg(test)]
+impl AddPairs for String {
+    fn add_pairs(mut self) -> Box<str> {
+        self.push_str(&"0a".repeat(32));
+        self.into()
+    }
+}
+
+/// `[all] NUMBER`, at most `MAX`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct OptionalAll<const MIN: u32, const MAX: u32> {
+    /// `all`.
+    pub all: bool,
+    /// Seconds.
+    pub seconds: u32,
+}
+
+impl<const MIN: u32, const MAX: u32> Argument for OptionalAll<MIN, MAX> {
+    fn parse(args: &mut Args<'_>) -> Option<Self> {
+        let all = args.accept("all");
+        let seconds = super::Natural::<MIN, MAX>::parse(args)?.0;
+        Some(Self { all, seconds })
+    }
+
+    fn print(&self, out: &mut Printed) {
+        if self.all {
+            out.value("all");
+        }
+        out.value(self.seconds);
+    }
+
+    #[cfg(test)]
+    fn sample(random: &mut Prng) -> Self {
+        Self { all: random.chance(1, 2), seconds: super::Natural::<MIN, MAX>::sample(random).0 }
+    }
+}
+
+/// `HOST [PORT]`, the mail relay.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SmtpServer {
+    /// Address or name.
+    pub host: Box<str>,
+    /// Port, if not 25.
+    pub port: Option<u16>,
+}
+
+impl Argument for SmtpServer {
+    fn parse(args: &mut Args<'_>) -> Option<Self> {
+        let (host, _) = args.required()?;
+        let port = match args.next() {
+            Some(word) => Some(u16::try_from(in_range(args, word, 1, 65535, "port")?).ok()?),
+            None => None,
+        };
+        Some(Self { host: host.into(), port })
+    }
+
+    fn print(&self, out: &mut Printed) {
+        out.word(&self.host);
+        if let Some(port) = self.port {
+            out.value(port);
+        }
+    }
+
+    #[cfg(test)]
+    fn sample(random: &mut Prng) -> Self {
+        Self { host: "mail.example.net".into(), port: random.chance(1, 2).then_some(587) }
+    }
+}
+
+/// `MTU`, `ADVERT` or bytes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum BufferPolicy {
+    /// By the interface's MTU.
+    Mtu,
+    /// By the size of an advertisement.
+    Advert,
+    /// That many bytes.
+    Bytes(u32),
+}
+
+impl Argument for BufferPolicy {
+    fn parse(args: &mut Args<'_>) -> Option<Self> {
+        let word = args.required()?;
+        match word.0 {
+            "MTU" => Some(Self::Mtu),
+            "ADVERT" => Some(Self::Advert),
+            text if parse::integer(text).is_some() => {
+                let bytes = in_range(args, word, 1, u32::MAX.into(), args.name())?;
+                u32::try_from(bytes).ok().map(Self::Bytes)
+            }
+            _ => {
+                args.reject_choice(word, &["MTU", "ADVERT", "a number of bytes"]);
+                None
+            }
+        }
+    }
+
+    fn print(&self, out: &mut Printed) {
+        match self {
+            Self::Mtu => out.value("MTU"),
+            Self::Advert => out.value("ADVERT"),
+            Self::Bytes(bytes) => out.value(bytes),
+        }
+    }
+
+    #[cfg(test)]
+    fn sample(random: &mut Prng) -> Self {
+        [Self::Mtu, Self::Advert, Self::Bytes(65536)][random.below(3) as usize]
+    }
+}
+
+/// Bytes in hexadecimal, `x` standing for any digit.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HexPattern<const WILDCARDS: bool> {
+    /// Each byte with the mask of its bits that count.
+    pub bytes: Box<[(u8, u8)]>,
+}
+
+impl<const WILDCARDS: bool> Argument for HexPattern<WILDCARDS> {
+    fn parse(args: &mut Args<'_>) -> Option<Self> {
+        let mut bytes = Vec::new();
+        while let Some((text, at)) = args.next() {
+            let digits: Option<Vec<(u8, u8)>> = text
+                .chars()
+                .map(|c| match c.to_digit(16) {
+                    Some(digit) => u8::try_from(digit).ok().map(|digit| (digit, 0xf)),
+                    None => (WILDCARDS && matches!(c, 'x' | 'X')).then_some((0, 0)),
+                })
+                .collect();
+            let Some(digits) = digits.filter(|digits| digits.len() == 1 || digits.len() % 2 == 0) else {
+                args.cx.diagnostics.push(
+                    Diagnostic::error("invalid-value", format!("`{text}` is no run of hexadecimal bytes"))
+                        .at(at),
+                );
+                return None;
+            };
+            if let [single] = digits.as_slice() {
+                bytes.push((single.0, 0xf0 | single.1));
+            }
+            for pair in digits.chunks_exact(2) {
+                if let [high, low] = pair {
+                    bytes.push((high.0 << 4 | low.0, high.1 << 4 | low.1));
+                }
+            }
+        }
+        Some(Self { bytes: bytes.into() })
+    }
+
+    fn print(&self, out: &mut Printed) {
+        for (byte, mask) in &self.bytes {
+            let nibble = |value: u8, mask: u8| match mask {
+                0 => 'x',
+                _ => char::from_digit(value.into(), 16).unwrap_or('0'),
+            };
+            let text: String =
+                [nibble(byte >> 4, mask >> 4), nibble(byte & 0xf, mask & 0xf)].into_iter().collect();
+            out.value(text);
+        }
+    }
+
+    #[cfg(test)]
+    fn sample(random: &mut Prng) -> Self {
+        let bytes = (0..random.between(1, 5)).map(|_| {
+            let byte = u8::try_from(random.below(256)).unwrap();
+            if WILDCARDS && random.chance(1, 3) { (byte & 0xf0, 0xf0) } else { (byte, 0xff) }
+        });
+        Self { bytes: bytes.collect() }
+    }
+}

@@ -1,0 +1,278 @@
+//! Commands and who runs them (`config-language` §4).
+//!
+//! A tokeniser with quotes runs twice: the first pass finds the command among the words of the line and
+//! leaves escapes alone, the second splits the command into arguments and resolves them. keepalived 2.2.7
+//! resolves escapes in both passes, 2.4.3 as here.
+
+use super::words::{Args, Argument, Printed};
+#[cfg(test)]
+use crate::prng::Prng;
+
+/// User and group of a script: `USER [GROUP]`, `USER :GROUP`, `USER :`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RunAs {
+    /// The user.
+    pub user: Box<str>,
+    /// The group, with its `:` if it has one (supplementary groups are then set).
+    pub group: Option<Box<str>>,
+}
+
+impl Argument for RunAs {
+    fn parse(args: &mut Args<'_>) -> Option<Self> {
+        let (user, _) = args.required()?;
+        Some(Self { user: user.into(), group: args.next().map(|(group, _)| group.into()) })
+    }
+
+    fn print(&self, out: &mut Printed) {
+        out.word(&self.user);
+        if let Some(group) = &self.group {
+            out.word(group);
+        }
+    }
+
+    #[cfg(test)]
+    fn sample(random: &mut Prng) -> Self {
+        Self { user: "nobody".into(), group: random.chance(1, 2).then(|| ":nogroup".into()) }
+    }
+}
+
+/// A command with its arguments. No shell is involved.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Script {
+    /// Path or name of the program, then its arguments.
+    pub command: Box<[Box<str>]>,
+    /// Who runs it, if not the default user.
+    pub run_as: Option<RunAs>,
+}
+
+impl Argument for Script {
+    fn parse(args: &mut Args<'_>) -> Option<Self> {
+        let (_, place) = args.peek().or_else(|| args.required())?;
+        let text = args.cx.sources.text(args.statement.text());
+        args.skip_rest();
+        // All that follows the keyword, quotes included.
+        let rest = text.split_once([' ', '\t', '"']).map_or("", |(keyword, _)| &text[keyword.len()..]);
+        let mut outer = match tokenise(rest, Escapes::Keep) {
+            Ok(words) => words.into_iter(),
+            Err(why) => {
+                args.reject(place, why);
+                return None;
+            }
+        };
+        let command = match tokenise(&outer.next()?, Escapes::Resolve) {
+            Ok(words) if words.first().is_some_and(|program| !program.is_empty()) => words,
+            Ok(_) => {
+                args.reject(place, "the command is empty");
+                return None;
+            }
+            Err(why) => {
+                args.reject(place, why);
+                return None;
+            }
+        };
+        let takes_user = !matches!(args.name(), "script" | "misc_path");
+        let run_as = match outer.next() {
+            Some(user) if takes_user => {
+                Some(RunAs { user: user.into(), group: outer.next().map(Into::into) })
+            }
+            Some(_) => {
+                args.cx.diagnostics.push(
+                    crate::config::diagnostics::Diagnostic::warning(
+                        "extra-words",
+                        format!("`{}` takes one word: the words after it are not passed on", args.name()),
+                    )
+                    .at(place)
+                    .help(format!("put the command and its arguments in quotes: {} \"…\"", args.name())),
+                );
+                None
+            }
+            None => None,
+        };
+        Some(Self { command: command.into_iter().map(Into::into).collect(), run_as })
+    }
+
+    fn print(&self, out: &mut Printed) {
+        out.value(quote(&self.command));
+        if let Some(run_as) = &self.run_as {
+            run_as.print(out);
+        }
+    }
+
+    #[cfg(test)]
+    fn sample(random: &mut Prng) -> Self {
+        let words =
+            ["-x", "two words", "", "quo'te", "do\"uble", "back\\slash", "$HOME", "${X}", "#!{}", "tab\t"];
+        let mut command = vec!["/usr/bin/true".into()];
+        for _ in 0..random.below(4) {
+            command.push(words[random.below(words.len() as u64) as usize].into());
+        }
+        Self { command: command.into(), run_as: None }
+    }
+}
+
+/// What a pass does with a backslash.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Escapes {
+    Keep,
+    Resolve,
+}
+
+/// Splits at blanks; `"` and `'` both quote, adjacent parts join, a backslash escapes.
+fn tokenise(text: &str, escapes: Escapes) -> Result<Vec<String>, String> {
+    let mut words = Vec::new();
+    let mut word: Option<Vec<u8>> = None;
+    let mut quote = None;
+    let mut bytes = text.bytes().peekable();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' => {
+                let Some(next) = bytes.next() else { break };
+                if escapes == Escapes::Keep {
+                    word.get_or_insert_default().extend([b'\\', next]);
+                    continue;
+                }
+                let mut digits = |first: u32, radix: u32, most: usize| {
+                    let mut value = first;
+                    for _ in 0..most {
+                        let Some(digit) = bytes.peek().and_then(|b| char::from(*b).to_digit(radix)) else {
+                            break;
+                        };
+                        value = value * radix + digit;
+                        bytes.next();
+                    }
+                    // `\400` and above wrap as in C.
+                    (value & 0xff) as u8
+                };
+                let escaped = match next {
+                    b'a' => 7,
+                    b'b' => 8,
+                    b'E' => 27,
+                    b'f' => 12,
+                    b'n' => b'\n',
+                    b'r' => b'\r',
+                    b't' => b'\t',
+                    b'v' => 11,
+                    b'0'..=b'7' => digits(u32::from(next - b'0'), 8, 2),
+                    b'x' => digits(0, 16, 2),
+                    b'c' => bytes.next().map_or(b'c', |letter| letter.to_ascii_uppercase() & 0x1f),
+                    other => other,
+                };
+                word.get_or_insert_default().push(escaped);
+            }
+            b'"' | b'\'' if quote.is_none() => {
+                quote = Some(byte);
+                word.get_or_insert_default();
+            }
+            _ if quote == Some(byte) => quote = None,
+            b' ' | b'\t' if quote.is_none() => {
+                if let Some(done) = word.take() {
+                    words.push(done);
+                }
+            }
+            _ => word.get_or_insert_default().push(byte),
+        }
+    }
+    if let Some(quote) = quote {
+        return Err(format!("a quote {} is not closed", char::from(quote)));
+    }
+    words.extend(word);
+    words
+        .into_iter()
+        .map(|word| {
+            if word.contains(&0) {
+                return Err("a NUL byte cannot be passed to a program".to_owned());
+            }
+            String::from_utf8(word).map_err(|_| "the escapes give bytes that are not UTF-8".to_owned())
+        })
+        .collect()
+}
+
+/// A command as one quoted word, which both passes of [`tokenise`] turn into it again.
+fn quote(command: &[Box<str>]) -> String {
+    let mut text = String::from("\"");
+    for (index, word) in command.iter().enumerate() {
+        if index > 0 {
+            text.push(' ');
+        }
+        if word.is_empty() {
+            text.push_str("''");
+        }
+        for c in word.chars() {
+            if c.is_ascii_alphanumeric() || "/._-+:=,@%".contains(c) || !c.is_ascii() {
+                text.push(c);
+            } else {
+                text.push_str(&format!("\\x{:02x}", c as u32));
+            }
+        }
+    }
+    text.push('"');
+    text
+}
+
+/// A FIFO and who owns it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Fifo {
+    /// Its path.
+    pub path: Box<str>,
+    /// Its owner.
+    pub owner: Option<RunAs>,
+}
+
+impl Argument for Fifo {
+    fn parse(args: &mut Args<'_>) -> Option<Self> {
+        let (path, _) = args.required()?;
+        let owner = match args.peek() {
+            Some(_) => Some(RunAs::parse(args)?),
+            None => None,
+        };
+        Some(Self { path: path.into(), owner })
+    }
+
+    fn print(&self, out: &mut Printed) {
+        out.word(&self.path);
+        if let Some(owner) = &self.owner {
+            owner.print(out);
+        }
+    }
+
+    #[cfg(test)]
+    fn sample(random: &mut Prng) -> Self {
+        Self { path: "/run/alived.fifo".into(), owner: random.chance(1, 2).then(|| RunAs::sample(random)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a program gets from the text after a script keyword.
+    fn arguments(text: &str) -> Vec<String> {
+        let outer = tokenise(text, Escapes::Keep).unwrap();
+        tokenise(&outer[0], Escapes::Resolve).unwrap()[1..].to_vec()
+    }
+
+    #[test]
+    fn commands_are_split_as_keepalived_splits_them() {
+        assert!(arguments("/x/a.sh").is_empty());
+        assert_eq!(arguments("\"/x/a.sh a b\""), ["a", "b"]);
+        assert_eq!(arguments("\"/x/a.sh 'a b' c\""), ["a b", "c"]);
+        assert_eq!(arguments("'/x/a.sh a b'"), ["a", "b"]);
+        assert_eq!(arguments(r#""/x/a.sh 'sp\x20a' '\"q q\"' \\t \t""#), ["sp a", "\"q q\"", "\\t", "\t"]);
+        assert_eq!(arguments(r#""/x/a.sh a\040b \x41 \cA\|""#), ["a b", "A", "\u{1}|"]);
+        assert_eq!(arguments("\"/x/a.sh a\"\"b c\""), ["ab", "c"]);
+        assert_eq!(arguments("\"/x/a.sh '' x\""), ["", "x"]);
+        assert_eq!(arguments("\"/x/a.sh a # b\""), ["a", "#", "b"]);
+    }
+
+    #[test]
+    fn a_quoted_command_comes_back_whole() {
+        let mut random = Prng::new(7);
+        for _ in 0..200 {
+            let script = Script::sample(&mut random);
+            let outer = tokenise(&quote(&script.command), Escapes::Keep).unwrap();
+            assert_eq!(outer.len(), 1);
+            let inner = tokenise(&outer[0], Escapes::Resolve).unwrap();
+            assert_eq!(inner, script.command.iter().map(|word| word.to_string()).collect::<Vec<_>>());
+        }
+    }
+}

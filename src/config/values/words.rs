@@ -1,0 +1,239 @@
+//! The words of a statement while it is read, and while it is printed.
+
+use core::cell::RefCell;
+use core::fmt::{Debug, Display, Write as _};
+use std::collections::BTreeMap;
+
+use crate::config::diagnostics::{Diagnostic, Diagnostics, Status};
+use crate::config::host::Host;
+use crate::config::schema::{Keyword, nearest};
+use crate::config::source::{Position, SourceMap, Span};
+use crate::config::tree::Statement;
+
+/// What lowering needs all the time.
+pub struct Cx<'a> {
+    /// The texts.
+    pub sources: &'a SourceMap,
+    /// Where faults go.
+    pub diagnostics: &'a Diagnostics,
+    /// The host.
+    pub host: &'a dyn Host,
+    /// First use and number of uses of each keyword that is not acted on, by its number in the schema.
+    pub unsupported: &'a RefCell<BTreeMap<u16, (Span, u32)>>,
+}
+
+/// A kind of value.
+pub trait Argument: Sized + Clone + Debug + PartialEq {
+    /// Reads the value from the next words. `None` after having reported why.
+    fn parse(args: &mut Args<'_>) -> Option<Self>;
+
+    /// Appends the words that give this value again.
+    fn print(&self, out: &mut Printed);
+
+    /// Some valid value.
+    #[cfg(test)]
+    fn sample(random: &mut crate::prng::Prng) -> Self;
+}
+
+impl Argument for () {
+    fn parse(_: &mut Args<'_>) -> Option<Self> {
+        Some(())
+    }
+
+    fn print(&self, _: &mut Printed) {}
+
+    #[cfg(test)]
+    fn sample(_: &mut crate::prng::Prng) -> Self {}
+}
+
+/// The words of one statement, read from left to right.
+pub struct Args<'a> {
+    /// What lowering needs all the time.
+    pub cx: &'a Cx<'a>,
+    /// The keyword they belong to.
+    pub keyword: &'static Keyword,
+    /// The statement.
+    pub statement: Statement<'a>,
+    words: &'a [Span],
+    at: usize,
+}
+
+/// A word and where it stands.
+pub type Word<'a> = (&'a str, Span);
+
+impl<'a> Args<'a> {
+    /// The words after the keyword of a statement.
+    pub fn of_keyword(cx: &'a Cx<'a>, keyword: &'static Keyword, statement: Statement<'a>) -> Self {
+        Self { cx, keyword, statement, words: statement.words(), at: 1 }
+    }
+
+    /// All words of a line of a list.
+    pub fn of_line(cx: &'a Cx<'a>, keyword: &'static Keyword, statement: Statement<'a>) -> Self {
+        Self { cx, keyword, statement, words: statement.words(), at: 0 }
+    }
+
+    /// One word of a list of words.
+    pub fn of_word(
+        cx: &'a Cx<'a>,
+        keyword: &'static Keyword,
+        statement: Statement<'a>,
+        word: &'a Span,
+    ) -> Self {
+        Self { cx, keyword, statement, words: core::slice::from_ref(word), at: 0 }
+    }
+
+    /// The next word, which stays.
+    pub fn peek(&self) -> Option<Word<'a>> {
+        let span = *self.words.get(self.at)?;
+        Some((self.cx.sources.text(span), span))
+    }
+
+    /// The next word.
+    pub fn next(&mut self) -> Option<Word<'a>> {
+        let word = self.peek()?;
+        self.at += 1;
+        Some(word)
+    }
+
+    /// Takes the next word if it is `word`.
+    pub fn accept(&mut self, word: &str) -> bool {
+        let found = self.peek().is_some_and(|(text, _)| text == word);
+        self.at += usize::from(found);
+        found
+    }
+
+    /// The next word; its absence is reported, as a fault on which keepalived stops.
+    pub fn required(&mut self) -> Option<Word<'a>> {
+        let word = self.next();
+        if word.is_none() {
+            self.cx.diagnostics.push(
+                Diagnostic::fatal("missing-argument", format!("`{}` needs an argument", self.name()))
+                    .status(Status::MissingArgument)
+                    .at(self.words.last().copied().unwrap_or(self.statement.text()))
+                    .label("nothing follows")
+                    .help(format!("write `{} {}`", self.name(), self.keyword.arguments)),
+            );
+        }
+        word
+    }
+
+    /// The next word as the argument of the inline option before it.
+    pub fn option_value(&mut self, option: &str) -> Option<Word<'a>> {
+        let word = self.next();
+        if word.is_none() {
+            let at = self.words.last().copied().unwrap_or(self.statement.text());
+            self.reject(at, format!("`{option}` needs a value"));
+        }
+        word
+    }
+
+    /// The keyword.
+    pub fn name(&self) -> &'static str {
+        self.keyword.name
+    }
+
+    /// The keyword's own place, or the first word of a line.
+    pub fn place(&self) -> Span {
+        self.words.first().copied().unwrap_or(self.statement.text())
+    }
+
+    /// Where the value begins, for [`super::At`].
+    pub fn position(&self) -> Position {
+        self.words.get(self.at).or(self.words.last()).map_or(self.statement.text().start, |word| word.start)
+    }
+
+    /// Reports a value that cannot be used: the statement is dropped and the default holds.
+    pub fn reject(&self, at: Span, message: impl Into<String>) {
+        self.cx.diagnostics.push(self.rejection(at, message));
+    }
+
+    /// As [`Args::reject`], for more words.
+    pub fn rejection(&self, at: Span, message: impl Into<String>) -> Diagnostic {
+        let diagnostic = Diagnostic::error("invalid-value", message).at(at);
+        if self.keyword.default.is_empty() || self.keyword.takes_block() {
+            diagnostic
+        } else {
+            diagnostic.note(format!("`{}` is ignored; its default is {}", self.name(), self.keyword.default))
+        }
+    }
+
+    /// Reports a word that is none of those allowed.
+    pub fn reject_choice(&self, word: Word<'_>, allowed: &[&str]) {
+        let (text, at) = word;
+        let mut diagnostic =
+            self.rejection(at, format!("`{text}` is no value of `{}`", self.name())).label("not known");
+        diagnostic = match nearest(text, allowed.iter().copied()) {
+            Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+            None => diagnostic.help(format!("it takes {}", allowed.join(", "))),
+        };
+        self.cx.diagnostics.push(diagnostic);
+    }
+
+    /// Reports words that are left over: keepalived passes over them in silence.
+    pub fn finish(&self) {
+        if let (Some(&first), Some(&last)) = (self.words.get(self.at), self.words.last()) {
+            self.cx.diagnostics.push(
+                Diagnostic::warning("extra-words", format!("`{}` takes no more words", self.name()))
+                    .at(first.to(last))
+                    .label("not used")
+                    .help("a keyword and its arguments have a line of their own"),
+            );
+        }
+    }
+
+    /// Passes over all words that are left.
+    pub fn skip_rest(&mut self) {
+        self.at = self.words.len();
+    }
+}
+
+/// Words being printed.
+#[derive(Debug, Default)]
+pub struct Printed {
+    text: String,
+}
+
+impl Printed {
+    /// Appends a word, in quotes if it needs them.
+    pub fn word(&mut self, word: &str) {
+        self.separate();
+        let plain = !word.is_empty()
+            && !word.bytes().any(|b| matches!(b, b' ' | b'\t' | b'#' | b'!' | b'{' | b'}' | b'\\'));
+        if plain {
+            self.text.push_str(word);
+        } else {
+            self.text.push('"');
+            self.text.push_str(word);
+            self.text.push('"');
+        }
+    }
+
+    /// Appends a value that needs no quotes.
+    pub fn value(&mut self, value: impl Display) {
+        self.separate();
+        let _ = write!(self.text, "{value}");
+    }
+
+    /// Appends a word of the language and a value.
+    pub fn option(&mut self, name: &str, value: impl Display) {
+        self.value(name);
+        self.value(value);
+    }
+
+    /// The same with `more` joined to the last word.
+    pub(super) fn join(mut self, more: &str) -> Self {
+        self.text.push_str(more);
+        self
+    }
+
+    fn separate(&mut self) {
+        if !self.text.is_empty() {
+            self.text.push(' ');
+        }
+    }
+
+    /// The line.
+    pub fn into_text(self) -> String {
+        self.text
+    }
+}

@@ -1,0 +1,149 @@
+//! The real host, as the configuration asks for it.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+
+use crate::config::{Host, HostInterface, Lookup, PathKind, PathMetadata, ReadError, User};
+use crate::net::NamespaceId;
+use crate::sys::netlink::{Ownership, view};
+
+/// The machine this process runs on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealHost {
+    /// Judge the text alone: nothing is known of interfaces, users and paths.
+    pub text_only: bool,
+    /// The network namespace is not the one the configuration is for: nothing is known of interfaces.
+    pub foreign_namespace: bool,
+}
+
+impl Host for RealHost {
+    fn read_file(&self, path: &str, limit: u64) -> Result<Vec<u8>, ReadError> {
+        let other = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::NotFound => ReadError::NotFound,
+            _ => ReadError::Other(error.to_string()),
+        };
+        let metadata = fs::metadata(path).map_err(other)?;
+        let kind = metadata.file_type();
+        if kind.is_dir() {
+            return Err(ReadError::NotRegular("a directory"));
+        }
+        if !kind.is_file() {
+            // Opening a FIFO would wait for its writer.
+            return Err(ReadError::NotRegular("no regular file but a FIFO, socket or device"));
+        }
+        if metadata.mode() & 0o111 != 0 {
+            return Err(ReadError::Executable);
+        }
+        if metadata.len() > limit {
+            return Err(ReadError::TooLarge(metadata.len()));
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1);
+        // It may grow while it is read.
+        fs::File::open(path).map_err(other)?.take(limit + 1).read_to_end(&mut bytes).map_err(other)?;
+        if bytes.len() as u64 > limit {
+            return Err(ReadError::TooLarge(bytes.len() as u64));
+        }
+        Ok(bytes)
+    }
+
+    fn glob(&self, pattern: &str) -> Result<Vec<String>, String> {
+        let options = glob::MatchOptions {
+            case_sensitive: true,
+            require_literal_separator: true,
+            require_literal_leading_dot: true,
+        };
+        let paths = glob::glob_with(pattern, options).map_err(|error| error.to_string())?;
+        let mut found = Vec::new();
+        for path in paths {
+            let path = path.map_err(|error| error.to_string())?;
+            found.push(path.to_string_lossy().into_owned());
+        }
+        Ok(found)
+    }
+
+    fn canonical_path(&self, path: &str) -> String {
+        fs::canonicalize(path).map_or_else(|_| path.to_owned(), |path| path.to_string_lossy().into_owned())
+    }
+
+    fn environment(&self, name: &str) -> Option<String> {
+        std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+    }
+
+    fn node_name(&self) -> String {
+        nix::sys::utsname::uname()
+            .map(|names| names.nodename().to_string_lossy().into_owned())
+            .unwrap_or_default()
+    }
+
+    fn random_seed(&self) -> u64 {
+        let now = crate::sys::clock::wall();
+        now.as_unix_micros() ^ u64::from(std::process::id()).rotate_left(32)
+    }
+
+    fn uptime_us(&self) -> u64 {
+        crate::sys::clock::now().instant.as_micros()
+    }
+
+    fn interfaces(&self) -> Option<Vec<HostInterface>> {
+        if self.text_only || self.foreign_namespace {
+            return None;
+        }
+        let view = view(NamespaceId::default(), &Ownership::Mark).ok()?;
+        let interface = |link: &crate::kernel::Link| HostInterface {
+            name: link.name.as_str().to_owned(),
+            mtu: link.mtu,
+            multicast: !link.loopback,
+            loopback: link.loopback,
+            addresses: view
+                .addresses
+                .iter()
+                .filter(|held| held.link == link.key)
+                .map(|held| held.prefix)
+                .collect(),
+        };
+        Some(view.links.iter().map(interface).collect())
+    }
+
+    fn user(&self, name: &str) -> Option<Lookup<User>> {
+        if self.text_only {
+            return None;
+        }
+        let user = nix::unistd::User::from_name(name).ok()?;
+        Some(user.map_or(Lookup::Missing, |user| {
+            Lookup::Found(User { uid: user.uid.as_raw(), gid: user.gid.as_raw() })
+        }))
+    }
+
+    fn group(&self, name: &str) -> Option<Lookup<u32>> {
+        if self.text_only {
+            return None;
+        }
+        let group = nix::unistd::Group::from_name(name).ok()?;
+        Some(group.map_or(Lookup::Missing, |group| Lookup::Found(group.gid.as_raw())))
+    }
+
+    fn path(&self, path: &str) -> Option<Lookup<PathMetadata>> {
+        if self.text_only {
+            return None;
+        }
+        let Ok(metadata) = fs::symlink_metadata(path) else { return Some(Lookup::Missing) };
+        let kind = metadata.file_type();
+        let kind = if kind.is_symlink() {
+            let target = fs::read_link(path).map(|target| target.to_string_lossy().into_owned());
+            PathKind::SymbolicLink(target.unwrap_or_default())
+        } else if kind.is_dir() {
+            PathKind::Directory
+        } else if kind.is_file() {
+            PathKind::File
+        } else {
+            PathKind::Other
+        };
+        Some(Lookup::Found(PathMetadata {
+            kind,
+            uid: metadata.uid(),
+            gid: metadata.gid(),
+            mode: metadata.mode() & 0o7777,
+        }))
+    }
+}
