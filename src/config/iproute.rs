@@ -5,7 +5,7 @@ use super::values::parse;
 
 /// A file of names.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Table {
+pub(super) enum Table {
     /// `rt_tables`.
     Tables,
     /// `rt_protos`.
@@ -61,7 +61,7 @@ impl Table {
 }
 
 /// The number of a name, or a number as it is (decimal, 0x…, 0…).
-pub fn lookup(host: &dyn Host, table: Table, name: &str) -> Option<u32> {
+pub(super) fn lookup(host: &dyn Host, table: Table, name: &str) -> Option<u32> {
     if let Some(number) = parse::c_integer(name) {
         return u32::try_from(number).ok();
     }
@@ -81,7 +81,7 @@ pub fn lookup(host: &dyn Host, table: Table, name: &str) -> Option<u32> {
 }
 
 /// The name of a scope, or its number.
-pub fn scope_name(scope: u8) -> String {
+pub(super) fn scope_name(scope: u8) -> String {
     match scope {
         0 => "global".to_owned(),
         200 => "site".to_owned(),

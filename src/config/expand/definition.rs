@@ -13,7 +13,7 @@ pub(super) enum Definition {
     /// Lines, each expanded when it is read.
     Multiple(Rc<[Span]>),
     /// A loop's current value, and the loop.
-    Counter(Rc<str>, Span),
+    Counter(Rc<str>),
 }
 
 /// Length of the name that `text` begins with; 0 if there is none.

@@ -103,7 +103,7 @@ impl Expander<'_> {
         let mut values = current.into_iter();
         for name in names {
             let value = values.next().unwrap_or_else(|| "".into());
-            self.definitions.insert(name, Definition::Counter(value, line));
+            self.definitions.insert(name, Definition::Counter(value));
         }
         Ok(Some(rest))
     }

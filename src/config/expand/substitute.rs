@@ -168,7 +168,7 @@ impl Expander<'_> {
                     self.count_bytes(value.len(), used)?;
                     self.sources.push_expanded(&value, place, false)?;
                 }
-                Replacement::Definition(Definition::Counter(value, _)) => {
+                Replacement::Definition(Definition::Counter(value)) => {
                     self.count_bytes(value.len(), used)?;
                     self.sources.push_expanded(&value, place, false)?;
                 }

@@ -59,7 +59,7 @@ pub struct Args<'a> {
 }
 
 /// A word and where it stands.
-pub type Word<'a> = (&'a str, Span);
+pub(super) type Word<'a> = (&'a str, Span);
 
 impl<'a> Args<'a> {
     /// The words after the keyword of a statement.
