@@ -61,7 +61,7 @@ impl KernelThread {
     /// Serves requests until the process ends.
     pub(super) fn run(mut self) {
         loop {
-            if self.poller.wait().map(Iterator::count).is_err() {
+            if self.poller.wait(None).map(Iterator::count).is_err() {
                 return;
             }
             self.requests.acknowledge();

@@ -20,30 +20,36 @@ use crate::sys::process;
 #[derive(Debug)]
 pub(super) struct Leftovers {
     file: File,
+    /// Bytes of the newest configuration's list, at the beginning.
+    newest: usize,
 }
 
 impl Leftovers {
     /// An empty one.
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { file: process::memory_file("alived-addresses")? })
+        Ok(Self { file: process::memory_file("alived-addresses")?, newest: 0 })
     }
 
     /// The same file, for the worker.
     pub(super) fn share(&self) -> io::Result<Self> {
-        Ok(Self { file: self.file.try_clone()? })
+        Ok(Self { file: self.file.try_clone()?, newest: self.newest })
     }
 
     /// Replaces the list by all addresses of a configuration. Those of the configuration before stay on it
     /// too: they may not have been removed yet.
-    pub(super) fn write(&self, config: &NodeConfig, before: Option<&NodeConfig>) -> io::Result<()> {
+    pub(super) fn write(&mut self, config: &NodeConfig) -> io::Result<()> {
         let mut text = String::new();
-        for router in config.routers.iter().chain(before.into_iter().flat_map(|before| &before.routers)) {
+        for router in &config.routers {
             for address in router.addresses.iter().chain(&router.excluded) {
                 let interface = address.interface.as_ref().unwrap_or(&router.interfaces.addresses);
                 // Writing to a String cannot fail.
                 let _ = writeln!(text, "{interface} {}", address.spec.prefix);
             }
         }
+        let mut before = self.text()?;
+        before.truncate(self.newest);
+        self.newest = text.len();
+        text.push_str(&before);
         self.file.set_len(0)?;
         self.file.write_all_at(text.as_bytes(), 0)
     }
@@ -86,15 +92,18 @@ impl Leftovers {
     }
 
     fn read(&self) -> io::Result<BTreeSet<(String, Prefix)>> {
-        let length = usize::try_from(self.file.metadata()?.len()).map_err(io::Error::other)?;
-        let mut bytes = vec![0; length];
-        self.file.read_exact_at(&mut bytes, 0)?;
-        let text = String::from_utf8_lossy(&bytes);
         let parse = |line: &str| {
             let (name, prefix) = line.split_once(' ')?;
             Some((name.to_owned(), parse_prefix(prefix)?))
         };
-        Ok(text.lines().filter_map(parse).collect())
+        Ok(self.text()?.lines().filter_map(parse).collect())
+    }
+
+    fn text(&self) -> io::Result<String> {
+        let length = usize::try_from(self.file.metadata()?.len()).map_err(io::Error::other)?;
+        let mut bytes = vec![0; length];
+        self.file.read_exact_at(&mut bytes, 0)?;
+        String::from_utf8(bytes).map_err(io::Error::other)
     }
 }
 
@@ -115,14 +124,17 @@ mod tests {
     #[test]
     fn the_other_process_reads_what_was_written_last() {
         let ours = Leftovers::new().unwrap();
-        let theirs = ours.share().unwrap();
-        assert!(theirs.read().unwrap().is_empty());
-        let (old, new) = (config("192.0.2.1/24"), config("192.0.2.2/24"));
-        ours.write(&old, None).unwrap();
-        ours.write(&new, Some(&old)).unwrap();
-        assert_eq!(theirs.read().unwrap().len(), 2);
-        ours.write(&new, None).unwrap();
-        let expected = ("eth0".to_owned(), parse_prefix("192.0.2.2/24").unwrap());
-        assert_eq!(theirs.read().unwrap(), BTreeSet::from([expected]));
+        let mut theirs = ours.share().unwrap();
+        assert!(ours.read().unwrap().is_empty());
+        let listed = |addresses: &[&str]| -> BTreeSet<(String, Prefix)> {
+            addresses.iter().map(|text| ("eth0".to_owned(), parse_prefix(text).unwrap())).collect()
+        };
+        let [first, second, third] = ["192.0.2.1/24", "192.0.2.2/24", "2001:db8::3/128"];
+        theirs.write(&config(first)).unwrap();
+        assert_eq!(ours.read().unwrap(), listed(&[first]));
+        theirs.write(&config(second)).unwrap();
+        assert_eq!(ours.read().unwrap(), listed(&[first, second]));
+        theirs.write(&config(third)).unwrap();
+        assert_eq!(ours.read().unwrap(), listed(&[second, third]));
     }
 }

@@ -17,7 +17,7 @@ use crate::time::WallTime;
 use crate::vrrp::{Cause, Report, ReportKind, State, Transition};
 
 /// Lines that wait; further ones are dropped and counted.
-const QUEUE_LINES: usize = 8192;
+const QUEUE_LINES: usize = 4096;
 
 /// What is to be logged, made into text by the log's own thread.
 #[derive(Debug)]
@@ -139,7 +139,8 @@ impl Sink {
 
 #[derive(Debug)]
 struct Shared {
-    queue: ArrayQueue<(WallTime, Entry)>,
+    /// Boxed, so that an empty queue is small.
+    queue: ArrayQueue<Box<(WallTime, Entry)>>,
     dropped: AtomicU64,
     ended: AtomicBool,
     waker: Waker,
@@ -169,7 +170,7 @@ impl Log {
 
     /// Queues an entry. Never blocks; when the queue is full the entry is dropped and counted.
     pub(super) fn entry(&self, wall: WallTime, entry: Entry) {
-        if self.shared.queue.push((wall, entry)).is_err() {
+        if self.shared.queue.push(Box::new((wall, entry))).is_err() {
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
         }
         self.shared.waker.wake();
@@ -200,12 +201,13 @@ impl LogThread {
 
 fn drain(shared: &Shared, poller: &mut Poller, mut sink: Sink) {
     loop {
-        if poller.wait().map(Iterator::count).is_err() {
+        if poller.wait(None).map(Iterator::count).is_err() {
             return;
         }
         shared.waker.acknowledge();
         let ended = shared.ended.load(Ordering::Acquire);
-        while let Some((wall, entry)) = shared.queue.pop() {
+        while let Some(line) = shared.queue.pop() {
+            let (wall, entry) = *line;
             sink.write(wall, entry.severity(), &entry.to_string());
         }
         let dropped = shared.dropped.swap(0, Ordering::Relaxed);

@@ -19,6 +19,7 @@ mod leftovers;
 mod log;
 mod mailbox;
 mod options;
+mod receive_pace;
 mod record;
 mod respawn;
 mod send_failures;

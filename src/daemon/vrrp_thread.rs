@@ -11,10 +11,11 @@ use std::os::fd::AsFd;
 use super::kernel_thread::{Request, view_failed};
 use super::log::{Entry, Log};
 use super::mailbox::Mailbox;
+use super::receive_pace::{Change, ReceivePace};
 use super::send_failures::SendFailures;
 use super::snapshot::{Lateness, Snapshot};
 use crate::kernel::{
-    AddressReply, AddressVerb, KernelError, KernelEvent, KernelView, ReceiveSocket, SocketEvent,
+    AddressReply, AddressVerb, KernelError, KernelEvent, KernelView, Link, ReceiveSocket, SocketEvent,
 };
 use crate::node::{Event, HaNode, NodeConfig};
 use crate::sys::clock::{self, Alarm};
@@ -22,7 +23,7 @@ use crate::sys::netlink::{Followed, Monitor, Ownership};
 use crate::sys::packet::{Announcer, Frame, Packet, ReceiveBatch, Receiver, Sender};
 use crate::sys::poll::Poller;
 use crate::sys::syslog::Severity;
-use crate::time::Now;
+use crate::time::{Duration, Now};
 use crate::vrrp::{Action, Announcement, Datagram};
 
 /// Batches taken from one receive socket in one wake-up: 4096 packets, two seconds of the busiest LAN. All
@@ -35,8 +36,7 @@ const MONITOR_DATAGRAMS: usize = 1024;
 const ALARM: u64 = 0;
 const MONITOR: u64 = 1;
 const INBOX: u64 = 2;
-/// Receive sockets are numbered from here on.
-const RECEIVERS: u64 = 16;
+const RECEIVERS: u64 = 3;
 
 /// What other threads tell the vrrp thread.
 #[derive(Debug)]
@@ -91,6 +91,9 @@ pub(super) struct VrrpThread {
     node: HaNode,
     channels: Channels,
     poller: Poller,
+    /// The receive sockets; part of `poller` except while they are left alone.
+    receive_poller: Poller,
+    pace: ReceivePace,
     alarm: Alarm,
     monitor: Monitor,
     sender: Sender,
@@ -117,16 +120,20 @@ impl VrrpThread {
         poller.add(&alarm, ALARM)?;
         poller.add(&monitor, MONITOR)?;
         poller.add(&channels.inbox, INBOX)?;
+        let receive_poller = Poller::new()?;
+        poller.add(&receive_poller, RECEIVERS)?;
         Ok(Self {
             node: HaNode::new(config),
             channels,
             poller,
+            receive_poller,
+            pace: ReceivePace::default(),
             alarm,
             monitor,
             sender: Sender::open()?,
             announcer: Announcer::open()?,
             receivers: BTreeMap::new(),
-            next_receiver: RECEIVERS,
+            next_receiver: 0,
             unwanted: Vec::new(),
             batch: ReceiveBatch::default(),
             held_back: None,
@@ -152,27 +159,28 @@ impl VrrpThread {
             return Ok(());
         }
         self.announce_readiness();
-        let mut ready = Vec::new();
         let mut before = now.instant;
         loop {
             self.alarm.arm(self.node.poll_timeout())?;
-            ready.clear();
-            ready.extend(self.poller.wait()?);
-            let now = clock::now();
-            let (mut monitor, mut inbox) = (false, false);
-            for &token in &ready {
+            let (mut alarm, mut monitor, mut inbox, mut received) = (false, false, false, false);
+            for token in self.poller.wait(self.pace.pause())? {
                 match token {
-                    ALARM => {
-                        // A time that had passed when it was armed says nothing of the timer.
-                        let armed = self.alarm.fired().filter(|armed| *armed > before);
-                        if let Some(armed) = armed {
-                            self.lateness.note(now.instant.saturating_since(armed));
-                        }
-                    }
+                    ALARM => alarm = true,
                     MONITOR => monitor = true,
                     INBOX => inbox = true,
-                    token => self.receive(now, token),
+                    _ => received = true,
                 }
+            }
+            let now = clock::now();
+            if alarm {
+                // A time that had passed when it was armed says nothing of the timer.
+                if let Some(armed) = self.alarm.fired().filter(|armed| *armed > before) {
+                    self.lateness.note(now.instant.saturating_since(armed));
+                }
+            }
+            // Before a timer is served, all that has arrived must be known.
+            if received || alarm || self.pace.pause().is_some() {
+                self.receive_all(now)?;
             }
             if monitor {
                 self.follow_kernel(now)?;
@@ -195,26 +203,20 @@ impl VrrpThread {
         }
     }
 
-    fn receive(&mut self, now: Now, token: u64) {
-        let Some(receiver) = self.receivers.get(&token) else { return };
-        let link = receiver.key().link;
-        for _ in 0..RECEIVE_BATCHES {
-            // An error is the interface's, said once (ENETDOWN); the monitor tells what happened to it.
-            let Ok(count) = self.batch.fill(receiver) else { return };
-            for packet in self.batch.packets() {
-                let datagram = Datagram {
-                    link,
-                    source: packet.source,
-                    destination: packet.destination,
-                    hop_limit: packet.hop_limit,
-                    payload: packet.payload,
-                };
-                self.node.handle_datagram(now, &datagram, &mut self.actions);
-            }
-            if count < ReceiveBatch::CAPACITY {
-                return;
+    fn receive_all(&mut self, now: Now) -> io::Result<()> {
+        let Self { receive_poller, receivers, batch, node, actions, .. } = self;
+        let mut packets = 0;
+        for token in receive_poller.wait(Some(Duration::ZERO))? {
+            if let Some(receiver) = receivers.get(&token) {
+                packets += receive(now, receiver, batch, node, actions);
             }
         }
+        match self.pace.note(now.instant, packets) {
+            Some(Change::LeaveAlone) => self.poller.remove(&self.receive_poller),
+            Some(Change::Watch) => self.poller.add(&self.receive_poller, RECEIVERS)?,
+            None => {}
+        }
+        Ok(())
     }
 
     fn follow_kernel(&mut self, now: Now) -> io::Result<()> {
@@ -274,7 +276,7 @@ impl VrrpThread {
                 }
                 let token = self.next_receiver;
                 self.next_receiver += 1;
-                self.poller.add(&receiver.as_fd(), token)?;
+                self.receive_poller.add(&receiver.as_fd(), token)?;
                 self.receivers.insert(token, receiver);
                 self.one_answered();
                 Event::Socket(SocketEvent::Opened(key))
@@ -383,6 +385,10 @@ impl VrrpThread {
         self.sender.send(&packets, |position, error| {
             let Some(transmission) = transmissions().nth(position) else { return };
             node.count_send_failure(transmission.router);
+            // Nobody wonders about a packet that does not leave through a pulled cable.
+            if !node.kernel().link(transmission.link).is_some_and(Link::usable) {
+                return;
+            }
             let name = node.router(transmission.router).map_or("", |router| &router.config().name);
             failures.note("advertisement", name, &error);
         });
@@ -396,7 +402,7 @@ impl VrrpThread {
             return;
         };
         if let Some(receiver) = self.receivers.remove(&token) {
-            self.poller.remove(&receiver.as_fd());
+            self.receive_poller.remove(&receiver.as_fd());
             self.channels.kernel.send(Request::Close(receiver));
         }
     }
@@ -435,6 +441,37 @@ impl VrrpThread {
     fn say(&self, now: Now, severity: Severity, text: &str) {
         self.channels.log.entry(now.wall, Entry::Text(severity, text.to_owned()));
     }
+}
+
+/// Hands over what waits on one socket, and gives the number of packets.
+fn receive(
+    now: Now,
+    receiver: &Receiver,
+    batch: &mut ReceiveBatch,
+    node: &mut HaNode,
+    actions: &mut Vec<Action>,
+) -> usize {
+    let link = receiver.key().link;
+    let mut packets = 0;
+    for _ in 0..RECEIVE_BATCHES {
+        // An error is the interface's, said once (ENETDOWN); the monitor tells what happened to it.
+        let Ok(count) = batch.fill(receiver) else { break };
+        packets += count;
+        for packet in batch.packets() {
+            let datagram = Datagram {
+                link,
+                source: packet.source,
+                destination: packet.destination,
+                hop_limit: packet.hop_limit,
+                payload: packet.payload,
+            };
+            node.handle_datagram(now, &datagram, actions);
+        }
+        if count < ReceiveBatch::CAPACITY {
+            break;
+        }
+    }
+    packets
 }
 
 fn to_io(error: &KernelError) -> io::Error {

@@ -83,7 +83,6 @@ struct Worker<'a> {
     inbox: Mailbox<Message>,
     notices: Mailbox<Notice>,
     leftovers: Leftovers,
-    config: NodeConfig,
     settings: Settings,
     readiness: Option<File>,
     /// What the snapshots asked for and not answered yet are for.
@@ -105,7 +104,7 @@ impl<'a> Worker<'a> {
         log: Log,
         console: Arc<Console>,
     ) -> Result<Self, (u8, String)> {
-        let Inheritance { configuration, mut pid_file, leftovers, readiness } = inheritance;
+        let Inheritance { configuration, mut pid_file, mut leftovers, readiness } = inheritance;
         let configuration = match configuration {
             Some(configuration) => configuration,
             None => configuration::load(options).map_err(|refusal| {
@@ -121,7 +120,7 @@ impl<'a> Worker<'a> {
         let Configuration { node, settings, .. } = configuration;
         pid_file
             .write(process::own_pid())
-            .and_then(|()| leftovers.write(&node, None))
+            .and_then(|()| leftovers.write(&node))
             .map_err(|error| (FATAL, format!("cannot write the pid file: {error}")))?;
 
         match realtime::lock_memory() {
@@ -143,18 +142,17 @@ impl<'a> Worker<'a> {
             inbox: Mailbox::new().map_err(|error| fatal(&error))?,
             notices: Mailbox::new().map_err(|error| fatal(&error))?,
             leftovers,
-            config: node,
             settings,
             readiness,
             wanted: VecDeque::new(),
             stopping: false,
             log,
         };
-        worker.start_threads(&pid_file)?;
+        worker.start_threads(node, &pid_file)?;
         Ok(worker)
     }
 
-    fn start_threads(&self, pid_file: &PidFile) -> Result<(), (u8, String)> {
+    fn start_threads(&self, node: NodeConfig, pid_file: &PidFile) -> Result<(), (u8, String)> {
         let (ownership, record) = record::ownership(pid_file.path());
         let kernel = Mailbox::new().map_err(|error| fatal(&error))?;
         // The monitor is opened before the view is read, so that no change falls between.
@@ -169,8 +167,7 @@ impl<'a> Worker<'a> {
             notices: self.notices.clone(),
             log: self.log.clone(),
         };
-        let vrrp_thread =
-            VrrpThread::new(self.config.clone(), monitor, channels).map_err(|error| no_privilege(&error))?;
+        let vrrp_thread = VrrpThread::new(node, monitor, channels).map_err(|error| no_privilege(&error))?;
         let (log, priority) = (self.log.clone(), self.realtime_priority());
         spawn("kernel", move || kernel_thread.run()).map_err(|error| fatal(&error))?;
         spawn("vrrp", move || {
@@ -207,7 +204,7 @@ impl<'a> Worker<'a> {
             }
         };
         loop {
-            if let Err(error) = poller.wait().map(Iterator::count) {
+            if let Err(error) = poller.wait(None).map(Iterator::count) {
                 self.log.say(Severity::Error, format!("cannot wait for signals: {error}"));
                 return FATAL;
             }
@@ -302,13 +299,11 @@ impl<'a> Worker<'a> {
             self.log.say(Severity::Warning, warning.clone());
         }
         self.keep_settings(&configuration.settings);
-        if let Err(error) = self.leftovers.write(&configuration.node, Some(&self.config)) {
+        if let Err(error) = self.leftovers.write(&configuration.node) {
             self.log.say(Severity::Warning, format!("cannot note the addresses for the supervisor: {error}"));
         }
-        self.config = configuration.node.clone();
         self.inbox.send(Message::Reconfigure(configuration.node));
         self.log.say(Severity::Info, "Reloaded");
-        realtime::trim_memory();
     }
 
     /// Says which settings need a restart.

@@ -61,6 +61,11 @@ impl PidFile {
                 _ => PidFileError::Io(error),
             });
         }
+        // keepalived before 2.3.2 does not lock its file.
+        let holder = std::fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok());
+        if holder.is_some_and(runs_a_router_daemon) {
+            return Err(PidFileError::Locked);
+        }
         Ok(Self { path: path.to_owned(), file })
     }
 
@@ -92,6 +97,14 @@ impl PidFile {
         // It may be gone already, or the folder may have become read-only; neither is worth a failure at stop.
         let _ = std::fs::remove_file(&self.path);
     }
+}
+
+/// Whether this is a living process, other than the calling one, that is called `keepalived`. The number alone
+/// says nothing: after a crash another process may have got it.
+fn runs_a_router_daemon(pid: u32) -> bool {
+    pid != std::process::id()
+        && std::fs::read_to_string(format!("/proc/{pid}/comm"))
+            .is_ok_and(|name| name.trim_end() == "keepalived")
 }
 
 #[cfg(test)]

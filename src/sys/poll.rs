@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -46,17 +47,28 @@ impl Poller {
         let _ = self.epoll.delete(descriptor);
     }
 
-    /// Waits until a descriptor is ready and gives the numbers of those that are.
+    /// Waits until a descriptor is ready, or for `timeout` in whole milliseconds, and gives the numbers of those
+    /// that are.
     ///
     /// # Errors
     /// None in practice; a signal only makes it return without a number.
-    pub fn wait(&mut self) -> io::Result<impl Iterator<Item = u64> + '_> {
-        let count = match self.epoll.wait(&mut self.events, EpollTimeout::NONE) {
+    pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<impl Iterator<Item = u64> + '_> {
+        let timeout = timeout.map_or(EpollTimeout::NONE, |timeout| {
+            u16::try_from(timeout.as_millis()).unwrap_or(u16::MAX).into()
+        });
+        let count = match self.epoll.wait(&mut self.events, timeout) {
             Ok(count) => count,
             Err(Errno::EINTR) => 0,
             Err(error) => return Err(error.into()),
         };
         Ok(self.events.iter().take(count).map(EpollEvent::data))
+    }
+}
+
+impl AsFd for Poller {
+    /// Readable while any descriptor of the set is: a set can be part of another one.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.0.as_fd()
     }
 }
 
@@ -117,10 +129,23 @@ mod tests {
         for _ in 0..2 {
             waker.wake();
             waker.wake();
-            assert_eq!(poller.wait().unwrap().collect::<Vec<_>>(), [7]);
+            assert_eq!(poller.wait(None).unwrap().collect::<Vec<_>>(), [7]);
             waker.acknowledge();
         }
         assert_eq!(waker.shared.event.read(), Err(Errno::EAGAIN));
+    }
+
+    #[test]
+    fn a_set_can_be_part_of_another() {
+        let (inner, mut outer) = (Poller::new().unwrap(), Poller::new().unwrap());
+        let waker = Waker::new().unwrap();
+        inner.add(&waker, 1).unwrap();
+        outer.add(&inner, 2).unwrap();
+        assert_eq!(outer.wait(Some(Duration::from_millis(1))).unwrap().count(), 0);
+        waker.wake();
+        assert_eq!(outer.wait(None).unwrap().collect::<Vec<_>>(), [2]);
+        outer.remove(&inner);
+        assert_eq!(outer.wait(Some(Duration::ZERO)).unwrap().count(), 0);
     }
 
     #[test]
@@ -138,7 +163,7 @@ mod tests {
         poller.add(&waker, 0).unwrap();
         let mut expected = 0;
         while expected < 20_000 {
-            assert_eq!(poller.wait().unwrap().count(), 1);
+            assert_eq!(poller.wait(None).unwrap().count(), 1);
             waker.acknowledge();
             while let Some(number) = queue.pop() {
                 assert_eq!(number, expected);
