@@ -77,6 +77,7 @@ pub(super) fn load(options: &Options) -> Result<Configuration, Refusal> {
         return Err(Refusal { status: super::status::CONFIGURATION, rendered: loaded.render(style), lines });
     }
     let settings = &loaded.settings;
+    loaded.node.keep_addresses_on_stop |= options.keep_addresses;
     Ok(Configuration {
         settings: Settings {
             namespace: settings.net_namespace.clone(),
