@@ -24,7 +24,10 @@ pub(super) fn run(options: &Options, log: Option<&Path>) -> ExitCode {
     let colour = log.is_none() && colour_wanted();
     let text = loaded.render(Style { colour, show_secrets: false });
     if let Err(error) = write(&text, log) {
-        super::say(&format!("cannot write to {}: {error}\n", log.unwrap_or(Path::new("-")).display()));
+        super::say(&format!(
+            "cannot write to {}: {error}\n",
+            log.unwrap_or_else(|| Path::new("-")).display()
+        ));
     }
     ExitCode::from(loaded.exit_code)
 }

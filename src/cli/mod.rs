@@ -2,10 +2,14 @@
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod arguments;
+mod check;
 mod config_test;
 mod drill;
 pub mod flags;
 mod help;
+mod keywords;
+mod print;
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
@@ -45,8 +49,12 @@ pub fn main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 fn subcommand(name: &str, arguments: &[OsString]) -> ExitCode {
-    if name == "drill" {
-        return drill::main(arguments);
+    match name {
+        "check" => return check::main(arguments),
+        "drill" => return drill::main(arguments),
+        "keywords" => return keywords::main(arguments),
+        "print" => return print::main(arguments),
+        _ => {}
     }
     say(&format!("the subcommand {name} is not built into this version yet\n"));
     ExitCode::from(EXIT_USAGE)

@@ -4,6 +4,7 @@
 //! → [`schema`] of keywords → typed [`model`] → [`lower`] → [`NodeConfig`], [`Settings`] and
 //! [`diagnostics`]. Places survive every step. The host is reached through [`Host`] alone.
 
+pub mod cluster;
 pub mod diagnostics;
 pub mod expand;
 mod fake;
@@ -12,6 +13,7 @@ mod iproute;
 mod limits;
 mod lower;
 pub mod model;
+mod print;
 pub mod schema;
 pub mod source;
 pub mod tree;
@@ -21,6 +23,7 @@ pub use fake::FakeHost;
 pub use host::{Host, HostInterface, Lookup, PathKind, PathMetadata, ReadError, User};
 pub use limits::Limits;
 pub use lower::{ProcessSettings, Settings};
+pub use print::{PrintOptions, print};
 
 use core::cell::RefCell;
 use std::collections::BTreeMap;

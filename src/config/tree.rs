@@ -377,11 +377,11 @@ impl<'h> Parser<'h> {
         )
         .at(culprit.text)
         .label("the block begins here");
-        if suspect.is_some() {
-            if let Some(close) = culprit.close {
-                diagnostic = diagnostic
-                    .related(Span { start: close, length: 1 }, "this `}` seems meant for an outer block");
-            }
+        if suspect.is_some()
+            && let Some(close) = culprit.close
+        {
+            diagnostic = diagnostic
+                .related(Span { start: close, length: 1 }, "this `}` seems meant for an outer block");
         }
         if culprit.text != outermost.text {
             diagnostic = diagnostic.related(outermost.text, "so this block goes on to the end of the file");

@@ -19,11 +19,12 @@ pub(super) fn secret_ranges(line: &str) -> Vec<(usize, usize)> {
             ranges.push((start, line.trim_end_matches(['}', ' ', '\t']).len().max(start)));
             break;
         }
-        if let Some((name, value)) = word.strip_prefix('$').and_then(|rest| rest.split_once('=')) {
-            if looks_secret(name) && !value.is_empty() {
-                ranges.push((start + word.len() - value.len(), line.len()));
-                break;
-            }
+        if let Some((name, value)) = word.strip_prefix('$').and_then(|rest| rest.split_once('='))
+            && looks_secret(name)
+            && !value.is_empty()
+        {
+            ranges.push((start + word.len() - value.len(), line.len()));
+            break;
         }
         expect_secret = is_secret_keyword(word);
     }

@@ -75,7 +75,7 @@ impl Expander<'_> {
             return Ok(Outcome::Unchanged);
         }
         if let Some(lines) = self.whole_line_body(text) {
-            return self.push_body(lines, line);
+            return self.push_body(&lines, line);
         }
         self.begin_expansion(line)?;
         let mut stack = Vec::new();
@@ -83,7 +83,7 @@ impl Expander<'_> {
         let changed = self.expand(line, line, true, &mut stack, &mut body)?;
         let made = self.sources.expanded_line();
         if let Some(lines) = body {
-            self.push_frame_body(lines, 1, line)?;
+            self.push_frame_body(&lines, 1, line)?;
         } else if !changed {
             return Ok(Outcome::Unchanged);
         }
@@ -101,12 +101,12 @@ impl Expander<'_> {
     }
 
     /// Lines of a definition keep their own places; the line that used it is where its expansion is told.
-    fn push_body(&mut self, lines: Rc<[Span]>, used: Span) -> Result<Outcome, Stop> {
+    fn push_body(&mut self, lines: &[Span], used: Span) -> Result<Outcome, Stop> {
         self.push_frame_body(lines, 0, used)?;
         Ok(Outcome::Body)
     }
 
-    fn push_frame_body(&mut self, lines: Rc<[Span]>, from: usize, used: Span) -> Result<(), Stop> {
+    fn push_frame_body(&mut self, lines: &[Span], from: usize, used: Span) -> Result<(), Stop> {
         let limit = self.options.limits.expansion_depth;
         if self.frames.iter().filter(|frame| matches!(frame, Frame::Body { .. })).count() >= limit {
             return Err(self.exceeded(

@@ -174,7 +174,7 @@ impl<'a> Whole<'a> {
         let by_peer = instance.unicast_peer.first().map(|peer| Family::of(&peer.value.address));
         let family = by_address
             .or(by_peer)
-            .or(by_source.map(|entry| Family::of(&entry.value.0)))
+            .or_else(|| by_source.map(|entry| Family::of(&entry.value.0)))
             .unwrap_or(if native { Family::Ipv6 } else { Family::Ipv4 });
         if native && by_address == Some(Family::Ipv4) {
             self.push(Diagnostic::error(
@@ -354,7 +354,7 @@ impl<'a> Whole<'a> {
             Family::Ipv4 => self.global.vrrp_mcast_group4.as_ref().map(|e| IpAddr::V4(e.value.0)),
             Family::Ipv6 => self.global.vrrp_mcast_group6.as_ref().map(|e| IpAddr::V6(e.value.0)),
         }
-        .unwrap_or(default_group(router.family));
+        .unwrap_or_else(|| default_group(router.family));
         if let Some(entry) = &instance.mcast_dst_ip {
             let own = entry.value.0;
             let fits = own.is_multicast()
@@ -495,18 +495,19 @@ impl<'a> Whole<'a> {
             return false;
         }
         self.addresses.insert(key, (name, entry.at));
-        if let (Some(known), Some(interface)) = (&self.interfaces, &entry.value.interface) {
-            if !known.contains_key(interface.as_str()) && !self.dynamic_interfaces {
-                self.push(
-                    Diagnostic::error(
-                        "no-such-interface",
-                        format!("the interface {interface} of {prefix} does not exist"),
-                    )
-                    .at(self.place(entry.at))
-                    .label("ignored"),
-                );
-                return false;
-            }
+        if let (Some(known), Some(interface)) = (&self.interfaces, &entry.value.interface)
+            && !known.contains_key(interface.as_str())
+            && !self.dynamic_interfaces
+        {
+            self.push(
+                Diagnostic::error(
+                    "no-such-interface",
+                    format!("the interface {interface} of {prefix} does not exist"),
+                )
+                .at(self.place(entry.at))
+                .label("ignored"),
+            );
+            return false;
         }
         true
     }

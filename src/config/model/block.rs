@@ -101,14 +101,14 @@ pub(in crate::config) fn read_statement<B: Block>(cx: &Cx<'_>, block: &mut B, st
             diagnostic.help(format!("write `{replacement}` instead"))
         });
     }
-    if !keyword.takes_block() {
-        if let Some(brace) = statement.block() {
-            cx.diagnostics.push(
-                Diagnostic::error("unexpected-brace", format!("`{name}` takes no block"))
-                    .at(brace)
-                    .note("the block is ignored"),
-            );
-        }
+    if !keyword.takes_block()
+        && let Some(brace) = statement.block()
+    {
+        cx.diagnostics.push(
+            Diagnostic::error("unexpected-brace", format!("`{name}` takes no block"))
+                .at(brace)
+                .note("the block is ignored"),
+        );
     }
     if !block.set(cx, keyword, statement) {
         unknown(cx, B::CONTEXT, name, statement);
@@ -117,7 +117,7 @@ pub(in crate::config) fn read_statement<B: Block>(cx: &Cx<'_>, block: &mut B, st
 
 /// Reports a keyword that its block does not have. The statements of its own block are passed over.
 fn unknown(cx: &Cx<'_>, context: Context, name: &str, statement: Statement<'_>) {
-    let at = statement.words().first().copied().unwrap_or(statement.text());
+    let at = statement.words().first().copied().unwrap_or_else(|| statement.text());
     if name == "{" {
         // Reported when it was read.
         return;
@@ -168,17 +168,14 @@ pub(in crate::config) fn set_once<T: Argument>(
     field: &mut Option<At<T>>,
 ) {
     let Some(value) = read_value(cx, keyword, statement) else { return };
-    if let Some(first) = field {
-        if first.value != value.value {
-            cx.diagnostics.push(
-                Diagnostic::hint(
-                    "set-twice",
-                    format!("`{}` is set twice: the last one counts", keyword.name),
-                )
+    if let Some(first) = field
+        && first.value != value.value
+    {
+        cx.diagnostics.push(
+            Diagnostic::hint("set-twice", format!("`{}` is set twice: the last one counts", keyword.name))
                 .at(statement.text())
                 .related(cx.sources.word_at(first.at), "first set here"),
-            );
-        }
+        );
     }
     *field = Some(value);
 }
@@ -306,11 +303,12 @@ impl Canonical {
         if !self.defaults {
             return;
         }
-        if let Some(row) = schema().find(context, keyword) {
-            if !row.default.is_empty() && row.deprecated.is_none() {
-                self.indent();
-                self.text.push_str(&format!("# {keyword}: {}\n", row.default));
-            }
+        if let Some(row) = schema().find(context, keyword)
+            && !row.default.is_empty()
+            && row.deprecated.is_none()
+        {
+            self.indent();
+            self.text.push_str(&format!("# {keyword}: {}\n", row.default));
         }
     }
 

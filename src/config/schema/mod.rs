@@ -175,6 +175,41 @@ impl Schema {
     }
 }
 
+/// The table of all keywords in Markdown, as `KEYWORDS.md` has it.
+pub fn markdown() -> String {
+    let mut text = String::from(
+        "# Keywords\n\nEvery keyword of keepalived 2.4.3 and what alived does with it. This page is made by \
+         `alived keywords --markdown`.\n\n*acted-on*: the daemon acts on it. *refused*: not yet, and without it \
+         the network would see another router, so that start and reload are refused. *read-only*: read and \
+         checked, with a warning at each start, but not acted on yet. *not-applicable*: does not apply.\n",
+    );
+    let cell = |text: &str| text.replace('|', "\\|").replace('<', "&lt;");
+    let mut context = None;
+    for keyword in schema().keywords() {
+        if context != Some(keyword.context) {
+            context = Some(keyword.context);
+            text.push_str(&format!(
+                "\n## {}\n\n| keyword | arguments | default | alived | meaning |\n|---|---|---|---|---|\n",
+                keyword.context.path()
+            ));
+        }
+        let reason = keyword.support.reason();
+        let support = match reason {
+            "" => keyword.support.word().to_owned(),
+            _ => format!("{}: {}", keyword.support.word(), cell(reason)),
+        };
+        text.push_str(&format!(
+            "| `{}` | {} | {} | {support} | {}{} |\n",
+            keyword.name.replace('|', "\\|"),
+            cell(keyword.arguments),
+            cell(keyword.default),
+            if keyword.deprecated.is_some() { "(deprecated) " } else { "" },
+            cell(keyword.meaning),
+        ));
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,6 +229,12 @@ mod tests {
                 assert!(known, "{replacement} replaces {} but is unknown", keyword.name);
             }
         }
+    }
+
+    #[test]
+    fn the_page_of_keywords_is_up_to_date() {
+        let page = include_str!("../../../KEYWORDS.md");
+        assert!(page == markdown(), "run: alived keywords --markdown > KEYWORDS.md");
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub(super) fn prefix(args: &Args<'_>, (text, at): Word<'_>) -> Option<(IpAddr, O
 /// A word as a prefix of full length if it has none.
 pub(super) fn full_prefix(args: &Args<'_>, word: Word<'_>) -> Option<Prefix> {
     let (address, length) = prefix(args, word)?;
-    Prefix::new(address, length.unwrap_or(Family::of(&address).bits()))
+    Prefix::new(address, length.unwrap_or_else(|| Family::of(&address).bits()))
 }
 
 /// An address with a prefix length, full if left out.

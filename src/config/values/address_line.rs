@@ -171,7 +171,8 @@ impl Argument for AddressLine {
         let word = args.required()?;
         // An address may also be written after the word "dev" and so on: the address comes first here.
         let (address, length) = prefix(args, word)?;
-        let mut line = Self::new(Prefix::new(address, length.unwrap_or(Family::of(&address).bits()))?);
+        let mut line =
+            Self::new(Prefix::new(address, length.unwrap_or_else(|| Family::of(&address).bits()))?);
         while let Some(option) = args.next() {
             line.option(args, option)?;
         }

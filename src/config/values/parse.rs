@@ -124,7 +124,7 @@ pub(in crate::config) fn prefix(word: &str) -> Result<(IpAddr, Option<u8>), Pref
 /// As [`prefix`], with the full length when it is left out.
 pub(in crate::config) fn full_prefix(word: &str) -> Option<Prefix> {
     let (address, length) = prefix(word).ok()?;
-    Prefix::new(address, length.unwrap_or(Family::of(&address).bits()))
+    Prefix::new(address, length.unwrap_or_else(|| Family::of(&address).bits()))
 }
 
 /// `LOW-HIGH`.

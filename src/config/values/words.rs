@@ -89,6 +89,7 @@ impl<'a> Args<'a> {
     }
 
     /// The next word.
+    #[expect(clippy::should_implement_trait, reason = "a cursor over words, never used as an iterator")]
     pub fn next(&mut self) -> Option<Word<'a>> {
         let word = self.peek()?;
         self.at += 1;
@@ -109,7 +110,7 @@ impl<'a> Args<'a> {
             self.cx.diagnostics.push(
                 Diagnostic::fatal("missing-argument", format!("`{}` needs an argument", self.name()))
                     .status(Status::MissingArgument)
-                    .at(self.words.last().copied().unwrap_or(self.statement.text()))
+                    .at(self.words.last().copied().unwrap_or_else(|| self.statement.text()))
                     .label("nothing follows")
                     .help(format!("write `{} {}`", self.name(), self.keyword.arguments)),
             );
@@ -121,7 +122,7 @@ impl<'a> Args<'a> {
     pub fn option_value(&mut self, option: &str) -> Option<Word<'a>> {
         let word = self.next();
         if word.is_none() {
-            let at = self.words.last().copied().unwrap_or(self.statement.text());
+            let at = self.words.last().copied().unwrap_or_else(|| self.statement.text());
             self.reject(at, format!("`{option}` needs a value"));
         }
         word
@@ -134,12 +135,15 @@ impl<'a> Args<'a> {
 
     /// The keyword's own place, or the first word of a line.
     pub fn place(&self) -> Span {
-        self.words.first().copied().unwrap_or(self.statement.text())
+        self.words.first().copied().unwrap_or_else(|| self.statement.text())
     }
 
     /// Where the value begins, for [`super::At`].
     pub fn position(&self) -> Position {
-        self.words.get(self.at).or(self.words.last()).map_or(self.statement.text().start, |word| word.start)
+        self.words
+            .get(self.at)
+            .or_else(|| self.words.last())
+            .map_or_else(|| self.statement.text().start, |word| word.start)
     }
 
     /// Reports a value that cannot be used: the statement is dropped and the default holds.

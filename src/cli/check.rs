@@ -1,0 +1,130 @@
+//! `alived check FILE…`: judges configurations, several as one cluster.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use super::arguments::{Arguments, LOADING};
+use super::config_test::colour_wanted;
+use crate::config::cluster::{ClusterFinding, lint};
+use crate::config::diagnostics::{Severity, Style, to_json};
+use crate::config::{Loaded, load};
+use crate::daemon::RealHost;
+
+const CLEAN: u8 = 0;
+const WARNINGS: u8 = 1;
+const ERRORS: u8 = 2;
+const USAGE: u8 = 64;
+
+const HELP: &str = "Usage: alived check [FLAGS] FILE...
+
+Judges keepalived.conf files. With two or more files, judges them as one cluster too: the files of
+the routers that back each other up.
+
+  --here                 look at this host: interfaces, users, scripts (as -t does)
+  --strict               exit with 1 for warnings
+  --json                 for editors and pipelines
+  --show-secrets         show passwords and keys in source lines
+";
+
+const EXITS: &str = "
+Exit status: 0 clean, 1 warnings (with --strict), 2 errors.
+";
+
+/// Runs the subcommand.
+pub(super) fn main(words: &[OsString]) -> ExitCode {
+    let known = ["here", "strict", "json", "show-secrets", "config-id", "all-config", "use-file", "limit"];
+    let arguments = match Arguments::parse(words, &known) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            super::say(&format!("alived check: {error}\nTry `alived check --help`.\n"));
+            return ExitCode::from(USAGE);
+        }
+    };
+    if arguments.help || arguments.files.is_empty() {
+        let text = format!("{HELP}{LOADING}{EXITS}");
+        if arguments.help {
+            super::print(&text);
+            return ExitCode::SUCCESS;
+        }
+        super::say(&text);
+        return ExitCode::from(USAGE);
+    }
+
+    let host = RealHost { text_only: !arguments.here, ..RealHost::default() };
+    let loaded: Vec<Loaded> = arguments.files.iter().map(|file| load(&host, file, &arguments.load)).collect();
+    let files: Vec<(&str, &Loaded)> = arguments.files.iter().map(String::as_str).zip(loaded.iter()).collect();
+    let cluster = if files.len() > 1 { lint(&files) } else { Vec::new() };
+
+    if arguments.json {
+        super::print(&json(&files, &cluster));
+    } else {
+        let style = Style { colour: colour_wanted(), show_secrets: arguments.show_secrets };
+        for (file, loaded) in &files {
+            let text = loaded.render(style);
+            if text.is_empty() {
+                super::print(&format!("{file}: {}\n", summary(loaded)));
+            } else {
+                super::say(&text);
+            }
+        }
+        for finding in &cluster {
+            super::print(&format!("{finding}\n"));
+        }
+    }
+    ExitCode::from(status(&loaded, &cluster, arguments.strict))
+}
+
+fn summary(loaded: &Loaded) -> String {
+    let config = &loaded.config;
+    let count = |number: usize, what: &str| match number {
+        0 => None,
+        1 => Some(format!("1 {what}")),
+        more => Some(format!("{more} {what}s")),
+    };
+    let parts: Vec<String> = [
+        count(config.instances.len(), "virtual router"),
+        count(config.sync_groups.len(), "sync group"),
+        count(config.virtual_servers.len(), "virtual server"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if parts.is_empty() {
+        "nothing wrong, nothing to do".to_owned()
+    } else {
+        format!("good: {}", parts.join(", "))
+    }
+}
+
+fn status(loaded: &[Loaded], cluster: &[ClusterFinding], strict: bool) -> u8 {
+    let gravest = loaded
+        .iter()
+        .flat_map(|loaded| loaded.diagnostics.iter().map(|diagnostic| diagnostic.severity))
+        .chain(cluster.iter().map(|finding| finding.severity))
+        .max();
+    match gravest {
+        Some(Severity::Error | Severity::Fatal) => ERRORS,
+        Some(Severity::Warning) if strict => WARNINGS,
+        _ => CLEAN,
+    }
+}
+
+fn json(files: &[(&str, &Loaded)], cluster: &[ClusterFinding]) -> String {
+    let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap_or_default();
+    let files: Vec<serde_json::Value> = files
+        .iter()
+        .map(|(file, loaded)| {
+            serde_json::json!({
+                "file": file,
+                "config_test_status": loaded.exit_code,
+                "usable": loaded.usable,
+                "diagnostics": value(&to_json(&loaded.diagnostics, &loaded.sources)),
+                "more_diagnostics": loaded.dropped_diagnostics,
+            })
+        })
+        .collect();
+    let whole = serde_json::json!({ "files": files, "cluster": cluster });
+    let mut text = serde_json::to_string_pretty(&whole).unwrap_or_default();
+    text.push('\n');
+    text
+}
