@@ -157,6 +157,13 @@ impl Ownership {
             let link = environment.interface(&item.interface);
             if item.link.map(|link| link.key) != link.map(|link| link.key) {
                 moved = true;
+                // A renamed interface keeps its addresses, but is not ours any more.
+                if let Some((old, prefix)) = item.key()
+                    && item.held == Held::Ours
+                    && known(old, prefix).is_some()
+                {
+                    item.request(AddressVerb::Remove, operations);
+                }
                 item.link = link;
                 item.outstanding = 0;
                 item.judge_at = None;

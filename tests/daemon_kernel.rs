@@ -1,0 +1,181 @@
+//! The daemon and the kernel: interfaces that come and go, addresses that others remove, reloads.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, clippy::disallowed_types)]
+
+#[path = "support/host.rs"]
+mod host;
+#[path = "support/skip.rs"]
+mod skip;
+
+use alived::sys::process::signal;
+use host::{Host, instance, name, prefix};
+
+const ADDRESS: &str = "192.0.2.50/24";
+const OTHER: &str = "192.0.2.60/24";
+
+fn master(config: &str) -> Option<Host> {
+    let mut host = Host::new()?;
+    host.configure(config);
+    host.start(&[]);
+    host.wait("the address", |host| host.holds(ADDRESS));
+    Some(host)
+}
+
+fn dynamic() -> String {
+    format!("global_defs {{\n    dynamic_interfaces\n}}\n{}", instance("VI_1", 51, 100, ADDRESS))
+}
+
+fn transitions(host: &Host, router: &str) -> usize {
+    host.log().matches(&format!("({router}) Entering")).count()
+}
+
+#[test]
+fn an_address_removed_by_hand_returns_without_a_transition() {
+    let Some(mut host) = master(&instance("VI_1", 51, 100, ADDRESS)) else { return };
+    let before = transitions(&host, "VI_1");
+    let lan = host.lan();
+    host.socket.remove_address(lan, prefix(ADDRESS)).unwrap();
+    host.wait_for_lines("putting it back", 1);
+    host.wait("the address", |host| host.holds(ADDRESS));
+    assert_eq!(transitions(&host, "VI_1"), before, "{}", host.log());
+}
+
+#[test]
+fn a_link_that_goes_down_is_a_fault_until_it_is_up() {
+    let Some(mut host) = master(&instance("VI_1", 51, 100, ADDRESS)) else { return };
+    let lan = host.lan();
+    host.socket.set_up(lan, false).unwrap();
+    host.wait_for_lines("Entering FAULT STATE", 1);
+    host.wait("the address to go", |host| !host.holds(ADDRESS));
+    host.socket.set_up(lan, true).unwrap();
+    host.wait_for_lines("Entering MASTER STATE", 2);
+    host.wait("the address", |host| host.holds(ADDRESS));
+}
+
+#[test]
+fn a_link_that_is_deleted_and_created_again_is_used_again() {
+    let Some(mut host) = master(&dynamic()) else { return };
+    let lan = host.lan();
+    host.socket.delete(lan).unwrap();
+    host.wait_for_lines("Entering FAULT STATE", 1);
+    host.plug_in();
+    assert_ne!(host.lan(), lan);
+    host.wait_for_lines("Entering MASTER STATE", 2);
+    host.wait("the address", |host| host.holds(ADDRESS));
+}
+
+#[test]
+fn a_link_that_appears_after_the_start_is_used_with_dynamic_interfaces() {
+    let Some(mut host) = Host::new() else { return };
+    let lan = host.lan();
+    host.socket.delete(lan).unwrap();
+    host.configure(&dynamic());
+    host.start(&[]);
+    host.wait_for_lines("Entering FAULT STATE", 1);
+    host.plug_in();
+    host.wait("the address", |host| host.holds(ADDRESS));
+}
+
+#[test]
+fn a_link_is_known_by_its_name() {
+    let Some(mut host) = master(&dynamic()) else { return };
+    let lan = host.lan();
+    host.socket.rename(lan, &name("other")).unwrap();
+    host.wait_for_lines("Entering FAULT STATE", 1);
+    host.wait("the address to go", |host| !host.holds(ADDRESS));
+    host.socket.rename(lan, &name(host::LAN)).unwrap();
+    host.wait_for_lines("Entering MASTER STATE", 2);
+    host.wait("the address", |host| host.holds(ADDRESS));
+}
+
+#[test]
+fn a_reload_touches_only_what_changed() {
+    let kept = instance("VI_1", 51, 100, ADDRESS);
+    let Some(mut host) = master(&format!("{kept}{}", instance("VI_2", 52, 100, OTHER))) else { return };
+    host.wait("the other address", |host| host.holds(OTHER));
+    let before = transitions(&host, "VI_1");
+
+    host.configure(&format!("{kept}{}", instance("VI_3", 53, 100, "192.0.2.70/24")));
+    host.signal(libc::SIGHUP);
+    host.wait("the address of the new router", |host| host.holds("192.0.2.70/24"));
+    host.wait("the address of the old router to go", |host| !host.holds(OTHER));
+
+    // Another address of the same router.
+    host.configure(&kept.replace(ADDRESS, &format!("{ADDRESS}\n        192.0.2.51/24")));
+    host.signal(libc::SIGHUP);
+    host.wait("the added address", |host| host.holds("192.0.2.51/24"));
+    host.wait("the third router's address to go", |host| !host.holds("192.0.2.70/24"));
+    assert!(host.holds(ADDRESS));
+    assert_eq!(transitions(&host, "VI_1"), before, "{}", host.log());
+}
+
+#[test]
+fn a_bad_file_leaves_all_as_it_is() {
+    let good = instance("VI_1", 51, 100, ADDRESS);
+    let Some(mut host) = master(&good) else { return };
+    host.configure(&good.replace("virtual_router_id 51", "virtual_router_id 0"));
+    host.signal(libc::SIGHUP);
+    host.wait_for_lines("was not reloaded", 1);
+    assert!(host.log().contains("keepalived.conf:3:"), "{}", host.log());
+    assert!(host.holds(ADDRESS));
+    host.configure(&good.replace(ADDRESS, OTHER));
+    host.signal(libc::SIGHUP);
+    host.wait("the new address", |host| host.holds(OTHER) && !host.holds(ADDRESS));
+}
+
+#[test]
+fn left_overs_of_a_router_that_cannot_take_part_are_removed() {
+    let Some(mut host) = master(&instance("VI_1", 51, 100, ADDRESS)) else { return };
+    kill_both(&mut host);
+    let lan = host.lan();
+    host.socket.set_up(lan, false).unwrap();
+    assert!(host.holds(ADDRESS));
+    host.start(&[]);
+    host.wait("the left-over to go", |host| !host.holds(ADDRESS));
+    assert!(host.log().contains("Entering FAULT STATE"), "{}", host.log());
+}
+
+#[test]
+fn left_overs_are_known_by_their_mark() {
+    left_overs_are_adopted("mark");
+}
+
+#[test]
+fn left_overs_are_known_by_the_record_where_the_kernel_has_no_mark() {
+    left_overs_are_adopted("record");
+}
+
+fn left_overs_are_adopted(ownership: &str) {
+    let Some(mut host) = Host::new() else { return };
+    host.set_environment("ALIVED_ADDRESS_OWNERSHIP", ownership);
+    // One that was there before us and is never ours.
+    let lan = host.lan();
+    host.socket.add_address(lan, prefix(OTHER)).unwrap();
+    host.configure(&instance("VI_1", 51, 100, &format!("{ADDRESS}\n        {OTHER}")));
+    host.start(&[]);
+    host.wait("the address", |host| host.holds(ADDRESS));
+    kill_both(&mut host);
+    assert!(host.holds(ADDRESS), "nobody was left to remove it");
+
+    host.start(&[]);
+    host.wait_for_lines("Entering MASTER STATE", 2);
+    host.wait_for_lines("adopting 1 address", 1);
+    assert!(host.holds(ADDRESS) && host.holds(OTHER));
+    host.signal(libc::SIGTERM);
+    host.wait_for_end();
+    assert!(!host.holds(ADDRESS), "{}", host.log());
+    assert!(host.holds(OTHER), "an address of somebody else was removed");
+}
+
+/// As a power cut of the daemon: neither process gets to do anything.
+fn kill_both(host: &mut Host) {
+    let (supervisor, worker) = (host.supervisor(), host.worker());
+    for pid in [worker, supervisor] {
+        signal(pid, libc::SIGSTOP);
+    }
+    for pid in [worker, supervisor] {
+        signal(pid, libc::SIGKILL);
+    }
+    host.wait_for_end();
+    host.wait("the worker to end", |host| !host::runs(worker, &host.path("")));
+}

@@ -1,0 +1,223 @@
+//! The daemon's processes: start, stop, exit statuses, pid files, signals, and what happens when one is killed.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, clippy::disallowed_types)]
+
+#[path = "support/host.rs"]
+mod host;
+#[path = "support/skip.rs"]
+mod skip;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use host::{Host, instance, runs};
+
+const ADDRESS: &str = "192.0.2.50/24";
+
+fn host_with_router() -> Option<Host> {
+    let host = Host::new()?;
+    host.configure(&instance("VI_1", 51, 100, ADDRESS));
+    Some(host)
+}
+
+fn become_master(host: &mut Host) {
+    host.wait("the address", |host| host.holds(ADDRESS));
+}
+
+fn assert_all_gone(host: &mut Host, pids: &[u32]) {
+    let pids = pids.to_vec();
+    host.wait("the processes to end", |host| !pids.iter().any(|pid| runs(*pid, host.path("").as_path())));
+    assert!(!host.holds(ADDRESS), "the address is still there");
+}
+
+#[test]
+fn starts_and_stops_in_the_foreground() {
+    let Some(mut host) = host_with_router() else { return };
+    host.start(&[]);
+    become_master(&mut host);
+    let (supervisor, worker) = (host.supervisor(), host.worker());
+    assert_ne!(supervisor, worker);
+    assert_eq!(fs::read_to_string(host.path("vrrp.pid")).unwrap(), format!("{worker}\n"));
+    host.signal(libc::SIGTERM);
+    let status = host.wait_for_end();
+    assert_eq!(status.code(), Some(0), "{}", host.log());
+    assert_all_gone(&mut host, &[supervisor, worker]);
+    assert!(!host.path("keepalived.pid").exists() && !host.path("vrrp.pid").exists());
+    let log = host.log();
+    for words in
+        ["(VI_1) Entering BACKUP STATE (init)", "(VI_1) Entering MASTER STATE", "Stopping", "Stopped"]
+    {
+        assert!(log.contains(words), "'{words}' is missing:\n{log}");
+    }
+}
+
+#[test]
+fn the_first_process_of_a_background_start_ends_when_the_daemon_serves() {
+    let Some(mut host) = host_with_router() else { return };
+    let output = host.run(&[]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(output.stderr.is_empty() && output.stdout.is_empty(), "{output:?}");
+    let (supervisor, worker) = (host.supervisor(), host.worker());
+    assert!(runs(supervisor, &host.path("")) && runs(worker, &host.path("")));
+
+    let second = host.run(&[]);
+    assert_eq!(second.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&second.stderr).contains("daemon is already running"), "{second:?}");
+    assert_eq!((host.supervisor(), host.worker()), (supervisor, worker));
+
+    become_master(&mut host);
+    host.signal(libc::SIGTERM);
+    assert_all_gone(&mut host, &[supervisor, worker]);
+    host.wait("the pid files to go", |host| !host.path("keepalived.pid").exists());
+}
+
+#[test]
+fn a_bad_configuration_is_explained_and_refused() {
+    let Some(host) = Host::new() else { return };
+    host.configure("vrrp_instance VI_1 {\n    interface lan0\n    virtual_router_id 300\n}\n");
+    for flags in [&[][..], &["-n"]] {
+        let output = host.run(flags);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_ne!(output.status.code(), Some(0), "{text}");
+        assert!(text.contains("keepalived.conf") && text.contains("300"), "{text}");
+        assert!(!host.path("keepalived.pid").exists());
+    }
+}
+
+#[test]
+fn a_missing_privilege_is_named() {
+    const NOBODY: u32 = 65_534;
+    let Some(host) = host_with_router() else { return };
+    fs::set_permissions(host.path(""), fs::Permissions::from_mode(0o777)).unwrap();
+    for flags in [&[][..], &["-n"]] {
+        let output = host.command(flags).uid(NOBODY).output();
+        let output = match output {
+            Ok(output) => output,
+            Err(error) => return skip::skip("a_missing_privilege_is_named", &error.to_string()),
+        };
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(4), "{text}");
+        assert!(text.contains("CAP_NET_RAW"), "{text}");
+        assert!(!host.path("keepalived.pid").exists());
+    }
+}
+
+#[test]
+fn a_killed_worker_is_replaced_and_its_address_adopted() {
+    let Some(mut host) = host_with_router() else { return };
+    host.start(&[]);
+    become_master(&mut host);
+    let (supervisor, worker) = (host.supervisor(), host.worker());
+    alived::sys::process::signal(worker, libc::SIGKILL);
+    host.wait_for_lines("Respawning", 1);
+    let mut missing = false;
+    host.wait("the next worker to be master", |host| {
+        missing |= !host.holds(ADDRESS);
+        host.log().matches("Entering MASTER STATE").count() == 2
+    });
+    assert!(!missing, "the address was gone for a while:\n{}", host.log());
+    assert!(host.log().contains("adopting"), "{}", host.log());
+    assert_ne!(host.worker(), worker);
+    assert_eq!(host.supervisor(), supervisor);
+}
+
+#[test]
+fn without_respawn_the_supervisor_tidies_up_after_a_killed_worker() {
+    let Some(mut host) = host_with_router() else { return };
+    host.start(&["-R"]);
+    become_master(&mut host);
+    let pids = [host.supervisor(), host.worker()];
+    alived::sys::process::signal(pids[1], libc::SIGKILL);
+    let status = host.wait_for_end();
+    assert_eq!(status.code(), Some(1), "{}", host.log());
+    assert_all_gone(&mut host, &pids);
+    assert!(!host.path("vrrp.pid").exists());
+}
+
+#[test]
+fn a_worker_that_does_not_stop_is_killed_and_tidied_up_after() {
+    let Some(mut host) = host_with_router() else { return };
+    host.configure(&format!("child_wait_time 1\n{}", instance("VI_1", 51, 100, ADDRESS)));
+    host.start(&[]);
+    become_master(&mut host);
+    let pids = [host.supervisor(), host.worker()];
+    alived::sys::process::signal(pids[1], libc::SIGSTOP);
+    host.signal(libc::SIGTERM);
+    let status = host.wait_for_end();
+    assert_eq!(status.code(), Some(0), "{}", host.log());
+    assert_all_gone(&mut host, &pids);
+}
+
+#[test]
+fn the_worker_stops_in_order_when_its_supervisor_is_killed() {
+    let Some(mut host) = host_with_router() else { return };
+    host.start(&[]);
+    become_master(&mut host);
+    let pids = [host.supervisor(), host.worker()];
+    alived::sys::process::signal(pids[0], libc::SIGKILL);
+    host.wait_for_end();
+    assert_all_gone(&mut host, &pids);
+    assert!(host.log().contains("Stopping"), "{}", host.log());
+    // The pid files are left behind, but nobody holds their lock.
+    host.start(&[]);
+    become_master(&mut host);
+}
+
+#[test]
+fn leaves_its_addresses_when_told_to() {
+    let Some(mut host) = host_with_router() else { return };
+    host.start(&["-V"]);
+    become_master(&mut host);
+    host.signal(libc::SIGTERM);
+    assert_eq!(host.wait_for_end().code(), Some(0));
+    assert!(host.holds(ADDRESS));
+}
+
+#[test]
+fn works_under_the_name_of_keepalived() {
+    let Some(mut host) = host_with_router() else { return };
+    host.call_it("keepalived");
+    let version = host.run(&["-v"]);
+    assert!(version.stdout.is_empty() && !version.stderr.is_empty(), "{version:?}");
+    let output = host.run(&[]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    become_master(&mut host);
+    let pids = [host.supervisor(), host.worker()];
+    host.signal(libc::SIGTERM);
+    assert_all_gone(&mut host, &pids);
+}
+
+#[test]
+fn statistics_and_state_are_written_on_a_signal() {
+    let Some(mut host) = host_with_router() else { return };
+    host.start(&[]);
+    become_master(&mut host);
+    host.signal(libc::SIGUSR2);
+    host.wait_for_lines("keepalived.stats", 1);
+    let stats = fs::read_to_string(host.path("keepalived.stats")).unwrap();
+    assert!(
+        stats.starts_with("VRRP Instance: VI_1\n  Advertisements:\n    Received: 0\n    Sent: "),
+        "{stats}"
+    );
+    assert!(stats.contains("  Became master: 1\n  Released master: 0\n"), "{stats}");
+    host.signal(libc::SIGUSR1);
+    host.wait_for_lines("keepalived.data", 1);
+    let data = fs::read_to_string(host.path("keepalived.data")).unwrap();
+    assert!(data.contains("State = MASTER") && data.contains(ADDRESS), "{data}");
+    assert_eq!(fs::metadata(host.path("keepalived.data")).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn signal_numbers_are_printed() {
+    let number = |name: &str| {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_alived")).arg(format!("--signum={name}")).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    assert_eq!(number("RELOAD"), (Some(0), "1\n".to_owned()));
+    assert_eq!(number("STATS_CLEAR"), (Some(0), "63\n".to_owned()));
+    assert_eq!(number("SWITCHOVER"), (Some(0), "37\n".to_owned()));
+    assert_eq!(number("NONSENSE"), (Some(1), String::new()));
+}

@@ -1,0 +1,243 @@
+//! A host of its own for a test of the daemon: a network namespace with one interface on a LAN, a folder for
+//! files, and the daemon in it. Everything goes when it is dropped.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, clippy::disallowed_types, dead_code)]
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use alived::drill::Folder;
+use alived::net::{InterfaceIndex, InterfaceName, MacAddress, Prefix};
+use alived::sys::namespace::Namespace;
+use alived::sys::netlink::{RouteSocket, VethEnd};
+use alived::sys::process::signal;
+
+use super::skip;
+
+/// Far beyond what anything here takes, so that a busy machine is no failure.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The interface of the host on its LAN.
+pub const LAN: &str = "lan0";
+
+/// A host with a daemon.
+pub struct Host {
+    pub namespace: Namespace,
+    /// Holds the other end of the cable.
+    pub switch: Namespace,
+    pub socket: RouteSocket,
+    folder: Folder,
+    child: Option<Child>,
+    program: PathBuf,
+    environment: Vec<(&'static str, String)>,
+}
+
+pub fn name(text: &str) -> InterfaceName {
+    text.parse().unwrap()
+}
+
+pub fn prefix(text: &str) -> Prefix {
+    let (address, length) = text.split_once('/').unwrap();
+    Prefix::new(address.parse().unwrap(), length.parse().unwrap()).unwrap()
+}
+
+impl Host {
+    /// A host with `lan0`, 192.0.2.1/24, up. `None`, and said so, where namespaces are forbidden.
+    pub fn new() -> Option<Self> {
+        let test = std::thread::current().name().unwrap_or("a test").to_owned();
+        let (namespace, switch) = match (Namespace::create(), Namespace::create()) {
+            (Ok(namespace), Ok(switch)) => (namespace, switch),
+            (Err(error), _) | (_, Err(error)) => {
+                skip::skip(&test, &format!("no right to create network namespaces ({error}), run as root"));
+                return None;
+            }
+        };
+        let socket = namespace.run(RouteSocket::open).unwrap().unwrap();
+        let mut host = Self {
+            namespace,
+            switch,
+            socket,
+            folder: Folder::create().unwrap(),
+            child: None,
+            program: env!("CARGO_BIN_EXE_alived").into(),
+            environment: Vec::new(),
+        };
+        host.plug_in();
+        Some(host)
+    }
+
+    /// Creates the interface, as at the start.
+    pub fn plug_in(&mut self) {
+        let far = name("port");
+        let near = name(LAN);
+        self.socket
+            .create_veth(
+                VethEnd { name: &near, namespace: &self.namespace, mac: MacAddress([2, 0, 0, 0, 0, 1]) },
+                VethEnd { name: &far, namespace: &self.switch, mac: MacAddress([2, 0, 0, 0, 0, 2]) },
+            )
+            .unwrap();
+        let mut switch = self.switch.run(RouteSocket::open).unwrap().unwrap();
+        let port = switch.index_of(&far).unwrap();
+        switch.set_up(port, true).unwrap();
+        let lan = self.lan();
+        self.socket.add_address(lan, prefix("192.0.2.1/24")).unwrap();
+        self.socket.set_up(lan, true).unwrap();
+    }
+
+    pub fn lan(&mut self) -> InterfaceIndex {
+        self.socket.index_of(&name(LAN)).unwrap()
+    }
+
+    /// Starts the daemon under another name.
+    pub fn call_it(&mut self, program: &str) {
+        let link = self.path(program);
+        std::os::unix::fs::symlink(&self.program, &link).unwrap();
+        self.program = link;
+    }
+
+    pub fn set_environment(&mut self, key: &'static str, value: &str) {
+        self.environment.push((key, value.to_owned()));
+    }
+
+    pub fn path(&self, file: &str) -> PathBuf {
+        self.folder.path().join(file)
+    }
+
+    /// Writes the configuration file.
+    pub fn configure(&self, text: &str) {
+        fs::write(self.path("keepalived.conf"), text).unwrap();
+    }
+
+    /// The command that starts the daemon in its namespace, with all its files in the folder.
+    pub fn command(&self, flags: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .args(["-G", "-D", "-f"])
+            .arg(self.path("keepalived.conf"))
+            .arg("-p")
+            .arg(self.path("keepalived.pid"))
+            .arg("-r")
+            .arg(self.path("vrrp.pid"))
+            .args(flags)
+            .env("TMPDIR", self.folder.path())
+            .envs(self.environment.iter().map(|(key, value)| (key, value)))
+            .stdin(Stdio::null());
+        self.namespace.contain(&mut command);
+        command
+    }
+
+    /// Starts it in the foreground, and waits until it serves.
+    pub fn start(&mut self, flags: &[&str]) {
+        let log = File::options().create(true).append(true).open(self.path("log")).unwrap();
+        let starts = self.log().matches("Startup complete").count();
+        let mut command = self.command(&["-n", "-l"]);
+        command.args(flags).stdout(Stdio::null()).stderr(log);
+        self.child = Some(command.spawn().unwrap());
+        self.wait("the daemon to serve", |host| host.log().matches("Startup complete").count() > starts);
+    }
+
+    /// Runs it until its first process ends.
+    pub fn run(&self, flags: &[&str]) -> Output {
+        self.command(flags).output().unwrap()
+    }
+
+    /// What the daemon has logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    pub fn supervisor(&self) -> u32 {
+        self.pid("keepalived.pid")
+    }
+
+    pub fn worker(&self) -> u32 {
+        self.pid("vrrp.pid")
+    }
+
+    fn pid(&self, file: &str) -> u32 {
+        fs::read_to_string(self.path(file)).unwrap().trim().parse().unwrap()
+    }
+
+    pub fn signal(&self, number: i32) {
+        signal(self.supervisor(), number);
+    }
+
+    /// Waits for the end of the process that was started in the foreground.
+    pub fn wait_for_end(&mut self) -> ExitStatus {
+        let mut child = self.child.take().unwrap();
+        let start = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                return status;
+            }
+            if start.elapsed() > PATIENCE {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                panic!("the daemon does not end; its log:\n{}", self.log());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    pub fn wait(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
+        let start = Instant::now();
+        while !done(self) {
+            assert!(start.elapsed() < PATIENCE, "waited in vain for {what}; the log:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits for a number of lines with these words.
+    pub fn wait_for_lines(&mut self, words: &str, count: usize) {
+        self.wait(&format!("{count} times '{words}'"), |host| host.log().matches(words).count() >= count);
+    }
+
+    pub fn holds(&mut self, address: &str) -> bool {
+        let address = prefix(address);
+        self.socket.dump_addresses().unwrap().iter().any(|message| {
+            message.header.prefix_len == address.length()
+                && message.attributes.iter().any(|attribute| {
+                    use netlink_packet_route::address::AddressAttribute::{Address, Local};
+                    matches!(attribute, Local(held) | Address(held) if *held == address.address())
+                })
+        })
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // Both at once: the death of one makes the other act.
+        for file in ["keepalived.pid", "vrrp.pid"] {
+            let pid = fs::read_to_string(self.path(file)).ok().and_then(|text| text.trim().parse().ok());
+            if let Some(pid) = pid
+                && runs(pid, self.folder.path())
+            {
+                signal(pid, libc::SIGKILL);
+            }
+        }
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Whether the process lives and was started with files in this folder.
+pub fn runs(pid: u32, folder: &Path) -> bool {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    let state = stat.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next());
+    let command = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    // A process that is about to end has no command line any more, but may still hold its files.
+    !matches!(state, Some('Z' | 'X') | None)
+        && (command.is_empty() || command.contains(&*folder.to_string_lossy()))
+}
+
+/// A configuration with a virtual router that becomes master within half a second.
+pub fn instance(name: &str, vrid: u8, priority: u8, address: &str) -> String {
+    format!(
+        "vrrp_instance {name} {{\n    interface {LAN}\n    virtual_router_id {vrid}\n    version 3\n    \
+         priority {priority}\n    advert_int 0.1\n    virtual_ipaddress {{\n        {address}\n    }}\n}}\n"
+    )
+}
