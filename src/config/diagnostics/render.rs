@@ -47,7 +47,9 @@ impl Line {
             copied = to;
         }
         text.push_str(location.text.get(copied..).unwrap_or(""));
-        end = end.clamp(start, text.len());
+        // A span may end within a character, where a text is no UTF-8.
+        start = (0..=start.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        end = (end.max(start)..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
         Self { file: location.file.to_owned(), number: location.line as usize, text, start, end }
     }
 }
@@ -156,4 +158,18 @@ pub fn render_all(diagnostics: &[Diagnostic], dropped: usize, sources: &SourceMa
         text.push('\n');
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{FakeHost, LoadOptions, load};
+
+    #[test]
+    fn text_that_is_no_utf_8_is_rendered() {
+        let host =
+            FakeHost::with_file("/k.conf", b"vrrp_instance\xffVI_1 { interface ${IF}\n\xff\xfe {".as_slice());
+        let loaded = load(&host, "/k.conf", &LoadOptions::default());
+        assert!(loaded.render(Style::default()).contains("vrrp_instance\u{fffd}VI_1"));
+    }
 }
