@@ -29,7 +29,10 @@ pub(super) fn run(options: &Options, log: Option<&Path>) -> ExitCode {
             log.unwrap_or_else(|| Path::new("-")).display()
         ));
     }
-    ExitCode::from(loaded.exit_code)
+    let status = loaded.exit_code;
+    // The process ends: taking a large configuration apart would only cost time.
+    std::mem::forget(loaded);
+    ExitCode::from(status)
 }
 
 fn write(text: &str, log: Option<&Path>) -> std::io::Result<()> {

@@ -16,6 +16,8 @@ pub mod model;
 mod print;
 pub mod schema;
 pub mod source;
+#[cfg(test)]
+mod tests;
 pub mod tree;
 pub mod values;
 
@@ -26,7 +28,6 @@ pub use lower::{ProcessSettings, Settings};
 pub use print::{PrintOptions, print};
 
 use core::cell::RefCell;
-use std::collections::BTreeMap;
 
 use crate::node::NodeConfig;
 use diagnostics::{Diagnostic, Diagnostics, Severity, Style};
@@ -83,7 +84,7 @@ impl Loaded {
 /// says whether to go on.
 pub fn load(host: &dyn Host, main_file: &str, options: &LoadOptions) -> Loaded {
     let diagnostics = Diagnostics::new(options.limits.diagnostics);
-    let unsupported = RefCell::new(BTreeMap::new());
+    let unsupported = RefCell::new(values::Unsupported::default());
     let mut config = Config::default();
 
     let expander = expand::Expander::new(host, options, &diagnostics, main_file);

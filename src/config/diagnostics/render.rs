@@ -58,11 +58,18 @@ impl Line {
 pub fn render(diagnostic: &Diagnostic, sources: &SourceMap, style: Style) -> String {
     let mut lines: Vec<(Line, String, bool)> = Vec::new();
     let mut add = |span: Span, label: &str, primary: bool| {
-        if let Some(location) = sources.location(sources.written(span)) {
-            lines.push((Line::new(&location, style), label.to_owned(), primary));
+        let written = sources.location(sources.written(span));
+        if let Some(location) = &written {
+            lines.push((Line::new(location, style), label.to_owned(), primary));
         }
         for used in sources.uses(span) {
             if let Some(location) = sources.location(used) {
+                // A repetition is written and used on one line.
+                if written
+                    .is_some_and(|written| (written.file, written.line) == (location.file, location.line))
+                {
+                    continue;
+                }
                 lines.push((Line::new(&location, style), "used here".to_owned(), false));
             }
         }

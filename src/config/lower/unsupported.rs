@@ -1,19 +1,17 @@
 //! Nothing is ignored in silence: what the daemon does not act on is said once for each keyword.
 
-use std::collections::BTreeMap;
-
 use crate::config::diagnostics::{Diagnostic, Diagnostics};
 use crate::config::schema::{Support, schema};
-use crate::config::source::Span;
+use crate::config::values::Unsupported;
 
 /// Reports the keywords that were used and are not acted on, with their first place and how often they stand.
-pub(in crate::config) fn report_unsupported(diagnostics: &Diagnostics, seen: &BTreeMap<u16, (Span, u32)>) {
+pub(in crate::config) fn report_unsupported(diagnostics: &Diagnostics, seen: &Unsupported) {
     // Within a block that is not acted on, its own keywords need no word of theirs.
-    for (index, (at, count)) in seen {
-        let Some(keyword) = schema().keywords().get(usize::from(*index)) else { continue };
+    for (index, at, count) in seen.iter() {
+        let Some(keyword) = schema().keywords().get(usize::from(index)) else { continue };
         let block = schema().keywords().iter().find(|outer| outer.opens == Some(keyword.context));
-        let within_unsupported = block.is_some_and(|outer| seen.contains_key(&outer.index));
-        let times = if *count > 1 { format!(" (written {count} times, first here)") } else { String::new() };
+        let within_unsupported = block.is_some_and(|outer| seen.contains(outer.index));
+        let times = if count > 1 { format!(" (written {count} times, first here)") } else { String::new() };
         let name = keyword.name;
         let diagnostic = match keyword.support {
             Support::ActedOn => continue,
@@ -40,6 +38,6 @@ pub(in crate::config) fn report_unsupported(diagnostics: &Diagnostics, seen: &BT
                     .label(why)
             }
         };
-        diagnostics.push(diagnostic.at(*at));
+        diagnostics.push(diagnostic.at(at));
     }
 }

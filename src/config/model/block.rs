@@ -1,5 +1,7 @@
 //! How a block of the language becomes a struct: the `block!` macro and what it stands on.
 
+use thin_vec::ThinVec;
+
 use crate::config::diagnostics::Diagnostic;
 use crate::config::schema::{Context, Keyword, Support, nearest, schema};
 use crate::config::tree::Statement;
@@ -90,8 +92,7 @@ pub(in crate::config) fn read_statement<B: Block>(cx: &Cx<'_>, block: &mut B, st
         return;
     };
     if keyword.support != Support::ActedOn {
-        let mut seen = cx.unsupported.borrow_mut();
-        seen.entry(keyword.index).or_insert((word, 0)).1 += 1;
+        cx.unsupported.borrow_mut().count(keyword.index, word);
     }
     if let Some(replacement) = keyword.deprecated {
         let diagnostic = Diagnostic::error("deprecated", format!("`{name}` is deprecated")).at(word);
@@ -185,7 +186,7 @@ pub(in crate::config) fn read_lines<T: Argument>(
     cx: &Cx<'_>,
     keyword: &'static Keyword,
     statement: Statement<'_>,
-    field: &mut Vec<At<T>>,
+    field: &mut ThinVec<At<T>>,
 ) {
     if expect_list(cx, keyword, statement) {
         read_entries(cx, keyword, statement, field);
@@ -197,7 +198,7 @@ pub(in crate::config) fn read_entries<T: Argument>(
     cx: &Cx<'_>,
     keyword: &'static Keyword,
     statement: Statement<'_>,
-    field: &mut Vec<At<T>>,
+    field: &mut ThinVec<At<T>>,
 ) {
     for line in statement.children() {
         let mut args = Args::of_line(cx, keyword, line);
@@ -215,7 +216,7 @@ pub(in crate::config) fn read_words<T: Argument>(
     cx: &Cx<'_>,
     keyword: &'static Keyword,
     statement: Statement<'_>,
-    field: &mut Vec<At<T>>,
+    field: &mut ThinVec<At<T>>,
 ) {
     if !expect_list(cx, keyword, statement) {
         return;
@@ -435,12 +436,12 @@ macro_rules! block {
     };
 
     (@type once $type:ty) => { Option<$crate::config::values::At<$type>> };
-    (@type many $type:ty) => { Vec<$crate::config::values::At<$type>> };
-    (@type lines $type:ty) => { Vec<$crate::config::values::At<$type>> };
-    (@type words $type:ty) => { Vec<$crate::config::values::At<$type>> };
+    (@type many $type:ty) => { thin_vec::ThinVec<$crate::config::values::At<$type>> };
+    (@type lines $type:ty) => { thin_vec::ThinVec<$crate::config::values::At<$type>> };
+    (@type words $type:ty) => { thin_vec::ThinVec<$crate::config::values::At<$type>> };
     (@type block $type:ty) => { Option<Box<$type>> };
     (@type merge $type:ty) => { Option<Box<$type>> };
-    (@type blocks $type:ty) => { Vec<$type> };
+    (@type blocks $type:ty) => { thin_vec::ThinVec<$type> };
 
     (@read once $cx:expr, $keyword:expr, $statement:expr, $field:expr) => {
         $crate::config::model::block::set_once($cx, $keyword, $statement, $field)

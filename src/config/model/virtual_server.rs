@@ -1,5 +1,7 @@
 //! Virtual servers and real servers.
 
+use thin_vec::ThinVec;
+
 use super::block::{Block, Canonical, block, read_entries};
 use super::check::{
     BfdCheck, DnsCheck, FileCheck, HttpGet, MiscCheck, PingCheck, SmtpCheck, SslGet, TcpCheck, UdpCheck,
@@ -100,7 +102,7 @@ pub struct VirtualServerGroup {
     /// Its name.
     pub header: At<Name<0>>,
     /// Its members.
-    pub endpoints: Vec<At<GroupEndpoint>>,
+    pub endpoints: ThinVec<At<GroupEndpoint>>,
 }
 
 impl Block for VirtualServerGroup {
@@ -108,7 +110,7 @@ impl Block for VirtualServerGroup {
 
     fn begin(args: &mut Args<'_>) -> Option<Self> {
         let at = args.position();
-        Some(Self { header: At { value: Name::parse(args)?, at }, endpoints: Vec::new() })
+        Some(Self { header: At { value: Name::parse(args)?, at }, endpoints: ThinVec::new() })
     }
 
     fn read(&mut self, cx: &Cx<'_>, keyword: &'static Keyword, statement: Statement<'_>) {

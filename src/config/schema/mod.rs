@@ -10,7 +10,6 @@ pub use context::Context;
 pub use suggest::{is_secret_keyword, nearest};
 
 use core::fmt;
-use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 static TABLE: &str = include_str!("keywords.tsv");
@@ -96,7 +95,19 @@ impl Keyword {
 #[derive(Debug)]
 pub struct Schema {
     keywords: Vec<Keyword>,
-    by_context: Vec<BTreeMap<&'static str, u16>>,
+    /// Numbers of keywords by the hash of block and name, open addressing; [`EMPTY`] ends a run.
+    slots: Box<[u16; SLOTS]>,
+}
+
+/// A power of two, well above the number of keywords.
+const SLOTS: usize = 2048;
+const EMPTY: u16 = u16::MAX;
+
+/// FNV-1a over the block and the name, reduced to a slot.
+fn slot(context: Context, name: &str) -> usize {
+    let start = 0x811c_9dc5_u32 ^ context as u32;
+    let hash = name.bytes().fold(start, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    (hash ^ (hash >> 15)) as usize % SLOTS
 }
 
 /// The table.
@@ -108,7 +119,7 @@ pub fn schema() -> &'static Schema {
 impl Schema {
     fn parse() -> Self {
         let mut keywords: Vec<Keyword> = Vec::with_capacity(640);
-        let mut by_context = vec![BTreeMap::new(); Context::ALL.len()];
+        let mut slots = Box::new([EMPTY; SLOTS]);
         for line in TABLE.lines().skip(1) {
             let mut cells = line.split('\t');
             let mut cell = || match cells.next() {
@@ -141,19 +152,29 @@ impl Schema {
                 opens: context.opened_by(name),
                 index,
             });
-            if let Some(map) = by_context.get_mut(context as usize) {
-                for word in name.split(" / ") {
-                    map.insert(word, index);
+            for word in name.split(" / ") {
+                let mut at = slot(context, word);
+                while slots[at] != EMPTY {
+                    at = (at + 1) % SLOTS;
                 }
+                slots[at] = index;
             }
         }
-        Self { keywords, by_context }
+        Self { keywords, slots }
     }
 
     /// A keyword of a block.
     pub fn find(&self, context: Context, name: &str) -> Option<&Keyword> {
-        let index = self.by_context.get(context as usize)?.get(name)?;
-        self.keywords.get(usize::from(*index))
+        let mut at = slot(context, name);
+        while self.slots[at] != EMPTY {
+            let keyword = self.keywords.get(usize::from(self.slots[at]))?;
+            let named = keyword.name == name || keyword.name.split(" / ").any(|word| word == name);
+            if keyword.context == context && named {
+                return Some(keyword);
+            }
+            at = (at + 1) % SLOTS;
+        }
+        None
     }
 
     /// Every row in the order of the table.
@@ -163,7 +184,8 @@ impl Schema {
 
     /// The keywords of a block.
     pub fn names(&self, context: Context) -> impl Iterator<Item = &'static str> {
-        self.by_context.get(context as usize).into_iter().flat_map(|map| map.keys().copied())
+        let rows = self.keywords.iter().filter(move |keyword| keyword.context == context);
+        rows.flat_map(|keyword| keyword.name.split(" / "))
     }
 
     /// Blocks that have a keyword of this name.

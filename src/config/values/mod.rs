@@ -30,7 +30,7 @@ pub use number::{Bool, Flag, Integer, Micros, Natural, OptionalInteger, Optional
 pub use script::{Fifo, RunAs, Script};
 pub(super) use text::choices;
 pub use text::{Interface, Name, OptionalText, Text, Umask, Words};
-pub use words::{Args, Argument, Cx, Printed};
+pub use words::{Args, Argument, Cx, Printed, Unsupported};
 
 use core::fmt;
 

@@ -42,7 +42,7 @@ pub struct Script {
     /// Path or name of the program, then its arguments.
     pub command: Box<[Box<str>]>,
     /// Who runs it, if not the default user.
-    pub run_as: Option<RunAs>,
+    pub run_as: Option<Box<RunAs>>,
 }
 
 impl Argument for Script {
@@ -73,7 +73,7 @@ impl Argument for Script {
         let takes_user = !matches!(args.name(), "script" | "misc_path");
         let run_as = match outer.next() {
             Some(user) if takes_user => {
-                Some(RunAs { user: user.into(), group: outer.next().map(Into::into) })
+                Some(Box::new(RunAs { user: user.into(), group: outer.next().map(Into::into) }))
             }
             Some(_) => {
                 args.cx.diagnostics.push(

@@ -2,7 +2,6 @@
 
 use core::cell::RefCell;
 use core::fmt::{Debug, Display, Write as _};
-use std::collections::BTreeMap;
 
 use crate::config::diagnostics::{Diagnostic, Diagnostics, Status};
 use crate::config::host::Host;
@@ -19,7 +18,40 @@ pub struct Cx<'a> {
     /// The host.
     pub host: &'a dyn Host,
     /// First use and number of uses of each keyword that is not acted on, by its number in the schema.
-    pub unsupported: &'a RefCell<BTreeMap<u16, (Span, u32)>>,
+    pub unsupported: &'a RefCell<Unsupported>,
+}
+
+/// Uses of the keywords that are not acted on.
+#[derive(Debug, Default)]
+pub struct Unsupported {
+    /// By number of the keyword: the first use and how many there are.
+    uses: Vec<Option<(Span, u32)>>,
+}
+
+impl Unsupported {
+    /// Counts a use.
+    pub fn count(&mut self, keyword: u16, at: Span) {
+        let index = usize::from(keyword);
+        if self.uses.len() <= index {
+            self.uses.resize(index + 1, None);
+        }
+        if let Some(slot) = self.uses.get_mut(index) {
+            slot.get_or_insert((at, 0)).1 += 1;
+        }
+    }
+
+    /// Whether a keyword was used.
+    pub fn contains(&self, keyword: u16) -> bool {
+        self.uses.get(usize::from(keyword)).is_some_and(Option::is_some)
+    }
+
+    /// The keywords used, with their first use and the number of uses.
+    pub fn iter(&self) -> impl Iterator<Item = (u16, Span, u32)> {
+        let used = self.uses.iter().enumerate();
+        used.filter_map(|(index, slot)| {
+            slot.and_then(|(at, count)| Some((u16::try_from(index).ok()?, at, count)))
+        })
+    }
 }
 
 /// A kind of value.
