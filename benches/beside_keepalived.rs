@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use alived::drill::{
@@ -36,7 +37,17 @@ struct Bench {
     contenders: Vec<(&'static str, Program)>,
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     if let Err(forbidden) = acquire_privilege() {
         println!("not run: this machine forbids network namespaces ({})", forbidden.error);
         return Ok(());
