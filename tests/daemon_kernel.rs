@@ -17,6 +17,7 @@ fn master(config: &str) -> Option<Host> {
     let mut host = Host::new()?;
     host.configure(config);
     host.start(&[]);
+    host.wait_for_lines("Entering MASTER STATE", config.matches("vrrp_instance").count());
     host.wait("the address", |host| host.holds(ADDRESS));
     Some(host)
 }
@@ -153,6 +154,7 @@ fn left_overs_are_adopted(ownership: &str) {
     host.socket.add_address(lan, prefix(OTHER)).unwrap();
     host.configure(&instance("VI_1", 51, 100, &format!("{ADDRESS}\n        {OTHER}")));
     host.start(&[]);
+    host.wait_for_lines("Entering MASTER STATE", 1);
     host.wait("the address", |host| host.holds(ADDRESS));
     kill_both(&mut host);
     assert!(host.holds(ADDRESS), "nobody was left to remove it");

@@ -23,6 +23,9 @@ fn host_with_router() -> Option<Host> {
 }
 
 fn become_master(host: &mut Host) {
+    if host.path("log").exists() {
+        host.wait_for_lines("Entering MASTER STATE", 1);
+    }
     host.wait("the address", |host| host.holds(ADDRESS));
 }
 

@@ -20,6 +20,20 @@ pub(super) struct Settings {
     pub(super) use_pid_dir: bool,
     /// `vrrp_rt_priority`.
     pub(super) realtime: Realtime,
+    /// `vrrp_priority`: nice value of the worker.
+    pub(super) nice: Option<i32>,
+    /// `vrrp_rlimit_rttime`, in microseconds.
+    pub(super) realtime_limit_us: Option<u64>,
+    /// `vrrp_cpu_affinity`: processors of the worker; none = all.
+    pub(super) processors: Vec<u32>,
+    /// `vrrp_no_swap`: lock the memory even where a limit may make the worker fail.
+    pub(super) no_swap: bool,
+    /// `umask`.
+    pub(super) umask: Option<u32>,
+    /// `process_name` or `process_names`: of the supervisor.
+    pub(super) supervisor_name: Option<String>,
+    /// `vrrp_process_name` or `process_names`: of the worker.
+    pub(super) worker_name: Option<String>,
     /// `child_wait_time`.
     pub(super) child_wait_time: Duration,
 }
@@ -31,6 +45,13 @@ impl Default for Settings {
             instance: None,
             use_pid_dir: false,
             realtime: Realtime::Default,
+            nice: None,
+            realtime_limit_us: None,
+            processors: Vec::new(),
+            no_swap: false,
+            umask: None,
+            supervisor_name: None,
+            worker_name: None,
             child_wait_time: Duration::from_secs(5),
         }
     }
@@ -77,6 +98,9 @@ pub(super) fn load(options: &Options) -> Result<Configuration, Refusal> {
         return Err(Refusal { status: super::status::CONFIGURATION, rendered: loaded.render(style), lines });
     }
     let settings = &loaded.settings;
+    let named = |name: Option<&String>, otherwise: &str| {
+        name.cloned().or_else(|| settings.process_names.then(|| otherwise.to_owned()))
+    };
     loaded.node.keep_addresses_on_stop |= options.keep_addresses;
     Ok(Configuration {
         settings: Settings {
@@ -84,11 +108,27 @@ pub(super) fn load(options: &Options) -> Result<Configuration, Refusal> {
             instance: settings.instance.clone(),
             use_pid_dir: settings.use_pid_dir,
             realtime: settings.vrrp.realtime_priority.map_or(Realtime::Default, Realtime::Priority),
+            nice: settings.vrrp.nice,
+            realtime_limit_us: settings.vrrp.rttime_limit_us,
+            processors: settings.vrrp.cpu_affinity.clone(),
+            no_swap: settings.vrrp.no_swap,
+            umask: settings.umask,
+            supervisor_name: named(settings.process_name.as_ref(), "keepalived"),
+            worker_name: named(settings.vrrp_process_name.as_ref(), "keepalived_vrrp"),
             child_wait_time: settings.child_wait_time,
         },
         node: loaded.node,
         warnings: lines,
     })
+}
+
+impl Settings {
+    /// Identity in the system log: keepalived's, with the namespace and the instance appended.
+    pub(super) fn identity(&self, base: &str, options: &Options) -> String {
+        let namespace = options.namespace.as_ref().or(self.namespace.as_ref());
+        let parts = [Some(base), namespace.map(String::as_str), self.instance.as_deref()];
+        parts.into_iter().flatten().collect::<Vec<_>>().join("_")
+    }
 }
 
 fn no_color_unset() -> bool {

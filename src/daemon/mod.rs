@@ -65,7 +65,7 @@ pub fn run(options: &Options) -> ExitCode {
             run_in_background(&options, configuration, pid_files)
         }
         Ok(Prepared { options, configuration, pid_files }) => {
-            let sink = announced_sink(&options);
+            let sink = announced_sink(&options, &configuration);
             supervisor::run(&options, configuration, pid_files, None, sink)
         }
         Err(Ending { status, text }) => {
@@ -116,6 +116,9 @@ fn prepare(options: &Options) -> Result<Prepared, Ending> {
         options.namespace = Some(name);
         configuration = load(&options)?;
     }
+    if let (None, Some(mask)) = (options.umask, configuration.settings.umask) {
+        process::set_umask(mask);
+    }
     if !options.vrrp {
         configuration.node.routers.clear();
     }
@@ -164,7 +167,7 @@ fn run_in_background(options: &Options, configuration: Configuration, pid_files:
         }
         Ok(((read, write), Fork::Child)) => {
             drop(read);
-            let mut sink = announced_sink(options);
+            let mut sink = announced_sink(options, &configuration);
             if let Err(error) = process::detach() {
                 sink.say(Severity::Warning, &format!("cannot detach from the terminal: {error}"));
             }
@@ -178,8 +181,9 @@ fn run_in_background(options: &Options, configuration: Configuration, pid_files:
 }
 
 /// The supervisor's log, with keepalived's first lines in it.
-fn announced_sink(options: &Options) -> Sink {
-    let mut sink = Sink::new(options.log, IDENTITY, Arc::new(Console::starting(options)));
+fn announced_sink(options: &Options, configuration: &Configuration) -> Sink {
+    let identity = configuration.settings.identity(IDENTITY, options);
+    let mut sink = Sink::new(options.log, &identity, Arc::new(Console::starting(options)));
     let words: Vec<String> =
         options.command_line.iter().map(|word| format!("'{}'", word.display())).collect();
     for line in [

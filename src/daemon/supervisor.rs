@@ -37,6 +37,9 @@ pub(super) fn run(
     mut sink: Sink,
 ) -> u8 {
     let settings = configuration.settings.clone();
+    if let Some(name) = &settings.supervisor_name {
+        process::name_thread(name);
+    }
     let started = pid_files.supervisor.write(process::own_pid()).and_then(|()| {
         Ok((SignalQueue::open()?, Leftovers::new()?, readiness.as_ref().map(File::try_clone).transpose()?))
     });
@@ -231,6 +234,7 @@ impl Supervisor<'_> {
     ) -> io::Result<()> {
         let inheritance = Inheritance {
             configuration,
+            settings: self.settings.clone(),
             pid_file: self.pid_files.worker.share()?,
             leftovers: self.leftovers.share()?,
             readiness,

@@ -43,6 +43,8 @@ const NOTICES: u64 = 1;
 pub(super) struct Inheritance {
     /// The configuration, for the first worker; later ones read it themselves.
     pub(super) configuration: Option<Configuration>,
+    /// The settings that the supervisor was started with.
+    pub(super) settings: Settings,
     /// The locked pid file to write into.
     pub(super) pid_file: PidFile,
     /// Where to list the addresses.
@@ -54,9 +56,13 @@ pub(super) struct Inheritance {
 /// Runs the worker in the calling process and gives its exit status.
 pub(super) fn run(options: &Options, inheritance: Inheritance) -> u8 {
     let console = Arc::new(Console::starting(options));
-    let sink = Sink::new(options.log, IDENTITY, Arc::clone(&console));
-    let mut early = Sink::new(options.log, IDENTITY, Arc::clone(&console));
-    end_on_panic(options, &console);
+    let identity: Arc<str> = inheritance.settings.identity(IDENTITY, options).into();
+    let sink = Sink::new(options.log, &identity, Arc::clone(&console));
+    let mut early = Sink::new(options.log, &identity, Arc::clone(&console));
+    end_on_panic(options, &identity, &console);
+    if let Some(name) = &inheritance.settings.worker_name {
+        process::name_thread(name);
+    }
     let started = Log::start(sink).and_then(|(log, thread)| Ok((SignalQueue::open()?, log, thread)));
     let (signals, log, log_thread) = match started {
         Ok(started) => started,
@@ -104,7 +110,7 @@ impl<'a> Worker<'a> {
         log: Log,
         console: Arc<Console>,
     ) -> Result<Self, (u8, String)> {
-        let Inheritance { configuration, mut pid_file, mut leftovers, readiness } = inheritance;
+        let Inheritance { configuration, mut pid_file, mut leftovers, readiness, .. } = inheritance;
         let configuration = match configuration {
             Some(configuration) => configuration,
             None => configuration::load(options).map_err(|refusal| {
@@ -123,7 +129,8 @@ impl<'a> Worker<'a> {
             .and_then(|()| leftovers.write(&node))
             .map_err(|error| (FATAL, format!("cannot write the pid file: {error}")))?;
 
-        match realtime::lock_memory() {
+        apply_scheduling(&settings, &log);
+        match realtime::lock_memory(settings.no_swap) {
             MemoryLock::Locked => {}
             MemoryLock::Limited(limit) => log.say(
                 Severity::Notice,
@@ -317,6 +324,13 @@ impl<'a> Worker<'a> {
             ("instance", old.instance != new.instance),
             ("use_pid_dir", old.use_pid_dir != new.use_pid_dir),
             ("vrrp_rt_priority", old.realtime != new.realtime),
+            ("vrrp_priority", old.nice != new.nice),
+            ("vrrp_rlimit_rttime", old.realtime_limit_us != new.realtime_limit_us),
+            ("vrrp_cpu_affinity", old.processors != new.processors),
+            ("vrrp_no_swap", old.no_swap != new.no_swap),
+            ("umask", old.umask != new.umask),
+            ("process_name", old.supervisor_name != new.supervisor_name),
+            ("vrrp_process_name", old.worker_name != new.worker_name),
             ("child_wait_time", old.child_wait_time != new.child_wait_time),
         ] {
             if differs {
@@ -341,6 +355,19 @@ impl<'a> Worker<'a> {
     }
 }
 
+/// What the configuration says of the whole worker; threads started later inherit it.
+fn apply_scheduling(settings: &Settings, log: &Log) {
+    let nice = settings.nice.map(|nice| ("vrrp_priority", realtime::set_nice(nice)));
+    let limit = settings.realtime_limit_us.map(|us| ("vrrp_rlimit_rttime", realtime::limit_realtime(us)));
+    let processors = (!settings.processors.is_empty())
+        .then(|| ("vrrp_cpu_affinity", realtime::set_affinity(&settings.processors)));
+    for (keyword, result) in [nice, limit, processors].into_iter().flatten() {
+        if let Err(error) = result {
+            log.say(Severity::Warning, format!("{keyword} cannot be applied: {error}"));
+        }
+    }
+}
+
 fn request_realtime(priority: Option<u8>, log: &Log) {
     let Some(priority) = priority else { return };
     if let Err(error) = realtime::schedule_fifo(priority) {
@@ -356,11 +383,11 @@ fn request_realtime(priority: Option<u8>, log: &Log) {
 }
 
 /// A panic in any thread ends the worker: half of it would be worse than the next one.
-fn end_on_panic(options: &Options, console: &Arc<Console>) {
-    let (log, console) = (options.log, Arc::clone(console));
+fn end_on_panic(options: &Options, identity: &Arc<str>, console: &Arc<Console>) {
+    let (log, identity, console) = (options.log, Arc::clone(identity), Arc::clone(console));
     std::panic::set_hook(Box::new(move |panic| {
         let text = format!("internal error, ending this process: {panic}").replace('\n', " ");
-        Sink::new(log, IDENTITY, Arc::clone(&console)).say(Severity::Error, &text);
+        Sink::new(log, &identity, Arc::clone(&console)).say(Severity::Error, &text);
         std::process::abort();
     }));
 }

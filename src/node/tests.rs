@@ -246,6 +246,21 @@ fn an_address_removed_by_hand_returns_without_a_transition_and_is_counted() {
 }
 
 #[test]
+fn an_address_removed_by_hand_before_its_addition_was_answered_returns_too() {
+    let mut script = Script::new(|_| {});
+    script.pass(4_000);
+    let address = held_address("192.0.2.51", true);
+    script.tell(Event::Kernel(KernelEvent::AddressPresent(address.clone())));
+    script.tell(Event::Kernel(KernelEvent::AddressGone { link: ETH0, prefix: address.prefix }));
+    assert_eq!(script.obey(), [AddressVerb::Add]);
+    script.pass(20);
+    assert_eq!(script.obey(), [AddressVerb::Add]);
+    script.tell(Event::Kernel(KernelEvent::AddressPresent(address)));
+    script.pass(20);
+    assert_eq!(script.obey(), []);
+}
+
+#[test]
 fn a_link_that_goes_down_is_a_fault_and_its_return_starts_as_backup() {
     let mut script = Script::new(|_| {});
     script.pass(4_000);

@@ -4,7 +4,9 @@
 
 use std::io;
 
+use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
+use nix::unistd::Pid;
 
 /// Gives the calling thread `SCHED_FIFO` at `priority` (1 to 99). Processes that it forks do not inherit it.
 ///
@@ -35,6 +37,39 @@ pub fn schedule_normal() -> io::Result<()> {
     }
 }
 
+/// Sets the nice value (-20 to 19) of the calling thread and of those it starts.
+///
+/// # Errors
+/// EACCES or EPERM where a lower value needs `CAP_SYS_NICE`.
+pub fn set_nice(nice: i32) -> io::Result<()> {
+    // SAFETY: 0 names the calling thread; no memory is touched.
+    match unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Binds the calling thread and those it starts to these processors.
+///
+/// # Errors
+/// EINVAL where none of them exists.
+pub fn set_affinity(processors: &[u32]) -> io::Result<()> {
+    let mut set = CpuSet::new();
+    for processor in processors {
+        set.set(usize::try_from(*processor).map_err(io::Error::other)?)?;
+    }
+    Ok(sched_setaffinity(Pid::from_raw(0), &set)?)
+}
+
+/// Bounds the time that a real-time thread of the calling process may run without pause, in microseconds: a
+/// runaway is killed before it takes the machine.
+///
+/// # Errors
+/// None in practice.
+pub fn limit_realtime(us: u64) -> io::Result<()> {
+    Ok(setrlimit(Resource::RLIMIT_RTTIME, us, us)?)
+}
+
 /// What became of [`lock_memory`].
 #[derive(Debug)]
 pub enum MemoryLock {
@@ -47,11 +82,13 @@ pub enum MemoryLock {
 }
 
 /// Keeps the pages of the calling process in memory, from their first use on (`MCL_ONFAULT`: what is never
-/// used costs nothing).
-pub fn lock_memory() -> MemoryLock {
+/// used costs nothing). `always` does it even where a limit may make the process fail later.
+pub fn lock_memory(always: bool) -> MemoryLock {
     let Ok((limit, _)) = getrlimit(Resource::RLIMIT_MEMLOCK) else { return MemoryLock::Limited(0) };
     // Whoever may lift the limit is not bound by it.
-    if limit != RLIM_INFINITY && setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY).is_err() {
+    let lifted =
+        limit == RLIM_INFINITY || setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY).is_ok();
+    if !lifted && !always {
         return MemoryLock::Limited(limit);
     }
     // SAFETY: changes only whether pages may be swapped out.

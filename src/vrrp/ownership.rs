@@ -39,6 +39,8 @@ struct Item {
     /// Operations not answered yet, and the last of them.
     outstanding: u32,
     last_verb: AddressVerb,
+    /// Gone, as the kernel told last, while an operation was outstanding: our own, or somebody else's doing.
+    vanished: bool,
     /// When to look whether the kernel holds what it should.
     judge_at: Option<Instant>,
     /// Attempts since the address became wanted or was last left in peace, and when the last one was.
@@ -257,6 +259,7 @@ impl Ownership {
         let item = self.item(key)?;
         let was = item.held;
         item.learn(ours);
+        item.vanished = false;
         if item.held == Held::Foreign {
             return (was != Held::Foreign).then_some(ReportKind::ForeignAddress { prefix: key.1 });
         }
@@ -272,6 +275,7 @@ impl Ownership {
         let wanted = self.wanted;
         let Some(item) = self.item(key) else { return };
         item.held = Held::Absent;
+        item.vanished = item.outstanding > 0;
         if wanted && item.outstanding == 0 && item.judge_at.is_none() {
             let at = item.judge_later(now);
             self.judge_no_later_than(at);
@@ -296,6 +300,12 @@ impl Ownership {
         }
         match outcome.verb {
             AddressVerb::Add => {
+                if item.vanished {
+                    // Added and gone again before the answer came, or its notification is still to come.
+                    let at = item.judge_later(now);
+                    self.judge_no_later_than(at);
+                    return (None, None);
+                }
                 if item.held == Held::Absent {
                     item.held = Held::Ours;
                 }
@@ -416,6 +426,7 @@ fn items_of(config: &RouterConfig) -> Vec<Item> {
         held: Held::Absent,
         outstanding: 0,
         last_verb: AddressVerb::Add,
+        vanished: false,
         judge_at: None,
         repairs: 0,
         repaired_at: Instant::ZERO,

@@ -1,7 +1,14 @@
 //! A host of its own for a test of the daemon: a network namespace with one interface on a LAN, a folder for
 //! files, and the daemon in it. Everything goes when it is dropped.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, clippy::disallowed_types, dead_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    dead_code,
+    unreachable_pub
+)]
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -224,14 +231,17 @@ impl Drop for Host {
     }
 }
 
-/// Whether the process lives and was started with files in this folder.
+/// Whether a thread of the process lives, and it was started with files in this folder.
 pub fn runs(pid: u32, folder: &Path) -> bool {
-    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
-    let state = stat.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next());
     let command = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    // A process that is about to end has no command line any more, but may still hold its files.
-    !matches!(state, Some('Z' | 'X') | None)
-        && (command.is_empty() || command.contains(&*folder.to_string_lossy()))
+    // A process that is about to end has no command line any more, but may still hold its files; so may its
+    // other threads when the first is dead.
+    let lives = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten().any(|task| {
+        let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        let state = stat.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next());
+        !matches!(state, Some('Z' | 'X') | None)
+    });
+    lives && (command.is_empty() || command.contains(&*folder.to_string_lossy()))
 }
 
 /// A configuration with a virtual router that becomes master within half a second.
