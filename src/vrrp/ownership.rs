@@ -301,10 +301,12 @@ impl Ownership {
         match outcome.verb {
             AddressVerb::Add => {
                 if item.vanished {
-                    // Added and gone again before the answer came, or its notification is still to come.
+                    // Removed by somebody else before the answer came, or the notification of an earlier removal
+                    // of ours came late: announced for the second case, looked at again for the first.
+                    let announceable = item.link.filter(|_| wanted).map(|link| (link, outcome.prefix));
                     let at = item.judge_later(now);
                     self.judge_no_later_than(at);
-                    return (None, None);
+                    return (announceable, None);
                 }
                 if item.held == Held::Absent {
                     item.held = Held::Ours;
