@@ -22,8 +22,6 @@ pub struct Route {
     pub source: Option<Prefix>,
     /// `src`: source address of packets this host sends.
     pub preferred_source: Option<IpAddr>,
-    /// `as`: packets leave with this destination instead (`RTA_NEWDST`).
-    pub new_destination: Option<IpAddr>,
     /// Where packets go next.
     pub next: NextHops,
     /// The table that holds it.
@@ -62,7 +60,6 @@ impl Route {
             destination,
             source: None,
             preferred_source: None,
-            new_destination: None,
             next: NextHops::None,
             table: RouteTable::MAIN,
             protocol: ROUTE_PROTOCOL,

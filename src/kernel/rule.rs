@@ -36,8 +36,6 @@ pub struct Rule {
     pub tunnel_id: Option<u64>,
     /// `uidrange`: users whose sockets are meant, first and last.
     pub users: Option<IdRange<u32>>,
-    /// `l3mdev`: look up the table of the VRF that the packet belongs to.
-    pub l3mdev: bool,
     /// `protocol`: who made it; [`ROUTE_PROTOCOL`] unless set.
     pub protocol: u8,
     /// `ipproto`: protocol number of the packet.
@@ -67,7 +65,6 @@ impl Rule {
             suppress_interface_group: None,
             tunnel_id: None,
             users: None,
-            l3mdev: false,
             protocol: ROUTE_PROTOCOL,
             ip_protocol: None,
             source_ports: None,
@@ -81,6 +78,8 @@ impl Rule {
 pub enum RuleAction {
     /// `table`, `lookup`: the route is sought in this table.
     Lookup(RouteTable),
+    /// `l3mdev`: the route is sought in the table of the VRF that the packet belongs to.
+    LookupVrf,
     /// `goto`: on with the rule of this priority, which is above the rule's own.
     GoTo(u32),
     /// `nop`: on with the next rule.
