@@ -21,7 +21,8 @@ pub(super) enum Table {
 }
 
 impl Table {
-    const fn file(self) -> &'static str {
+    /// Its name in iproute2's directories.
+    pub(super) const fn file(self) -> &'static str {
         match self {
             Self::Tables => "rt_tables",
             Self::Protocols => "rt_protos",
@@ -77,6 +78,17 @@ pub(super) fn lookup(host: &dyn Host, table: Table, name: &str) -> Option<u32> {
             let number = parse::c_integer(words.next()?)?;
             (words.next()? == name).then(|| u32::try_from(number).ok())?
         })
+    })
+}
+
+/// The number of a protocol of IP in `/etc/protocols`.
+pub(super) fn ip_protocol(host: &dyn Host, name: &str) -> Option<u8> {
+    let bytes = host.read_file("/etc/protocols", 1 << 20).ok()?;
+    String::from_utf8_lossy(&bytes).lines().find_map(|line| {
+        let mut words = line.split('#').next()?.split_whitespace();
+        let official = words.next()?;
+        let number = words.next()?.parse().ok()?;
+        (official == name || words.any(|alias| alias == name)).then_some(number)
     })
 }
 

@@ -24,7 +24,7 @@ pub mod values;
 pub use fake::FakeHost;
 pub use host::{Host, HostInterface, Lookup, PathKind, PathMetadata, ReadError, User};
 pub use limits::Limits;
-pub use lower::{ProcessSettings, Settings};
+pub use lower::{InstanceServices, ProcessSettings, Services, Settings};
 pub use print::{PrintOptions, print};
 
 use core::cell::RefCell;
@@ -43,6 +43,8 @@ pub struct LoadOptions {
     pub all_include_checks: bool,
     /// Bounds on what it may cost.
     pub limits: Limits,
+    /// [`Loaded::config`] is not printed: virtual servers are left out of it, which saves much memory.
+    pub drop_virtual_servers: bool,
 }
 
 /// A configuration that was read.
@@ -52,6 +54,8 @@ pub struct Loaded {
     pub config: Config,
     /// What the protocol core is told.
     pub node: NodeConfig,
+    /// Everything beside the routers.
+    pub services: Services,
     /// What the daemon is told.
     pub settings: Settings,
     /// Everything that is wrong, in file order.
@@ -86,6 +90,7 @@ pub fn load(host: &dyn Host, main_file: &str, options: &LoadOptions) -> Loaded {
     let diagnostics = Diagnostics::new(options.limits.diagnostics);
     let unsupported = RefCell::new(values::Unsupported::default());
     let mut config = Config::default();
+    let mut reader = lower::Reader::default();
 
     let expander = expand::Expander::new(host, options, &diagnostics, main_file);
     let mut parser = tree::Parser::new(expander, &diagnostics, options.limits.block_depth);
@@ -93,13 +98,14 @@ pub fn load(host: &dyn Host, main_file: &str, options: &LoadOptions) -> Loaded {
         let cx = values::Cx { sources, diagnostics: &diagnostics, host, unsupported: &unsupported };
         for statement in batch.statements() {
             model::block::read_statement(&cx, &mut config, statement);
+            reader.take(&cx, &mut config, !options.drop_virtual_servers);
         }
     }
     let sources = parser.expander.sources;
 
     lower::report_unsupported(&diagnostics, &unsupported.borrow());
     let cx = values::Cx { sources: &sources, diagnostics: &diagnostics, host, unsupported: &unsupported };
-    let (node, settings) = lower::lower(&cx, &config);
+    let (node, settings, services) = lower::lower(&cx, &config, reader);
 
     let usable = diagnostics.gravest() != Some(Severity::Fatal);
     let exit_code = diagnostics.exit_code();
@@ -107,6 +113,7 @@ pub fn load(host: &dyn Host, main_file: &str, options: &LoadOptions) -> Loaded {
     Loaded {
         config,
         node,
+        services,
         settings,
         diagnostics: diagnostics.into_sorted(&sources),
         dropped_diagnostics,

@@ -86,6 +86,13 @@ pub struct HostPort {
     pub port: Option<NonZeroU16>,
 }
 
+/// As keepalived writes it: `[192.0.2.1]:80`.
+impl core::fmt::Display for HostPort {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "[{}]:{}", self.address, self.port.map_or(0, NonZeroU16::get))
+    }
+}
+
 /// Packets that the firewall marked.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct FirewallMark {

@@ -10,7 +10,8 @@ pub(super) fn virtual_address(line: &AddressLine) -> VirtualAddress {
     VirtualAddress { spec: spec(line), interface: line.interface.clone(), track: !line.no_track }
 }
 
-fn spec(line: &AddressLine) -> AddressSpec {
+/// An address as the kernel is told it.
+pub(super) fn spec(line: &AddressLine) -> AddressSpec {
     let mut spec = AddressSpec::new(line.prefix);
     spec.scope = line.scope.unwrap_or(0);
     spec.broadcast = line.broadcast;

@@ -4,8 +4,8 @@ use super::U32_MAX;
 use super::block::block;
 use crate::config::values::{
     Address, AddressLine, AntiReplay, AuthKey, AuthType, Bool, Flag, HmacMode, Interface, IpvlanSettings,
-    Name, Natural, OptionalAll, OptionalNatural, OptionalScript, Route, Rule, Script, Seconds, StateWish,
-    Text, TrackedName, UnicastPeer, VmacSettings, Words,
+    Name, Natural, OptionalAll, OptionalNatural, OptionalScript, RouteLine, RuleLine, Script, Seconds,
+    StateWish, Text, TrackedName, UnicastPeer, VmacSettings, Words,
 };
 
 block! {
@@ -44,8 +44,8 @@ block! {
     once "promote_secondaries" promote_secondaries: Flag;
     once "linkbeat_use_polling" linkbeat_use_polling: Flag;
     once "v3_checksum_as_v2" v3_checksum_as_v2: Bool;
-    lines "virtual_routes" virtual_routes: Route;
-    lines "virtual_rules" virtual_rules: Rule;
+    lines "virtual_routes" virtual_routes: RouteLine;
+    lines "virtual_rules" virtual_rules: RuleLine;
     once "accept" accept: Flag;
     once "no_accept" no_accept: Flag;
     once "skip_check_adv_addr" skip_check_adv_addr: Bool;

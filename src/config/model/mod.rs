@@ -21,7 +21,7 @@ pub use track::{BfdInstance, GarpGroup, SyncGroup, TrackFile, TrackGroup, TrackP
 pub use virtual_server::{RealServer, Ssl, VirtualServer, VirtualServerGroup};
 
 use super::values::{
-    AddressLine, Flag, InterfaceDelay, LinkbeatInterface, Name, Natural, OptionalText, Route, Rule,
+    AddressLine, Flag, InterfaceDelay, LinkbeatInterface, Name, Natural, OptionalText, RouteLine, RuleLine,
 };
 use block::block;
 
@@ -46,8 +46,8 @@ block! {
     merge "global_defs" global: GlobalDefs;
     blocks "track_group" track_groups: TrackGroup;
     lines "static_ipaddress" static_addresses: AddressLine;
-    lines "static_routes" static_routes: Route;
-    lines "static_rules" static_rules: Rule;
+    lines "static_routes" static_routes: RouteLine;
+    lines "static_rules" static_rules: RuleLine;
     lines "linkbeat_interfaces" linkbeat_interfaces: LinkbeatInterface;
     lines "interface_up_down_delays" interface_delays: InterfaceDelay;
     blocks "vrrp_script" scripts: VrrpScript;

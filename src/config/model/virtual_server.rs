@@ -76,7 +76,7 @@ block! {
     once "notify_up" notify_up: Script;
     once "notify_down" notify_down: Script;
     once "alpha" alpha: Bool;
-    once "retry" retry: Natural<0, U32_MAX>;
+    once "retry" retry: Natural<1, U32_MAX>;
     once "delay_before_retry" delay_before_retry: Seconds<0, TIMER_MAX>;
     once "warmup" warmup: Seconds<0, TIMER_MAX>;
     once "connect_timeout" connect_timeout: Seconds<1, TIMER_MAX>;

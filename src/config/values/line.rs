@@ -68,7 +68,9 @@ pub(super) fn number(args: &mut Args<'_>, option: Word<'_>, low: u32, high: u32)
     let number = parse::integer(text).and_then(|number| u32::try_from(number).ok());
     match number.filter(|number| (low..=high).contains(number)) {
         Some(number) => Some(number),
-        None => drop_line(args, at, format!("`{}` must be a number from {low} to {high}, not `{text}`", option.0)),
+        None => {
+            drop_line(args, at, format!("`{}` must be a number from {low} to {high}, not `{text}`", option.0))
+        }
     }
 }
 
@@ -120,7 +122,11 @@ pub(super) fn realms(args: &mut Args<'_>, option: Word<'_>) -> Option<Realms> {
     let (from, to) = parse::slashed(text);
     match (from.map_or(Some(0), realm), realm(to)) {
         (Some(from), Some(to)) => Some(Realms { from, to }),
-        _ => drop_line(args, at, format!("`{text}` are no realms: write TO or FROM/TO, numbers or names of rt_realms")),
+        _ => drop_line(
+            args,
+            at,
+            format!("`{text}` are no realms: write TO or FROM/TO, numbers or names of rt_realms"),
+        ),
     }
 }
 
@@ -181,10 +187,13 @@ pub(super) fn prefix(args: &Args<'_>, (text, at): Word<'_>, family: &mut LineFam
             let address = parse::address(address)?;
             let bits = Family::of(&address).bits();
             args.cx.diagnostics.push(
-                Diagnostic::error("invalid-value", format!("`{length}` is no prefix length of an {} address", Family::of(&address)))
-                    .at(at)
-                    .note(format!("{bits} is used"))
-                    .help(format!("write a number from 0 to {bits} after the slash")),
+                Diagnostic::error(
+                    "invalid-value",
+                    format!("`{length}` is no prefix length of an {} address", Family::of(&address)),
+                )
+                .at(at)
+                .note(format!("{bits} is used"))
+                .help(format!("write a number from 0 to {bits} after the slash")),
             );
             (address, None)
         }
@@ -198,7 +207,11 @@ pub(super) fn prefix(args: &Args<'_>, (text, at): Word<'_>, family: &mut LineFam
 }
 
 /// A word as a prefix, or as a word for everything.
-pub(super) fn prefix_or_all(args: &Args<'_>, word: Word<'_>, family: &mut LineFamily) -> Option<Option<Prefix>> {
+pub(super) fn prefix_or_all(
+    args: &Args<'_>,
+    word: Word<'_>,
+    family: &mut LineFamily,
+) -> Option<Option<Prefix>> {
     if is_everything(word.0) { Some(None) } else { prefix(args, word, family).map(Some) }
 }
 
@@ -208,7 +221,11 @@ pub(super) fn is_everything(word: &str) -> bool {
 }
 
 /// A word as an address of the line's family.
-pub(super) fn address(args: &Args<'_>, (text, at): Word<'_>, family: &mut LineFamily) -> Option<core::net::IpAddr> {
+pub(super) fn address(
+    args: &Args<'_>,
+    (text, at): Word<'_>,
+    family: &mut LineFamily,
+) -> Option<core::net::IpAddr> {
     let Some(address) = parse::address(text) else {
         return drop_line(args, at, format!("`{text}` is no address"));
     };

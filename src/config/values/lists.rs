@@ -55,7 +55,16 @@ pub struct TrackedName<const LIMIT: i32> {
     /// What is tracked.
     pub name: Box<str>,
     /// Its own weight; `None` = that of its definition.
-    pub weight: Option<Weight<LIMIT>>,
+    pub weight: Option<TrackedWeight>,
+}
+
+/// `weight N [reverse|noreverse]` of a [`TrackedName`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct TrackedWeight {
+    /// What is added to the priority; 0 = the router faults.
+    pub value: i16,
+    /// Whether the sense is turned round; `None` = as in the definition.
+    pub reverse: Option<bool>,
 }
 
 impl<const LIMIT: i32> Argument for TrackedName<LIMIT> {
@@ -63,17 +72,13 @@ impl<const LIMIT: i32> Argument for TrackedName<LIMIT> {
         let (name, _) = args.required()?;
         let mut tracked = Self { name: name.into(), weight: None };
         while let Some(word) = args.next() {
-            match word.0 {
-                "weight" => {
+            match (word.0, &mut tracked.weight) {
+                ("weight", _) => {
                     let number = args.option_value("weight")?;
                     let value = in_range(args, number, (-LIMIT).into(), LIMIT.into(), "weight")?;
-                    tracked.weight = Some(Weight { value: i32::try_from(value).ok()?, reverse: false });
+                    tracked.weight = Some(TrackedWeight { value: i16::try_from(value).ok()?, reverse: None });
                 }
-                "reverse" | "noreverse" if tracked.weight.is_some() => {
-                    if let Some(weight) = &mut tracked.weight {
-                        weight.reverse = word.0 == "reverse";
-                    }
-                }
+                ("reverse" | "noreverse", Some(weight)) => weight.reverse = Some(word.0 == "reverse"),
                 _ => {
                     args.reject_choice(word, &["weight", "reverse", "noreverse"]);
                     break;
@@ -87,16 +92,24 @@ impl<const LIMIT: i32> Argument for TrackedName<LIMIT> {
     fn print(&self, out: &mut Printed) {
         out.word(&self.name);
         if let Some(weight) = self.weight {
-            out.value("weight");
-            weight.print(out);
+            out.option("weight", weight.value);
+            match weight.reverse {
+                Some(true) => out.value("reverse"),
+                Some(false) => out.value("noreverse"),
+                None => {}
+            }
         }
     }
 
     #[cfg(test)]
     fn sample(random: &mut Prng) -> Self {
+        let weight = TrackedWeight {
+            value: i16::try_from(random.below(400)).unwrap() - 200,
+            reverse: [None, Some(true), Some(false)][random.below(3) as usize],
+        };
         Self {
             name: format!("eth{}", random.below(100)).into(),
-            weight: random.chance(1, 2).then(|| Weight::sample(random)),
+            weight: random.chance(1, 2).then_some(weight),
         }
     }
 }

@@ -2,20 +2,27 @@
 
 mod address;
 mod address_line;
+mod line;
 mod lists;
 mod lvs;
 mod network;
 mod number;
 pub(super) mod parse;
+mod route_hop;
+mod route_line;
+#[cfg(test)]
+mod route_sample;
+mod rule_line;
 mod script;
 mod text;
 mod words;
 
 pub use address::{Address, Multicast4, Multicast6, PrefixValue};
 pub use address_line::{AddressLine, Lifetime};
+pub use line::NamedInterfaces;
 pub use lists::{
-    BfdWeight, GroupEndpoint, InterfaceDelay, LinkbeatInterface, LinkbeatMethod, TrackedName, UnicastPeer,
-    Weight,
+    BfdWeight, GroupEndpoint, InterfaceDelay, LinkbeatInterface, LinkbeatMethod, TrackedName, TrackedWeight,
+    UnicastPeer, Weight,
 };
 pub use lvs::{
     Digest, Endpoint, ForwardingMethod, Granularity, InitFile, LvsMethod, LvsProtocol, LvsTimeouts, Optional,
@@ -27,6 +34,8 @@ pub use network::{
     IpvlanMode, IpvlanSettings, MacPattern, OptionalAll, ParameterMatch, SmtpServer, StateWish, VmacSettings,
 };
 pub use number::{Bool, Flag, Integer, Micros, Natural, OptionalInteger, OptionalNatural, Seconds};
+pub use route_line::RouteLine;
+pub use rule_line::RuleLine;
 pub use script::{Fifo, RunAs, Script};
 pub(super) use text::choices;
 pub use text::{Interface, Name, OptionalText, Text, Umask, Words};
@@ -77,8 +86,3 @@ pub(super) fn include_checks(checks: IncludeChecks, words: &[String]) -> Include
     }
     result
 }
-
-/// A route line.
-pub type Route = Words<1, 64>;
-/// A rule line.
-pub type Rule = Words<1, 64>;

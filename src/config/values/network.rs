@@ -136,15 +136,15 @@ choices! {
         Partial = "partial" }
     /// `type` of `DNS_CHECK`.
     DnsType { /// IPv4 address.
-        A = "A", /// Name server.
-        Ns = "NS", /// Canonical name.
-        Cname = "CNAME", /// Start of authority.
-        Soa = "SOA", /// Mail exchange.
-        Mx = "MX", /// Text.
-        Txt = "TXT", /// IPv6 address.
-        Aaaa = "AAAA", /// Signature.
-        Rrsig = "RRSIG", /// Key.
-        Dnskey = "DNSKEY" }
+        A = "A" | "a", /// Name server.
+        Ns = "NS" | "ns", /// Canonical name.
+        Cname = "CNAME" | "cname", /// Start of authority.
+        Soa = "SOA" | "soa", /// Mail exchange.
+        Mx = "MX" | "mx", /// Text.
+        Txt = "TXT" | "txt", /// IPv6 address.
+        Aaaa = "AAAA" | "aaaa", /// Signature.
+        Rrsig = "RRSIG" | "rrsig", /// Key.
+        Dnskey = "DNSKEY" | "dnskey" }
     /// `http_protocol`.
     HttpProtocol { /// HTTP/1.0.
         V10 = "1.0", /// HTTP/1.0 with `Connection: close`.
@@ -394,27 +394,30 @@ impl<const WILDCARDS: bool> Argument for HexPattern<WILDCARDS> {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
         let mut bytes = Vec::new();
         while let Some((text, at)) = args.next() {
-            let digits: Option<Vec<(u8, u8)>> = text
-                .chars()
-                .map(|c| match c.to_digit(16) {
-                    Some(digit) => u8::try_from(digit).ok().map(|digit| (digit, 0xf)),
-                    None => (WILDCARDS && matches!(c, 'x' | 'X')).then_some((0, 0)),
-                })
-                .collect();
-            let Some(digits) = digits.filter(|digits| digits.len() == 1 || digits.len() % 2 == 0) else {
-                args.cx.diagnostics.push(
-                    Diagnostic::error("invalid-value", format!("`{text}` is no run of hexadecimal bytes"))
+            // A quoted word may hold several groups; a digit that is left over in a group is a byte.
+            for group in text.split_ascii_whitespace() {
+                let digits: Option<Vec<(u8, u8)>> = group
+                    .chars()
+                    .map(|c| match c.to_digit(16) {
+                        Some(digit) => u8::try_from(digit).ok().map(|digit| (digit, 0xf)),
+                        None => (WILDCARDS && matches!(c, 'x' | 'X')).then_some((0, 0)),
+                    })
+                    .collect();
+                let Some(digits) = digits else {
+                    args.cx.diagnostics.push(
+                        Diagnostic::error(
+                            "invalid-value",
+                            format!("`{group}` is no run of hexadecimal bytes"),
+                        )
                         .at(at),
-                );
-                return None;
-            };
-            if let [single] = digits.as_slice() {
-                bytes.push((single.0, 0xf0 | single.1));
-            }
-            for pair in digits.chunks_exact(2) {
-                if let [high, low] = pair {
-                    bytes.push((high.0 << 4 | low.0, high.1 << 4 | low.1));
-                }
+                    );
+                    return None;
+                };
+                bytes.extend(digits.chunks(2).map(|pair| match pair {
+                    [high, low] => (high.0 << 4 | low.0, high.1 << 4 | low.1),
+                    [single] => (single.0, 0xf0 | single.1),
+                    _ => (0, 0),
+                }));
             }
         }
         Some(Self { bytes: bytes.into() })

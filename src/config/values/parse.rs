@@ -204,6 +204,14 @@ pub(in crate::config) fn labels(word: &str) -> Option<Vec<u32>> {
     whole(word, separated_list1(char('/'), label))
 }
 
+/// The upper half of an IPv6 address: four groups of hexadecimal digits.
+pub(in crate::config) fn locator(word: &str) -> Option<u64> {
+    let group =
+        map_res(take_while_m_n(1, 4, |c: char| c.is_ascii_hexdigit()), |text| u16::from_str_radix(text, 16));
+    let groups = whole(word, separated_list1(char(':'), group)).filter(|groups| groups.len() == 4)?;
+    Some(groups.into_iter().fold(0, |locator, group| locator << 16 | u64::from(group)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

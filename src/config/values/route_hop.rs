@@ -1,6 +1,8 @@
 //! Next hops of routes: `via`, `nexthop`, `encap`.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::IpAddr;
+#[cfg(test)]
+use core::net::{Ipv4Addr, Ipv6Addr};
 
 use super::line::{self, LineFamily, drop_line};
 use super::parse;
@@ -118,7 +120,11 @@ pub(super) fn encapsulation(args: &mut Args<'_>, option: Word<'_>) -> Option<Enc
             let (text, at) = line::value(args, kind)?;
             match parse::locator(text) {
                 Some(locator) => Some(Encapsulation::Ila(locator)),
-                None => drop_line(args, at, format!("`{text}` is no locator: write four groups, as in 2001:db8:0:1")),
+                None => drop_line(
+                    args,
+                    at,
+                    format!("`{text}` is no locator: write four groups, as in 2001:db8:0:1"),
+                ),
             }
         }
         other => drop_line(
@@ -143,7 +149,11 @@ fn tunnel<A>(
             let (text, at) = line::value(args, word)?;
             match parse::c_integer(text).filter(|number| *number <= high) {
                 Some(number) => Some(number),
-                None => drop_line(args, at, format!("`{}` must be a number from 0 to {high}, not `{text}`", word.0)),
+                None => drop_line(
+                    args,
+                    at,
+                    format!("`{}` must be a number from 0 to {high}, not `{text}`", word.0),
+                ),
             }
         };
         let address = |args: &mut Args<'_>| {

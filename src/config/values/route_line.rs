@@ -3,9 +3,9 @@
 use core::net::IpAddr;
 
 use super::line::{self, LineFamily, NamedInterfaces, drop_line};
+use super::parse;
 use super::route_hop::{encapsulation, family_word, gateway, leg, print_hop, print_leg};
 use super::words::{Args, Argument, Printed, Word};
-use super::parse;
 use crate::config::diagnostics::Diagnostic;
 use crate::config::iproute::{self, Table};
 use crate::config::schema::Context;
@@ -32,7 +32,8 @@ pub struct RouteLine {
 }
 
 /// Words that mean the same as one of the schema.
-const SYNONYMS: [&str; 8] = ["inet", "inet6", "add", "prepend", "append", "default", "blackhole", "unreachable"];
+const SYNONYMS: [&str; 8] =
+    ["inet", "inet6", "add", "prepend", "append", "default", "blackhole", "unreachable"];
 
 /// Shortest time that the kernel is given, in milliseconds.
 const TIME_MINIMUM_MS: u64 = 200;
@@ -145,7 +146,11 @@ impl Draft {
                 let locked = args.accept("lock");
                 let (algorithm, at) = line::value(args, word)?;
                 if algorithm.len() > 15 {
-                    return drop_line(args, at, format!("`{algorithm}` is too long for an algorithm: 15 characters"));
+                    return drop_line(
+                        args,
+                        at,
+                        format!("`{algorithm}` is too long for an algorithm: 15 characters"),
+                    );
                 }
                 self.route.congestion_control = Some(CongestionControl { name: algorithm.into(), locked });
             }
@@ -188,9 +193,12 @@ impl Draft {
                 let (feature, at) = line::value(args, word)?;
                 if feature != "ecn" {
                     args.cx.diagnostics.push(
-                        Diagnostic::error("invalid-value", format!("`{feature}` is no feature: there is `ecn` only"))
-                            .at(at)
-                            .note("it is ignored, the route is used"),
+                        Diagnostic::error(
+                            "invalid-value",
+                            format!("`{feature}` is no feature: there is `ecn` only"),
+                        )
+                        .at(at)
+                        .note("it is ignored, the route is used"),
                     );
                     return Some(());
                 }
@@ -242,7 +250,9 @@ impl Draft {
                 args.cx.diagnostics.push(
                     Diagnostic::error(
                         "protocol-of-tracked-route",
-                        format!("a tracked route has the protocol keepalived ({ROUTE_PROTOCOL}), not {protocol}"),
+                        format!(
+                            "a tracked route has the protocol keepalived ({ROUTE_PROTOCOL}), not {protocol}"
+                        ),
                     )
                     .at(at)
                     .note(format!("{ROUTE_PROTOCOL} is used"))
@@ -320,9 +330,12 @@ fn time(args: &mut Args<'_>, option: Word<'_>) -> Option<u32> {
     };
     if milliseconds < TIME_MINIMUM_MS {
         args.cx.diagnostics.push(
-            Diagnostic::warning("time-raised", format!("`{}` {text} is below {TIME_MINIMUM_MS} ms", option.0))
-                .at(at)
-                .note(format!("{TIME_MINIMUM_MS} ms is used")),
+            Diagnostic::warning(
+                "time-raised",
+                format!("`{}` {text} is below {TIME_MINIMUM_MS} ms", option.0),
+            )
+            .at(at)
+            .note(format!("{TIME_MINIMUM_MS} ms is used")),
         );
     }
     u32::try_from(milliseconds.max(TIME_MINIMUM_MS)).ok()

@@ -28,7 +28,16 @@ pub struct RuleLine {
 
 /// Words that are not in the schema's rows by themselves.
 const SYNONYMS: [&str; 11] = [
-    "inet", "inet6", "goto", "nop", "blackhole", "unreachable", "prohibit", "type", "sup_pl", "sup_group",
+    "inet",
+    "inet6",
+    "goto",
+    "nop",
+    "blackhole",
+    "unreachable",
+    "prohibit",
+    "type",
+    "sup_pl",
+    "sup_group",
     "ip_proto",
 ];
 
@@ -105,7 +114,9 @@ impl Draft {
                 let (text, at) = line::value(args, word)?;
                 match text.parse() {
                     Ok(id) => self.rule.tunnel_id = Some(id),
-                    Err(_) => return drop_line(args, at, format!("`{text}` is no tunnel id: a number below 2^64")),
+                    Err(_) => {
+                        return drop_line(args, at, format!("`{text}` is no tunnel id: a number below 2^64"));
+                    }
                 }
             }
             "uidrange" => self.rule.users = Some(range(args, word, false)?),
@@ -187,7 +198,9 @@ impl Draft {
                 args.cx.diagnostics.push(
                     Diagnostic::error(
                         "protocol-of-tracked-rule",
-                        format!("a tracked rule has the protocol keepalived ({ROUTE_PROTOCOL}), not {protocol}"),
+                        format!(
+                            "a tracked rule has the protocol keepalived ({ROUTE_PROTOCOL}), not {protocol}"
+                        ),
                     )
                     .at(at)
                     .note(format!("{ROUTE_PROTOCOL} is used"))
@@ -267,7 +280,9 @@ fn ip_protocol(args: &mut Args<'_>, option: Word<'_>) -> Option<u8> {
     let number = parse::integer(text).and_then(|number| u8::try_from(number).ok());
     match known.or(number).or_else(|| iproute::ip_protocol(args.cx.host, text)) {
         Some(protocol) => Some(protocol),
-        None => drop_line(args, at, format!("`{text}` is no protocol: write a number from 0 to 255 or a name")),
+        None => {
+            drop_line(args, at, format!("`{text}` is no protocol: write a number from 0 to 255 or a name"))
+        }
     }
 }
 

@@ -1,0 +1,255 @@
+//! `virtual_server`, `virtual_server_group`, `SSL`: what the load balancer is told.
+//!
+//! Virtual servers are read one by one as they come, so that a large file never has all of them twice in
+//! memory.
+
+use core::num::NonZeroU16;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use super::check::{Checks, Inherited};
+use super::fields::{number, text};
+use super::order::{Defined, duplicate};
+use super::server;
+use crate::check::{CheckAssignment, TlsClient, TlsKeyPassword};
+use crate::config::diagnostics::Diagnostic;
+use crate::config::model::{self, Config};
+use crate::config::source::Position;
+use crate::config::values::{Cx, GroupEndpoint, VirtualServerKey};
+use crate::lvs::{
+    FirewallMark, GroupMember, HostPort, Persistence, RealServer, RealServerKey, Service, VirtualServer,
+    VirtualServerGroup,
+};
+use crate::net::Family;
+use crate::node::BalancerConfig;
+
+/// The load balancer while it is read.
+#[derive(Debug, Default)]
+pub(super) struct Balancer {
+    config: BalancerConfig,
+    /// What checks share.
+    pub(super) checks: Checks,
+    services: HashMap<Service, Position>,
+    targets: HashSet<HostPort>,
+    /// Virtual servers of groups, which are looked at again when the groups are known: by group.
+    of_groups: BTreeMap<Arc<str>, Vec<OfGroup>>,
+}
+
+/// A virtual server of a group.
+#[derive(Clone, Copy, Debug)]
+struct OfGroup {
+    index: usize,
+    at: Position,
+    protocol: Option<Position>,
+}
+
+impl Balancer {
+    /// Takes a virtual server.
+    pub(super) fn add(&mut self, cx: &Cx<'_>, defined: &Defined, block: &model::VirtualServer) {
+        let at = block.header.at;
+        let Some(mut server) = server::virtual_server(cx, block, &mut self.checks) else { return };
+        let Ok(index) = u32::try_from(self.config.virtual_servers.len()) else { return };
+        let checks_before = self.config.checks.len();
+        self.targets.clear();
+        server.real_servers.reserve_exact(block.real_servers.len());
+        for real in &block.real_servers {
+            let Some(lowered) = self.real_server(cx, block, &server, real) else { continue };
+            // A firewall mark has the family of its first real server unless it names one.
+            if let (Service::FirewallMark(mark), true, None) =
+                (&mut server.service, server.real_servers.is_empty(), &block.ip_family)
+            {
+                if !server::tunnelled(&lowered) {
+                    mark.family = Family::of(&lowered.target.address);
+                }
+            }
+            let key = RealServerKey {
+                virtual_server: index,
+                real_server: u32::try_from(server.real_servers.len()).unwrap_or(u32::MAX),
+            };
+            server.real_servers.push(lowered);
+            let inherited = Inherited::new(block, real);
+            let list = &mut self.config.checks;
+            self.checks.of_server(cx, defined, real, &inherited, |checker| {
+                list.push(CheckAssignment { server: key, checker });
+            });
+        }
+        if server.real_servers.is_empty() {
+            cx.diagnostics.push(
+                Diagnostic::error("no-real-servers", "this virtual server has no real servers")
+                    .at(cx.sources.word_at(at))
+                    .label("ignored")
+                    .help("write a real_server block in it"),
+            );
+        } else if self.is_new(cx, &server.service, at) {
+            server::settle(cx, block, &mut server);
+            if let Service::Group(name, _) = &server.service {
+                let entry = OfGroup {
+                    index: self.config.virtual_servers.len(),
+                    at,
+                    protocol: block.protocol.as_ref().map(|entry| entry.at),
+                };
+                self.of_groups.entry(Arc::clone(name)).or_default().push(entry);
+            }
+            server.real_servers.shrink_to_fit();
+            self.config.virtual_servers.push(server);
+            return;
+        }
+        self.config.checks.truncate(checks_before);
+    }
+
+    /// A real server that can be used with its virtual server.
+    fn real_server(
+        &mut self,
+        cx: &Cx<'_>,
+        outer: &model::VirtualServer,
+        server: &VirtualServer,
+        block: &model::RealServer,
+    ) -> Option<RealServer> {
+        let real = server::real_server(cx, outer, server, block, &mut self.checks)?;
+        if self.targets.insert(real.target) {
+            return Some(real);
+        }
+        let first = outer.real_servers.iter().find(|other| other.header.value == block.header.value);
+        let diagnostic = Diagnostic::error(
+            "duplicate-real-server",
+            format!("this virtual server has the real server {} twice", real.target),
+        )
+        .at(cx.sources.word_at(block.header.at))
+        .label("ignored");
+        cx.diagnostics.push(match first {
+            Some(first) => diagnostic.related(cx.sources.word_at(first.header.at), "first defined here"),
+            None => diagnostic,
+        });
+        None
+    }
+
+    fn is_new(&mut self, cx: &Cx<'_>, service: &Service, at: Position) -> bool {
+        let Some(first) = self.services.get(service) else {
+            self.services.insert(service.clone(), at);
+            return true;
+        };
+        // keepalived drops it in silence.
+        cx.diagnostics.push(
+            Diagnostic::warning("duplicate-virtual-server", "this virtual server is defined twice")
+                .at(cx.sources.word_at(at))
+                .label("ignored")
+                .related(cx.sources.word_at(*first), "first defined here"),
+        );
+        false
+    }
+
+    /// The whole, once everything is read.
+    pub(super) fn finish(mut self, cx: &Cx<'_>, config: &Config) -> (BalancerConfig, Checks) {
+        self.config.groups = groups(cx, config);
+        self.config.tls = config.ssl.as_deref().map(|ssl| Arc::new(tls(ssl)));
+        for (name, servers) in &self.of_groups {
+            let group = self.config.groups.iter().find(|group| group.name == *name);
+            for entry in servers {
+                let Some(server) = self.config.virtual_servers.get_mut(entry.index) else { continue };
+                match group {
+                    Some(group) => fit_group(cx, group, server, entry),
+                    None => cx.diagnostics.push(
+                        // keepalived says nothing and serves nothing.
+                        Diagnostic::warning(
+                            "no-such-name",
+                            format!("there is no virtual_server_group `{name}`"),
+                        )
+                        .at(cx.sources.word_at(entry.at))
+                        .note("this virtual server serves nothing"),
+                    ),
+                }
+            }
+        }
+        self.config.virtual_servers.shrink_to_fit();
+        self.config.checks.shrink_to_fit();
+        (self.config, self.checks)
+    }
+}
+
+/// What follows for a virtual server from the members of its group.
+fn fit_group(cx: &Cx<'_>, group: &VirtualServerGroup, server: &mut VirtualServer, entry: &OfGroup) {
+    let any_port = group
+        .members
+        .iter()
+        .any(|member| matches!(member, GroupMember::Addresses { first: HostPort { port: None, .. }, .. }));
+    if any_port && server.persistence.is_none() {
+        server::needs_persistence(cx, entry.at);
+        server.persistence =
+            Some(Persistence { timeout_s: Persistence::DEFAULT_TIMEOUT_S, granularity: None, engine: None });
+    }
+    let only_marks = group.members.iter().all(|member| matches!(member, GroupMember::FirewallMark(_)));
+    if let (true, Some(at)) = (only_marks, entry.protocol) {
+        server::protocol_of_mark(cx, at);
+    }
+}
+
+fn groups(cx: &Cx<'_>, config: &Config) -> Vec<VirtualServerGroup> {
+    let mut known: BTreeMap<&str, Position> = BTreeMap::new();
+    let mut groups = Vec::new();
+    for block in &config.virtual_server_groups {
+        let (name, at) = (&*block.header.value.0, block.header.at);
+        if let Some(first) = known.get(name) {
+            duplicate(cx, "virtual_server_group", name, at, *first, false);
+            continue;
+        }
+        known.insert(name, at);
+        let members: Vec<GroupMember> =
+            block.endpoints.iter().filter_map(|entry| member(&entry.value)).collect();
+        if members.is_empty() {
+            cx.diagnostics.push(
+                Diagnostic::error("empty-group", format!("the virtual_server_group `{name}` has no members"))
+                    .at(cx.sources.word_at(at))
+                    .label("ignored"),
+            );
+            continue;
+        }
+        groups.push(VirtualServerGroup { name: name.into(), members });
+    }
+    groups
+}
+
+fn member(endpoint: &GroupEndpoint) -> Option<GroupMember> {
+    Some(match endpoint {
+        GroupEndpoint::Mark { mark, family } => GroupMember::FirewallMark(FirewallMark {
+            mark: core::num::NonZeroU32::new(*mark)?,
+            family: family.unwrap_or(Family::Ipv4),
+        }),
+        GroupEndpoint::Addresses { first, last, port } => GroupMember::Addresses {
+            first: HostPort { address: *first, port: NonZeroU16::new(*port) },
+            further: server::distance(*first, *last),
+        },
+    })
+}
+
+fn tls(ssl: &model::Ssl) -> TlsClient {
+    let path = |field| text(field).map(Into::into);
+    TlsClient {
+        authorities: path(ssl.ca.as_ref()),
+        certificate: path(ssl.certificate.as_ref()),
+        key: path(ssl.key.as_ref()),
+        password: text(ssl.password.as_ref()).map(|password| TlsKeyPassword(password.into())),
+    }
+}
+
+/// What a virtual server serves, as its header says.
+pub(super) fn service(block: &model::VirtualServer, protocol: crate::lvs::Protocol) -> Option<Service> {
+    Some(match &block.header.value {
+        VirtualServerKey::Endpoint(endpoint) => Service::Address(
+            HostPort { address: endpoint.address, port: endpoint.port.and_then(NonZeroU16::new) },
+            protocol,
+        ),
+        VirtualServerKey::Mark(mark) => Service::FirewallMark(FirewallMark {
+            mark: core::num::NonZeroU32::new(*mark)?,
+            family: server::named_family(block).unwrap_or(Family::Ipv4),
+        }),
+        VirtualServerKey::Group(name) => Service::Group((&**name).into(), protocol),
+    })
+}
+
+/// A weight that a real server inherits: the virtual server's, if it stands above.
+pub(super) fn inherited_weight(outer: &model::VirtualServer, at: Position) -> u32 {
+    match &outer.weight {
+        Some(entry) if entry.at < at => number(Some(entry)).unwrap_or(1),
+        _ => 1,
+    }
+}

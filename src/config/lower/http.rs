@@ -1,0 +1,167 @@
+//! `HTTP_GET` and `SSL_GET`.
+
+use super::check::{Inherited, incomplete};
+use super::fields::{Names, boolean, number, text};
+use crate::check::{
+    BodyDigest, Connection, HttpCheck, HttpVersion, RegexMatch, RegexOption, ServerName, StatusCodes,
+    TlsCheck, UrlCheck,
+};
+use crate::config::diagnostics::Diagnostic;
+use crate::config::model::{HttpGet, SslGet};
+use crate::config::schema::nearest;
+use crate::config::values::{self, At, Cx, HttpProtocol, Words};
+
+/// The keywords of a page, which both kinds of check have under the same names.
+macro_rules! page {
+    ($cx:expr, $names:expr, $url:expr, $host:expr, $server:expr, $kind:literal, $close_notify:expr) => {{
+        match &$url.path {
+            None => {
+                incomplete($cx, $server, $kind, "path");
+                None
+            }
+            Some(path) => Some(UrlCheck {
+                path: $names.share(&path.value.0),
+                host: text($url.virtualhost.as_ref()).or($host).map(|host| $names.share(host)),
+                status: status($url.status_code.as_ref()),
+                digest: $url.digest.as_ref().map(|entry| BodyDigest(entry.value.0)),
+                regex: $url.regex.as_ref().map(|entry| {
+                    Box::new(RegexMatch {
+                        pattern: entry.value.0.as_bytes().into(),
+                        options: options($cx, $url.regex_options.as_ref()),
+                        must_not_match: $url.regex_no_match.is_some(),
+                        minimum_offset: number($url.regex_min_offset.as_ref()).unwrap_or(0).into(),
+                        maximum_offset: number($url.regex_max_offset.as_ref()).map(u64::from),
+                        stack: stack($cx, $url.regex_stack.as_ref()),
+                    })
+                }),
+                close_notify: $close_notify,
+            }),
+        }
+    }};
+}
+
+/// `HTTP_GET`; `None` when it has no page, which is reported.
+pub(super) fn plain(
+    cx: &Cx<'_>,
+    names: &mut Names,
+    check: &HttpGet,
+    connection: Connection,
+    from: &Inherited<'_>,
+) -> Option<HttpCheck> {
+    let host = text(check.virtualhost.as_ref()).or(from.virtualhost);
+    let urls: Vec<UrlCheck> =
+        check.urls.iter().filter_map(|url| page!(cx, names, url, host, from.place, "url", false)).collect();
+    if urls.is_empty() {
+        incomplete(cx, from.place, "HTTP_GET", "url");
+        return None;
+    }
+    Some(HttpCheck {
+        connection,
+        tls: None,
+        version: version(check.http_protocol.as_ref()),
+        fast_recovery: boolean(check.fast_recovery.as_ref()).unwrap_or(false),
+        urls,
+    })
+}
+
+/// `SSL_GET`; `None` when it has no page, which is reported.
+pub(super) fn secure(
+    cx: &Cx<'_>,
+    names: &mut Names,
+    check: &SslGet,
+    connection: Connection,
+    from: &Inherited<'_>,
+) -> Option<HttpCheck> {
+    let host = text(check.virtualhost.as_ref()).or(from.virtualhost);
+    let close_notify = boolean(check.tls_compliant.as_ref()).unwrap_or(false);
+    let urls: Vec<UrlCheck> = check
+        .urls
+        .iter()
+        .filter_map(|url| {
+            let own = boolean(url.tls_compliant.as_ref()).unwrap_or(close_notify);
+            page!(cx, names, url, host, from.place, "url", own)
+        })
+        .collect();
+    if urls.is_empty() {
+        incomplete(cx, from.place, "SSL_GET", "url");
+        return None;
+    }
+    let server_name = match (&check.sni_name, boolean(check.enable_sni.as_ref())) {
+        (Some(At { value: values::OptionalText(Some(name)), .. }), _) => ServerName::Name(names.share(name)),
+        (Some(_), _) | (None, Some(true)) => ServerName::VirtualHost,
+        (None, _) => ServerName::None,
+    };
+    Some(HttpCheck {
+        connection,
+        tls: Some(TlsCheck { server_name }),
+        version: version(check.http_protocol.as_ref()),
+        fast_recovery: boolean(check.fast_recovery.as_ref()).unwrap_or(false),
+        urls,
+    })
+}
+
+fn version(entry: Option<&At<HttpProtocol>>) -> HttpVersion {
+    match entry.map(|entry| entry.value) {
+        None | Some(HttpProtocol::V10) => HttpVersion::V1_0,
+        Some(HttpProtocol::V10Close) => HttpVersion::V1_0Close,
+        Some(HttpProtocol::V11) => HttpVersion::V1_1,
+    }
+}
+
+fn status(entry: Option<&At<values::StatusCodes>>) -> StatusCodes {
+    let ranges = entry.map_or(&[] as &[(u16, u16)], |entry| &entry.value.0);
+    if ranges.is_empty() {
+        return StatusCodes::success();
+    }
+    let mut codes = StatusCodes::NONE;
+    for (low, high) in ranges {
+        codes.insert(*low..=*high);
+    }
+    codes
+}
+
+/// Options of PCRE2 by name. keepalived passes over unknown ones in silence.
+fn options(cx: &Cx<'_>, entry: Option<&At<Words<1, 64>>>) -> Vec<RegexOption> {
+    let Some(entry) = entry else { return Vec::new() };
+    let mut options = Vec::new();
+    for word in &entry.value.0 {
+        match RegexOption::ALL.into_iter().find(|option| option.keyword() == &**word) {
+            Some(option) => options.push(option),
+            None => {
+                let mut diagnostic = Diagnostic::warning(
+                    "unknown-option",
+                    format!("`{word}` is no option of a regular expression"),
+                )
+                .at(cx.sources.word_at(entry.at))
+                .note("it is ignored");
+                if let Some(near) = nearest(word, RegexOption::ALL.map(RegexOption::keyword)) {
+                    diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
+                }
+                cx.diagnostics.push(diagnostic);
+            }
+        }
+    }
+    options.sort_unstable();
+    options.dedup();
+    options
+}
+
+/// First and largest size of the stack.
+fn stack(cx: &Cx<'_>, entry: Option<&At<Words<2, 2>>>) -> Option<(u64, u64)> {
+    let entry = entry?;
+    let numbers: Vec<u64> = entry.value.0.iter().filter_map(|word| word.parse().ok()).collect();
+    match numbers.as_slice() {
+        &[first, most] if 0 < first && first <= most => Some((first, most)),
+        _ => {
+            cx.diagnostics.push(
+                Diagnostic::warning(
+                    "invalid-value",
+                    "`regex_stack` takes two sizes in bytes, the smaller first",
+                )
+                .at(cx.sources.word_at(entry.at))
+                .note("it is ignored"),
+            );
+            None
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Whether the interfaces that a configuration names exist.
+
+use core::cell::RefCell;
+use std::collections::BTreeSet;
+
+use crate::config::diagnostics::{Diagnostic, Status};
+use crate::config::schema::nearest;
+use crate::config::source::Position;
+use crate::config::values::Cx;
+use crate::net::InterfaceName;
+
+/// The interfaces of this host.
+#[derive(Debug, Default)]
+pub(super) struct Interfaces {
+    /// `None` when the text is judged without a host.
+    known: Option<BTreeSet<String>>,
+    /// `dynamic_interfaces`: they may come later.
+    pub(super) dynamic: bool,
+    reported: RefCell<BTreeSet<InterfaceName>>,
+}
+
+impl Interfaces {
+    /// Asks the host.
+    pub(super) fn new(cx: &Cx<'_>) -> Self {
+        let known = cx.host.interfaces().map(|all| all.into_iter().map(|interface| interface.name).collect());
+        Self { known, dynamic: false, reported: RefCell::default() }
+    }
+
+    /// Whether an interface is there or may come. If not, that is reported where it is named first.
+    pub(super) fn check(&self, cx: &Cx<'_>, name: &InterfaceName, at: Position) -> bool {
+        self.check_as(cx, name, at, Status::Fault)
+    }
+
+    /// Whether an interface is there or may come.
+    pub(super) fn exists(&self, name: &InterfaceName) -> bool {
+        self.dynamic || self.known.as_ref().is_none_or(|known| known.contains(name.as_str()))
+    }
+
+    /// As [`Interfaces::check`], with what `-t` makes of it.
+    pub(super) fn check_as(&self, cx: &Cx<'_>, name: &InterfaceName, at: Position, status: Status) -> bool {
+        let Some(known) = &self.known else { return true };
+        if self.exists(name) {
+            return true;
+        }
+        if self.reported.borrow_mut().insert(name.clone()) {
+            let diagnostic =
+                Diagnostic::error("no-such-interface", format!("the interface {name} does not exist"))
+                    .status(status)
+                    .at(cx.sources.word_at(at))
+                    .label("not on this host")
+                    .note("what needs it is ignored");
+            cx.diagnostics.push(match nearest(name.as_str(), known.iter().map(String::as_str)) {
+                Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+                None => diagnostic.help("if it appears later, write dynamic_interfaces in global_defs"),
+            });
+        }
+        false
+    }
+}

@@ -1,0 +1,132 @@
+//! What is defined so far: a block can only refer to what stands above it.
+
+use core::cell::RefCell;
+use std::collections::BTreeMap;
+
+use crate::config::diagnostics::Diagnostic;
+use crate::config::schema::nearest;
+use crate::config::source::Position;
+use crate::config::values::Cx;
+use crate::track::Weight;
+
+/// Names by kind. Trackers come with their own weight.
+#[derive(Debug)]
+pub(super) struct Defined {
+    /// `vrrp_script`.
+    pub(super) scripts: Kind<Weight>,
+    /// `track_file`.
+    pub(super) files: Kind<Weight>,
+    /// `vrrp_track_process`.
+    pub(super) processes: Kind<Weight>,
+    /// `bfd_instance`.
+    pub(super) bfd: Kind<Weight>,
+    /// `track_group`.
+    pub(super) track_groups: Kind<()>,
+}
+
+impl Default for Defined {
+    fn default() -> Self {
+        Self {
+            scripts: Kind::new("vrrp_script"),
+            files: Kind::new("track_file"),
+            processes: Kind::new("vrrp_track_process"),
+            bfd: Kind::new("bfd_instance"),
+            track_groups: Kind::new("track_group"),
+        }
+    }
+}
+
+impl Defined {
+    /// Reports all references that led nowhere, once everything is read.
+    pub(super) fn report_missing(&self, cx: &Cx<'_>) {
+        for kind in [&self.scripts, &self.files, &self.processes, &self.bfd] {
+            kind.report_missing(cx);
+        }
+        self.track_groups.report_missing(cx);
+    }
+}
+
+/// Definitions of one kind.
+#[derive(Debug)]
+pub(super) struct Kind<T> {
+    keyword: &'static str,
+    by_name: BTreeMap<Box<str>, (T, Position)>,
+    missing: RefCell<Vec<(Box<str>, Position)>>,
+}
+
+impl<T: Copy> Kind<T> {
+    const fn new(keyword: &'static str) -> Self {
+        Self { keyword, by_name: BTreeMap::new(), missing: RefCell::new(Vec::new()) }
+    }
+
+    /// Where a name was defined.
+    pub(super) fn first(&self, name: &str) -> Option<Position> {
+        self.by_name.get(name).map(|(_, at)| *at)
+    }
+
+    /// Notes a definition.
+    pub(super) fn define(&mut self, name: &str, at: Position, value: T) {
+        self.by_name.insert(name.into(), (value, at));
+    }
+
+    /// The definition that a block refers to. One that is missing is reported at the end, when it is known
+    /// whether it comes too late.
+    pub(super) fn find(&self, name: &str, at: Position) -> Option<T> {
+        let found = self.by_name.get(name).map(|(value, _)| *value);
+        if found.is_none() {
+            self.missing.borrow_mut().push((name.into(), at));
+        }
+        found
+    }
+
+    fn report_missing(&self, cx: &Cx<'_>) {
+        let keyword = self.keyword;
+        for (name, at) in self.missing.borrow().iter() {
+            let place = cx.sources.word_at(*at);
+            let diagnostic = match self.by_name.get(name) {
+                Some((_, later)) => Diagnostic::error(
+                    "defined-too-late",
+                    format!("the {keyword} `{name}` is defined after it is used here"),
+                )
+                .at(place)
+                .related(cx.sources.word_at(*later), "defined here")
+                .help(format!("move the {keyword} above")),
+                None => {
+                    let diagnostic =
+                        Diagnostic::error("no-such-name", format!("there is no {keyword} named `{name}`"))
+                            .at(place)
+                            .label("not defined");
+                    match nearest(name, self.by_name.keys().map(|name| &**name)) {
+                        Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+                        None => diagnostic.help(format!("define it above: {keyword} {name} {{ … }}")),
+                    }
+                }
+            };
+            cx.diagnostics.push(diagnostic.note("the reference is ignored"));
+        }
+    }
+}
+
+/// Reports a second definition of a name, which is dropped. `refuses` = keepalived calls it a fault.
+pub(super) fn duplicate(
+    cx: &Cx<'_>,
+    keyword: &str,
+    name: &str,
+    at: Position,
+    first: Position,
+    refuses: bool,
+) {
+    let message = format!("there are two {keyword} blocks named `{name}`");
+    let diagnostic = if refuses {
+        Diagnostic::error("duplicate-name", message)
+    } else {
+        Diagnostic::warning("duplicate-name", message)
+    };
+    cx.diagnostics.push(
+        diagnostic
+            .at(cx.sources.word_at(at))
+            .label("ignored")
+            .related(cx.sources.word_at(first), "first defined here")
+            .help(format!("give each {keyword} a name of its own")),
+    );
+}

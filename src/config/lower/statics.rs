@@ -1,0 +1,229 @@
+//! Static addresses, routes and rules, and those of instances.
+
+use core::net::IpAddr;
+use std::collections::BTreeMap;
+
+use super::addresses::spec;
+use super::groups;
+use super::interfaces::Interfaces;
+use super::order::Defined;
+use crate::config::diagnostics::{Diagnostic, Status};
+use crate::config::model::{Config, VrrpInstance};
+use crate::config::source::Position;
+use crate::config::values::{AddressLine, At, Cx, NamedInterfaces, RouteLine, RuleLine};
+use crate::kernel::{NextHops, Rule};
+use crate::net::{Family, InterfaceName};
+use crate::node::{StaticAddress, StaticConfig, StaticRoute, StaticRule};
+use crate::vrrp::{RouterConfig, VirtualRoute, VirtualRule};
+
+/// Static items while they are read.
+#[derive(Debug)]
+pub(super) struct Statics {
+    /// What was read.
+    pub(super) config: StaticConfig,
+    preferences: Preferences,
+}
+
+impl Default for Statics {
+    fn default() -> Self {
+        Self { config: StaticConfig::default(), preferences: Preferences { ipv4: 16384, ipv6: 16384 } }
+    }
+}
+
+/// The preferences that rules without one get, counting down.
+#[derive(Clone, Copy, Debug)]
+struct Preferences {
+    ipv4: u32,
+    ipv6: u32,
+}
+
+impl Preferences {
+    fn give(&mut self, cx: &Cx<'_>, rule: &mut Rule, at: Position) {
+        if rule.priority.is_some() {
+            return;
+        }
+        let next = match rule.family {
+            Family::Ipv4 => &mut self.ipv4,
+            Family::Ipv6 => &mut self.ipv6,
+        };
+        rule.priority = Some(*next);
+        cx.diagnostics.push(
+            Diagnostic::error("no-preference", "this rule has no preference")
+                .at(cx.sources.word_at(at))
+                .note(format!("{next} is used, which is probably not what you want"))
+                .help("write preference with a number: rules are tried in rising order"),
+        );
+        *next = next.saturating_sub(1);
+    }
+}
+
+impl Statics {
+    /// Takes a line of `static_ipaddress`.
+    pub(super) fn address(
+        &mut self,
+        cx: &Cx<'_>,
+        defined: &Defined,
+        interfaces: &Interfaces,
+        entry: &At<AddressLine>,
+    ) {
+        let line = &entry.value;
+        if line.interface.as_ref().is_some_and(|name| !interfaces.check(cx, name, entry.at)) {
+            return;
+        }
+        let track_group = track_group(defined, line.track_group.as_deref(), entry.at);
+        self.config.addresses.push(StaticAddress {
+            spec: spec(line),
+            interface: line.interface.clone(),
+            track_group,
+        });
+    }
+
+    /// Takes a line of `static_routes`.
+    pub(super) fn route(
+        &mut self,
+        cx: &Cx<'_>,
+        defined: &Defined,
+        interfaces: &Interfaces,
+        entry: &At<RouteLine>,
+    ) {
+        let line = &entry.value;
+        if !all_exist(cx, interfaces, &line.interfaces) {
+            return;
+        }
+        let names_interface = match &line.route.next {
+            NextHops::None => false,
+            NextHops::One(hop) => hop.interface.is_some(),
+            NextHops::Multipath(legs) => legs.iter().any(|leg| leg.hop.interface.is_some()),
+        };
+        let track_group = track_group(defined, line.track_group.as_deref(), entry.at)
+            .filter(|_| needs(cx, entry.at, names_interface, "an output interface (dev)"));
+        self.config.routes.push(StaticRoute { route: line.route.clone(), track_group });
+    }
+
+    /// Takes a line of `static_rules`.
+    pub(super) fn rule(
+        &mut self,
+        cx: &Cx<'_>,
+        defined: &Defined,
+        interfaces: &Interfaces,
+        entry: &At<RuleLine>,
+    ) {
+        let line = &entry.value;
+        if !all_exist(cx, interfaces, &line.interfaces) {
+            return;
+        }
+        let mut rule = line.rule.clone();
+        self.preferences.give(cx, &mut rule, entry.at);
+        let track_group = track_group(defined, line.track_group.as_deref(), entry.at)
+            .filter(|_| needs(cx, entry.at, rule.input.is_some(), "an input interface (iif)"));
+        self.config.rules.push(StaticRule { rule, track_group });
+    }
+
+    /// The routes and rules that go with an instance.
+    pub(super) fn of_instance(
+        &mut self,
+        cx: &Cx<'_>,
+        interfaces: &Interfaces,
+        instance: &VrrpInstance,
+    ) -> (Vec<VirtualRoute>, Vec<VirtualRule>) {
+        let routes = instance
+            .virtual_routes
+            .iter()
+            .filter(|entry| all_exist(cx, interfaces, &entry.value.interfaces))
+            .map(|entry| VirtualRoute { route: entry.value.route.clone(), track: entry.value.track })
+            .collect();
+        let rules = instance
+            .virtual_rules
+            .iter()
+            .filter(|entry| all_exist(cx, interfaces, &entry.value.interfaces))
+            .map(|entry| {
+                let mut rule = entry.value.rule.clone();
+                self.preferences.give(cx, &mut rule, entry.at);
+                VirtualRule { rule, track: entry.value.track }
+            })
+            .collect();
+        (routes, rules)
+    }
+
+    /// The whole, once everything is read.
+    pub(super) fn finish(
+        mut self,
+        cx: &Cx<'_>,
+        config: &Config,
+        interfaces: &Interfaces,
+        routers: &[RouterConfig],
+    ) -> StaticConfig {
+        groups::settle_track_groups(cx, config, &mut self.config.track_groups, routers);
+        default_interface(cx, config, interfaces);
+        also_virtual(cx, config, routers);
+        self.config
+    }
+}
+
+fn all_exist(cx: &Cx<'_>, interfaces: &Interfaces, named: &NamedInterfaces) -> bool {
+    // All are looked at, so that each is reported.
+    named.0.iter().fold(true, |fine, (name, at)| interfaces.check(cx, name, *at) && fine)
+}
+
+fn track_group(defined: &Defined, name: Option<&str>, at: Position) -> Option<std::sync::Arc<str>> {
+    let name = name?;
+    defined.track_groups.find(name, at).map(|()| name.into())
+}
+
+fn needs(cx: &Cx<'_>, at: Position, found: bool, what: &str) -> bool {
+    if !found {
+        cx.diagnostics.push(
+            Diagnostic::error("track-group-without-interface", format!("`track_group` needs {what}"))
+                .at(cx.sources.word_at(at))
+                .note("`track_group` is ignored"),
+        );
+    }
+    found
+}
+
+/// An address without `dev` goes to `default_interface`, which must then exist.
+fn default_interface(cx: &Cx<'_>, config: &Config, interfaces: &Interfaces) {
+    let Some(entry) = config.static_addresses.iter().find(|entry| entry.value.interface.is_none()) else {
+        return;
+    };
+    let named = config.global.as_ref().and_then(|global| global.default_interface.as_ref());
+    let fallback: Option<InterfaceName> = "eth0".parse().ok();
+    let Some(name) = named.map(|entry| &entry.value.0).or(fallback.as_ref()) else { return };
+    if !interfaces.exists(name) {
+        cx.diagnostics.push(
+            Diagnostic::fatal("no-such-interface", format!("the default interface {name} does not exist"))
+                .status(Status::Fault)
+                .at(cx.sources.word_at(entry.at))
+                .label("this address names no other")
+                .help("write `dev` with an interface, or default_interface in global_defs"),
+        );
+    }
+}
+
+/// An address cannot both stay and come and go.
+fn also_virtual(cx: &Cx<'_>, config: &Config, routers: &[RouterConfig]) {
+    if config.static_addresses.is_empty() {
+        return;
+    }
+    let owners: BTreeMap<IpAddr, &str> = routers
+        .iter()
+        .flat_map(|router| {
+            let all = router.addresses.iter().chain(&router.excluded);
+            all.map(|address| (address.spec.prefix.address(), &*router.name))
+        })
+        .collect();
+    for entry in &config.static_addresses {
+        let address = entry.value.prefix.address();
+        if let Some(owner) = owners.get(&address) {
+            cx.diagnostics.push(
+                Diagnostic::warning(
+                    "static-and-virtual",
+                    format!("{address} is a static address and a virtual one of `{owner}`"),
+                )
+                .at(cx.sources.word_at(entry.at))
+                .label("on this host all the time")
+                .help("remove one of them: a backup must not hold the address"),
+            );
+        }
+    }
+}

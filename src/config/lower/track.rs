@@ -1,0 +1,334 @@
+//! Trackers and what refers to them.
+
+use core::num::{NonZeroU16, NonZeroU32};
+use std::collections::BTreeSet;
+use std::ffi::CString;
+
+use super::fields::{duration, number};
+use super::interfaces::Interfaces;
+use super::order::{Defined, duplicate};
+use super::script::Scripts;
+use crate::config::diagnostics::{Diagnostic, Status};
+use crate::config::model::{self, Config};
+use crate::config::source::Position;
+use crate::config::values::{self, At, Cx, LinkbeatMethod, TrackedName};
+use crate::kernel::IdRange;
+use crate::net::InterfaceName;
+use crate::time::Duration;
+use crate::track::{
+    FileTracker, InitialContent, InterfaceDelay, LinkPolling, LinkPollingMethod, Owner, ParameterMatch,
+    ProcessTracker, ProcessTrackerTiming, Quorum, ScriptTest, ScriptTracker, TrackConfig, TrackReference,
+    Tracker, Weight,
+};
+
+/// Trackers while they are read.
+#[derive(Debug, Default)]
+pub(super) struct Tracking {
+    /// What was read.
+    pub(super) config: TrackConfig,
+}
+
+/// The `track_*` blocks of an instance or a group.
+pub(super) struct Lists<'a> {
+    pub(super) interfaces: &'a [At<TrackedName<253>>],
+    pub(super) scripts: &'a [At<TrackedName<253>>],
+    pub(super) files: &'a [At<TrackedName<254>>],
+    pub(super) processes: &'a [At<TrackedName<254>>],
+    pub(super) bfd: &'a [At<TrackedName<253>>],
+}
+
+/// The lists of a block that has them all under the same names.
+macro_rules! lists {
+    ($block:expr) => {
+        Lists {
+            interfaces: &$block.track_interface,
+            scripts: &$block.track_script,
+            files: &$block.track_file,
+            processes: &$block.track_process,
+            bfd: &$block.track_bfd,
+        }
+    };
+}
+pub(super) use lists;
+
+impl Tracking {
+    /// Takes a `vrrp_script`.
+    pub(super) fn script(
+        &mut self,
+        cx: &Cx<'_>,
+        defined: &mut Defined,
+        scripts: &mut Scripts,
+        block: &model::VrrpScript,
+    ) {
+        let (name, at) = (&*block.header.value.0, block.header.at);
+        if let Some(first) = defined.scripts.first(name) {
+            duplicate(cx, "vrrp_script", name, at, first, false);
+            return;
+        }
+        let Some(entry) = &block.script else {
+            no_target(cx, "vrrp_script", name, at, "script");
+            return;
+        };
+        let Some(test) = script_test(cx, scripts, entry, block) else { return };
+        let second = Duration::from_secs(1);
+        let positive = |field: &Option<At<values::Seconds<0, { model::TIMER_MAX }>>>, keyword: &str| {
+            let entry = field.as_ref()?;
+            // Runs are timed in milliseconds.
+            let milliseconds = entry.value.0.div_ceil(1000);
+            if milliseconds == 0 {
+                cx.diagnostics.push(
+                    Diagnostic::error("invalid-value", format!("`{keyword}` must be above 0"))
+                        .at(cx.sources.word_at(entry.at))
+                        .note("1 second is used"),
+                );
+                return Some(second);
+            }
+            Some(Duration::from_millis(milliseconds))
+        };
+        let interval = positive(&block.interval, "interval").unwrap_or(second);
+        let weight = weight(block.weight.as_ref());
+        let count = |number: Option<u32>| number.and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN);
+        defined.scripts.define(name, at, weight);
+        self.config.scripts.push(ScriptTracker {
+            name: name.into(),
+            test,
+            interval,
+            timeout: positive(&block.timeout, "timeout").unwrap_or(interval),
+            weight,
+            rise: count(number(block.rise.as_ref())),
+            fall: count(number(block.fall.as_ref())),
+            starts_failed: block.init_fail.is_some(),
+        });
+    }
+
+    /// Takes a `track_file`.
+    pub(super) fn file(&mut self, cx: &Cx<'_>, defined: &mut Defined, block: &model::TrackFile) {
+        let (name, at) = (&*block.header.value.0, block.header.at);
+        if let Some(first) = defined.files.first(name) {
+            duplicate(cx, "track_file", name, at, first, false);
+            return;
+        }
+        let Some(path) = &block.file else {
+            no_target(cx, "track_file", name, at, "file");
+            return;
+        };
+        // A file's number counts once unless it says otherwise.
+        let weight = match &block.weight {
+            Some(_) => weight(block.weight.as_ref()),
+            None => Weight::new(1, false).unwrap_or_default(),
+        };
+        defined.files.define(name, at, weight);
+        self.config.files.push(FileTracker {
+            name: name.into(),
+            path: (&*path.value.0).into(),
+            weight,
+            initial: block.init_file.as_ref().map(|entry| InitialContent {
+                value: entry.value.value.unwrap_or(0),
+                overwrite: entry.value.overwrite,
+            }),
+        });
+    }
+
+    /// Takes a `vrrp_track_process`.
+    pub(super) fn process(&mut self, cx: &Cx<'_>, defined: &mut Defined, block: &model::TrackProcess) {
+        let (name, at) = (&*block.header.value.0, block.header.at);
+        if let Some(first) = defined.processes.first(name) {
+            duplicate(cx, "vrrp_track_process", name, at, first, true);
+            return;
+        }
+        let words = block.process.as_ref().and_then(|entry| {
+            entry.value.0.iter().map(|word| CString::new(word.as_bytes()).ok()).collect::<Option<Vec<_>>>()
+        });
+        let Some((process, parameters)) = words.as_deref().and_then(<[CString]>::split_first) else {
+            no_target(cx, "vrrp_track_process", name, at, "process");
+            return;
+        };
+        let parameter_match = match block.param_match.as_ref().map(|entry| entry.value.0) {
+            Some(Some(values::ParameterMatch::Initial)) => ParameterMatch::Initial,
+            Some(Some(values::ParameterMatch::Partial)) => ParameterMatch::Partial,
+            None if parameters.is_empty() => ParameterMatch::Ignored,
+            None | Some(None) => ParameterMatch::Exact,
+        };
+        let delay = duration(block.delay.as_ref()).unwrap_or_default();
+        let weight = weight(block.weight.as_ref());
+        defined.processes.define(name, at, weight);
+        self.config.processes.push(ProcessTracker {
+            name: name.into(),
+            process: process.clone(),
+            parameters: parameters.to_vec(),
+            parameter_match,
+            weight,
+            quorum: quorum(cx, block),
+            timing: ProcessTrackerTiming {
+                terminate_delay: duration(block.terminate_delay.as_ref()).unwrap_or(delay),
+                fork_delay: duration(block.fork_delay.as_ref()).unwrap_or(delay),
+            },
+            full_command: block.full_command.is_some(),
+        });
+    }
+
+    /// Takes the `track_*` blocks of an instance or a group. `own` is the instance's interface.
+    pub(super) fn references(
+        &mut self,
+        cx: &Cx<'_>,
+        defined: &Defined,
+        interfaces: &Interfaces,
+        owner: &Owner,
+        own: Option<&InterfaceName>,
+        lists: &Lists<'_>,
+    ) {
+        let mut seen = BTreeSet::new();
+        let list = &mut self.config.references;
+        let mut add = |tracker: Tracker, at: Position, weight: Weight| {
+            if seen.insert(tracker.clone()) {
+                list.push((owner.clone(), TrackReference { tracker, weight }));
+            } else {
+                ignored(cx, at, "this is tracked twice");
+            }
+        };
+        for entry in lists.interfaces {
+            let Ok(name) = entry.value.name.parse::<InterfaceName>() else {
+                ignored(cx, entry.at, &format!("`{}` cannot be an interface", entry.value.name));
+                continue;
+            };
+            if own == Some(&name) {
+                ignored(cx, entry.at, "an instance tracks its own interface anyway");
+            } else if interfaces.check(cx, &name, entry.at) {
+                let weight = reference_weight(entry.value.weight, Weight::FAULT);
+                add(Tracker::Interface(name), entry.at, weight);
+            }
+        }
+        for entry in lists.scripts {
+            if let Some(weight) = defined.scripts.find(&entry.value.name, entry.at) {
+                let tracker = Tracker::Script((&*entry.value.name).into());
+                add(tracker, entry.at, reference_weight(entry.value.weight, weight));
+            }
+        }
+        for entry in lists.files {
+            if let Some(weight) = defined.files.find(&entry.value.name, entry.at) {
+                let tracker = Tracker::File((&*entry.value.name).into());
+                add(tracker, entry.at, reference_weight(entry.value.weight, weight));
+            }
+        }
+        for entry in lists.processes {
+            if let Some(weight) = defined.processes.find(&entry.value.name, entry.at) {
+                let tracker = Tracker::Process((&*entry.value.name).into());
+                add(tracker, entry.at, reference_weight(entry.value.weight, weight));
+            }
+        }
+        for entry in lists.bfd {
+            if let Some(weight) = defined.bfd.find(&entry.value.name, entry.at) {
+                let tracker = Tracker::Bfd((&*entry.value.name).into());
+                add(tracker, entry.at, reference_weight(entry.value.weight, weight));
+            }
+        }
+    }
+
+    /// The lists of interfaces outside of all blocks.
+    pub(super) fn interface_lists(&mut self, cx: &Cx<'_>, interfaces: &Interfaces, config: &Config) {
+        let mut seen = BTreeSet::new();
+        for entry in &config.interface_delays {
+            let line = &entry.value;
+            if !interfaces.check_as(cx, &line.interface, entry.at, Status::Refused) {
+                continue;
+            }
+            if !seen.insert(&line.interface) {
+                // keepalived takes the later one in silence.
+                cx.diagnostics.push(
+                    Diagnostic::hint("set-twice", format!("the delays of {} are set twice", line.interface))
+                        .at(cx.sources.word_at(entry.at))
+                        .note("the last ones count"),
+                );
+                self.config.interface_delays.retain(|other| other.interface != line.interface);
+            }
+            self.config.interface_delays.push(InterfaceDelay {
+                interface: line.interface.clone(),
+                down: Duration::from_micros(line.down_us),
+                up: Duration::from_micros(line.up_us.unwrap_or(0)),
+            });
+        }
+        let mut seen = BTreeSet::new();
+        for entry in &config.linkbeat_interfaces {
+            let interface = &entry.value.interface;
+            if interfaces.check(cx, interface, entry.at) && seen.insert(interface) {
+                let method = entry.value.method.map(|method| match method {
+                    LinkbeatMethod::Mii => LinkPollingMethod::Mii,
+                    LinkbeatMethod::Ethtool => LinkPollingMethod::Ethtool,
+                    LinkbeatMethod::Ioctl => LinkPollingMethod::Flags,
+                });
+                self.config.link_polling.push(LinkPolling { interface: interface.clone(), method });
+            }
+        }
+    }
+}
+
+/// What a script does: `"< PATH"` only opens a file.
+fn script_test(
+    cx: &Cx<'_>,
+    scripts: &mut Scripts,
+    entry: &At<values::Script>,
+    block: &model::VrrpScript,
+) -> Option<ScriptTest> {
+    let command = &entry.value.command;
+    let path = match command.first().map(|word| word.strip_prefix('<')) {
+        Some(Some("")) => command.get(1).map(|path| &**path),
+        Some(Some(path)) => Some(path),
+        _ => {
+            return scripts
+                .read_as(cx, entry, block.user.as_ref())
+                .map(|script| ScriptTest::Run((*script).clone()));
+        }
+    };
+    CString::new(path?).ok().map(ScriptTest::Open)
+}
+
+fn weight<const LIMIT: i32>(field: Option<&At<values::Weight<LIMIT>>>) -> Weight {
+    field
+        .and_then(|entry| Weight::new(i16::try_from(entry.value.value).ok()?, entry.value.reverse))
+        .unwrap_or_default()
+}
+
+/// The weight of a reference: its own, else the tracker's; without `reverse` or `noreverse` in the tracker's
+/// sense.
+fn reference_weight(own: Option<values::TrackedWeight>, tracker: Weight) -> Weight {
+    own.and_then(|own| Weight::new(own.value, own.reverse.unwrap_or(tracker.is_reversed())))
+        .unwrap_or(tracker)
+}
+
+fn quorum(cx: &Cx<'_>, block: &model::TrackProcess) -> Quorum {
+    let count = |number: Option<u32>| number.and_then(|number| u16::try_from(number).ok());
+    let least = count(number(block.quorum.as_ref())).and_then(NonZeroU16::new);
+    let most = count(number(block.quorum_max.as_ref()));
+    let at_least = Quorum::AtLeast(least.unwrap_or(NonZeroU16::MIN));
+    match (least, most) {
+        (_, None) => at_least,
+        (None, Some(0)) => Quorum::None,
+        (_, Some(most)) => match IdRange::new(least.unwrap_or(NonZeroU16::MIN).get(), most) {
+            Some(range) => Quorum::Between(range),
+            None => {
+                if let Some(entry) = &block.quorum_max {
+                    cx.diagnostics.push(
+                        Diagnostic::error("quorum", format!("quorum_max {most} is below quorum"))
+                            .at(cx.sources.word_at(entry.at))
+                            .note("`quorum_max` is ignored"),
+                    );
+                }
+                at_least
+            }
+        },
+    }
+}
+
+fn no_target(cx: &Cx<'_>, keyword: &str, name: &str, at: Position, missing: &str) {
+    cx.diagnostics.push(
+        Diagnostic::error("incomplete-tracker", format!("the {keyword} `{name}` has no `{missing}`"))
+            .at(cx.sources.word_at(at))
+            .note("it is ignored")
+            .help(format!("write `{missing}` in it")),
+    );
+}
+
+fn ignored(cx: &Cx<'_>, at: Position, message: &str) {
+    cx.diagnostics
+        .push(Diagnostic::error("tracked-twice", message).at(cx.sources.word_at(at)).label("ignored"));
+}
