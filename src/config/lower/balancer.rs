@@ -57,10 +57,9 @@ impl Balancer {
             // A firewall mark has the family of its first real server unless it names one.
             if let (Service::FirewallMark(mark), true, None) =
                 (&mut server.service, server.real_servers.is_empty(), &block.ip_family)
+                && !server::tunnelled(&lowered)
             {
-                if !server::tunnelled(&lowered) {
-                    mark.family = Family::of(&lowered.target.address);
-                }
+                mark.family = Family::of(&lowered.target.address);
             }
             let key = RealServerKey {
                 virtual_server: index,
@@ -141,7 +140,13 @@ impl Balancer {
     /// The whole, once everything is read.
     pub(super) fn finish(mut self, cx: &Cx<'_>, config: &Config) -> (BalancerConfig, Checks) {
         self.config.groups = groups(cx, config);
-        self.config.tls = config.ssl.as_deref().map(|ssl| Arc::new(tls(ssl)));
+        self.config.tls = config.ssl.last().map(|ssl| Arc::new(tls(ssl)));
+        for ssl in config.ssl.iter().skip(1) {
+            cx.diagnostics.push(
+                Diagnostic::error("set-twice", "there are two SSL blocks: the last one counts")
+                    .at(cx.sources.word_at(ssl.header.at)),
+            );
+        }
         for (name, servers) in &self.of_groups {
             let group = self.config.groups.iter().find(|group| group.name == *name);
             for entry in servers {

@@ -52,16 +52,16 @@ impl<'a> Inherited<'a> {
     /// What the blocks of a real server and of its virtual server say.
     pub(super) fn new(outer: &'a VirtualServer, server: &'a RealServer) -> Self {
         Self {
-            delay_loop: duration(server.delay_loop.as_ref()).or(duration(outer.delay_loop.as_ref())),
-            retry: number(server.retry.as_ref()).or(number(outer.retry.as_ref())),
+            delay_loop: duration(server.delay_loop.as_ref()).or_else(|| duration(outer.delay_loop.as_ref())),
+            retry: number(server.retry.as_ref()).or_else(|| number(outer.retry.as_ref())),
             delay_before_retry: duration(server.delay_before_retry.as_ref())
-                .or(duration(outer.delay_before_retry.as_ref())),
-            warmup: duration(server.warmup.as_ref()).or(duration(outer.warmup.as_ref())),
+                .or_else(|| duration(outer.delay_before_retry.as_ref())),
+            warmup: duration(server.warmup.as_ref()).or_else(|| duration(outer.warmup.as_ref())),
             connect_timeout: duration(server.connect_timeout.as_ref())
-                .or(duration(outer.connect_timeout.as_ref()))
+                .or_else(|| duration(outer.connect_timeout.as_ref()))
                 .unwrap_or(Connection::DEFAULT_TIMEOUT),
-            alpha: boolean(server.alpha.as_ref()).unwrap_or(outer.alpha.is_some()),
-            virtualhost: text(server.virtualhost.as_ref()).or(text(outer.virtualhost.as_ref())),
+            alpha: boolean(server.alpha.as_ref()).unwrap_or_else(|| outer.alpha.is_some()),
+            virtualhost: text(server.virtualhost.as_ref()).or_else(|| text(outer.virtualhost.as_ref())),
             address: server.header.value.address,
             place: server.header.at,
         }
@@ -299,20 +299,20 @@ fn udp(cx: &Cx<'_>, check: &model::UdpCheck, connection: Connection) -> UdpCheck
             pattern,
         }
     });
-    if let (Some(reply), Some(entry)) = (&reply, &check.min_reply_length) {
-        if reply.minimum_length > reply.maximum_length {
-            cx.diagnostics.push(
-                Diagnostic::error(
-                    "reply-lengths",
-                    format!(
-                        "no reply has at least {} and at most {} bytes",
-                        reply.minimum_length, reply.maximum_length
-                    ),
-                )
-                .at(cx.sources.word_at(entry.at))
-                .note("this check will always fail"),
-            );
-        }
+    if let (Some(reply), Some(entry)) = (&reply, &check.min_reply_length)
+        && reply.minimum_length > reply.maximum_length
+    {
+        cx.diagnostics.push(
+            Diagnostic::error(
+                "reply-lengths",
+                format!(
+                    "no reply has at least {} and at most {} bytes",
+                    reply.minimum_length, reply.maximum_length
+                ),
+            )
+            .at(cx.sources.word_at(entry.at))
+            .note("this check will always fail"),
+        );
     }
     let payload =
         check.payload.as_ref().map(|entry| entry.value.bytes.iter().map(|(byte, _)| *byte).collect());

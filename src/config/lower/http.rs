@@ -147,7 +147,7 @@ fn options(cx: &Cx<'_>, entry: Option<&At<Words<1, 64>>>) -> Vec<RegexOption> {
 }
 
 /// First and largest size of the stack.
-fn stack(cx: &Cx<'_>, entry: Option<&At<Words<2, 2>>>) -> Option<(u64, u64)> {
+fn stack(cx: &Cx<'_>, entry: Option<&At<Words<1, 2>>>) -> Option<(u64, u64)> {
     let entry = entry?;
     let numbers: Vec<u64> = entry.value.0.iter().filter_map(|word| word.parse().ok()).collect();
     match numbers.as_slice() {

@@ -147,11 +147,12 @@ fn named_user(cx: &Cx<'_>, run_as: &RunAs, at: Position) -> Option<ScriptUser> {
         Some(":") => (true, None),
         Some(group) => (group.starts_with(':'), Some(group.trim_start_matches(':'))),
     };
-    if let Some(group) = group {
-        if cx.host.group(group) == Some(Lookup::Missing) && group.parse::<u32>().is_err() {
-            reject(format!("there is no group `{group}`"));
-            return None;
-        }
+    if let Some(group) = group
+        && cx.host.group(group) == Some(Lookup::Missing)
+        && group.parse::<u32>().is_err()
+    {
+        reject(format!("there is no group `{group}`"));
+        return None;
     }
     Some(ScriptUser::Named(NamedUser {
         user: (&*run_as.user).into(),

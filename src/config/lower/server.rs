@@ -35,13 +35,13 @@ pub(super) fn virtual_server(
     let at = block.header.at;
     let protocol = protocol(cx, block);
     let mut server = VirtualServer::new(service(block, protocol)?);
-    if let (VirtualServerKey::Endpoint(endpoint), Some(entry)) = (&block.header.value, &block.ip_family) {
-        if Some(Family::of(&endpoint.address)) != named_family(block) {
-            cx.diagnostics.push(
-                fault(cx, "family", entry.at, format!("{} is not of this family", endpoint.address))
-                    .note("`ip_family` is ignored: it is for firewall marks"),
-            );
-        }
+    if let (VirtualServerKey::Endpoint(endpoint), Some(entry)) = (&block.header.value, &block.ip_family)
+        && Some(Family::of(&endpoint.address)) != named_family(block)
+    {
+        cx.diagnostics.push(
+            fault(cx, "family", entry.at, format!("{} is not of this family", endpoint.address))
+                .note("`ip_family` is ignored: it is for firewall marks"),
+        );
     }
     server.scheduler = scheduler(cx, block);
     server.scheduler_flags = scheduler_flags(cx, block);
@@ -304,7 +304,7 @@ pub(super) fn real_server(
         weight: number(block.weight.as_ref()).unwrap_or_else(|| inherited_weight(outer, at)),
         method: method(block.lvs_method.as_ref()).unwrap_or(server.method),
         inhibit_on_failure: boolean(block.inhibit_on_failure.as_ref())
-            .unwrap_or(outer.inhibit_on_failure.is_some()),
+            .unwrap_or_else(|| outer.inhibit_on_failure.is_some()),
         smtp_alert: boolean(block.smtp_alert.as_ref()),
         details: details(cx, block, checks),
     };

@@ -192,7 +192,7 @@ fn default_interface(cx: &Cx<'_>, config: &Config, interfaces: &Interfaces) {
     if !interfaces.exists(name) {
         cx.diagnostics.push(
             Diagnostic::fatal("no-such-interface", format!("the default interface {name} does not exist"))
-                .status(Status::Fault)
+                .status(Status::Refused)
                 .at(cx.sources.word_at(entry.at))
                 .label("this address names no other")
                 .help("write `dev` with an interface, or default_interface in global_defs"),

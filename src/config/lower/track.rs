@@ -133,7 +133,7 @@ impl Tracking {
     pub(super) fn process(&mut self, cx: &Cx<'_>, defined: &mut Defined, block: &model::TrackProcess) {
         let (name, at) = (&*block.header.value.0, block.header.at);
         if let Some(first) = defined.processes.first(name) {
-            duplicate(cx, "vrrp_track_process", name, at, first, true);
+            duplicate(cx, "vrrp_track_process", name, at, first, false);
             return;
         }
         let words = block.process.as_ref().and_then(|entry| {
@@ -291,7 +291,7 @@ fn weight<const LIMIT: i32>(field: Option<&At<values::Weight<LIMIT>>>) -> Weight
 /// The weight of a reference: its own, else the tracker's; without `reverse` or `noreverse` in the tracker's
 /// sense.
 fn reference_weight(own: Option<values::TrackedWeight>, tracker: Weight) -> Weight {
-    own.and_then(|own| Weight::new(own.value, own.reverse.unwrap_or(tracker.is_reversed())))
+    own.and_then(|own| Weight::new(own.value, own.reverse.unwrap_or_else(|| tracker.is_reversed())))
         .unwrap_or(tracker)
 }
 

@@ -77,7 +77,7 @@ block! {
     once "regex_options" regex_options: Words<1, 64>;
     once "regex_min_offset" regex_min_offset: Natural<0, U32_MAX>;
     once "regex_max_offset" regex_max_offset: Natural<0, U32_MAX>;
-    once "regex_stack" regex_stack: Words<2, 2>;
+    once "regex_stack" regex_stack: Words<1, 2>;
 }
 
 block! {
@@ -188,7 +188,7 @@ block! {
     once "regex_options" regex_options: Words<1, 64>;
     once "regex_min_offset" regex_min_offset: Natural<0, U32_MAX>;
     once "regex_max_offset" regex_max_offset: Natural<0, U32_MAX>;
-    once "regex_stack" regex_stack: Words<2, 2>;
+    once "regex_stack" regex_stack: Words<1, 2>;
     once "tls_compliant" tls_compliant: Bool;
 }
 

@@ -57,7 +57,7 @@ block! {
     blocks "garp_group" garp_groups: GarpGroup;
     blocks "vrrp_sync_group" sync_groups: SyncGroup;
     blocks "vrrp_instance" instances: VrrpInstance;
-    block "SSL" ssl: Ssl;
+    blocks "SSL" ssl: Ssl;
     blocks "virtual_server_group" virtual_server_groups: VirtualServerGroup;
     blocks "virtual_server" virtual_servers: VirtualServer;
 }

@@ -203,7 +203,7 @@ pub(super) fn prefix(args: &Args<'_>, (text, at): Word<'_>, family: &mut LineFam
     };
     let own = Family::of(&address);
     family.set(args, own, at)?;
-    Prefix::new(address, length.unwrap_or(own.bits()))
+    Prefix::new(address, length.unwrap_or_else(|| own.bits()))
 }
 
 /// A word as a prefix, or as a word for everything.

@@ -25,8 +25,10 @@ impl<const LIMIT: i32> Argument for Weight<LIMIT> {
         let word = args.required()?;
         let value = in_range(args, word, (-LIMIT).into(), LIMIT.into(), "weight")?;
         let reverse = args.accept("reverse");
-        if !reverse {
-            args.accept("noreverse");
+        // Only `FILE_CHECK` has a weight above it that may be reversed.
+        let found = reverse || args.keyword.arguments.contains("noreverse") && args.accept("noreverse");
+        if let (false, Some(word)) = (found, args.next()) {
+            args.reject_choice(word, &["reverse"]);
         }
         Some(Self { value: i32::try_from(value).ok()?, reverse })
     }
@@ -78,7 +80,11 @@ impl<const LIMIT: i32> Argument for TrackedName<LIMIT> {
                     let value = in_range(args, number, (-LIMIT).into(), LIMIT.into(), "weight")?;
                     tracked.weight = Some(TrackedWeight { value: i16::try_from(value).ok()?, reverse: None });
                 }
-                ("reverse" | "noreverse", Some(weight)) => weight.reverse = Some(word.0 == "reverse"),
+                ("reverse", Some(weight)) => weight.reverse = Some(true),
+                // An interface has no definition whose sense could be turned back.
+                ("noreverse", Some(weight)) if args.name() != "track_interface" => {
+                    weight.reverse = Some(false);
+                }
                 _ => {
                     args.reject_choice(word, &["weight", "reverse", "noreverse"]);
                     break;
@@ -220,6 +226,19 @@ impl Argument for InterfaceDelay {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
         let word = args.required()?;
         let interface = interface(args, word)?;
+        if args.peek().is_none() {
+            // keepalived passes over it in silence.
+            args.cx.diagnostics.push(
+                crate::config::diagnostics::Diagnostic::warning(
+                    "no-delay",
+                    format!("this line sets no delay for {interface}"),
+                )
+                .at(word.1)
+                .label("ignored")
+                .help("write the seconds before a loss counts, then those before a return counts"),
+            );
+            return None;
+        }
         let down_us = super::Seconds::<0, 255_000_000>::parse(args)?.0;
         let up_us = match args.peek() {
             Some(_) => Some(super::Seconds::<0, 255_000_000>::parse(args)?.0),

@@ -225,11 +225,8 @@ impl Argument for Granularity {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
         let (text, at) = args.required()?;
         let value = match parse::address(text) {
-            Some(IpAddr::V4(mask))
-                if mask.to_bits().leading_ones() + mask.to_bits().trailing_zeros() >= 32 =>
-            {
-                Some(Self::Mask(mask))
-            }
+            // Any mask: the kernel compares the bits that are set.
+            Some(IpAddr::V4(mask)) => Some(Self::Mask(mask)),
             Some(_) => None,
             None => parse::integer(text)
                 .and_then(|length| u8::try_from(length).ok())
@@ -265,7 +262,7 @@ pub struct StatusCodes(pub Box<[(u16, u16)]>);
 impl Argument for StatusCodes {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
         let mut ranges = Vec::new();
-        let mut next = Some(args.required()?);
+        let mut next = args.next();
         while let Some((text, at)) = next {
             let range = parse::number_range(text).or_else(|| parse::integer(text).map(|code| (code, code)));
             let valid = range

@@ -226,8 +226,9 @@ impl Draft {
         // Numbers are those of RFC 4191 §2.1.
         let preference = match text {
             "low" | "3" => RouterPreference::Low,
-            "medium" | "0" => RouterPreference::Medium,
             "high" | "1" => RouterPreference::High,
+            // The kernel takes any other number for medium.
+            _ if text == "medium" || parse::c_integer(text).is_some() => RouterPreference::Medium,
             _ => {
                 return drop_line(args, at, format!("`{text}` is no preference: write low, medium or high"));
             }
