@@ -111,7 +111,8 @@ impl<const LIMIT: i32> Argument for TrackedName<LIMIT> {
     fn sample(random: &mut Prng) -> Self {
         let weight = TrackedWeight {
             value: i16::try_from(random.below(400)).unwrap() - 200,
-            reverse: [None, Some(true), Some(false)][random.below(3) as usize],
+            // `noreverse` is not for interfaces.
+            reverse: random.chance(1, 2).then_some(true),
         };
         Self {
             name: format!("eth{}", random.below(100)).into(),

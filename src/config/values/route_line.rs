@@ -389,9 +389,6 @@ impl Argument for RouteLine {
         if let Some(source) = route.preferred_source {
             out.option("src", source);
         }
-        if let NextHops::One(hop) = &route.next {
-            print_hop(hop, out);
-        }
         if route.tos != 0 {
             out.option("tos", format_args!("{:#x}", route.tos));
         }
@@ -446,8 +443,11 @@ impl Argument for RouteLine {
             out.value("track_group");
             out.word(group);
         }
-        if let NextHops::Multipath(legs) = &route.next {
-            legs.iter().for_each(|leg| print_leg(leg, out));
+        // Last, since an encapsulation takes the options that follow it.
+        match &route.next {
+            NextHops::None => {}
+            NextHops::One(hop) => print_hop(hop, out),
+            NextHops::Multipath(legs) => legs.iter().for_each(|leg| print_leg(leg, out)),
         }
     }
 
