@@ -11,6 +11,7 @@
 //! | 3 | [`node`] | composition |
 //! | 4 | [`config`] | keepalived.conf |
 //! | 4 | [`notify`] | telling others |
+//! | 4 | [`sim`] | a LAN in virtual time: network, kernels, hosts, faults, invariants |
 //! | 5 | [`daemon`] | processes, threads, loops |
 //! | 6 | [`cli`] | the command line |
 
@@ -26,6 +27,7 @@ pub mod net;
 pub mod node;
 pub mod notify;
 pub mod prng;
+pub mod sim;
 #[cfg(test)]
 #[path = "../tests/support/skip.rs"]
 mod skip;

@@ -10,6 +10,7 @@ pub mod flags;
 mod help;
 mod keywords;
 mod print;
+mod sim;
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
@@ -54,6 +55,7 @@ fn subcommand(name: &str, arguments: &[OsString]) -> ExitCode {
         "drill" => return drill::main(arguments),
         "keywords" => return keywords::main(arguments),
         "print" => return print::main(arguments),
+        "sim" => return sim::main(arguments),
         _ => {}
     }
     say(&format!("the subcommand {name} is not built into this version yet\n"));

@@ -51,7 +51,9 @@ pub struct RouterConfig {
     pub announce: AnnounceSettings,
     /// `lower_prio_no_advert`: do not answer an advertisement of lower priority.
     pub lower_prio_no_advert: bool,
-    /// `higher_prio_send_advert`: one last advertisement before yielding to a higher priority.
+    /// `higher_prio_send_advert`: one last advertisement before yielding to a better master. On by default,
+    /// unlike keepalived: where two masters meet and the better one is heard first, the last advertisement of
+    /// the other is all that makes it announce its addresses again to the hosts that believed the other.
     pub higher_prio_send_advert: bool,
     /// `skip_check_adv_addr`: do not compare the address list of a sender that was compared before.
     pub skip_check_adv_addr: bool,
@@ -190,7 +192,7 @@ impl RouterConfig {
             authentication: AuthenticationData::None,
             announce: AnnounceSettings::default(),
             lower_prio_no_advert: false,
-            higher_prio_send_advert: false,
+            higher_prio_send_advert: true,
             skip_check_adv_addr: false,
             owner_ignore_adverts: false,
         }

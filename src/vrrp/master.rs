@@ -92,7 +92,7 @@ impl VirtualRouter {
             return self.yield_to(now, from, advertisement, Cause::SwitchOver { successor: from }, out);
         }
         if self.loses_to(from, priority) {
-            // (740) One last advertisement tells the better master of us, if wished.
+            // (740) One last advertisement tells the better master of us, so that it announces again.
             if self.config.higher_prio_send_advert {
                 self.send_advertisement(out);
             }

@@ -159,12 +159,14 @@ impl Ownership {
             let link = environment.interface(&item.interface);
             if item.link.map(|link| link.key) != link.map(|link| link.key) {
                 moved = true;
-                // A renamed interface keeps its addresses, but is not ours any more.
+                // The interface may live on under another name: what we added there is not left behind.
                 if let Some((old, prefix)) = item.key()
-                    && item.held == Held::Ours
-                    && known(old, prefix).is_some()
+                    && item.will_be_held()
+                    && item.held != Held::Foreign
+                    && (item.outstanding > 0 || known(old, prefix) == Some(true))
                 {
-                    item.request(AddressVerb::Remove, operations);
+                    let spec = item.spec.clone();
+                    operations.push(AddressOperation { verb: AddressVerb::Remove, link: old, spec });
                 }
                 item.link = link;
                 item.outstanding = 0;
@@ -173,8 +175,12 @@ impl Ownership {
                 if let Some(ours) = item.key().and_then(|(link, prefix)| known(link, prefix)) {
                     item.learn(ours);
                 }
-                if self.wanted && item.held == Held::Absent {
-                    item.request(AddressVerb::Add, operations);
+                match item.held {
+                    Held::Absent if self.wanted => item.request(AddressVerb::Add, operations),
+                    Held::Ours if !self.wanted && !self.undecided => {
+                        item.request(AddressVerb::Remove, operations);
+                    }
+                    Held::Absent | Held::Ours | Held::Foreign => {}
                 }
             }
             item.link = link;

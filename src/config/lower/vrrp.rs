@@ -408,8 +408,10 @@ impl<'a> Whole<'a> {
         }
         router.lower_prio_no_advert =
             boolean(instance.lower_prio_no_advert.as_ref(), g.vrrp_lower_prio_no_advert.as_ref());
-        router.higher_prio_send_advert =
-            boolean(instance.higher_prio_send_advert.as_ref(), g.vrrp_higher_prio_send_advert.as_ref());
+        let last_advert = instance.higher_prio_send_advert.as_ref();
+        if let Some(entry) = last_advert.or(g.vrrp_higher_prio_send_advert.as_ref()) {
+            router.higher_prio_send_advert = entry.value.0;
+        }
         router.skip_check_adv_addr =
             boolean(instance.skip_check_adv_addr.as_ref(), g.vrrp_skip_check_adv_addr.as_ref());
         router.owner_ignore_adverts =

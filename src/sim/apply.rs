@@ -1,0 +1,164 @@
+//! What each [`Fault`] does to the LAN.
+
+use super::cluster::{Cluster, Happening};
+use super::fault::Fault;
+use super::machine::{MachineId, interface_name};
+use super::network::{PortId, SegmentId};
+use super::process::Process;
+use super::timeline::EntryKind;
+use crate::net::{LinkKey, Prefix};
+use crate::node::Event;
+
+impl Cluster {
+    /// Something is done to the LAN now. Ends a quiet period.
+    pub fn apply(&mut self, fault: &Fault) {
+        self.end_quiet();
+        match fault.machine() {
+            Some(machine) => self.record(EntryKind::Fault, machine, fault),
+            None => self.record(EntryKind::Fault, "", fault),
+        }
+        match fault {
+            Fault::Conditions(segment, conditions) => self.network.set_conditions(*segment, *conditions),
+            Fault::Cut(from, to) => self.network.cut(*from, *to),
+            Fault::Partition(segment, ports) => self.partition(*segment, ports),
+            Fault::HealNetwork => self.network.heal(),
+            Fault::CablePulled(id, segment) => {
+                self.with_link(*id, *segment, |kernel, key| kernel.set_cable(key, false))
+            }
+            Fault::CablePlugged(id, segment) => {
+                self.with_link(*id, *segment, |kernel, key| kernel.set_cable(key, true))
+            }
+            Fault::AdminDown(id, segment) => {
+                self.with_link(*id, *segment, |kernel, key| kernel.set_admin_up(key, false));
+            }
+            Fault::AdminUp(id, segment) => {
+                self.with_link(*id, *segment, |kernel, key| kernel.set_admin_up(key, true));
+                self.machines[id.0].add_own_addresses(*segment);
+            }
+            Fault::InterfaceDeleted(id, segment, terse) => {
+                self.with_link(*id, *segment, |kernel, key| kernel.delete(key, *terse));
+            }
+            Fault::InterfaceCreated(id, segment) => {
+                if self.machines[id.0].powered {
+                    self.machines[id.0].create_interface(*segment);
+                }
+            }
+            Fault::InterfaceRenamed(id, segment) => {
+                let name = self.machines[id.0].other_name(*segment);
+                self.with_link(*id, *segment, |kernel, key| kernel.rename(key, name));
+            }
+            Fault::InterfaceNameRestored(id, segment) => {
+                self.with_link(*id, *segment, |kernel, key| kernel.rename(key, interface_name(*segment)));
+            }
+            Fault::OwnAddressRemoved(id, segment) => {
+                for prefix in super::machine::own_addresses(*id, *segment) {
+                    *self.removals.entry((*id, prefix)).or_default() += 1;
+                    self.with_link(*id, *segment, |kernel, key| {
+                        kernel.remove(key, prefix);
+                    });
+                }
+            }
+            Fault::OwnAddressRestored(id, segment) => self.machines[id.0].add_own_addresses(*segment),
+            Fault::AddressRemoved(id, prefix) => self.remove_by_hand(*id, *prefix),
+            Fault::AddressAdded(id, segment, prefix) => {
+                self.with_link(*id, *segment, |kernel, key| {
+                    // The interface exists here, so that the kernel cannot refuse.
+                    let _ = kernel.add(key, *prefix, false, false);
+                });
+            }
+            Fault::NotificationsLost(id, time) => {
+                let until = self.now + *time;
+                if let Some(process) = &mut self.machines[id.0].process {
+                    process.deaf_until = until;
+                    self.schedule(until, Happening::Hearing(*id));
+                }
+            }
+            Fault::Started(id) => self.start(*id),
+            Fault::Crashed(id) => self.machines[id.0].process = None,
+            Fault::PowerLost(id) => {
+                self.machines[id.0].lose_power();
+            }
+            Fault::Booted(id) => {
+                if !self.machines[id.0].powered {
+                    self.machines[id.0].boot();
+                }
+            }
+            Fault::Frozen(id) => {
+                if let Some(process) = &mut self.machines[id.0].process {
+                    process.frozen = true;
+                }
+            }
+            Fault::Thawed(id) => {
+                if let Some(process) = &mut self.machines[id.0].process {
+                    process.frozen = false;
+                    process.next_wake = None;
+                }
+                self.wake_soon(*id);
+                self.work_soon(*id);
+            }
+            Fault::Stopped(id) => {
+                let now = self.now;
+                if let Some(process) = &mut self.machines[id.0].process {
+                    process.stopping.get_or_insert(now);
+                }
+                self.tell_soon(*id, Event::Stop);
+            }
+            Fault::SwitchOver(id) => self.tell_soon(*id, Event::SwitchOver),
+            Fault::SwitchBack(id) => self.tell_soon(*id, Event::SwitchBack),
+            Fault::Reloaded(id, config) => {
+                self.machines[id.0].spec.config = config.clone();
+                self.learn(*id, config);
+                self.tell_soon(*id, Event::Reconfigure(config.clone()));
+            }
+            Fault::WallClockJumped(id, us) => self.machines[id.0].jump_wall_clock(*us),
+        }
+        if let Some(id) = fault.machine() {
+            self.touch(id);
+            self.flush_kernel(id);
+        }
+        self.changed = true;
+    }
+
+    fn with_link(
+        &mut self,
+        id: MachineId,
+        segment: SegmentId,
+        change: impl FnOnce(&mut super::kernel::Kernel, LinkKey),
+    ) {
+        let machine = &mut self.machines[id.0];
+        if let Some(key) = machine.link(segment) {
+            change(&mut machine.kernel, key);
+        }
+    }
+
+    fn partition(&mut self, segment: SegmentId, split_off: &[PortId]) {
+        for index in 0..self.owners.len() as u32 {
+            let port = PortId(index);
+            if self.network.segment(port) == segment {
+                self.network.set_island(port, u32::from(split_off.contains(&port)));
+            }
+        }
+    }
+
+    fn remove_by_hand(&mut self, id: MachineId, prefix: Prefix) {
+        *self.removals.entry((id, prefix)).or_default() += 1;
+        let kernel = &mut self.machines[id.0].kernel;
+        let links: Vec<LinkKey> =
+            kernel.addresses().iter().filter(|a| a.prefix == prefix).map(|a| a.link).collect();
+        for link in links {
+            kernel.remove(link, prefix);
+        }
+    }
+
+    fn start(&mut self, id: MachineId) {
+        let machine = &mut self.machines[id.0];
+        if machine.process.is_some() || !machine.powered {
+            return;
+        }
+        machine.generation += 1;
+        let generation = machine.generation;
+        machine.process = Some(Process::new(machine.spec.config.clone(), generation));
+        let at = self.now + self.draw(self.pace.start);
+        self.schedule(at, Happening::Ready { machine: id, generation });
+    }
+}

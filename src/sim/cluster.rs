@@ -1,0 +1,609 @@
+//! The whole LAN in one thread: machines, hosts, network, virtual time, and a queue of what happens next in
+//! an order that depends on nothing but the seed.
+
+use core::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::fault::Fault;
+use super::frame::{Frame, Glance};
+use super::host::{self, Host, HostId};
+use super::invariants::{Batch, Bounds, GroupKey, Pace, Rule, Service, Settling, Violation, step};
+use super::machine::{Machine, MachineId, MachineSpec};
+use super::network::{Arrival, Network, PortId, SegmentId};
+use super::process::{Sabotage, Wakeup, arriving, is_group};
+use super::timeline::{EntryKind, Timeline};
+use crate::kernel::{AddressReply, AddressVerb, KernelEvent, ReceiveSocket, SocketEvent};
+use crate::net::{LinkKey, MacAddress, Prefix};
+use crate::node::Event;
+use crate::prng::Prng;
+use crate::time::{Duration, Instant, micros};
+use crate::vrrp::{Action, State, Transmission};
+
+/// How long duplicate address detection takes.
+pub(super) const DETECTION: Duration = Duration::from_secs(1);
+/// A daemon that wakes up more often in a row without a reason does not sleep at all.
+const SPINS: u32 = 5;
+
+/// How a LAN is made.
+#[derive(Clone, Debug)]
+pub struct ClusterSpec {
+    /// Where all randomness comes from.
+    pub seed: u64,
+    /// How many segments; each machine is on all of them.
+    pub segments: u32,
+    /// The machines.
+    pub machines: Vec<MachineSpec>,
+    /// The hosts: where, and whether they correct their caches by themselves.
+    pub hosts: Vec<(SegmentId, bool)>,
+    /// How quick the machines are.
+    pub pace: Pace,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Happening {
+    Arrival { port: PortId, frame: Frame, damage: Option<u64> },
+    Wake(MachineId),
+    Tell { machine: MachineId, generation: u64, event: Event },
+    Ready { machine: MachineId, generation: u64 },
+    Work { machine: MachineId, generation: u64 },
+    Open { machine: MachineId, generation: u64, socket: ReceiveSocket },
+    Detected { machine: MachineId, link: LinkKey, prefix: Prefix },
+    Look(HostId),
+    Hearing(MachineId),
+    Survey,
+    Fault(Fault),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Owner {
+    Machine(MachineId),
+    Host(HostId),
+}
+
+/// A LAN that runs.
+#[derive(Debug)]
+pub struct Cluster {
+    pub(super) now: Instant,
+    pub(super) queue: BTreeMap<(Instant, u64), Happening>,
+    pub(super) sequence: u64,
+    pub(super) pace: Pace,
+    pub(super) prng: Prng,
+    pub(super) network: Network,
+    pub(super) machines: Vec<Machine>,
+    pub(super) hosts: Vec<Host>,
+    pub(super) owners: Vec<Owner>,
+    pub(super) timeline: Timeline,
+    pub(super) violations: Vec<Violation>,
+    pub(super) bounds: BTreeMap<GroupKey, Bounds>,
+    pub(super) most_addresses: usize,
+    pub(super) service: Service,
+    pub(super) settling: Option<Settling>,
+    pub(super) survey_period: Duration,
+    pub(super) changed: bool,
+    pub(super) steps: u64,
+    /// How often each address was removed behind the daemon's back.
+    pub(super) removals: BTreeMap<(MachineId, Prefix), u32>,
+}
+
+impl Cluster {
+    /// All machines switched on, no daemon started.
+    pub fn new(spec: ClusterSpec) -> Self {
+        let mut prng = Prng::new(spec.seed);
+        let mut cluster = Self {
+            now: Instant::ZERO,
+            queue: BTreeMap::new(),
+            sequence: 0,
+            pace: spec.pace,
+            network: Network::new(prng.fork()),
+            prng,
+            machines: Vec::new(),
+            hosts: Vec::new(),
+            owners: Vec::new(),
+            timeline: Timeline::default(),
+            violations: Vec::new(),
+            bounds: BTreeMap::new(),
+            most_addresses: 0,
+            service: Service::default(),
+            settling: None,
+            survey_period: Duration::from_millis(100),
+            changed: false,
+            steps: 0,
+            removals: BTreeMap::new(),
+        };
+        let segments: Vec<SegmentId> = (0..spec.segments).map(|_| cluster.network.add_segment()).collect();
+        for (index, machine) in spec.machines.into_iter().enumerate() {
+            let id = MachineId(index);
+            let ports =
+                segments.iter().map(|segment| cluster.add_port(*segment, Owner::Machine(id))).collect();
+            // No two clocks agree, and none starts at 0.
+            let clock_offset = Duration::from_micros(cluster.prng.between(1, 1 << 40));
+            let wall_us = 1_700_000_000_000_000 + cluster.prng.below(1 << 40);
+            cluster.machines.push(Machine::new(id, machine, ports, clock_offset, wall_us));
+            cluster.machines[index].boot();
+        }
+        for (index, (segment, patient)) in spec.hosts.into_iter().enumerate() {
+            let port = cluster.add_port(segment, Owner::Host(HostId(index)));
+            cluster.hosts.push(Host::new(port, patient, Vec::new()));
+            let first = Duration::from_micros(cluster.prng.below(micros(host::TICK)));
+            cluster.schedule(cluster.now + first, Happening::Look(HostId(index)));
+        }
+        for id in cluster.machine_ids() {
+            let config = cluster.machines[id.0].spec.config.clone();
+            cluster.learn(id, &config);
+        }
+        cluster.schedule(cluster.now, Happening::Survey);
+        cluster
+    }
+
+    fn add_port(&mut self, segment: SegmentId, owner: Owner) -> PortId {
+        self.owners.push(owner);
+        self.network.add_port(segment)
+    }
+
+    /// Runs for a time.
+    pub fn run_for(&mut self, time: Duration) {
+        self.run_until(self.now + time);
+    }
+
+    /// Runs until a moment; everything that happens then has happened.
+    pub fn run_until(&mut self, end: Instant) {
+        while let Some(entry) = self.queue.first_entry() {
+            let (at, _) = *entry.key();
+            if at > end {
+                break;
+            }
+            let happening = entry.remove();
+            self.now = at;
+            self.steps += 1;
+            self.step(happening);
+            if core::mem::take(&mut self.changed) {
+                self.observe();
+            }
+        }
+        self.now = end;
+    }
+
+    /// Something is done to the LAN at a later moment.
+    pub fn schedule_fault(&mut self, at: Instant, fault: Fault) {
+        self.schedule(at, Happening::Fault(fault));
+    }
+
+    /// Breaks a machine's daemon on purpose.
+    pub fn sabotage(&mut self, machine: MachineId, sabotage: Box<dyn Sabotage>) {
+        self.machines[machine.0].sabotage = Some(sabotage);
+    }
+
+    /// Virtual time.
+    pub const fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// All machines.
+    pub fn machine_ids(&self) -> impl Iterator<Item = MachineId> + use<> {
+        (0..self.machines.len()).map(MachineId)
+    }
+
+    /// A machine's port on a segment.
+    pub fn machine_port(&self, machine: MachineId, segment: SegmentId) -> PortId {
+        self.machines[machine.0].ports[segment.0 as usize]
+    }
+
+    /// A host's port.
+    pub fn host_port(&self, host: HostId) -> PortId {
+        self.hosts[host.0].port()
+    }
+
+    /// Rules broken so far.
+    pub fn violations(&self) -> &[Violation] {
+        &self.violations
+    }
+
+    /// The record so far.
+    pub const fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    /// The record, at the end.
+    pub fn into_timeline(self) -> Timeline {
+        self.timeline
+    }
+
+    /// How many things have happened.
+    pub const fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// State of a router on a machine; `None` without a daemon that runs it.
+    pub fn state(&self, machine: MachineId, router: &str) -> Option<State> {
+        let process = self.machines[machine.0].process.as_ref()?;
+        process.ledger.standing(router).map(|standing| standing.state)
+    }
+
+    /// The machines where a router is master.
+    pub fn masters(&self, router: &str) -> BTreeSet<MachineId> {
+        self.machine_ids().filter(|id| self.state(*id, router) == Some(State::Master)).collect()
+    }
+
+    /// Whether a machine's kernel holds an address.
+    pub fn holds(&self, machine: MachineId, address: &IpAddr) -> bool {
+        self.machines[machine.0].kernel.addresses().iter().any(|a| a.prefix.address() == *address)
+    }
+
+    /// The machine that a host sends packets for an address to.
+    pub fn route(&self, host: HostId, address: &IpAddr) -> Option<MachineId> {
+        self.hosts[host.0].route(address).and_then(|mac| self.machine_of(mac))
+    }
+
+    pub(super) fn schedule(&mut self, at: Instant, happening: Happening) {
+        self.queue.insert((at, self.sequence), happening);
+        self.sequence += 1;
+    }
+
+    pub(super) fn record(
+        &mut self,
+        kind: EntryKind,
+        actor: impl core::fmt::Display,
+        text: impl core::fmt::Display,
+    ) {
+        self.timeline.record(self.now, kind, actor, text);
+    }
+
+    /// A rule was broken; told once for each rule and machine.
+    pub(super) fn report(&mut self, violation: Violation) {
+        if self.violations.iter().any(|v| (v.rule, v.machine) == (violation.rule, violation.machine)) {
+            return;
+        }
+        self.timeline.record(self.now, EntryKind::Violation, "", &violation);
+        self.violations.push(violation);
+    }
+
+    pub(super) fn machine_of(&self, mac: MacAddress) -> Option<MachineId> {
+        let has = |machine: &&Machine| {
+            machine
+                .ports
+                .iter()
+                .any(|port| machine.kernel.by_port(*port).is_some_and(|link| link.mac == Some(mac)))
+        };
+        self.machines.iter().find(has).map(|machine| machine.id)
+    }
+
+    /// A time of at most `longest`, never zero.
+    pub(super) fn draw(&mut self, longest: Duration) -> Duration {
+        Duration::from_micros(self.prng.between(1, micros(longest).max(1)))
+    }
+
+    fn step(&mut self, happening: Happening) {
+        match happening {
+            Happening::Arrival { port, frame, damage } => match self.owners[port.0 as usize] {
+                Owner::Machine(machine) => self.arrive_at_machine(machine, port, frame, damage),
+                Owner::Host(host) => self.arrive_at_host(host, &frame),
+            },
+            Happening::Wake(machine) => self.wake(machine),
+            Happening::Tell { machine, generation, event } => {
+                let (now, pace) = (self.now, self.pace);
+                if let Some(process) = self.process(machine, generation) {
+                    process.tell(now, event, &pace);
+                    self.wake_soon(machine);
+                }
+            }
+            Happening::Ready { machine, generation } => {
+                let view = Event::Kernel(KernelEvent::View(self.machines[machine.0].kernel.view()));
+                if let Some(process) = self.process(machine, generation) {
+                    process.begin(view);
+                    self.wake_soon(machine);
+                    self.changed = true;
+                }
+            }
+            Happening::Work { machine, generation } => self.work(machine, generation),
+            Happening::Open { machine, generation, socket } => {
+                if let Some(process) = self.process(machine, generation)
+                    && let Some(open) = process.sockets.get_mut(&socket)
+                {
+                    *open = true;
+                    self.tell_soon(machine, Event::Socket(SocketEvent::Opened(socket)));
+                }
+            }
+            Happening::Detected { machine, link, prefix } => {
+                self.machines[machine.0].kernel.settle(link, prefix);
+                self.flush_kernel(machine);
+            }
+            Happening::Look(host) => self.look(host),
+            Happening::Hearing(machine) => {
+                self.touch(machine);
+                self.wake_soon(machine);
+            }
+            Happening::Survey => {
+                self.changed = true;
+                self.schedule(self.now + self.survey_period, Happening::Survey);
+            }
+            Happening::Fault(fault) => self.apply(&fault),
+        }
+    }
+
+    fn process(&mut self, machine: MachineId, generation: u64) -> Option<&mut super::process::Process> {
+        self.machines[machine.0].process.as_mut().filter(|process| process.generation == generation)
+    }
+
+    fn carry(&mut self, from: PortId, only: Option<PortId>, frame: &Frame) {
+        let mut arrivals = Vec::new();
+        self.network.carry(self.now, from, only, &mut arrivals);
+        for Arrival { at, port, damage } in arrivals {
+            self.schedule(at, Happening::Arrival { port, frame: frame.clone(), damage });
+        }
+    }
+
+    fn arrive_at_machine(&mut self, id: MachineId, port: PortId, frame: Frame, damage: Option<u64>) {
+        let machine = &mut self.machines[id.0];
+        let Some(link) = machine.kernel.by_port(port).filter(|link| link.usable()) else { return };
+        let (key, mac) = (link.key, link.mac);
+        match frame {
+            Frame::Advertisement(packet) => {
+                let local = is_group(&packet.destination) || machine.kernel.answers(key, &packet.destination);
+                let Some(process) = machine.process.as_mut().filter(|_| local) else { return };
+                if process.receive(key, arriving(&packet, damage), damage.is_some(), &self.pace) {
+                    self.wake_soon(id);
+                }
+            }
+            Frame::Question { address, asker } => {
+                if let Some(mac) = mac.filter(|_| machine.kernel.answers(key, &address)) {
+                    self.carry(port, Some(asker), &Frame::Answer { address, mac });
+                }
+            }
+            Frame::Announcement { .. } | Frame::Answer { .. } => {}
+        }
+    }
+
+    fn arrive_at_host(&mut self, id: HostId, frame: &Frame) {
+        let (address, mac, changed) = match *frame {
+            Frame::Announcement { address, mac } => {
+                (address, mac, self.hosts[id.0].announced(self.now, address, mac))
+            }
+            Frame::Answer { address, mac } => {
+                (address, mac, self.hosts[id.0].answered(self.now, address, mac))
+            }
+            Frame::Advertisement(_) | Frame::Question { .. } => return,
+        };
+        if changed {
+            let place = self.machine_of(mac).map_or_else(|| mac.to_string(), |machine| machine.to_string());
+            self.record(EntryKind::Host, id, format_args!("{address} is at {place}"));
+        }
+    }
+
+    fn look(&mut self, id: HostId) {
+        let port = self.hosts[id.0].port();
+        for question in self.hosts[id.0].tick(self.now) {
+            let only = match question.to {
+                None => None,
+                Some(mac) => {
+                    let segment = self.network.segment(port);
+                    let Some(machine) = self.machine_of(mac) else { continue };
+                    Some(self.machine_port(machine, segment))
+                }
+            };
+            self.carry(port, only, &Frame::Question { address: question.address, asker: port });
+        }
+        self.schedule(self.now + host::TICK, Happening::Look(id));
+    }
+
+    pub(super) fn wake_soon(&mut self, machine: MachineId) {
+        let at = self.now + self.draw(self.pace.wake);
+        self.wake_at(machine, at);
+    }
+
+    fn wake_at(&mut self, id: MachineId, at: Instant) {
+        let Some(process) = self.machines[id.0].process.as_mut() else { return };
+        if !process.frozen && process.ready && process.next_wake.is_none_or(|next| at < next) {
+            process.next_wake = Some(at);
+            self.schedule(at, Happening::Wake(id));
+        }
+    }
+
+    /// Brings an event to the daemon, after those that are on their way.
+    pub(super) fn tell_soon(&mut self, id: MachineId, event: Event) {
+        let delay = self.draw(self.pace.notification);
+        let at = self.now + delay;
+        let Some(process) = self.machines[id.0].process.as_mut() else { return };
+        let last = match event {
+            Event::Addresses(_) | Event::Socket(_) => &mut process.last_reply,
+            _ => &mut process.last_notification,
+        };
+        *last = at.max(*last);
+        let (at, generation) = (*last, process.generation);
+        self.schedule(at, Happening::Tell { machine: id, generation, event });
+    }
+
+    fn wake(&mut self, id: MachineId) {
+        let spurious = self.prng.chance(1, 16);
+        let now = self.machines[id.0].now(self.now);
+        let machine = &mut self.machines[id.0];
+        let Some(process) = machine.process.as_mut() else { return };
+        if process.frozen || process.next_wake != Some(self.now) {
+            return;
+        }
+        process.next_wake = None;
+        if process.needs_view(self.now) {
+            process.catch_up(Event::Kernel(KernelEvent::View(machine.kernel.view())));
+        }
+        let wakeup = process.wake(now, spurious, machine.sabotage.as_mut());
+        let batch = Batch {
+            at: self.now,
+            local: now.instant,
+            heard: &wakeup.heard,
+            events: &wakeup.events,
+            actions: &wakeup.actions,
+        };
+        let broken = step::judge(id, &mut process.ledger, &batch);
+        let spins = process.spins;
+        broken.into_iter().for_each(|violation| self.report(violation));
+        if spins == SPINS {
+            let detail = "wakes up again and again without a reason".to_owned();
+            self.report(Violation { at: self.now, rule: Rule::BusyLoop, machine: Some(id), detail });
+        }
+        self.carry_out(id, wakeup);
+        if let Some(local) = self.machines[id.0].process.as_ref().and_then(|process| process.poll_timeout()) {
+            let due = self.machines[id.0].global(local).max(self.now);
+            let at = due + self.draw(self.pace.wake);
+            self.wake_at(id, at);
+        }
+    }
+
+    fn carry_out(&mut self, id: MachineId, wakeup: Wakeup) {
+        for event in &wakeup.events {
+            if let Event::Reconfigure(config) = event {
+                self.learn(id, config);
+                self.changed = true;
+            }
+        }
+        for action in wakeup.actions {
+            match action {
+                Action::Transmit(transmission) => self.transmit(id, &transmission),
+                Action::Announce(announcement) => {
+                    if let Some(port) = self.usable_port(id, announcement.link) {
+                        let (address, mac) = (announcement.address, announcement.mac);
+                        self.carry(port, None, &Frame::Announcement { address, mac });
+                    }
+                }
+                Action::Addresses(request) => {
+                    let Some(process) = self.machines[id.0].process.as_mut() else { continue };
+                    let router = request.router;
+                    process.operations.extend(request.operations.into_iter().map(|o| (router, o)));
+                    self.work_soon(id);
+                }
+                Action::OpenSocket(socket) => {
+                    let at = self.now + self.draw(self.pace.socket);
+                    let Some(process) = self.machines[id.0].process.as_mut() else { continue };
+                    process.sockets.insert(socket, false);
+                    let generation = process.generation;
+                    self.schedule(at, Happening::Open { machine: id, generation, socket });
+                }
+                Action::CloseSocket(socket) => {
+                    if let Some(process) = self.machines[id.0].process.as_mut() {
+                        process.close(&socket);
+                    }
+                }
+                Action::Transition(t) => {
+                    let text =
+                        format_args!("({}) {} -> {}: {} [{}]", t.name, t.from, t.to, t.cause, t.priority);
+                    self.record(EntryKind::Transition, id, text);
+                    self.changed = true;
+                }
+                Action::Report(report) => {
+                    self.record(EntryKind::Report, id, format_args!("({}) {}", report.router, report.kind));
+                }
+                Action::Stopped => {
+                    self.daemon_ended(id);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn usable_port(&self, id: MachineId, link: LinkKey) -> Option<PortId> {
+        let kernel = &self.machines[id.0].kernel;
+        kernel.link(link).filter(|link| link.usable())?;
+        kernel.port(link)
+    }
+
+    fn transmit(&mut self, id: MachineId, sent: &Transmission) {
+        let Some(port) = self.usable_port(id, sent.link) else { return };
+        if let Some(glance) = Glance::of(&sent.payload).filter(|glance| glance.priority == 0) {
+            self.record(EntryKind::Advertisement, id, glance);
+        }
+        let only = if is_group(&sent.destination) {
+            None
+        } else {
+            let segment = self.network.segment(port);
+            let holder = self.machines.iter().find(|machine| {
+                machine.id != id
+                    && machine.link(segment).is_some_and(|key| machine.kernel.answers(key, &sent.destination))
+            });
+            let Some(holder) = holder else { return };
+            Some(holder.ports[segment.0 as usize])
+        };
+        let packet = super::frame::Packet {
+            source: sent.source,
+            destination: sent.destination,
+            hop_limit: sent.hop_limit,
+            payload: sent.payload.clone(),
+        };
+        self.carry(port, only, &Frame::Advertisement(packet));
+    }
+
+    pub(super) fn work_soon(&mut self, id: MachineId) {
+        let at = self.now + self.draw(self.pace.chunk);
+        let Some(process) = self.machines[id.0].process.as_mut() else { return };
+        if process.frozen || process.working || process.operations.is_empty() {
+            return;
+        }
+        process.working = true;
+        let generation = process.generation;
+        self.schedule(at, Happening::Work { machine: id, generation });
+    }
+
+    /// The kernel thread takes a chunk of one router's changes.
+    fn work(&mut self, id: MachineId, generation: u64) {
+        let longest = self.prng.between(1, self.pace.chunk_size as u64) as usize;
+        let machine = &mut self.machines[id.0];
+        let Some(process) = machine.process.as_mut().filter(|p| p.generation == generation) else { return };
+        process.working = false;
+        if process.frozen {
+            return;
+        }
+        let Some(&(router, _)) = process.operations.front() else { return };
+        let mut outcomes = Vec::new();
+        while outcomes.len() < longest
+            && process.operations.front().is_some_and(|(owner, _)| *owner == router)
+        {
+            let Some((_, operation)) = process.operations.pop_front() else { break };
+            outcomes.push(machine.kernel.carry_out(&operation));
+        }
+        for outcome in &outcomes {
+            let sign = match outcome.verb {
+                AddressVerb::Add => "+",
+                AddressVerb::Remove => "-",
+            };
+            let refusal = outcome.error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
+            let text = format!("{sign}{}{refusal}", outcome.prefix);
+            self.record(EntryKind::Kernel, id, text);
+        }
+        self.flush_kernel(id);
+        self.tell_soon(id, Event::Addresses(AddressReply { router, outcomes }));
+        self.work_soon(id);
+    }
+
+    /// Passes on what the kernel has to tell.
+    pub(super) fn flush_kernel(&mut self, id: MachineId) {
+        let machine = &mut self.machines[id.0];
+        let notifications = machine.kernel.take_notifications();
+        for port in &machine.ports {
+            let up = machine.powered && machine.kernel.by_port(*port).is_some_and(|link| link.usable());
+            self.network.set_up(*port, up);
+        }
+        for notification in notifications {
+            if let KernelEvent::AddressPresent(held) = &notification
+                && held.tentative
+            {
+                let happening = Happening::Detected { machine: id, link: held.link, prefix: held.prefix };
+                self.schedule(self.now + DETECTION, happening);
+            }
+            self.tell_soon(id, Event::Kernel(notification));
+        }
+        self.changed = true;
+    }
+
+    pub(super) fn daemon_ended(&mut self, id: MachineId) {
+        let machine = &mut self.machines[id.0];
+        let Some(process) = machine.process.take() else { return };
+        let left: Vec<Prefix> =
+            machine.kernel.addresses().iter().filter(|a| a.ours).map(|a| a.prefix).collect();
+        machine.touched = self.now;
+        self.changed = true;
+        self.record(EntryKind::Phase, id, "daemon stopped");
+        for prefix in left {
+            if !process.ledger.config.keep_addresses_on_stop {
+                let detail = format!("stopped and left {prefix}");
+                self.report(Violation { at: self.now, rule: Rule::LeftBehind, machine: Some(id), detail });
+            }
+        }
+    }
+}

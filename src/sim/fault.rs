@@ -1,0 +1,155 @@
+//! What can happen to a LAN: by the network, by machines, by kernels, by operators.
+
+use core::fmt;
+
+use super::MachineId;
+use super::network::{Conditions, PortId, SegmentId};
+use crate::net::Prefix;
+use crate::node::NodeConfig;
+use crate::time::{Duration, micros};
+
+/// One thing that happens at one moment.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Fault {
+    /// A segment gets these conditions.
+    Conditions(SegmentId, Conditions),
+    /// Frames from the first port no longer reach the second; the other way stays open.
+    Cut(PortId, PortId),
+    /// The ports named on the segment reach only each other, all others of the segment only each other.
+    Partition(SegmentId, Vec<PortId>),
+    /// Cuts, partitions and bad conditions end.
+    HealNetwork,
+    /// A cable is pulled: no carrier.
+    CablePulled(MachineId, SegmentId),
+    /// … and plugged in again.
+    CablePlugged(MachineId, SegmentId),
+    /// `ip link set down`.
+    AdminDown(MachineId, SegmentId),
+    /// `ip link set up`.
+    AdminUp(MachineId, SegmentId),
+    /// An interface is deleted, notified in full or tersely.
+    InterfaceDeleted(MachineId, SegmentId, bool),
+    /// … and created again under another index, with its own addresses.
+    InterfaceCreated(MachineId, SegmentId),
+    /// An interface gets another name.
+    InterfaceRenamed(MachineId, SegmentId),
+    /// … and its old one back.
+    InterfaceNameRestored(MachineId, SegmentId),
+    /// Somebody removes the machine's own address of an interface.
+    OwnAddressRemoved(MachineId, SegmentId),
+    /// … and adds it again.
+    OwnAddressRestored(MachineId, SegmentId),
+    /// Somebody removes an address by hand.
+    AddressRemoved(MachineId, Prefix),
+    /// Somebody adds an address by hand, without our mark.
+    AddressAdded(MachineId, SegmentId, Prefix),
+    /// The kernel's notifications get lost for a time.
+    NotificationsLost(MachineId, Duration),
+    /// The daemon starts.
+    Started(MachineId),
+    /// The daemon is killed; its addresses stay.
+    Crashed(MachineId),
+    /// The machine dies, with everything in its kernel.
+    PowerLost(MachineId),
+    /// The machine boots; the daemon is not started yet.
+    Booted(MachineId),
+    /// SIGSTOP.
+    Frozen(MachineId),
+    /// SIGCONT.
+    Thawed(MachineId),
+    /// The daemon is told to stop.
+    Stopped(MachineId),
+    /// The daemon is told to switch over.
+    SwitchOver(MachineId),
+    /// The daemon is told to switch back.
+    SwitchBack(MachineId),
+    /// The daemon gets another configuration.
+    Reloaded(MachineId, NodeConfig),
+    /// The machine's wall clock jumps, forwards or backwards, by so many microseconds.
+    WallClockJumped(MachineId, i64),
+}
+
+impl Fault {
+    /// The machine concerned, if it is one machine's own fault.
+    pub const fn machine(&self) -> Option<MachineId> {
+        match self {
+            Self::Conditions(..) | Self::Cut(..) | Self::Partition(..) | Self::HealNetwork => None,
+            Self::CablePulled(machine, _)
+            | Self::CablePlugged(machine, _)
+            | Self::AdminDown(machine, _)
+            | Self::AdminUp(machine, _)
+            | Self::InterfaceDeleted(machine, _, _)
+            | Self::InterfaceCreated(machine, _)
+            | Self::InterfaceRenamed(machine, _)
+            | Self::InterfaceNameRestored(machine, _)
+            | Self::OwnAddressRemoved(machine, _)
+            | Self::OwnAddressRestored(machine, _)
+            | Self::AddressRemoved(machine, _)
+            | Self::AddressAdded(machine, _, _)
+            | Self::NotificationsLost(machine, _)
+            | Self::Started(machine)
+            | Self::Crashed(machine)
+            | Self::PowerLost(machine)
+            | Self::Booted(machine)
+            | Self::Frozen(machine)
+            | Self::Thawed(machine)
+            | Self::Stopped(machine)
+            | Self::SwitchOver(machine)
+            | Self::SwitchBack(machine)
+            | Self::Reloaded(machine, _)
+            | Self::WallClockJumped(machine, _) => Some(*machine),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Conditions(segment, conditions) => write!(f, "{segment}: {conditions}"),
+            Self::Cut(from, to) => write!(f, "port {} no longer reaches port {}", from.0, to.0),
+            Self::Partition(segment, ports) => {
+                write!(f, "{segment}: split off ports")?;
+                ports.iter().try_for_each(|port| write!(f, " {}", port.0))
+            }
+            Self::HealNetwork => f.write_str("network healed"),
+            Self::CablePulled(_, segment) => write!(f, "cable to {segment} pulled"),
+            Self::CablePlugged(_, segment) => write!(f, "cable to {segment} plugged in"),
+            Self::AdminDown(_, segment) => write!(f, "interface on {segment} set down"),
+            Self::AdminUp(_, segment) => write!(f, "interface on {segment} set up"),
+            Self::InterfaceDeleted(_, segment, _) => write!(f, "interface on {segment} deleted"),
+            Self::InterfaceCreated(_, segment) => write!(f, "interface on {segment} created"),
+            Self::InterfaceRenamed(_, segment) => write!(f, "interface on {segment} renamed"),
+            Self::InterfaceNameRestored(_, segment) => write!(f, "interface on {segment} has its name back"),
+            Self::OwnAddressRemoved(_, segment) => write!(f, "own address on {segment} removed"),
+            Self::OwnAddressRestored(_, segment) => write!(f, "own address on {segment} restored"),
+            Self::AddressRemoved(_, prefix) => write!(f, "{prefix} removed by hand"),
+            Self::AddressAdded(_, segment, prefix) => write!(f, "{prefix} added by hand on {segment}"),
+            Self::NotificationsLost(_, time) => {
+                write!(f, "kernel notifications lost for {} ms", time.as_millis())
+            }
+            Self::Started(_) => f.write_str("daemon started"),
+            Self::Crashed(_) => f.write_str("daemon killed"),
+            Self::PowerLost(_) => f.write_str("power lost"),
+            Self::Booted(_) => f.write_str("machine booted"),
+            Self::Frozen(_) => f.write_str("daemon frozen"),
+            Self::Thawed(_) => f.write_str("daemon thawed"),
+            Self::Stopped(_) => f.write_str("daemon told to stop"),
+            Self::SwitchOver(_) => f.write_str("daemon told to switch over"),
+            Self::SwitchBack(_) => f.write_str("daemon told to switch back"),
+            Self::Reloaded(_, config) => {
+                write!(f, "configuration loaded:")?;
+                config
+                    .routers
+                    .iter()
+                    .try_for_each(|router| write!(f, " {} priority {}", router.name, router.priority))
+            }
+            Self::WallClockJumped(_, us) => write!(f, "wall clock jumps by {} ms", us / 1_000),
+        }?;
+        if let Self::Conditions(_, conditions) = self
+            && !conditions.reordering.is_never()
+        {
+            write!(f, " by up to {} µs", micros(conditions.reordering_delay))?;
+        }
+        Ok(())
+    }
+}

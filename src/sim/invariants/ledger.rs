@@ -1,0 +1,339 @@
+//! What an observer beside a daemon can know: its configuration, what it was told of its kernel, the states
+//! it announced, the addresses it asked for, and when at the earliest it may become master.
+
+use core::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::bounds::{at_least, skew_time};
+use super::{Batch, Heard};
+use crate::kernel::{AddressVerb, HeldAddress, KernelEvent, Link, RouterId};
+use crate::net::{Family, LinkKey, Prefix};
+use crate::node::{Event, NodeConfig};
+use crate::sim::kernel::usable_source;
+use crate::time::{Duration, Instant};
+use crate::vrrp::{Action, Cause, InitialState, ReportKind, RouterConfig, State, Transition};
+use crate::wire::vrrp::Version;
+
+/// Where a router is in a switch-over.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Switch {
+    /// In none.
+    #[default]
+    Off,
+    /// Told to, priority 0 sent, waits for a successor.
+    Leaving,
+    /// Handed over; does not preempt its successor.
+    Held,
+}
+
+/// What is known of one virtual router.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// Its name in the configuration.
+    pub name: Arc<str>,
+    /// Its state.
+    pub state: State,
+    /// When it last became master (simulator's time).
+    pub elected: Option<Instant>,
+    /// When it last, being master, heard another master that loses to it (simulator's time).
+    pub rival: Option<Instant>,
+    /// When it last, being master, yielded to a better one (simulator's time).
+    pub yielded: Option<Instant>,
+    /// Switch-over.
+    pub switch: Switch,
+    /// Earliest time (machine's clock) at which it may become master.
+    pub earliest: Instant,
+    /// The shortest interval it may be counting with.
+    shortest_interval: Duration,
+}
+
+/// The observer's notes on one daemon, from its start to its end.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    /// The configuration in force.
+    pub config: NodeConfig,
+    /// Interfaces as the daemon was told.
+    pub links: BTreeMap<LinkKey, Link>,
+    /// Addresses as the daemon was told.
+    pub addresses: BTreeMap<(LinkKey, Prefix), HeldAddress>,
+    /// Its virtual routers.
+    pub routers: BTreeMap<RouterId, Standing>,
+    /// Addresses it asked for and did not ask to remove since.
+    pub wanted: BTreeSet<(RouterId, LinkKey, Prefix)>,
+    /// Every address that it was ever configured with.
+    pub configured: BTreeSet<IpAddr>,
+    /// Whether it was told to stop.
+    pub stopping: bool,
+}
+
+impl Ledger {
+    /// Notes on a daemon that starts.
+    pub fn new(config: NodeConfig) -> Self {
+        Self {
+            configured: addresses(&config).collect(),
+            config,
+            links: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            routers: BTreeMap::new(),
+            wanted: BTreeSet::new(),
+            stopping: false,
+        }
+    }
+
+    /// Notes what a wake-up brought, in the order of the driver's contract.
+    pub fn note_received(&mut self, batch: &Batch<'_>) {
+        for heard in batch.heard {
+            self.note_heard(batch, heard);
+        }
+        for event in batch.events {
+            self.note_event(batch, event);
+        }
+    }
+
+    /// Notes what came of a wake-up, after [`Ledger::note_received`].
+    pub fn note_actions(&mut self, batch: &Batch<'_>) {
+        for action in batch.actions {
+            match action {
+                Action::Transition(transition) => self.note_transition(batch, transition),
+                Action::Addresses(request) => {
+                    for operation in &request.operations {
+                        let key = (request.router, operation.link, operation.spec.prefix);
+                        match operation.verb {
+                            AddressVerb::Add => self.wanted.insert(key),
+                            AddressVerb::Remove => self.wanted.remove(&key),
+                        };
+                    }
+                }
+                Action::Report(report) if report.kind == ReportKind::SwitchOverAbandoned => {
+                    for standing in self.routers.values_mut().filter(|s| s.name == report.router) {
+                        standing.switch = Switch::Off;
+                    }
+                }
+                Action::Transmit(_)
+                | Action::Announce(_)
+                | Action::OpenSocket(_)
+                | Action::CloseSocket(_)
+                | Action::Report(_)
+                | Action::Stopped => {}
+            }
+        }
+    }
+
+    /// The configuration of a router, by its name.
+    pub fn router_config(&self, name: &str) -> Option<&RouterConfig> {
+        self.config.routers.iter().find(|config| &*config.name == name)
+    }
+
+    /// The notes on a router, by its name; of several the last, which replaced the others.
+    pub fn standing(&self, name: &str) -> Option<&Standing> {
+        self.routers.values().rev().find(|standing| &*standing.name == name)
+    }
+
+    /// Why the router cannot take part, going by what the daemon was told.
+    pub fn fault(&self, config: &RouterConfig) -> Option<String> {
+        for name in [&config.interfaces.receive, &config.interfaces.transmit] {
+            let Some(link) = self.links.values().find(|link| link.name == *name) else {
+                return Some(format!("interface {name} does not exist"));
+            };
+            if config.track_primary && !link.usable() {
+                return Some(format!("interface {name} is down"));
+            }
+        }
+        let sends = |held: &&HeldAddress| {
+            self.links.get(&held.link).is_some_and(|link| link.name == config.interfaces.transmit)
+        };
+        let source = match config.source {
+            Some(source) => self.addresses.values().any(|held| held.prefix.address() == source),
+            None => self.addresses.values().filter(sends).any(|held| usable_source(held, config.family)),
+        };
+        (!source).then(|| format!("no address to send from on {}", config.interfaces.transmit))
+    }
+
+    /// Whether an advertisement is for this router and passes the checks of RFC 3768 §7.1 or RFC 9568 §7.1.
+    fn concerns(&self, config: &RouterConfig, heard: &Heard) -> bool {
+        self.links.get(&heard.link).is_some_and(|link| link.name == config.interfaces.receive)
+            && heard.glance.vrid == config.vrid.get()
+            && heard.glance.version == config.version.number()
+            && Family::of(&heard.source) == config.family
+            && heard.hop_limit == 255
+            && heard.glance.interval > Duration::ZERO
+            && (config.version == Version::V3 || heard.glance.interval == config.interval.duration())
+            && !self.addresses.keys().any(|(_, prefix)| prefix.address() == heard.source)
+    }
+
+    fn note_heard(&mut self, batch: &Batch<'_>, heard: &Heard) {
+        let mut routers = core::mem::take(&mut self.routers);
+        for standing in routers.values_mut() {
+            let Some(config) = self.router_config(&standing.name) else { continue };
+            if !self.concerns(config, heard) {
+                continue;
+            }
+            match standing.state {
+                State::Backup => standing.hear(batch.local, config, heard),
+                State::Master if heard.glance.priority > 0 => standing.rival = Some(batch.at),
+                State::Master | State::Initialize | State::Fault => {}
+            }
+        }
+        self.routers = routers;
+    }
+
+    fn note_event(&mut self, batch: &Batch<'_>, event: &Event) {
+        match event {
+            Event::Kernel(KernelEvent::View(view)) => {
+                self.links = view.links.iter().map(|link| (link.key, link.clone())).collect();
+                self.addresses = view.addresses.iter().map(|a| ((a.link, a.prefix), a.clone())).collect();
+                let held = &self.addresses;
+                self.wanted.retain(|(_, link, prefix)| held.contains_key(&(*link, *prefix)));
+            }
+            Event::Kernel(KernelEvent::LinkChanged(link)) => {
+                self.links.insert(link.key, link.clone());
+            }
+            Event::Kernel(KernelEvent::LinkGone(key)) => {
+                self.links.remove(key);
+                self.addresses.retain(|(link, _), _| link != key);
+                self.wanted.retain(|(_, link, _)| link != key);
+            }
+            Event::Kernel(KernelEvent::AddressPresent(held)) => {
+                self.addresses.insert((held.link, held.prefix), held.clone());
+            }
+            Event::Kernel(KernelEvent::AddressGone { link, prefix }) => {
+                self.addresses.remove(&(*link, *prefix));
+                self.wanted.retain(|(_, on, address)| (on, address) != (link, prefix));
+            }
+            Event::Addresses(reply) => {
+                for outcome in reply.outcomes.iter().filter(|o| o.error.is_some()) {
+                    self.wanted.remove(&(reply.router, outcome.link, outcome.prefix));
+                }
+            }
+            Event::Reconfigure(config) => {
+                for standing in self.routers.values_mut() {
+                    let old = self.config.routers.iter().find(|c| c.name == standing.name);
+                    let new = config.routers.iter().find(|c| c.name == standing.name);
+                    if old != new {
+                        // A changed priority or interval restarts or shortens timers.
+                        standing.earliest = batch.local;
+                    }
+                    if let Some(new) = new {
+                        standing.shortest_interval = standing.shortest_interval.min(new.interval.duration());
+                    }
+                }
+                self.configured.extend(addresses(config));
+                self.config = config.clone();
+            }
+            Event::SwitchOver => {
+                let mut routers = core::mem::take(&mut self.routers);
+                for standing in routers.values_mut().filter(|s| s.state == State::Master) {
+                    let owner = self.router_config(&standing.name).is_none_or(|c| c.priority.is_owner());
+                    if !owner {
+                        standing.switch = Switch::Leaving;
+                    }
+                }
+                self.routers = routers;
+            }
+            Event::SwitchBack => {
+                for standing in self.routers.values_mut() {
+                    standing.switch = Switch::Off;
+                    standing.earliest = standing.earliest.min(batch.local);
+                }
+            }
+            Event::Stop => self.stopping = true,
+            Event::Socket(_) => {}
+        }
+    }
+
+    fn note_transition(&mut self, batch: &Batch<'_>, transition: &Transition) {
+        let config = self.config.routers.iter().find(|config| config.name == transition.name);
+        let standing = self.routers.entry(transition.router).or_insert_with(|| Standing {
+            name: transition.name.clone(),
+            state: State::Initialize,
+            elected: None,
+            rival: None,
+            yielded: None,
+            switch: Switch::Off,
+            earliest: batch.local,
+            shortest_interval: config.map_or(Duration::ZERO, |c| c.interval.duration()),
+        });
+        standing.state = transition.to;
+        match transition.to {
+            State::Master => {
+                standing.elected = Some(batch.at);
+                standing.switch = Switch::Off;
+                if let Some(config) = config {
+                    standing.shortest_interval = config.interval.duration();
+                }
+            }
+            State::Backup => {
+                if matches!(transition.cause, Cause::BetterMaster { .. }) {
+                    standing.yielded = Some(batch.at);
+                }
+                let handed_over = matches!(transition.cause, Cause::SwitchOver { .. });
+                standing.switch = match standing.switch {
+                    Switch::Leaving if handed_over => Switch::Held,
+                    Switch::Leaving => Switch::Off,
+                    other => other,
+                };
+                if let Some(config) = config {
+                    standing.enter_backup(batch, config, transition);
+                }
+            }
+            State::Initialize | State::Fault => {
+                if standing.switch == Switch::Leaving {
+                    standing.switch = Switch::Off;
+                }
+            }
+        }
+    }
+
+    /// Every address of the daemon's kernel without our mark, as it was told.
+    pub fn foreign(&self, link: LinkKey, prefix: Prefix) -> bool {
+        self.addresses.get(&(link, prefix)).is_some_and(|held| !held.ours)
+    }
+}
+
+/// All virtual addresses of a configuration.
+fn addresses(config: &NodeConfig) -> impl Iterator<Item = IpAddr> {
+    let of = |router: &RouterConfig| -> Vec<IpAddr> {
+        router.addresses.iter().chain(&router.excluded).map(|address| address.spec.prefix.address()).collect()
+    };
+    config.routers.iter().flat_map(of)
+}
+
+impl Standing {
+    /// RFC 9568 §6.4.2, as an observer: when this backup may become master after an advertisement.
+    fn hear(&mut self, local: Instant, config: &RouterConfig, heard: &Heard) {
+        let priority = heard.glance.priority;
+        let interval = heard.glance.interval;
+        if priority == 0 {
+            let skew = skew_time(config, self.shortest_interval.min(interval));
+            self.earliest = self.earliest.min(local + skew);
+            return;
+        }
+        let obeys = !config.preempt || priority >= config.priority.0 || self.switch == Switch::Held;
+        if obeys {
+            // A version 3 backup counts with the interval of the last advertisement it accepted.
+            self.shortest_interval = interval;
+            self.earliest = local + at_least(config, interval);
+        } else {
+            self.shortest_interval = self.shortest_interval.min(interval);
+            if !config.preempt_delay.is_zero() {
+                // While the delay runs the lower master is followed, with its interval.
+                self.earliest = self.earliest.min(local + at_least(config, self.shortest_interval));
+            }
+        }
+    }
+
+    fn enter_backup(&mut self, batch: &Batch<'_>, config: &RouterConfig, transition: &Transition) {
+        self.shortest_interval = self.shortest_interval.min(config.interval.duration());
+        for heard in batch.heard.iter().filter(|h| h.glance.vrid == config.vrid.get()) {
+            self.shortest_interval = self.shortest_interval.min(heard.glance.interval);
+        }
+        let from_start = transition.from == State::Initialize && config.initial == InitialState::Master;
+        self.earliest = batch.local
+            + if from_start { config.interval.duration() } else { at_least(config, self.shortest_interval) };
+        if batch.heard.iter().any(|h| h.glance.priority == 0 && h.glance.vrid == config.vrid.get()) {
+            let skew = skew_time(config, self.shortest_interval);
+            self.earliest = self.earliest.min(batch.local + skew);
+        }
+    }
+}

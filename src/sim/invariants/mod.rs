@@ -1,0 +1,135 @@
+//! What must hold in every run, judged from outside: from bytes on the wire, from what the driver was asked
+//! to do and from what it had told before, never from the engine's own variables.
+//!
+//! - [`step`]: after every wake-up of a daemon, from its [`Ledger`] and the [`Batch`] of that wake-up.
+//! - [`service`]: during faults, each group whose members all hear each other has a master in time.
+//! - [`settled`]: after quiet for a [`Bounds`], exactly the permitted master, addresses and caches there.
+
+pub mod bounds;
+pub mod election;
+pub mod ledger;
+pub mod service;
+pub mod settled;
+pub mod step;
+pub mod survey;
+
+pub use bounds::{Bounds, Pace};
+pub use ledger::{Ledger, Standing, Switch};
+pub use service::Service;
+pub use settled::Settling;
+pub use survey::{GroupKey, HeldOnLan, HostRoute, Member, Survey};
+
+use core::fmt;
+use core::net::IpAddr;
+
+use super::MachineId;
+use super::frame::Glance;
+use crate::net::LinkKey;
+use crate::node::Event;
+use crate::time::Instant;
+use crate::vrrp::Action;
+
+/// An intact advertisement that was handed to a daemon.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Heard {
+    /// The interface it arrived on.
+    pub link: LinkKey,
+    /// Sender.
+    pub source: IpAddr,
+    /// TTL or hop limit.
+    pub hop_limit: u8,
+    /// Its fields.
+    pub glance: Glance,
+}
+
+/// One wake-up of a daemon: what it was told and what it did.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// The simulator's time.
+    pub at: Instant,
+    /// The machine's clock.
+    pub local: Instant,
+    /// Intact advertisements, in the order they were handed over.
+    pub heard: &'a [Heard],
+    /// Events, in the order they were handed over.
+    pub events: &'a [Event],
+    /// Everything the node wanted done.
+    pub actions: &'a [Action],
+}
+
+/// A rule that every run obeys.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Rule {
+    /// Every step: never a master in Fault.
+    MasterInFault,
+    /// Every step: no advertisement from a router that is not master, except the priority 0 of one that leaves.
+    AdvertisesWithoutMastership,
+    /// Every step: no address of ours wanted by a router that is not master.
+    AddressWithoutMastership,
+    /// Every step: an address that was there without our mark is never removed.
+    ForeignAddressRemoved,
+    /// Every step: nobody becomes master before the time that the advertisements heard allow.
+    ElectedTooEarly,
+    /// Every step: a daemon that has done its work sleeps.
+    BusyLoop,
+    /// Every step: a daemon that stopped leaves no address of ours behind.
+    LeftBehind,
+    /// During faults: a group whose members all hear each other has a master in time.
+    NoMasterInTime,
+    /// Settled: exactly one master.
+    NotOneMaster,
+    /// Settled: the master is one that preemption, `nopreempt` and switch-over allow.
+    WrongMaster,
+    /// Settled: the master holds all its addresses.
+    AddressMissing,
+    /// Settled: no address of ours anywhere else.
+    AddressElsewhere,
+    /// Settled: every host's cache is at the master.
+    HostMisled,
+    /// Settled: a daemon told to stop has stopped.
+    StopUnfinished,
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::MasterInFault => "a router in fault must not be master",
+            Self::AdvertisesWithoutMastership => "only a master advertises",
+            Self::AddressWithoutMastership => "only a master wants its addresses",
+            Self::ForeignAddressRemoved => "an address without our mark is never removed",
+            Self::ElectedTooEarly => "nobody becomes master before the advertisements heard allow it",
+            Self::BusyLoop => "a daemon with nothing due sleeps",
+            Self::LeftBehind => "a daemon that stopped leaves no address behind",
+            Self::NoMasterInTime => "routers that hear each other have a master in time",
+            Self::NotOneMaster => "exactly one master after settling",
+            Self::WrongMaster => "after settling, a permitted master",
+            Self::AddressMissing => "after settling, the master holds its addresses",
+            Self::AddressElsewhere => "after settling, addresses are at their master alone",
+            Self::HostMisled => "after settling, every host's cache points to the master",
+            Self::StopUnfinished => "a stop ends",
+        })
+    }
+}
+
+/// A rule that was broken.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Violation {
+    /// When it was seen.
+    pub at: Instant,
+    /// Which rule.
+    pub rule: Rule,
+    /// Whose fault, where one machine's.
+    pub machine: Option<MachineId>,
+    /// What was seen.
+    pub detail: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at {}: {}: ", self.at, self.rule)?;
+        if let Some(machine) = self.machine {
+            write!(f, "{machine}: ")?;
+        }
+        f.write_str(&self.detail)
+    }
+}

@@ -1,0 +1,192 @@
+//! After settling: exactly one master, the permitted one; addresses there alone; every host's cache there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{GroupKey, Member, Rule, Survey, Violation, election};
+use crate::sim::MachineId;
+use crate::time::{Duration, Instant};
+use crate::vrrp::State;
+
+/// The times, counted from the beginning of the quiet, by which a group must have come to rest.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Deadlines {
+    /// Somebody is master and has been heard by all.
+    pub election: Duration,
+    /// The permitted master alone.
+    pub settlement: Duration,
+    /// Addresses.
+    pub addresses: Duration,
+    /// Hosts' caches.
+    pub caches: Duration,
+}
+
+/// Judges one quiet period.
+#[derive(Clone, Debug)]
+pub struct Settling {
+    since: Instant,
+    permitted: BTreeMap<GroupKey, BTreeSet<MachineId>>,
+    reported: BTreeSet<(Rule, String)>,
+}
+
+impl Settling {
+    /// The LAN is whole and nothing changes from `since` on.
+    pub const fn new(since: Instant) -> Self {
+        Self { since, permitted: BTreeMap::new(), reported: BTreeSet::new() }
+    }
+
+    /// Looks at the LAN, at any time and as often as one likes.
+    pub fn observe(&mut self, survey: &Survey, deadlines: impl Fn(GroupKey) -> Deadlines) -> Vec<Violation> {
+        let elapsed = survey.at.saturating_since(self.since);
+        let mut broken = Vec::new();
+        let mut resting = BTreeMap::new();
+        for group in survey.groups() {
+            let due = deadlines(group);
+            if elapsed < due.election {
+                continue;
+            }
+            let members: Vec<&Member> = survey.group(group).collect();
+            let masters = survey.masters(group);
+            let permitted =
+                self.permitted.entry(group).or_insert_with(|| election::permitted(&members, &masters));
+            if elapsed < due.settlement {
+                continue;
+            }
+            if !members.iter().any(|member| member.able) {
+                if let Some(master) = masters.first() {
+                    broken.push((
+                        Rule::NotOneMaster,
+                        Some(*master),
+                        format!("{group}: master though not able"),
+                    ));
+                }
+                continue;
+            }
+            match masters.first() {
+                Some(&master) if masters.len() == 1 => {
+                    if !permitted.contains(&master) {
+                        broken.push((
+                            Rule::WrongMaster,
+                            Some(master),
+                            format!("{group}: is master, permitted: {}", names(permitted)),
+                        ));
+                    }
+                    resting.insert(group, (master, due));
+                }
+                _ => broken.push((
+                    Rule::NotOneMaster,
+                    None,
+                    format!("{group}: masters: {}; {}", names(&masters), states(&members)),
+                )),
+            }
+        }
+        judge_addresses(survey, elapsed, &resting, &deadlines, &mut broken);
+        judge_routes(survey, self.since, elapsed, &resting, &mut broken);
+        for &(machine, since) in &survey.stopping {
+            let longest =
+                survey.groups().into_iter().map(|g| deadlines(g).addresses).max().unwrap_or_default();
+            if survey.at.saturating_since(since.max(self.since)) > longest {
+                broken.push((Rule::StopUnfinished, Some(machine), format!("told to stop at {since}")));
+            }
+        }
+        broken
+            .into_iter()
+            .filter(|(rule, _, detail)| self.reported.insert((*rule, detail.clone())))
+            .map(|(rule, machine, detail)| Violation { at: survey.at, rule, machine, detail })
+            .collect()
+    }
+}
+
+type Broken = Vec<(Rule, Option<MachineId>, String)>;
+
+fn judge_addresses(
+    survey: &Survey,
+    elapsed: Duration,
+    resting: &BTreeMap<GroupKey, (MachineId, Deadlines)>,
+    deadlines: &impl Fn(GroupKey) -> Deadlines,
+    broken: &mut Broken,
+) {
+    let rested = |group: &GroupKey, due: &Deadlines| elapsed >= due.addresses && resting.contains_key(group);
+    for (group, (master, due)) in resting.iter().filter(|(group, (_, due))| rested(group, due)) {
+        let _ = due;
+        for member in survey.group(*group).filter(|member| member.machine == *master) {
+            for (address, segment) in &member.addresses {
+                let held = survey.held.iter().any(|h| h.machine == *master && h.address == *address);
+                if segment.is_some() && !held {
+                    broken.push((
+                        Rule::AddressMissing,
+                        Some(*master),
+                        format!("{group}: is master and does not hold {address}"),
+                    ));
+                }
+            }
+        }
+    }
+    let longest = survey.groups().into_iter().map(|g| deadlines(g).addresses).max().unwrap_or_default();
+    if elapsed < longest {
+        return;
+    }
+    for held in survey.held.iter().filter(|held| held.live && held.ours) {
+        let entitled = survey.members.iter().any(|member| {
+            member.machine == held.machine
+                && member.state == State::Master
+                && member.addresses.iter().any(|(address, _)| *address == held.address)
+        });
+        if !entitled {
+            broken.push((
+                Rule::AddressElsewhere,
+                Some(held.machine),
+                format!("holds {} and is not its master", held.address),
+            ));
+        }
+    }
+}
+
+fn judge_routes(
+    survey: &Survey,
+    since: Instant,
+    elapsed: Duration,
+    resting: &BTreeMap<GroupKey, (MachineId, Deadlines)>,
+    broken: &mut Broken,
+) {
+    for (group, (master, _)) in resting.iter().filter(|(_, (_, due))| elapsed >= due.caches) {
+        let Some(member) = survey.group(*group).find(|member| member.machine == *master) else { continue };
+        // Who won or beat a rival since the LAN is whole has announced to every host. Otherwise a host may
+        // have missed the announcements of the past, and only its own doubts can help it.
+        let yielded = survey.group(*group).filter_map(|other| other.yielded).max();
+        let announced = member.elected.max(member.rival).max(yielded).is_some_and(|at| at >= since);
+        for (address, segment) in &member.addresses {
+            // A dead daemon's left-over or a foreign address elsewhere answers too: nobody's fault here.
+            let contested = survey
+                .held
+                .iter()
+                .any(|h| h.address == *address && h.machine != *master && !(h.live && h.ours));
+            if contested {
+                continue;
+            }
+            let routes =
+                survey.routes.iter().filter(|r| r.address == *address && Some(r.segment) == *segment);
+            for route in routes.filter(|route| route.patient || announced) {
+                if route.machine != Some(*master) {
+                    let place = route.machine.map_or_else(|| "nobody".to_owned(), |m| m.to_string());
+                    broken.push((
+                        Rule::HostMisled,
+                        Some(*master),
+                        format!("{group}: {} sends {address} to {place}", route.host),
+                    ));
+                }
+            }
+        }
+    }
+}
+
+fn names(machines: &BTreeSet<MachineId>) -> String {
+    if machines.is_empty() {
+        return "none".to_owned();
+    }
+    machines.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn states(members: &[&Member]) -> String {
+    let state = |m: &&Member| format!("{} {}{}", m.machine, m.state, if m.able { "" } else { " (not able)" });
+    members.iter().map(state).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,115 @@
+//! The rules that hold after every wake-up of a daemon.
+
+use std::collections::BTreeSet;
+
+use super::{Batch, Ledger, Rule, Switch, Violation};
+use crate::kernel::{AddressVerb, RouterId};
+use crate::sim::MachineId;
+use crate::sim::frame::Glance;
+use crate::time::Duration;
+use crate::vrrp::{Action, State};
+
+/// Timers due within this time may be served in one wake-up.
+const COALESCING: Duration = Duration::from_millis(1);
+
+/// Takes a wake-up into the ledger and gives the rules it broke.
+pub fn judge(machine: MachineId, ledger: &mut Ledger, batch: &Batch<'_>) -> Vec<Violation> {
+    let masters_before = masters(ledger);
+    // Mastership gained or lost within this wake-up entitles to what was sent in it.
+    let foreign_before: Vec<_> =
+        ledger.addresses.values().filter(|held| !held.ours).map(|held| (held.link, held.prefix)).collect();
+    let leaving_before = switched(ledger, Switch::Leaving);
+    // What was heard and told comes before the actions, and the actions are judged by it.
+    ledger.note_received(batch);
+    let mut broken = Vec::new();
+    let mut break_rule = |rule, detail| {
+        broken.push(Violation { at: batch.at, rule, machine: Some(machine), detail });
+    };
+    for action in batch.actions {
+        if let Action::Transition(transition) = action
+            && transition.to == State::Master
+            && transition.from == State::Backup
+            && !transition.priority.is_owner()
+            && let Some(earliest) = ledger.routers.get(&transition.router).map(|s| s.earliest)
+            && batch.local + COALESCING < earliest
+        {
+            let early = earliest.saturating_since(batch.local);
+            break_rule(
+                Rule::ElectedTooEarly,
+                format!(
+                    "({}) became master {} ms too early: {}",
+                    transition.name,
+                    early.as_millis(),
+                    transition.cause
+                ),
+            );
+        }
+    }
+    ledger.note_actions(batch);
+    let masters_after = masters(ledger);
+    let gained = batch.actions.iter().filter_map(|action| match action {
+        Action::Transition(t) if t.to == State::Master || t.from == State::Master => Some(t.router),
+        _ => None,
+    });
+    let entitled: BTreeSet<RouterId> =
+        masters_before.iter().copied().chain(gained).chain(masters_after.iter().copied()).collect();
+    let leaving: BTreeSet<RouterId> =
+        leaving_before.intersection(&switched(ledger, Switch::Leaving)).copied().collect();
+
+    for action in batch.actions {
+        match action {
+            Action::Transmit(sent) => {
+                let Some(glance) = Glance::of(&sent.payload) else {
+                    break_rule(
+                        Rule::AdvertisesWithoutMastership,
+                        format!("sent {} bytes that are no advertisement", sent.payload.len()),
+                    );
+                    continue;
+                };
+                if !entitled.contains(&sent.router) {
+                    break_rule(Rule::AdvertisesWithoutMastership, format!("sent {glance}"));
+                }
+                if glance.priority > 0 && leaving.contains(&sent.router) {
+                    break_rule(
+                        Rule::AdvertisesWithoutMastership,
+                        format!("sent {glance} while it switches over"),
+                    );
+                }
+            }
+            Action::Addresses(request) => {
+                for operation in request.operations.iter().filter(|o| o.verb == AddressVerb::Remove) {
+                    let prefix = operation.spec.prefix;
+                    if foreign_before.contains(&(operation.link, prefix))
+                        && ledger.foreign(operation.link, prefix)
+                    {
+                        break_rule(Rule::ForeignAddressRemoved, format!("asked to remove {prefix}"));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    let kept = ledger.stopping && ledger.config.keep_addresses_on_stop;
+    for (router, _, prefix) in ledger.wanted.iter().filter(|_| !kept) {
+        if !masters_after.contains(router) {
+            let name = ledger.routers.get(router).map_or("?", |s| &*s.name);
+            break_rule(Rule::AddressWithoutMastership, format!("({name}) wants {prefix} and is not master"));
+        }
+    }
+    for standing in ledger.routers.values().filter(|s| s.state == State::Master) {
+        if let Some(config) = ledger.router_config(&standing.name)
+            && let Some(fault) = ledger.fault(config)
+        {
+            break_rule(Rule::MasterInFault, format!("({}) is master though {fault}", standing.name));
+        }
+    }
+    broken
+}
+
+fn masters(ledger: &Ledger) -> BTreeSet<RouterId> {
+    ledger.routers.iter().filter(|(_, s)| s.state == State::Master).map(|(id, _)| *id).collect()
+}
+
+fn switched(ledger: &Ledger, switch: Switch) -> BTreeSet<RouterId> {
+    ledger.routers.iter().filter(|(_, s)| s.switch == switch).map(|(id, _)| *id).collect()
+}

@@ -1,0 +1,139 @@
+//! The whole LAN at one moment, as plain data, for the rules that look at all machines at once.
+
+use core::fmt;
+use core::net::IpAddr;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::Switch;
+use crate::net::Family;
+use crate::sim::MachineId;
+use crate::sim::host::HostId;
+use crate::sim::network::SegmentId;
+use crate::time::{Duration, Instant};
+use crate::vrrp::State;
+use crate::wire::vrrp::Vrid;
+
+/// The routers that elect one master among them.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct GroupKey {
+    /// Where they advertise.
+    pub segment: SegmentId,
+    /// Family.
+    pub family: Family,
+    /// Virtual router identifier.
+    pub vrid: Vrid,
+}
+
+impl fmt::Display for GroupKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} vrid {}", self.segment, self.family, self.vrid)
+    }
+}
+
+/// A router as configured on a machine with a live daemon.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// The machine.
+    pub machine: MachineId,
+    /// Its group.
+    pub group: GroupKey,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Configured priority.
+    pub priority: u8,
+    /// Not `nopreempt`.
+    pub preempt: bool,
+    /// Where it sends from, if it can.
+    pub source: Option<IpAddr>,
+    /// Whether it can take part: daemon running, not stopping, interface usable, source address there.
+    pub able: bool,
+    /// Its state.
+    pub state: State,
+    /// Switch-over.
+    pub switch: Switch,
+    /// When it last became master.
+    pub elected: Option<Instant>,
+    /// When it last beat a rival.
+    pub rival: Option<Instant>,
+    /// When it last yielded to a better master.
+    pub yielded: Option<Instant>,
+    /// Last change of its machine by a fault.
+    pub touched: Instant,
+    /// Addresses it must hold as master and where: segment of the interface, if that exists and is usable.
+    pub addresses: Vec<(IpAddr, Option<SegmentId>)>,
+}
+
+/// An address that a kernel holds on a segment.
+#[derive(Clone, Debug)]
+pub struct HeldOnLan {
+    /// The machine.
+    pub machine: MachineId,
+    /// Whether a daemon runs there, not about to stop, that is or was configured with the address.
+    pub live: bool,
+    /// The address.
+    pub address: IpAddr,
+    /// Its mark.
+    pub ours: bool,
+}
+
+/// A host's cache entry.
+#[derive(Clone, Debug)]
+pub struct HostRoute {
+    /// The host.
+    pub host: HostId,
+    /// Its segment.
+    pub segment: SegmentId,
+    /// Whether it corrects its cache by itself.
+    pub patient: bool,
+    /// The address.
+    pub address: IpAddr,
+    /// The machine that the entry points to; `None` for a MAC that is nobody's any more.
+    pub machine: Option<MachineId>,
+}
+
+/// Everything at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Survey {
+    /// When.
+    pub at: Instant,
+    /// All routers of live daemons.
+    pub members: Vec<Member>,
+    /// All addresses.
+    pub held: Vec<HeldOnLan>,
+    /// All cache entries of all hosts.
+    pub routes: Vec<HostRoute>,
+    /// Who hears whom: sender, receiver.
+    pub hearing: BTreeSet<(MachineId, MachineId, SegmentId)>,
+    /// Segments where frames get lost, and the longest way on each.
+    pub segments: Vec<(SegmentId, bool, Duration)>,
+    /// Machines whose kernel's notifications are being lost: what they do is nobody's guide.
+    pub deaf: BTreeSet<MachineId>,
+    /// Machines whose daemon was told to stop and still runs, since when.
+    pub stopping: Vec<(MachineId, Instant)>,
+}
+
+impl Survey {
+    /// All groups.
+    pub fn groups(&self) -> BTreeSet<GroupKey> {
+        self.members.iter().map(|member| member.group).collect()
+    }
+
+    /// The members of a group.
+    pub fn group(&self, key: GroupKey) -> impl Iterator<Item = &Member> {
+        self.members.iter().filter(move |member| member.group == key)
+    }
+
+    /// The masters of a group.
+    pub fn masters(&self, key: GroupKey) -> BTreeSet<MachineId> {
+        self.group(key).filter(|m| m.state == State::Master).map(|m| m.machine).collect()
+    }
+
+    /// Whether frames get lost on a segment, and the longest way.
+    pub fn segment(&self, id: SegmentId) -> (bool, Duration) {
+        self.segments
+            .iter()
+            .find(|(segment, _, _)| *segment == id)
+            .map_or((true, Duration::ZERO), |(_, lossy, delay)| (*lossy, *delay))
+    }
+}

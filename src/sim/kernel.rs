@@ -1,0 +1,350 @@
+//! A simulated kernel: interfaces, addresses with marks, primaries and secondaries, notifications.
+//!
+//! It outlives the daemon: what a crashed daemon left behind is still here when the next one starts.
+
+use core::net::{IpAddr, Ipv6Addr};
+use std::collections::BTreeMap;
+
+use super::network::PortId;
+use crate::kernel::{
+    AddressOperation, AddressOutcome, AddressVerb, Forwarding, HeldAddress, KernelError, KernelEvent,
+    KernelView, Link,
+};
+use crate::net::{Family, InterfaceIndex, InterfaceName, LinkKey, MacAddress, NamespaceId, Prefix};
+
+const ENODEV: i32 = 19;
+
+/// An interface and where it is plugged in.
+#[derive(Clone, Debug)]
+struct Nic {
+    link: Link,
+    port: PortId,
+    cable: bool,
+}
+
+/// The kernel of one machine.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    nics: BTreeMap<LinkKey, Nic>,
+    /// In the order they were added: of one subnet, the first is the primary.
+    addresses: Vec<HeldAddress>,
+    next_index: u32,
+    promote_secondaries: bool,
+    notifications: Vec<KernelEvent>,
+}
+
+impl Kernel {
+    /// A kernel without interfaces. With `promote_secondaries` a secondary takes the place of a deleted
+    /// primary (`net.ipv4.conf.*.promote_secondaries`); without, all of them go with it.
+    pub const fn new(promote_secondaries: bool) -> Self {
+        Self {
+            nics: BTreeMap::new(),
+            addresses: Vec::new(),
+            next_index: 2,
+            promote_secondaries,
+            notifications: Vec::new(),
+        }
+    }
+
+    /// Creates an interface, up and with a cable.
+    pub fn create(&mut self, name: InterfaceName, mac: MacAddress, port: PortId) -> Option<LinkKey> {
+        let key = LinkKey { namespace: NamespaceId(0), index: InterfaceIndex::new(self.next_index)? };
+        self.next_index += 1;
+        let link = Link {
+            key,
+            name,
+            mac: Some(mac),
+            mtu: 1500,
+            admin_up: true,
+            running: true,
+            loopback: false,
+            forwarding: Forwarding { ipv6: true },
+        };
+        self.notifications.push(KernelEvent::LinkChanged(link.clone()));
+        self.nics.insert(key, Nic { link, port, cable: true });
+        Some(key)
+    }
+
+    /// Deletes an interface with its addresses. With `terse` only the interface's end is notified, as when
+    /// it moves to another namespace.
+    pub fn delete(&mut self, key: LinkKey, terse: bool) {
+        if self.nics.remove(&key).is_none() {
+            return;
+        }
+        let (gone, kept) = core::mem::take(&mut self.addresses).into_iter().partition(|a| a.link == key);
+        self.addresses = kept;
+        if !terse {
+            let gone: Vec<HeldAddress> = gone;
+            self.notifications
+                .extend(gone.into_iter().map(|a| KernelEvent::AddressGone { link: key, prefix: a.prefix }));
+        }
+        self.notifications.push(KernelEvent::LinkGone(key));
+    }
+
+    /// Renames an interface.
+    pub fn rename(&mut self, key: LinkKey, name: InterfaceName) {
+        self.change(key, |nic| nic.link.name = name);
+    }
+
+    /// Plugs the cable in or out.
+    pub fn set_cable(&mut self, key: LinkKey, cable: bool) {
+        self.change(key, |nic| nic.cable = cable);
+    }
+
+    /// `ip link set up` or `down`; down removes the interface's IPv6 addresses, as Linux does.
+    pub fn set_admin_up(&mut self, key: LinkKey, up: bool) {
+        self.change(key, |nic| nic.link.admin_up = up);
+        if !up {
+            let v6: Vec<Prefix> =
+                self.on(key).filter(|a| a.prefix.family() == Family::Ipv6).map(|a| a.prefix).collect();
+            v6.into_iter().for_each(|prefix| {
+                self.remove(key, prefix);
+            });
+        }
+    }
+
+    fn change(&mut self, key: LinkKey, change: impl FnOnce(&mut Nic)) {
+        let Some(nic) = self.nics.get_mut(&key) else { return };
+        let before = nic.link.clone();
+        change(nic);
+        nic.link.running = nic.cable && nic.link.admin_up;
+        if nic.link != before {
+            self.notifications.push(KernelEvent::LinkChanged(nic.link.clone()));
+        }
+    }
+
+    /// Adds an address; one that is there keeps its mark. `tentative` until [`Kernel::settle`].
+    ///
+    /// # Errors
+    /// `ENODEV` when the interface is gone.
+    pub fn add(
+        &mut self,
+        link: LinkKey,
+        prefix: Prefix,
+        ours: bool,
+        tentative: bool,
+    ) -> Result<(), KernelError> {
+        if !self.nics.contains_key(&link) {
+            return Err(KernelError { errno: ENODEV, message: "No such device".to_owned() });
+        }
+        if self.on(link).any(|a| a.prefix == prefix) {
+            return Ok(());
+        }
+        let secondary = prefix.family() == Family::Ipv4 && self.on(link).any(|a| same_subnet(a, &prefix));
+        let held = HeldAddress { link, prefix, ours, secondary, tentative };
+        self.notifications.push(KernelEvent::AddressPresent(held.clone()));
+        self.addresses.push(held);
+        Ok(())
+    }
+
+    /// Duplicate address detection ended well.
+    pub fn settle(&mut self, link: LinkKey, prefix: Prefix) {
+        if let Some(held) = self.addresses.iter_mut().find(|a| a.link == link && a.prefix == prefix)
+            && core::mem::take(&mut held.tentative)
+        {
+            self.notifications.push(KernelEvent::AddressPresent(held.clone()));
+        }
+    }
+
+    /// Removes an address and, where the kernel does so, the secondaries of its subnet. False when it was
+    /// not there.
+    pub fn remove(&mut self, link: LinkKey, prefix: Prefix) -> bool {
+        let Some(at) = self.addresses.iter().position(|a| a.link == link && a.prefix == prefix) else {
+            return false;
+        };
+        let gone = self.addresses.remove(at);
+        self.notifications.push(KernelEvent::AddressGone { link, prefix });
+        if gone.secondary || prefix.family() == Family::Ipv6 {
+            return true;
+        }
+        if self.promote_secondaries {
+            let heir = self.addresses.iter_mut().find(|a| a.link == link && same_subnet(a, &prefix));
+            if let Some(heir) = heir {
+                heir.secondary = false;
+                self.notifications.push(KernelEvent::AddressPresent(heir.clone()));
+            }
+        } else {
+            let mut orphans = Vec::new();
+            self.addresses.retain(|a| {
+                let orphan = a.link == link && same_subnet(a, &prefix);
+                if orphan {
+                    orphans.push(KernelEvent::AddressGone { link, prefix: a.prefix });
+                }
+                !orphan
+            });
+            self.notifications.append(&mut orphans);
+        }
+        true
+    }
+
+    /// Carries out one operation of the daemon.
+    pub fn carry_out(&mut self, operation: &AddressOperation) -> AddressOutcome {
+        let (link, prefix) = (operation.link, operation.spec.prefix);
+        let error = match operation.verb {
+            AddressVerb::Add => {
+                let detect = operation.spec.flags.duplicate_address_detection;
+                self.add(link, prefix, true, detect && prefix.family() == Family::Ipv6).err()
+            }
+            AddressVerb::Remove => {
+                self.remove(link, prefix);
+                None
+            }
+        };
+        AddressOutcome { verb: operation.verb, link, prefix, error }
+    }
+
+    /// What a daemon reads at start or after lost notifications.
+    pub fn view(&self) -> KernelView {
+        KernelView {
+            links: self.nics.values().map(|nic| nic.link.clone()).collect(),
+            addresses: self.addresses.clone(),
+        }
+    }
+
+    /// Takes the notifications of all changes since the last call.
+    pub fn take_notifications(&mut self) -> Vec<KernelEvent> {
+        core::mem::take(&mut self.notifications)
+    }
+
+    /// All addresses, in the order they were added.
+    pub fn addresses(&self) -> &[HeldAddress] {
+        &self.addresses
+    }
+
+    /// The interface of a name.
+    pub fn by_name(&self, name: &InterfaceName) -> Option<&Link> {
+        self.nics.values().map(|nic| &nic.link).find(|link| link.name == *name)
+    }
+
+    /// The interface on a port.
+    pub fn by_port(&self, port: PortId) -> Option<&Link> {
+        self.nics.values().find(|nic| nic.port == port).map(|nic| &nic.link)
+    }
+
+    /// The port of an interface.
+    pub fn port(&self, key: LinkKey) -> Option<PortId> {
+        self.nics.get(&key).map(|nic| nic.port)
+    }
+
+    /// The interface.
+    pub fn link(&self, key: LinkKey) -> Option<&Link> {
+        self.nics.get(&key).map(|nic| &nic.link)
+    }
+
+    /// Whether the machine answers questions for `address` on this interface.
+    pub fn answers(&self, key: LinkKey, address: &IpAddr) -> bool {
+        self.on(key).any(|a| a.prefix.address() == *address && !a.tentative)
+    }
+
+    /// An address to send advertisements from: IPv4 any address that is nobody's virtual one, IPv6 the
+    /// link-local one. The first, as Linux takes it.
+    pub fn source(&self, key: LinkKey, family: Family) -> Option<IpAddr> {
+        self.on(key).find(|a| usable_source(a, family)).map(|a| a.prefix.address())
+    }
+
+    fn on(&self, key: LinkKey) -> impl Iterator<Item = &HeldAddress> {
+        self.addresses.iter().filter(move |a| a.link == key)
+    }
+}
+
+/// Whether advertisements of `family` can be sent from this address.
+pub fn usable_source(held: &HeldAddress, family: Family) -> bool {
+    held.prefix.family() == family
+        && !held.ours
+        && !held.tentative
+        && match held.prefix.address() {
+            IpAddr::V4(_) => true,
+            IpAddr::V6(address) => is_link_local(&address),
+        }
+}
+
+/// fe80::/10.
+pub const fn is_link_local(address: &Ipv6Addr) -> bool {
+    address.segments()[0] & 0xffc0 == 0xfe80
+}
+
+fn same_subnet(held: &HeldAddress, prefix: &Prefix) -> bool {
+    held.prefix.length() == prefix.length() && held.prefix.network() == prefix.network()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kernel(promote: bool) -> (Kernel, LinkKey) {
+        let mut kernel = Kernel::new(promote);
+        let key = kernel.create("eth0".parse().unwrap(), MacAddress([2, 0, 0, 0, 0, 1]), PortId(0)).unwrap();
+        kernel.take_notifications();
+        (kernel, key)
+    }
+
+    fn prefix(text: &str, length: u8) -> Prefix {
+        Prefix::new(text.parse().unwrap(), length).unwrap()
+    }
+
+    #[test]
+    fn secondaries_go_with_their_primary_unless_promoted() {
+        for promote in [false, true] {
+            let (mut kernel, eth0) = kernel(promote);
+            kernel.add(eth0, prefix("10.0.0.1", 24), false, false).unwrap();
+            kernel.add(eth0, prefix("10.0.0.100", 24), true, false).unwrap();
+            kernel.add(eth0, prefix("10.0.0.101", 32), true, false).unwrap();
+            assert!(kernel.addresses()[1].secondary && !kernel.addresses()[2].secondary);
+            assert!(kernel.remove(eth0, prefix("10.0.0.1", 24)));
+            let left: Vec<u8> = kernel.addresses().iter().map(|a| a.prefix.length()).collect();
+            assert_eq!(left, if promote { vec![24, 32] } else { vec![32] });
+            assert!(!kernel.addresses()[0].secondary);
+            assert!(!kernel.remove(eth0, prefix("10.0.0.1", 24)));
+        }
+    }
+
+    #[test]
+    fn admin_down_takes_the_carrier_and_the_ipv6_addresses() {
+        let (mut kernel, eth0) = kernel(true);
+        kernel.add(eth0, prefix("10.0.0.1", 24), false, false).unwrap();
+        kernel.add(eth0, prefix("fe80::1", 64), false, false).unwrap();
+        kernel.set_admin_up(eth0, false);
+        assert!(!kernel.link(eth0).unwrap().usable());
+        assert_eq!(kernel.addresses().len(), 1);
+        kernel.set_admin_up(eth0, true);
+        assert!(kernel.link(eth0).unwrap().usable());
+        assert_eq!(kernel.source(eth0, Family::Ipv6), None);
+        assert_eq!(kernel.source(eth0, Family::Ipv4), Some([10, 0, 0, 1].into()));
+    }
+
+    #[test]
+    fn deletion_is_notified_in_full_or_tersely() {
+        for terse in [false, true] {
+            let (mut kernel, eth0) = kernel(true);
+            kernel.add(eth0, prefix("10.0.0.1", 24), false, false).unwrap();
+            kernel.take_notifications();
+            kernel.delete(eth0, terse);
+            assert_eq!(kernel.take_notifications().len(), if terse { 1 } else { 2 });
+            assert!(kernel.add(eth0, prefix("10.0.0.1", 24), true, false).is_err());
+            let again = kernel.create("eth0".parse().unwrap(), MacAddress([2; 6]), PortId(0)).unwrap();
+            assert_ne!(again, eth0);
+        }
+    }
+
+    #[test]
+    fn what_is_there_keeps_its_mark_and_is_not_notified_again() {
+        let (mut kernel, eth0) = kernel(true);
+        kernel.add(eth0, prefix("10.0.0.100", 24), false, false).unwrap();
+        kernel.take_notifications();
+        kernel.add(eth0, prefix("10.0.0.100", 24), true, false).unwrap();
+        assert!(!kernel.addresses()[0].ours);
+        assert_eq!(kernel.take_notifications(), []);
+    }
+
+    #[test]
+    fn a_tentative_address_neither_answers_nor_sends() {
+        let (mut kernel, eth0) = kernel(true);
+        let local = prefix("fe80::1", 64);
+        kernel.add(eth0, local, false, true).unwrap();
+        assert_eq!(kernel.source(eth0, Family::Ipv6), None);
+        assert!(!kernel.answers(eth0, &local.address()));
+        kernel.settle(eth0, local);
+        assert_eq!(kernel.source(eth0, Family::Ipv6), Some(local.address()));
+        assert!(kernel.answers(eth0, &local.address()));
+    }
+}

@@ -1,0 +1,190 @@
+//! A machine: its kernel, its clocks, its interfaces, and the daemon that runs on it or does not.
+
+use core::fmt;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::kernel::Kernel;
+use super::network::{PortId, SegmentId};
+use super::process::{Process, Sabotage};
+use crate::net::{InterfaceName, LinkKey, MacAddress, Prefix};
+use crate::node::NodeConfig;
+use crate::time::{Duration, Instant, Now, WallTime, micros};
+
+/// A machine's number.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct MachineId(pub usize);
+
+impl fmt::Display for MachineId {
+    /// As in timelines: `r1`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "r{}", self.0 + 1)
+    }
+}
+
+/// How a machine is made.
+#[derive(Clone, Debug, Default)]
+pub struct MachineSpec {
+    /// What its daemon is configured to do.
+    pub config: NodeConfig,
+    /// `net.ipv4.conf.*.promote_secondaries`.
+    pub promote_secondaries: bool,
+    /// Addresses without our mark that are there from the boot on, such as an owner's.
+    pub foreign: Vec<(SegmentId, Prefix)>,
+}
+
+/// A machine.
+#[derive(Debug)]
+pub struct Machine {
+    /// Its number.
+    pub id: MachineId,
+    /// How it is made; the configuration is that of the next start.
+    pub spec: MachineSpec,
+    /// Its kernel.
+    pub kernel: Kernel,
+    /// Its port on each segment.
+    pub ports: Vec<PortId>,
+    /// Its daemon.
+    pub process: Option<Process>,
+    /// Whether it has power.
+    pub powered: bool,
+    /// Last change of it by a fault.
+    pub touched: Instant,
+    /// What breaks its daemon on purpose.
+    pub sabotage: Option<Box<dyn Sabotage>>,
+    /// How many daemons it has had.
+    pub generation: u64,
+    clock_offset: Duration,
+    wall_us: u64,
+    made: u8,
+}
+
+/// Name of the interface on a segment, equal on all machines: `eth0`.
+pub fn interface_name(segment: SegmentId) -> InterfaceName {
+    name(&format!("eth{}", segment.0))
+}
+
+fn name(text: &str) -> InterfaceName {
+    // Up to 15 letters and digits by construction.
+    text.parse().unwrap_or_else(|_| unreachable!("{text} is an interface name"))
+}
+
+impl Machine {
+    /// A machine that is switched off.
+    pub fn new(
+        id: MachineId,
+        spec: MachineSpec,
+        ports: Vec<PortId>,
+        clock_offset: Duration,
+        wall_us: u64,
+    ) -> Self {
+        Self {
+            id,
+            kernel: Kernel::new(spec.promote_secondaries),
+            spec,
+            ports,
+            process: None,
+            powered: false,
+            touched: Instant::ZERO,
+            sabotage: None,
+            generation: 0,
+            clock_offset,
+            wall_us,
+            made: 0,
+        }
+    }
+
+    /// A fresh kernel with all interfaces and addresses.
+    pub fn boot(&mut self) {
+        self.kernel = Kernel::new(self.spec.promote_secondaries);
+        self.powered = true;
+        for segment in 0..self.ports.len() as u32 {
+            self.create_interface(SegmentId(segment));
+        }
+        // Whoever starts now reads the state and is not told how it came about.
+        self.kernel.take_notifications();
+        let tentative: Vec<(LinkKey, Prefix)> =
+            self.kernel.addresses().iter().filter(|a| a.tentative).map(|a| (a.link, a.prefix)).collect();
+        tentative.into_iter().for_each(|(link, prefix)| self.kernel.settle(link, prefix));
+        self.kernel.take_notifications();
+    }
+
+    /// Power off: nothing is left.
+    pub fn lose_power(&mut self) {
+        self.kernel = Kernel::new(self.spec.promote_secondaries);
+        self.powered = false;
+        self.process = None;
+    }
+
+    /// Creates the interface of a segment, with its own addresses.
+    pub fn create_interface(&mut self, segment: SegmentId) {
+        let Some(&port) = self.ports.get(segment.0 as usize) else { return };
+        if self.kernel.by_port(port).is_some() {
+            return;
+        }
+        self.made = self.made.wrapping_add(1);
+        let mac = MacAddress([2, 0, segment.0 as u8, self.id.0 as u8, 0, self.made]);
+        if self.kernel.create(interface_name(segment), mac, port).is_some() {
+            self.add_own_addresses(segment);
+        }
+    }
+
+    /// Adds the own addresses of the interface of a segment; IPv6 ones are tentative at first.
+    pub fn add_own_addresses(&mut self, segment: SegmentId) {
+        let Some(key) = self.link(segment) else { return };
+        let own = own_addresses(self.id, segment).into_iter();
+        let foreign = self.spec.foreign.iter().filter(|(on, _)| *on == segment).map(|(_, prefix)| *prefix);
+        for prefix in own.chain(foreign) {
+            let tentative = prefix.address().is_ipv6();
+            // The interface exists, so that the kernel cannot refuse.
+            let _ = self.kernel.add(key, prefix, false, tentative);
+        }
+    }
+
+    /// The interface of a segment, whatever its name.
+    pub fn link(&self, segment: SegmentId) -> Option<LinkKey> {
+        let port = self.ports.get(segment.0 as usize)?;
+        self.kernel.by_port(*port).map(|link| link.key)
+    }
+
+    /// The segment whose interface normally has this name.
+    pub fn segment_of(&self, name: &InterfaceName) -> Option<SegmentId> {
+        (0..self.ports.len() as u32).map(SegmentId).find(|segment| interface_name(*segment) == *name)
+    }
+
+    /// The name that a renamed interface has.
+    pub fn other_name(&self, segment: SegmentId) -> InterfaceName {
+        name(&format!("lan{}old", segment.0))
+    }
+
+    /// The machine's clocks at a moment of the simulator.
+    pub fn now(&self, at: Instant) -> Now {
+        let wall_us = self.wall_us.saturating_add(at.as_micros());
+        Now { instant: at + self.clock_offset, wall: WallTime::from_unix_micros(wall_us) }
+    }
+
+    /// The simulator's time at a moment of the machine's clock.
+    pub fn global(&self, local: Instant) -> Instant {
+        local - self.clock_offset
+    }
+
+    /// The wall clock jumps.
+    pub const fn jump_wall_clock(&mut self, us: i64) {
+        self.wall_us = self.wall_us.saturating_add_signed(us);
+    }
+
+    /// The wall clock less the simulator's, for the timeline.
+    pub fn uptime_at_start(&self) -> u64 {
+        micros(self.clock_offset)
+    }
+}
+
+/// A machine's own addresses on a segment: IPv4, IPv6 link-local, IPv6 global.
+pub fn own_addresses(machine: MachineId, segment: SegmentId) -> [Prefix; 3] {
+    let (host, lan) = (machine.0 as u16 + 1, segment.0 as u16);
+    let v4 = IpAddr::V4(Ipv4Addr::new(10, 0, lan as u8, host as u8));
+    let local = IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, lan, host));
+    let global = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, lan, 0, 0, 0, 0, host));
+    // The lengths fit their families.
+    [(v4, 24), (local, 64), (global, 64)]
+        .map(|(address, length)| Prefix::new(address, length).unwrap_or_else(|| Prefix::host(address)))
+}

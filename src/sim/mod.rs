@@ -1,0 +1,29 @@
+//! A LAN of routers and hosts in one thread, in virtual time: every run is repeatable from its seed.
+//!
+//! The routers are [`crate::node::HaNode`]s, the very code that the daemon runs. Everything around them is
+//! simulated: [`network`], [`kernel`], [`process`] (freezes, bounded queues, the driver's contract),
+//! [`host`]s with their caches. A [`scenario`] makes a LAN and a schedule of faults from a seed;
+//! [`invariants`] judge the run from outside; [`timeline`] tells it to people.
+//!
+//! No clock, no I/O, no randomness but the seed's.
+
+mod apply;
+pub mod cluster;
+pub mod fault;
+pub mod frame;
+pub mod host;
+pub mod invariants;
+pub mod kernel;
+pub mod machine;
+pub mod network;
+pub mod process;
+pub mod run;
+pub mod scenario;
+pub mod timeline;
+mod watch;
+
+pub use cluster::{Cluster, ClusterSpec};
+pub use fault::Fault;
+pub use host::HostId;
+pub use machine::{MachineId, MachineSpec};
+pub use run::{Options, Outcome, run};

@@ -1,0 +1,233 @@
+//! A daemon's process: the node, its inboxes and sockets, its kernel thread, and the driver's contract of
+//! [`crate::node`] on each wake-up.
+
+use core::fmt;
+use core::net::IpAddr;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use super::frame::{Glance, Packet};
+use super::invariants::{Heard, Ledger, Pace};
+use crate::kernel::{AddressOperation, ReceiveSocket, RouterId};
+use crate::net::{Family, LinkKey};
+use crate::node::{Event, HaNode, NodeConfig};
+use crate::time::{Instant, Now};
+use crate::vrrp::{Action, Datagram};
+
+/// A driver or engine broken on purpose, to see that the rules notice. Stands between a node and its driver.
+pub trait Sabotage: fmt::Debug {
+    /// Whether the node gets to see an event.
+    fn tell(&mut self, event: &Event) -> bool {
+        let _ = event;
+        true
+    }
+
+    /// Whether the node gets to see a message.
+    fn hear(&mut self, glance: Option<Glance>) -> bool {
+        let _ = glance;
+        true
+    }
+
+    /// Changes what the node wants done.
+    fn act(&mut self, now: Now, actions: &mut Vec<Action>) {
+        let _ = (now, actions);
+    }
+}
+
+/// A message that waits in a receive socket.
+#[derive(Clone, Debug)]
+struct Received {
+    link: LinkKey,
+    packet: Packet,
+    damaged: bool,
+}
+
+/// What a wake-up brought and what came of it.
+#[derive(Clone, Debug, Default)]
+pub struct Wakeup {
+    /// Intact advertisements.
+    pub heard: Vec<Heard>,
+    /// Events.
+    pub events: Vec<Event>,
+    /// What the node wants done, advertisements first.
+    pub actions: Vec<Action>,
+}
+
+/// A daemon that runs, stands still or is about to start.
+#[derive(Debug)]
+pub struct Process {
+    node: HaNode,
+    /// Tells its messages from those to a predecessor.
+    pub generation: u64,
+    /// Whether it has read the kernel's state.
+    pub ready: bool,
+    /// SIGSTOP: nothing of it runs.
+    pub frozen: bool,
+    /// When it was told to stop.
+    pub stopping: Option<Instant>,
+    /// The observer's notes.
+    pub ledger: Ledger,
+    /// The wake-up that is scheduled.
+    pub next_wake: Option<Instant>,
+    /// Address changes for its kernel thread.
+    pub operations: VecDeque<(RouterId, AddressOperation)>,
+    /// Whether the kernel thread is at work.
+    pub working: bool,
+    /// Sockets: true once open.
+    pub sockets: BTreeMap<ReceiveSocket, bool>,
+    /// Notifications are lost until then.
+    pub deaf_until: Instant,
+    /// Arrival of the last notification and reply: both channels keep their order.
+    pub last_notification: Instant,
+    /// See [`Process::last_notification`].
+    pub last_reply: Instant,
+    /// Wake-ups in a row that had no reason but an overdue timer.
+    pub spins: u32,
+    overrun: bool,
+    received: BTreeMap<ReceiveSocket, VecDeque<Received>>,
+    events: VecDeque<Event>,
+}
+
+impl Process {
+    /// A daemon that begins.
+    pub fn new(config: NodeConfig, generation: u64) -> Self {
+        Self {
+            node: HaNode::new(config.clone()),
+            generation,
+            ready: false,
+            frozen: false,
+            stopping: None,
+            ledger: Ledger::new(config),
+            next_wake: None,
+            operations: VecDeque::new(),
+            working: false,
+            sockets: BTreeMap::new(),
+            deaf_until: Instant::ZERO,
+            last_notification: Instant::ZERO,
+            last_reply: Instant::ZERO,
+            spins: 0,
+            overrun: false,
+            received: BTreeMap::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// Puts a message into the socket that listens for it. False when none does or it is full.
+    pub fn receive(&mut self, link: LinkKey, packet: Packet, damaged: bool, pace: &Pace) -> bool {
+        let socket = ReceiveSocket { link, address: packet.destination };
+        if self.sockets.get(&socket) != Some(&true) {
+            return false;
+        }
+        let queue = self.received.entry(socket).or_default();
+        if queue.len() >= pace.receive_queue {
+            return false;
+        }
+        queue.push_back(Received { link, packet, damaged });
+        true
+    }
+
+    /// Puts an event into the inbox. A kernel event may get lost on the way: the whole view follows then.
+    pub fn tell(&mut self, now: Instant, event: Event, pace: &Pace) {
+        if matches!(event, Event::Kernel(_)) {
+            let waiting = self.events.iter().filter(|e| matches!(e, Event::Kernel(_))).count();
+            if now < self.deaf_until || self.overrun || waiting >= pace.notification_queue {
+                self.overrun = true;
+                return;
+            }
+        }
+        self.events.push_back(event);
+    }
+
+    /// The first event of all.
+    pub fn begin(&mut self, view: Event) {
+        self.ready = true;
+        self.events.push_front(view);
+    }
+
+    /// Whether notifications were lost and can be made up for now.
+    pub fn needs_view(&self, now: Instant) -> bool {
+        self.overrun && now >= self.deaf_until
+    }
+
+    /// Makes up for lost notifications.
+    pub fn catch_up(&mut self, view: Event) {
+        self.overrun = false;
+        self.events.push_back(view);
+    }
+
+    /// Closes a socket; what waits in it is lost.
+    pub fn close(&mut self, socket: &ReceiveSocket) {
+        self.sockets.remove(socket);
+        self.received.remove(socket);
+    }
+
+    /// When the node wants to be called, on the machine's clock.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.node.poll_timeout()
+    }
+
+    /// One wake-up by the contract. `spurious` calls [`HaNode::handle_timeout`] with nothing due.
+    pub fn wake(&mut self, now: Now, spurious: bool, mut sabotage: Option<&mut Box<dyn Sabotage>>) -> Wakeup {
+        let mut wakeup = Wakeup::default();
+        let Wakeup { heard, events, actions } = &mut wakeup;
+        for received in core::mem::take(&mut self.received).into_values().flatten() {
+            let glance = Glance::of(&received.packet.payload);
+            if let Some(sabotage) = sabotage.as_mut()
+                && !sabotage.hear(glance)
+            {
+                continue;
+            }
+            let Packet { source, destination, hop_limit, payload } = &received.packet;
+            let datagram = Datagram {
+                link: received.link,
+                source: *source,
+                destination: *destination,
+                hop_limit: Some(*hop_limit),
+                payload,
+            };
+            self.node.handle_datagram(now, &datagram, actions);
+            if let Some(glance) = glance.filter(|_| !received.damaged) {
+                heard.push(Heard { link: received.link, source: *source, hop_limit: *hop_limit, glance });
+            }
+        }
+        for event in core::mem::take(&mut self.events) {
+            events.push(event.clone());
+            let seen = sabotage.as_mut().is_none_or(|sabotage| sabotage.tell(&event));
+            if seen {
+                self.node.handle(now, event, actions);
+            }
+        }
+        let due = self.node.poll_timeout().is_some_and(|at| at <= now.instant);
+        if due || spurious {
+            self.node.handle_timeout(now, actions);
+        }
+        if heard.is_empty()
+            && events.is_empty()
+            && self.node.poll_timeout().is_some_and(|at| at <= now.instant)
+        {
+            self.spins += 1;
+        } else {
+            self.spins = 0;
+        }
+        if let Some(sabotage) = sabotage.as_mut() {
+            sabotage.act(now, actions);
+        }
+        actions.sort_by_key(|action| !matches!(action, Action::Transmit(_)));
+        wakeup
+    }
+}
+
+/// Whether the packet is for all routers of a LAN.
+pub const fn is_group(destination: &IpAddr) -> bool {
+    destination.is_multicast()
+}
+
+/// The payload as sent, or with a bit inverted.
+pub fn arriving(packet: &Packet, damage: Option<u64>) -> Packet {
+    damage.map_or_else(|| packet.clone(), |draw| packet.damaged(draw))
+}
+
+/// Words for a socket in the timeline.
+pub fn socket_text(socket: &ReceiveSocket) -> Arc<str> {
+    format!("{} socket of interface {}", Family::of(&socket.address), socket.link.index.get()).into()
+}

@@ -1,0 +1,298 @@
+//! A whole run from a seed: phases of random faults, each followed by quiet in which everything must settle.
+
+use core::fmt;
+
+use super::cluster::Cluster;
+use super::fault::Fault;
+use super::invariants::Violation;
+use super::machine::MachineId;
+use super::network::{Conditions, PortId, Ratio, SegmentId};
+use super::scenario::{Scenario, pick};
+use super::timeline::Timeline;
+use crate::prng::Prng;
+use crate::time::{Duration, Instant, micros};
+use crate::vrrp::State;
+
+/// What to run.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Options {
+    /// The seed.
+    pub seed: u64,
+    /// Number of routers; drawn from the seed if `None`.
+    pub routers: Option<usize>,
+}
+
+impl fmt::Display for Options {
+    /// The command that repeats the run.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "alived sim --seed {}", self.seed)?;
+        self.routers.map_or(Ok(()), |routers| write!(f, " --routers {routers}"))
+    }
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Outcome {
+    /// What was run.
+    pub options: Options,
+    /// What happened.
+    pub timeline: Timeline,
+    /// The rules broken; the run ends soon after the first.
+    pub violations: Vec<Violation>,
+    /// How many things happened.
+    pub steps: u64,
+    /// Virtual time passed.
+    pub elapsed: Duration,
+}
+
+impl Outcome {
+    /// The first broken rule with the command that shows it again.
+    pub fn failure(&self) -> Option<String> {
+        let violation = self.violations.first()?;
+        Some(format!("seed {}: {violation}\nrepeat with: {}", self.options.seed, self.options))
+    }
+}
+
+/// The kinds of faults, of which each seed enables some.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Kind {
+    Conditions,
+    Cut,
+    Partition,
+    Heal,
+    Cable,
+    Admin,
+    Interface,
+    Name,
+    OwnAddress,
+    ByHand,
+    Notifications,
+    Crash,
+    Power,
+    Freeze,
+    Stop,
+    SwitchOver,
+    SwitchBack,
+    Reload,
+    WallClock,
+}
+
+const KINDS: [Kind; 19] = [
+    Kind::Conditions,
+    Kind::Cut,
+    Kind::Partition,
+    Kind::Heal,
+    Kind::Cable,
+    Kind::Admin,
+    Kind::Interface,
+    Kind::Name,
+    Kind::OwnAddress,
+    Kind::ByHand,
+    Kind::Notifications,
+    Kind::Crash,
+    Kind::Power,
+    Kind::Freeze,
+    Kind::Stop,
+    Kind::SwitchOver,
+    Kind::SwitchBack,
+    Kind::Reload,
+    Kind::WallClock,
+];
+
+/// Runs a seed to its end, or to the first broken rule.
+pub fn run(options: Options) -> Outcome {
+    let scenario = Scenario::new(options.seed, options.routers);
+    let mut prng = Prng::new(options.seed ^ 0xfa_0175);
+    let mut cluster = Cluster::new(scenario.cluster.clone());
+    let mut kinds: Vec<Kind> = KINDS.into_iter().filter(|_| prng.chance(1, 3)).collect();
+    if kinds.is_empty() {
+        kinds.push(Kind::Crash);
+    }
+    for machine in cluster.machine_ids() {
+        let at = Instant::from_micros(prng.below(3_000_000));
+        cluster.schedule_fault(at, Fault::Started(machine));
+    }
+    cluster.run_until(Instant::from_micros(3_000_000));
+    for _ in 0..prng.between(1, 3) {
+        if cluster.settle() > 0 {
+            break;
+        }
+        for _ in 0..prng.between(1, 10) {
+            if let Some(fault) =
+                pick(&mut prng, &kinds).and_then(|kind| draw(*kind, &mut prng, &cluster, &scenario))
+            {
+                cluster.apply(&fault);
+            }
+            let pause = gap(&mut prng, &cluster);
+            cluster.run_for(pause);
+        }
+        mend(&mut prng, &mut cluster);
+    }
+    if cluster.violations().is_empty() {
+        cluster.settle();
+    }
+    Outcome {
+        options,
+        violations: cluster.violations().to_vec(),
+        steps: cluster.steps(),
+        elapsed: cluster.now().saturating_since(Instant::ZERO),
+        timeline: cluster.into_timeline(),
+    }
+}
+
+/// Time to the next fault: at once, within an election, or long enough for the bounds to be judged.
+fn gap(prng: &mut Prng, cluster: &Cluster) -> Duration {
+    let bound = micros(cluster.election_bound());
+    let longest = match prng.below(4) {
+        0 => 20_000,
+        1 | 2 => bound,
+        _ => bound * 2,
+    };
+    Duration::from_micros(prng.below(longest))
+}
+
+fn draw(kind: Kind, prng: &mut Prng, cluster: &Cluster, scenario: &Scenario) -> Option<Fault> {
+    let id = MachineId(prng.below(cluster.machines.len() as u64) as usize);
+    let machine = &cluster.machines[id.0];
+    let segment = SegmentId(prng.below(cluster.network.segment_count().into()) as u32);
+    let name = super::machine::interface_name(segment);
+    let link = machine.link(segment).and_then(|key| machine.kernel.link(key));
+    let alive = machine.process.is_some();
+    let fault = match kind {
+        Kind::Conditions => Fault::Conditions(segment, conditions(prng)),
+        Kind::Cut => {
+            let ports = ports_on(cluster, segment);
+            Fault::Cut(*pick(prng, &ports)?, *pick(prng, &ports)?)
+        }
+        Kind::Partition => {
+            let ports = ports_on(cluster, segment);
+            Fault::Partition(segment, ports.into_iter().filter(|_| prng.chance(1, 2)).collect())
+        }
+        Kind::Heal => Fault::HealNetwork,
+        Kind::Cable => match link?.running {
+            true => Fault::CablePulled(id, segment),
+            false => Fault::CablePlugged(id, segment),
+        },
+        Kind::Admin => match link?.admin_up {
+            true => Fault::AdminDown(id, segment),
+            false => Fault::AdminUp(id, segment),
+        },
+        Kind::Interface => match link {
+            Some(_) => Fault::InterfaceDeleted(id, segment, prng.chance(1, 2)),
+            None => Fault::InterfaceCreated(id, segment),
+        },
+        Kind::Name => match link?.name == name {
+            true => Fault::InterfaceRenamed(id, segment),
+            false => Fault::InterfaceNameRestored(id, segment),
+        },
+        Kind::OwnAddress => {
+            let own = super::machine::own_addresses(id, segment);
+            let there = machine.kernel.addresses().iter().any(|a| own.contains(&a.prefix));
+            match there {
+                true => Fault::OwnAddressRemoved(id, segment),
+                false => Fault::OwnAddressRestored(id, segment),
+            }
+        }
+        Kind::ByHand => {
+            let ours: Vec<_> =
+                machine.kernel.addresses().iter().filter(|a| a.ours).map(|a| a.prefix).collect();
+            Fault::AddressRemoved(id, *pick(prng, &ours)?)
+        }
+        Kind::Notifications => Fault::NotificationsLost(id, Duration::from_millis(prng.between(1, 3_000))),
+        Kind::Crash if alive => Fault::Crashed(id),
+        Kind::Stop if alive => Fault::Stopped(id),
+        Kind::Crash | Kind::Stop => Fault::Started(id),
+        Kind::Power => match machine.powered {
+            true => Fault::PowerLost(id),
+            false => Fault::Booted(id),
+        },
+        Kind::Freeze => match machine.process.as_ref()?.frozen {
+            true => Fault::Thawed(id),
+            false => Fault::Frozen(id),
+        },
+        Kind::SwitchOver => {
+            // Mostly where there is something to hand over.
+            let master = |m: &MachineId| {
+                let process = cluster.machines[m.0].process.as_ref();
+                process.is_some_and(|p| p.ledger.routers.values().any(|s| s.state == State::Master))
+            };
+            let masters: Vec<MachineId> = cluster.machine_ids().filter(master).collect();
+            Fault::SwitchOver(pick(prng, &masters).copied().filter(|_| prng.chance(3, 4)).unwrap_or(id))
+        }
+        Kind::SwitchBack => Fault::SwitchBack(id),
+        Kind::Reload => Fault::Reloaded(id, scenario.mutate(prng, id, &machine.spec.config)),
+        Kind::WallClock => Fault::WallClockJumped(id, (prng.below(1 << 36) as i64).wrapping_sub(1 << 35)),
+    };
+    Some(fault)
+}
+
+fn ports_on(cluster: &Cluster, segment: SegmentId) -> Vec<PortId> {
+    let hosts = cluster.hosts.iter().map(super::host::Host::port);
+    let machines = cluster.machines.iter().flat_map(|machine| machine.ports.iter().copied());
+    machines.chain(hosts).filter(|port| cluster.network.segment(*port) == segment).collect()
+}
+
+fn conditions(prng: &mut Prng) -> Conditions {
+    let ratio = |prng: &mut Prng, most: u64| match prng.chance(1, 2) {
+        true => Ratio::percent(prng.between(1, most) as u32),
+        false => Ratio::NEVER,
+    };
+    Conditions {
+        delay: Duration::from_micros(prng.between(20, 5_000)),
+        jitter: Duration::from_micros(prng.between(0, 10_000)),
+        loss: ratio(prng, 60),
+        duplication: ratio(prng, 20),
+        reordering: ratio(prng, 30),
+        reordering_delay: Duration::from_micros(prng.between(0, 40_000)),
+        damage: ratio(prng, 10),
+    }
+}
+
+/// Makes everything whole again. Some machines stay off, and some daemons stopped.
+fn mend(prng: &mut Prng, cluster: &mut Cluster) {
+    let mut faults = vec![Fault::HealNetwork];
+    for machine in &cluster.machines {
+        let id = machine.id;
+        if !machine.powered {
+            if prng.chance(1, 4) {
+                continue;
+            }
+            faults.push(Fault::Booted(id));
+        }
+        for segment in (0..cluster.network.segment_count()).map(SegmentId) {
+            match machine.link(segment).and_then(|key| machine.kernel.link(key)) {
+                None if machine.powered => faults.push(Fault::InterfaceCreated(id, segment)),
+                None => {}
+                Some(link) => {
+                    if link.name != super::machine::interface_name(segment) {
+                        faults.push(Fault::InterfaceNameRestored(id, segment));
+                    }
+                    if !link.admin_up {
+                        faults.push(Fault::AdminUp(id, segment));
+                    }
+                    if !link.running {
+                        faults.push(Fault::CablePlugged(id, segment));
+                    }
+                    faults.push(Fault::OwnAddressRestored(id, segment));
+                }
+            }
+        }
+        match &machine.process {
+            Some(process) if process.frozen => faults.push(Fault::Thawed(id)),
+            Some(_) => {}
+            None => {
+                let left_over = machine.kernel.addresses().iter().any(|a| a.ours);
+                if left_over || prng.chance(3, 4) {
+                    faults.push(Fault::Started(id));
+                }
+            }
+        }
+    }
+    for fault in faults {
+        cluster.apply(&fault);
+    }
+    let deaf = cluster.machines.iter().filter_map(|machine| machine.process.as_ref().map(|p| p.deaf_until));
+    if let Some(last) = deaf.max().filter(|last| *last > cluster.now()) {
+        cluster.run_until(last);
+    }
+}

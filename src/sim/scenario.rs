@@ -1,0 +1,266 @@
+//! A LAN and its routers' configurations from a seed.
+//!
+//! Swarm style (Groce et al. 2012): each seed enables its own random subset of features and of fault kinds,
+//! so that rare combinations are not drowned by everything happening at once.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::cluster::ClusterSpec;
+use super::invariants::Pace;
+use super::machine::{MachineId, MachineSpec, interface_name};
+use super::network::SegmentId;
+use crate::kernel::AddressSpec;
+use crate::net::{Family, Prefix};
+use crate::node::NodeConfig;
+use crate::prng::Prng;
+use crate::time::Duration;
+use crate::vrrp::{AnnounceSettings, InitialState, RouterConfig, VirtualAddress};
+use crate::wire::vrrp::{AdvertisementInterval, Priority, Version, Vrid};
+
+/// How many routers a random LAN has.
+pub const ROUTERS: core::ops::RangeInclusive<usize> = 2..=5;
+
+/// What the routers of one virtual router have in common.
+#[derive(Clone, Debug)]
+struct Plan {
+    name: String,
+    vrid: Vrid,
+    family: Family,
+    version: Version,
+    segment: SegmentId,
+    intervals: Vec<AdvertisementInterval>,
+    priorities: Vec<u8>,
+    owner: Option<MachineId>,
+    addresses: Vec<VirtualAddress>,
+    excluded: Vec<VirtualAddress>,
+    announce: AnnounceSettings,
+    nopreempt: bool,
+    preempt_delay: bool,
+    oddities: bool,
+}
+
+/// A random LAN.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// The LAN.
+    pub cluster: ClusterSpec,
+    plans: Vec<Plan>,
+}
+
+impl Scenario {
+    /// The LAN of a seed, with a given or a random number of routers.
+    pub fn new(seed: u64, routers: Option<usize>) -> Self {
+        let mut prng = Prng::new(seed ^ 0x5ce_a210);
+        let prng = &mut prng;
+        let drawn = prng.between(*ROUTERS.start() as u64, *ROUTERS.end() as u64) as usize;
+        let routers = routers.unwrap_or(drawn);
+        let segments = if prng.chance(1, 3) { 2 } else { 1 };
+        let plans: Vec<Plan> =
+            (0..prng.between(1, 3)).map(|index| Plan::draw(prng, index as u8, segments, routers)).collect();
+        let startup_delay = if prng.chance(1, 6) { millis(prng, 100, 2_000) } else { Duration::ZERO };
+        let machines = (0..routers)
+            .map(|index| {
+                let id = MachineId(index);
+                let routers: Vec<RouterConfig> =
+                    plans.iter().filter_map(|plan| plan.member(prng, id)).collect();
+                let owned = plans.iter().filter(|plan| plan.owner == Some(id) && prng.chance(1, 2));
+                let foreign = owned.flat_map(Plan::placed).collect();
+                let promote_secondaries = prng.chance(1, 2);
+                let config = NodeConfig { routers, startup_delay, ..NodeConfig::default() };
+                MachineSpec { config, promote_secondaries, foreign }
+            })
+            .collect();
+        let hosts = (0..prng.between(1, 3))
+            .map(|_| (SegmentId(prng.below(segments.into()) as u32), prng.chance(1, 2)))
+            .collect();
+        let pace = if prng.chance(1, 3) { Pace::SLUGGISH } else { Pace::PROMPT };
+        Self { cluster: ClusterSpec { seed: prng.next_u64(), segments, machines, hosts, pace }, plans }
+    }
+
+    /// A changed configuration of a machine: priorities, intervals, addresses, routers added and removed.
+    pub fn mutate(&self, prng: &mut Prng, machine: MachineId, config: &NodeConfig) -> NodeConfig {
+        let mut config = config.clone();
+        let Some(plan) = pick(prng, &self.plans) else { return config };
+        let Some(at) = config.routers.iter().position(|router| *router.name == *plan.name) else {
+            config.routers.extend(plan.member(prng, machine));
+            return config;
+        };
+        let router = &mut config.routers[at];
+        match prng.below(6) {
+            0 => {
+                config.routers.remove(at);
+            }
+            1 if !router.priority.is_owner() => router.priority = Priority(prng.between(1, 254) as u8),
+            2 => {
+                if let Some(interval) = pick(prng, &plan.intervals) {
+                    router.interval = *interval;
+                }
+            }
+            3 if router.addresses.len() > 1 => {
+                router.addresses.pop();
+            }
+            4 => router.addresses = plan.addresses.clone(),
+            _ if router.initial == InitialState::Backup => router.preempt = !router.preempt,
+            _ => router.announce.repeat = prng.between(1, 5) as u32,
+        }
+        config
+    }
+}
+
+impl Plan {
+    fn draw(prng: &mut Prng, index: u8, segments: u32, routers: usize) -> Self {
+        let family = if prng.chance(1, 3) { Family::Ipv6 } else { Family::Ipv4 };
+        let version = match family {
+            Family::Ipv4 if prng.chance(1, 3) => Version::V2,
+            _ => Version::V3,
+        };
+        let segment = SegmentId(prng.below(segments.into()) as u32);
+        let base = match version {
+            Version::V2 => 100,
+            Version::V3 => [5, 10, 10, 20, 50, 100][prng.below(6) as usize],
+        };
+        let differing = version == Version::V3 && prng.chance(1, 4);
+        let multiples: &[u16] = if differing { &[1, 2, 3] } else { &[1] };
+        let intervals = multiples.iter().map(|n| centiseconds(base * n)).collect();
+        let owner = prng.chance(1, 6).then(|| MachineId(prng.below(routers as u64) as usize));
+        let priorities = match prng.below(4) {
+            0 => vec![100],
+            1 => vec![50, 100, 100, 150],
+            2 => vec![1, 254],
+            _ => (0..routers).map(|_| prng.between(1, 254) as u8).collect(),
+        };
+        let count = if prng.chance(1, 20) { 40 } else { prng.between(1, 5) };
+        let mut addresses: Vec<VirtualAddress> = (0..count)
+            .map(|number| virtual_address(prng, family, segment, index, number as u16, None))
+            .collect();
+        if family == Family::Ipv6 && prng.chance(1, 2) {
+            // The RFC wants a link-local address first, and it must not be taken for a source.
+            let local = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0xaaaa, index.into());
+            if let Some(prefix) = Prefix::new(IpAddr::V6(local), 64) {
+                addresses.insert(0, placed(prefix, None));
+            }
+        }
+        let excluded = (0..if prng.chance(1, 3) { prng.between(1, 3) } else { 0 })
+            .map(|number| {
+                let family = if prng.chance(1, 2) { Family::Ipv4 } else { Family::Ipv6 };
+                let on = SegmentId(prng.below(segments.into()) as u32);
+                let other = (on != segment).then_some(on);
+                virtual_address(prng, family, on, index, 100 + number as u16, other)
+            })
+            .collect();
+        let pause = |prng: &mut Prng| if prng.chance(1, 6) { millis(prng, 1, 20) } else { Duration::ZERO };
+        let announce = AnnounceSettings {
+            repeat: prng.between(1, 5) as u32,
+            delay: millis(prng, 1_000, 5_000),
+            refresh: if prng.chance(1, 6) { Duration::from_secs(10) } else { Duration::ZERO },
+            refresh_repeat: 1,
+            lower_prio_delay: millis(prng, 1_000, 5_000),
+            lower_prio_repeat: prng.between(1, 5) as u32,
+            arp_interval: pause(prng),
+            ndisc_interval: pause(prng),
+        };
+        Self {
+            name: format!("VI_{}", index + 1),
+            // A vrid may serve both families and several segments; here each is used once or thrice.
+            vrid: Vrid::new(if prng.chance(1, 2) { 51 + index } else { index + 1 }).unwrap_or(ONE),
+            family,
+            version,
+            segment,
+            intervals,
+            priorities,
+            owner,
+            addresses,
+            excluded,
+            announce,
+            nopreempt: prng.chance(1, 3),
+            preempt_delay: prng.chance(1, 4),
+            oddities: prng.chance(1, 3),
+        }
+    }
+
+    /// The configuration of one machine; `None` where it takes no part.
+    fn member(&self, prng: &mut Prng, machine: MachineId) -> Option<RouterConfig> {
+        let interface = interface_name(self.segment);
+        let mut config = RouterConfig::new(&self.name, self.vrid, self.family, interface);
+        config.version = self.version;
+        config.announce = self.announce;
+        config.addresses = self.addresses.clone();
+        config.excluded = self.excluded.clone();
+        if let Some(interval) = pick(prng, &self.intervals) {
+            config.interval = *interval;
+        }
+        if self.owner == Some(machine) {
+            config.priority = Priority::OWNER;
+            config.initial = InitialState::Master;
+            return Some(config);
+        }
+        if let Some(priority) = pick(prng, &self.priorities) {
+            config.priority = Priority(*priority);
+        }
+        if self.nopreempt && prng.chance(2, 3) {
+            config.preempt = false;
+        } else if self.preempt_delay && prng.chance(2, 3) {
+            config.preempt_delay = millis(prng, 1, 8_000);
+        } else if prng.chance(1, 4) {
+            config.initial = InitialState::Master;
+        }
+        if self.oddities {
+            config.down_timer_adverts = prng.between(2, 5) as u8;
+            config.lower_prio_no_advert = prng.chance(1, 4);
+            config.skip_check_adv_addr = prng.chance(1, 2);
+        }
+        prng.chance(5, 6).then_some(config)
+    }
+
+    /// The addresses with the segments they are on, as an owner has them by itself.
+    fn placed(&self) -> Vec<(SegmentId, Prefix)> {
+        self.addresses.iter().map(|address| (self.segment, address.spec.prefix)).collect()
+    }
+}
+
+const ONE: Vrid = match Vrid::new(1) {
+    Some(vrid) => vrid,
+    None => unreachable!(),
+};
+
+/// A virtual address in the subnet of a segment, as one of it or as a host address.
+fn virtual_address(
+    prng: &mut Prng,
+    family: Family,
+    segment: SegmentId,
+    plan: u8,
+    number: u16,
+    on: Option<SegmentId>,
+) -> VirtualAddress {
+    let lan = segment.0 as u16;
+    let (address, length) = match family {
+        Family::Ipv4 => {
+            let place = if number < 100 { number } else { number - 40 };
+            let last = 20 + plan * 75 + place as u8;
+            (IpAddr::V4(Ipv4Addr::new(10, 0, lan as u8, last)), [24, 32])
+        }
+        Family::Ipv6 => {
+            let address = Ipv6Addr::new(0x2001, 0xdb8, lan, 0, 0, 1, plan.into(), number + 1);
+            (IpAddr::V6(address), [64, 128])
+        }
+    };
+    let length = length[prng.below(2) as usize];
+    placed(Prefix::new(address, length).unwrap_or_else(|| Prefix::host(address)), on)
+}
+
+fn placed(prefix: Prefix, on: Option<SegmentId>) -> VirtualAddress {
+    VirtualAddress { spec: AddressSpec::new(prefix), interface: on.map(interface_name), track: true }
+}
+
+fn centiseconds(number: u16) -> AdvertisementInterval {
+    AdvertisementInterval::from_centiseconds(number).unwrap_or(AdvertisementInterval::ONE_SECOND)
+}
+
+fn millis(prng: &mut Prng, low: u64, high: u64) -> Duration {
+    Duration::from_millis(prng.between(low, high))
+}
+
+/// One of a list; `None` of an empty one.
+pub(super) fn pick<'a, T>(prng: &mut Prng, list: &'a [T]) -> Option<&'a T> {
+    list.get(prng.below(list.len() as u64) as usize)
+}

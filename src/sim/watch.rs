@@ -1,0 +1,207 @@
+//! Surveys of the LAN, and the rules that look at all of it.
+
+use super::cluster::{Cluster, DETECTION};
+use super::host::HostId;
+use super::invariants::settled::Deadlines;
+use super::invariants::{Bounds, GroupKey, HeldOnLan, HostRoute, Member, Pace, Settling, Survey, Switch};
+use super::machine::{Machine, MachineId};
+use super::network::{Conditions, SegmentId};
+use super::timeline::EntryKind;
+use crate::node::NodeConfig;
+use crate::time::{Duration, Instant};
+use crate::vrrp::{RouterConfig, State};
+
+impl Cluster {
+    /// Everything at this moment.
+    pub fn survey(&self) -> Survey {
+        let segments = (0..self.network.segment_count()).map(SegmentId);
+        let mut survey = Survey { at: self.now, ..Survey::default() };
+        survey.segments = segments
+            .clone()
+            .map(|segment| {
+                let conditions = self.network.conditions(segment);
+                (segment, !conditions.lossless(), conditions.longest())
+            })
+            .collect();
+        for machine in &self.machines {
+            let daemon = machine.process.as_ref().filter(|p| p.stopping.is_none());
+            survey.held.extend(machine.kernel.addresses().iter().map(|a| HeldOnLan {
+                machine: machine.id,
+                live: daemon.is_some_and(|p| p.ledger.configured.contains(&a.prefix.address())),
+                address: a.prefix.address(),
+                ours: a.ours,
+            }));
+            if let Some(process) = &machine.process {
+                if self.now < process.deaf_until {
+                    survey.deaf.insert(machine.id);
+                }
+                if let Some(since) = process.stopping {
+                    survey.stopping.push((machine.id, since));
+                } else {
+                    survey.members.extend(
+                        process
+                            .ledger
+                            .config
+                            .routers
+                            .iter()
+                            .filter_map(|config| self.member(machine, config)),
+                    );
+                }
+            }
+            for other in self.machines.iter().filter(|other| other.id != machine.id) {
+                for segment in segments.clone() {
+                    let (from, to) = (machine.ports[segment.0 as usize], other.ports[segment.0 as usize]);
+                    if self.network.reaches(from, to) {
+                        survey.hearing.insert((machine.id, other.id, segment));
+                    }
+                }
+            }
+        }
+        for (index, host) in self.hosts.iter().enumerate() {
+            survey.routes.extend(host.routes().map(|(address, mac)| HostRoute {
+                host: HostId(index),
+                segment: self.network.segment(host.port()),
+                patient: host.patient(),
+                address,
+                machine: self.machine_of(mac),
+            }));
+        }
+        survey
+    }
+
+    fn member(&self, machine: &Machine, config: &RouterConfig) -> Option<Member> {
+        let process = machine.process.as_ref()?;
+        let segment = machine.segment_of(&config.interfaces.receive)?;
+        let standing = process.ledger.standing(&config.name);
+        let usable =
+            |name| machine.kernel.by_name(name).filter(|link| link.usable() || !config.track_primary);
+        let listens = usable(&config.interfaces.receive).is_some();
+        let source = usable(&config.interfaces.transmit).and_then(|link| match config.source {
+            Some(source) => machine.kernel.answers(link.key, &source).then_some(source),
+            None => machine.kernel.source(link.key, config.family),
+        });
+        let addresses = config.addresses.iter().chain(&config.excluded).map(|address| {
+            let name = address.interface.as_ref().unwrap_or(&config.interfaces.addresses);
+            let there = machine.kernel.by_name(name).filter(|link| link.usable());
+            (address.spec.prefix.address(), there.and_then(|_| machine.segment_of(name)))
+        });
+        Some(Member {
+            machine: machine.id,
+            group: GroupKey { segment, family: config.family, vrid: config.vrid },
+            name: config.name.clone(),
+            priority: config.priority.0,
+            preempt: config.preempt,
+            source,
+            able: listens && source.is_some() && !process.frozen,
+            state: standing.map_or(State::Initialize, |s| s.state),
+            switch: standing.map_or(Switch::Off, |s| s.switch),
+            elected: standing.and_then(|s| s.elected),
+            rival: standing.and_then(|s| s.rival),
+            yielded: standing.and_then(|s| s.yielded),
+            touched: machine.touched,
+            addresses: addresses.collect(),
+        })
+    }
+
+    /// Takes a configuration into the bounds, and its addresses into the hosts' interests.
+    pub(super) fn learn(&mut self, id: MachineId, config: &NodeConfig) {
+        let machine = &self.machines[id.0];
+        let mut count = 0;
+        for router in &config.routers {
+            let Some(segment) = machine.segment_of(&router.interfaces.receive) else { continue };
+            let group = GroupKey { segment, family: router.family, vrid: router.vrid };
+            self.bounds.entry(group).or_default().include(router, config.startup_delay);
+            self.survey_period = self.survey_period.min(router.interval.duration() / 2);
+            for address in router.addresses.iter().chain(&router.excluded) {
+                count += 1;
+                let name = address.interface.as_ref().unwrap_or(&router.interfaces.addresses);
+                let Some(segment) = machine.segment_of(name) else { continue };
+                for host in self.hosts.iter_mut().filter(|h| self.network.segment(h.port()) == segment) {
+                    host.talk_to(address.spec.prefix.address());
+                }
+            }
+        }
+        self.most_addresses = self.most_addresses.max(count);
+    }
+
+    /// From now on nothing happens from outside: what must hold after settling is judged.
+    pub fn begin_quiet(&mut self) {
+        self.record(EntryKind::Phase, "", "quiet begins");
+        self.settling = Some(Settling::new(self.now));
+        self.changed = true;
+    }
+
+    /// The quiet ends with the next fault.
+    pub(super) fn end_quiet(&mut self) {
+        self.settling = None;
+    }
+
+    /// Quiet until everything must have settled, and a few intervals more. Gives the number of rules broken
+    /// by then since the start of the run.
+    pub fn settle(&mut self) -> usize {
+        self.begin_quiet();
+        let longest = self.deadlines().into_iter().map(|(_, due)| due.caches).max().unwrap_or_default();
+        self.run_for(longest + Duration::from_secs(1));
+        self.observe();
+        self.violations.len()
+    }
+
+    /// The time by which every group must have a master when all is whole.
+    pub fn election_bound(&self) -> Duration {
+        self.deadlines().into_iter().map(|(_, due)| due.election).max().unwrap_or_default()
+    }
+
+    /// The time by which the permitted master alone must be master when all is whole.
+    pub fn settlement_bound(&self) -> Duration {
+        self.deadlines().into_iter().map(|(_, due)| due.settlement).max().unwrap_or_default()
+    }
+
+    fn deadlines(&self) -> Vec<(GroupKey, Deadlines)> {
+        self.bounds
+            .iter()
+            .map(|(group, bounds)| {
+                (*group, deadlines(bounds, &self.pace, self.most_addresses, self.repair_pause()))
+            })
+            .collect()
+    }
+
+    /// Longest pause before an address is put back that somebody removed: it doubles with each time.
+    fn repair_pause(&self) -> Duration {
+        let times = self.removals.values().max().copied().unwrap_or_default();
+        Duration::from_secs(1 << times.min(6)).min(Duration::from_secs(60))
+    }
+
+    pub(super) fn observe(&mut self) {
+        let survey = self.survey();
+        let (pace, most, repair) = (self.pace, self.most_addresses, self.repair_pause());
+        let bounds = &self.bounds;
+        let bound = |group: GroupKey| bounds.get(&group).copied().unwrap_or_default();
+        let mut broken = self.service.observe(&survey, |group, delay| bound(group).election(&pace, delay));
+        if let Some(settling) = &mut self.settling {
+            broken.extend(settling.observe(&survey, |group| deadlines(&bound(group), &pace, most, repair)));
+        }
+        broken.into_iter().for_each(|violation| self.report(violation));
+    }
+
+    /// A fault has changed a machine.
+    pub(super) fn touch(&mut self, id: MachineId) {
+        self.machines[id.0].touched = self.now;
+        self.changed = true;
+    }
+
+    /// When a machine was last changed by a fault.
+    pub fn touched(&self, id: MachineId) -> Instant {
+        self.machines[id.0].touched
+    }
+}
+
+fn deadlines(bounds: &Bounds, pace: &Pace, most_addresses: usize, repair: Duration) -> Deadlines {
+    let delay = Conditions::HEALTHY.longest();
+    // An interface that just came up first makes sure that its own addresses are nobody else's.
+    Deadlines {
+        election: DETECTION + bounds.election(pace, delay),
+        settlement: DETECTION + bounds.settlement(pace, delay),
+        addresses: DETECTION + repair + bounds.addresses(pace, delay, most_addresses),
+        caches: DETECTION + repair + bounds.caches(pace, delay, most_addresses),
+    }
+}

@@ -1,0 +1,120 @@
+//! Addresses that others remove, own, or keep.
+
+use alived::sim::{Fault, MachineSpec};
+use alived::time::Duration;
+use alived::vrrp::{InitialState, RouterConfig, State};
+use alived::wire::vrrp::Priority;
+
+use super::lan::{LAN, Lan, R1, R2, address, node, prefix, router, virtual_address};
+
+#[test]
+fn an_address_removed_by_hand_comes_back_without_a_transition() {
+    let mut lan = Lan::started([router(150), router(100)]);
+    let removed = lan.now();
+    lan.apply(Fault::AddressRemoved(R1, prefix(0, 24)));
+    lan.settle();
+    lan.assert_served_by(R1);
+    assert_eq!(lan.transitions(removed), 0);
+    assert_eq!(lan.since(removed, "putting it back (repair 1)").len(), 1);
+    assert!(lan.delay(removed, "+10.0.0.100/24") < 50);
+}
+
+#[test]
+fn a_rival_that_keeps_deleting_is_not_fought() {
+    let mut lan = Lan::started([router(150)]);
+    let begun = lan.now();
+    for _ in 0..6_000 {
+        lan.apply(Fault::AddressRemoved(R1, prefix(0, 24)));
+        lan.run(10);
+    }
+    let repairs = lan.since(begun, "putting it back").len();
+    assert!((5..=10).contains(&repairs), "{repairs} repairs in a minute");
+    lan.settle();
+    lan.assert_served_by(R1);
+}
+
+#[test]
+fn an_address_whose_removal_was_not_notified_comes_back() {
+    let mut lan = Lan::started([router(150), router(100)]);
+    lan.apply(Fault::NotificationsLost(R1, Duration::from_millis(500)));
+    lan.apply(Fault::AddressRemoved(R1, prefix(0, 24)));
+    lan.run(400);
+    assert!(!lan.cluster.holds(R1, &address(0)));
+    lan.run(200);
+    assert!(lan.cluster.holds(R1, &address(0)));
+    lan.settle();
+    lan.assert_served_by(R1);
+}
+
+#[test]
+fn the_loss_of_a_primary_takes_the_others_along_and_all_come_back() {
+    let several = |priority| RouterConfig {
+        addresses: (0..4).map(|number| virtual_address(prefix(number, 28))).collect(),
+        ..router(priority)
+    };
+    for promote_secondaries in [false, true] {
+        let machine = |priority| MachineSpec {
+            config: node(several(priority)),
+            promote_secondaries,
+            ..MachineSpec::default()
+        };
+        let mut lan = Lan::of(vec![machine(150), machine(100)]);
+        lan.start_all();
+        lan.apply(Fault::AddressRemoved(R1, prefix(0, 28)));
+        lan.settle();
+        for number in 0..4 {
+            assert!(lan.cluster.holds(R1, &address(number)), "{promote_secondaries} {number}");
+        }
+        lan.apply(Fault::Stopped(R1));
+        lan.settle();
+        assert!((0..4).all(|number| !lan.cluster.holds(R1, &address(number))));
+    }
+}
+
+#[test]
+fn an_owners_own_address_is_announced_and_never_removed() {
+    let owner = RouterConfig { priority: Priority::OWNER, initial: InitialState::Master, ..router(255) };
+    let mut lan = Lan::of(vec![
+        MachineSpec { config: node(owner), foreign: vec![(LAN, prefix(0, 24))], ..MachineSpec::default() },
+        MachineSpec { config: node(router(100)), ..MachineSpec::default() },
+    ]);
+    lan.start_all();
+    lan.assert_served_by(R1);
+    let stopped = lan.now();
+    lan.apply(Fault::Stopped(R1));
+    lan.settle();
+    assert!(lan.cluster.holds(R1, &address(0)), "it was there before us");
+    assert_eq!(lan.since(stopped, "-10.0.0.100").len(), 0);
+    lan.assert_state(R2, State::Master);
+    lan.apply(Fault::Started(R1));
+    lan.settle();
+    lan.assert_state(R1, State::Master);
+}
+
+#[test]
+fn a_foreign_address_on_a_backup_is_left_alone() {
+    let mut lan = Lan::started([router(150), router(100)]);
+    let added = lan.now();
+    lan.apply(Fault::AddressAdded(R2, LAN, prefix(0, 24)));
+    lan.run(1_000);
+    assert!(lan.cluster.holds(R2, &address(0)));
+    assert_eq!(lan.since(added, "was there before us").len(), 1);
+}
+
+#[test]
+fn excluded_addresses_move_along() {
+    let with_excluded = |priority| RouterConfig {
+        excluded: vec![virtual_address(prefix(7, 32)), virtual_address(prefix(8, 24))],
+        ..router(priority)
+    };
+    let mut lan = Lan::started([with_excluded(150), with_excluded(100)]);
+    for number in [0, 7, 8] {
+        assert!(lan.cluster.holds(R1, &address(number)));
+    }
+    lan.apply(Fault::Stopped(R1));
+    lan.settle();
+    for number in [0, 7, 8] {
+        assert!(lan.cluster.holds(R2, &address(number)));
+        assert!(!lan.cluster.holds(R1, &address(number)));
+    }
+}

@@ -1,0 +1,103 @@
+//! Interfaces that go down, vanish, come back, change their names and their addresses.
+
+use alived::sim::machine::interface_name;
+use alived::sim::network::SegmentId;
+use alived::sim::{Fault, MachineId};
+use alived::vrrp::{RouterConfig, State, VirtualAddress};
+
+use super::lan::{LAN, Lan, R1, R2, address, router, virtual_address};
+
+/// Breaks R1 and mends it: R2 takes over, R1 faults and gives up its address, and takes back.
+fn out_and_back(breaking: Fault, mending: Fault, reason: &str) {
+    let mut lan = Lan::started([router(150), router(100)]);
+    lan.assert_served_by(R1);
+    let broken = lan.now();
+    lan.apply(breaking);
+    lan.settle();
+    lan.assert_state(R1, State::Fault);
+    lan.assert_served_by(R2);
+    assert!(!lan.since(broken, reason).is_empty(), "no `{reason}` in\n{}", lan.cluster.timeline());
+    lan.apply(mending);
+    lan.settle();
+    lan.assert_served_by(R1);
+}
+
+#[test]
+fn a_pulled_cable_is_a_fault() {
+    let reason = "-> FAULT: interface eth0 is down";
+    out_and_back(Fault::CablePulled(R1, LAN), Fault::CablePlugged(R1, LAN), reason);
+}
+
+#[test]
+fn an_interface_set_down_is_a_fault() {
+    let reason = "-> FAULT: interface eth0 is down";
+    out_and_back(Fault::AdminDown(R1, LAN), Fault::AdminUp(R1, LAN), reason);
+}
+
+#[test]
+fn an_interface_deleted_and_created_again_is_used_again() {
+    for terse in [false, true] {
+        let deleted = Fault::InterfaceDeleted(R1, LAN, terse);
+        out_and_back(deleted, Fault::InterfaceCreated(R1, LAN), "interface eth0 does not exist");
+    }
+}
+
+#[test]
+fn a_renamed_interface_keeps_no_address_of_ours() {
+    let reason = "-> FAULT: interface eth0 does not exist";
+    out_and_back(Fault::InterfaceRenamed(R1, LAN), Fault::InterfaceNameRestored(R1, LAN), reason);
+}
+
+#[test]
+fn an_interface_renamed_while_the_addresses_are_being_written_keeps_none_either() {
+    for delay_us in (0..3_000).step_by(50) {
+        let mut lan = Lan::started([router(150), router(100)]);
+        lan.apply(Fault::PowerLost(R1));
+        let master = MachineId(1);
+        while lan.cluster.state(master, super::lan::NAME) != Some(State::Master) {
+            lan.cluster.run_for(alived::time::Duration::from_micros(50));
+        }
+        lan.cluster.run_for(alived::time::Duration::from_micros(delay_us));
+        lan.apply(Fault::InterfaceRenamed(R2, LAN));
+        lan.run(1_000);
+        assert!(!lan.cluster.holds(R2, &address(0)), "{}", lan.cluster.timeline());
+        lan.apply(Fault::InterfaceNameRestored(R2, LAN));
+        lan.settle();
+        assert!(lan.cluster.holds(R2, &address(0)));
+    }
+}
+
+#[test]
+fn without_an_address_of_its_own_a_router_faults() {
+    let reason = "-> FAULT: no address to send from on interface eth0";
+    out_and_back(Fault::OwnAddressRemoved(R1, LAN), Fault::OwnAddressRestored(R1, LAN), reason);
+}
+
+#[test]
+fn an_address_on_another_interface_comes_back_with_it() {
+    let other = SegmentId(1);
+    let elsewhere = |priority| {
+        let on_eth1 = VirtualAddress {
+            interface: Some(interface_name(other)),
+            ..virtual_address(alived::net::Prefix::new([10, 0, 1, 100].into(), 24).unwrap())
+        };
+        RouterConfig { excluded: vec![on_eth1], ..router(priority) }
+    };
+    let there = [10, 0, 1, 100].into();
+    let mut lan = Lan::started([elsewhere(150), elsewhere(100)]);
+    assert!(lan.cluster.holds(R1, &there));
+    let deleted = lan.now();
+    lan.apply(Fault::InterfaceDeleted(R1, other, false));
+    lan.settle();
+    lan.apply(Fault::InterfaceCreated(R1, other));
+    lan.settle();
+    assert!(lan.cluster.holds(R1, &there));
+    assert_eq!(lan.transitions(deleted), 0, "the router's own interface is well");
+    lan.apply(Fault::InterfaceRenamed(R1, other));
+    lan.run(1_000);
+    assert!(!lan.cluster.holds(R1, &there));
+    lan.apply(Fault::InterfaceNameRestored(R1, other));
+    lan.settle();
+    assert!(lan.cluster.holds(R1, &there));
+    lan.assert_served_by(R1);
+}

@@ -1,0 +1,12 @@
+//! Scenarios by name, each a small LAN in virtual time. After each settling all rules of
+//! `alived::sim::invariants` are checked; a failure prints the timeline.
+
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value, reason = "tests may, and read better so")]
+
+mod addresses;
+mod election;
+mod interfaces;
+mod lan;
+mod recovery;
+mod reload;
+mod switch_over;

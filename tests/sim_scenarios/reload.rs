@@ -1,0 +1,89 @@
+//! New configurations for running daemons.
+
+use alived::node::NodeConfig;
+use alived::sim::Fault;
+use alived::vrrp::RouterConfig;
+use alived::wire::vrrp::{Priority, Vrid};
+
+use super::lan::{Lan, NAME, R1, R2, address, node, prefix, router, virtual_address};
+
+const SECOND: &str = "VI_2";
+
+fn second(priority: u8) -> RouterConfig {
+    RouterConfig {
+        name: SECOND.into(),
+        vrid: Vrid::new(52).unwrap(),
+        addresses: vec![virtual_address(prefix(9, 24))],
+        ..router(priority)
+    }
+}
+
+fn both(first: u8, other: u8) -> NodeConfig {
+    NodeConfig { routers: vec![router(first), second(other)], ..NodeConfig::default() }
+}
+
+#[test]
+fn a_reload_adds_and_removes_a_router_and_leaves_the_other_alone() {
+    let mut lan = Lan::started([router(150), router(100)]);
+    let begun = lan.now();
+    lan.apply(Fault::Reloaded(R1, both(150, 100)));
+    lan.apply(Fault::Reloaded(R2, both(100, 150)));
+    lan.settle();
+    lan.assert_served_by(R1);
+    assert_eq!(lan.cluster.masters(SECOND), [R2].into());
+    assert!(lan.cluster.holds(R2, &address(9)));
+    lan.apply(Fault::Reloaded(R2, node(router(100))));
+    lan.settle();
+    assert_eq!(lan.cluster.masters(SECOND), [R1].into());
+    assert!(!lan.cluster.holds(R2, &address(9)) && lan.cluster.holds(R1, &address(9)));
+    lan.apply(Fault::Reloaded(R1, node(router(150))));
+    lan.settle();
+    assert!(!lan.cluster.holds(R1, &address(9)));
+    assert!(lan.since(begun, "(VI_1)").is_empty(), "{}", lan.cluster.timeline());
+}
+
+#[test]
+fn the_same_configuration_again_changes_nothing() {
+    let mut lan = Lan::started([router(150), router(100)]);
+    let begun = lan.now();
+    for _ in 0..10 {
+        lan.apply(Fault::Reloaded(R1, node(router(150))));
+        lan.apply(Fault::Reloaded(R2, node(router(100))));
+        lan.run(77);
+    }
+    lan.settle();
+    lan.assert_served_by(R1);
+    assert_eq!(lan.transitions(begun), 0);
+    assert!(lan.since(begun, "10.0.0.100/24").is_empty());
+}
+
+#[test]
+fn a_changed_priority_moves_the_mastership() {
+    let mut lan = Lan::started([router(150), router(100)]);
+    lan.apply(Fault::Reloaded(R1, node(router(50))));
+    lan.settle();
+    lan.assert_served_by(R2);
+    lan.apply(Fault::Reloaded(R1, node(RouterConfig { priority: Priority(200), ..router(200) })));
+    lan.settle();
+    lan.assert_served_by(R1);
+}
+
+#[test]
+fn a_master_adds_and_removes_single_addresses() {
+    let with = |count: u8| {
+        let addresses = (0..count).map(|number| virtual_address(prefix(number, 24))).collect();
+        node(RouterConfig { addresses, ..router(150) })
+    };
+    let mut lan = Lan::started([router(150), router(100)]);
+    let begun = lan.now();
+    lan.apply(Fault::Reloaded(R1, with(4)));
+    lan.settle();
+    assert!((0..4).all(|number| lan.cluster.holds(R1, &address(number))));
+    lan.apply(Fault::Reloaded(R1, with(2)));
+    lan.settle();
+    let held: Vec<bool> = (0..4).map(|number| lan.cluster.holds(R1, &address(number))).collect();
+    assert_eq!(held, [true, true, false, false]);
+    assert_eq!(lan.transitions(begun), 0);
+    assert_eq!(lan.cluster.masters(NAME), [R1].into());
+    assert!(lan.since(begun, "-10.0.0.100/24").is_empty(), "what stays is not touched");
+}
