@@ -218,7 +218,7 @@ impl World {
             }
             14 => self.handle(Event::Kernel(KernelEvent::View(view(bytes.next())))),
             15 if bytes.flag() => {
-                let same = self.node.config().clone();
+                let same = self.node.config();
                 self.node.handle(self.now(), Event::Reconfigure(same), &mut self.actions);
                 assert_eq!(self.actions, [], "nothing changed");
             }

@@ -9,8 +9,8 @@ use crate::net::{Family, InterfaceName, LinkKey, Prefix};
 use crate::time::{Duration, Instant, Now};
 use crate::timer::TimerQueue;
 use crate::vrrp::{
-    Action, AnnouncementQueue, Cause, Datagram, Destinations, Environment, Listening, Output, Report,
-    ReportKind, RouterConfig, RouterIdentity, VirtualRouter,
+    Action, AnnouncementQueue, Cause, Datagram, Destinations, Environment, Interface, Listening, Output,
+    Report, ReportKind, RouterConfig, RouterIdentity, VirtualRouter,
 };
 use crate::wire::vrrp::{Vrid, peek};
 
@@ -26,8 +26,10 @@ const STALL_MIN: Duration = Duration::from_millis(10);
 /// All virtual routers of one daemon.
 #[derive(Clone, Debug)]
 pub struct HaNode {
+    /// Without the routers once these have come into being, which know their own.
     config: NodeConfig,
-    routers: BTreeMap<RouterId, VirtualRouter>,
+    /// Boxed: a tree's nodes are half empty.
+    routers: BTreeMap<RouterId, Box<VirtualRouter>>,
     next_id: u32,
     kernel: KernelModel,
     sockets: BTreeMap<ReceiveSocket, Listening>,
@@ -152,12 +154,12 @@ impl HaNode {
 
     /// The virtual routers, by identifier.
     pub fn routers(&self) -> impl Iterator<Item = &VirtualRouter> {
-        self.routers.values()
+        self.routers.values().map(Box::as_ref)
     }
 
     /// One virtual router.
     pub fn router(&self, id: RouterId) -> Option<&VirtualRouter> {
-        self.routers.get(&id)
+        self.routers.get(&id).map(Box::as_ref)
     }
 
     /// The kernel refused to send an advertisement of that router.
@@ -185,9 +187,11 @@ impl HaNode {
         &self.kernel
     }
 
-    /// Current configuration.
-    pub const fn config(&self) -> &NodeConfig {
-        &self.config
+    /// Current configuration, the routers in the order in which they were added.
+    pub fn config(&self) -> NodeConfig {
+        let mut config = self.config.clone();
+        config.routers.extend(self.routers().map(|router| router.config().clone()));
+        config
     }
 
     fn handle_kernel(&mut self, now: Now, event: KernelEvent, actions: &mut Vec<Action>) {
@@ -249,7 +253,7 @@ impl HaNode {
             Duration::ZERO => Phase::Running,
             delay => Phase::Held(now.instant + delay),
         };
-        for config in self.config.routers.clone() {
+        for config in core::mem::take(&mut self.config.routers) {
             self.add_router(config);
         }
         self.sync_sockets(actions);
@@ -259,7 +263,7 @@ impl HaNode {
     fn add_router(&mut self, config: RouterConfig) {
         let id = RouterId(self.next_id);
         self.next_id += 1;
-        self.routers.insert(id, VirtualRouter::new(id, config));
+        self.routers.insert(id, Box::new(VirtualRouter::new(id, config)));
         self.index_names();
     }
 
@@ -282,16 +286,23 @@ impl HaNode {
         self.update_environments(now, Some(&name), actions);
     }
 
-    fn reconfigure(&mut self, now: Now, config: NodeConfig, actions: &mut Vec<Action>) {
-        let old = core::mem::replace(&mut self.config, config);
-        if matches!(self.phase, Phase::New | Phase::Stopping | Phase::Stopped) || old == self.config {
+    fn reconfigure(&mut self, now: Now, mut config: NodeConfig, actions: &mut Vec<Action>) {
+        if self.phase == Phase::New {
+            self.config = config;
+            return;
+        }
+        let routers = core::mem::take(&mut config.routers);
+        self.config = config;
+        let same = routers.len() == self.routers.len()
+            && routers.iter().zip(self.routers.values()).all(|(config, router)| config == router.config());
+        if matches!(self.phase, Phase::Stopping | Phase::Stopped) || same {
             return;
         }
         let mut known: BTreeMap<RouterIdentity, RouterId> =
             self.routers.values().map(|router| (router.config().identity(), router.id())).collect();
         let mut kept = Vec::new();
         let mut added = Vec::new();
-        for config in self.config.routers.clone() {
+        for config in routers {
             match known.remove(&config.identity()) {
                 Some(id) => kept.push((id, config)),
                 None => added.push(config),
@@ -331,7 +342,7 @@ impl HaNode {
     }
 
     fn finish_stop(&mut self, actions: &mut Vec<Action>) {
-        if self.phase == Phase::Stopping && self.routers.values().all(VirtualRouter::is_settled) {
+        if self.phase == Phase::Stopping && self.routers.values().all(|router| router.is_settled()) {
             self.phase = Phase::Stopped;
             actions.push(Action::Stopped);
         }
@@ -387,12 +398,22 @@ impl HaNode {
     fn environment_of(&self, router: &VirtualRouter, config: &RouterConfig) -> Environment {
         let socket = self.socket_of(config);
         Environment {
-            interfaces: names_of(config)
-                .filter_map(|name| Some((name.clone(), self.kernel.interface(name)?)))
-                .collect(),
+            interfaces: self.interfaces_of(config),
             source: self.source_of(config, router.source()),
             listening: socket.and_then(|socket| self.sockets.get(&socket).copied()).unwrap_or_default(),
         }
+    }
+
+    fn interfaces_of(&self, config: &RouterConfig) -> Vec<(InterfaceName, Interface)> {
+        let mut interfaces: Vec<(InterfaceName, Interface)> = Vec::with_capacity(1);
+        for name in names_of(config) {
+            if let Some(interface) = self.kernel.interface(name)
+                && !interfaces.iter().any(|(known, _)| known == name)
+            {
+                interfaces.push((name.clone(), interface));
+            }
+        }
+        interfaces
     }
 
     /// Tells routers what they need to know of their interfaces: those that use the interface of that name,

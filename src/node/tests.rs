@@ -281,7 +281,7 @@ fn an_equal_configuration_yields_no_action_at_all() {
     script.obey();
     script.pass(0);
     script.take();
-    let config = script.node.config().clone();
+    let config = script.node.config();
     script.tell(Event::Reconfigure(config.clone()));
     assert!(script.take().is_empty());
     // The name is no part of a router's identity.

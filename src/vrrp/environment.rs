@@ -1,7 +1,7 @@
 //! What a router knows of the interfaces it works on, as its node tells it.
 
 use core::net::IpAddr;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::{FaultReason, RouterConfig};
 use crate::net::{InterfaceName, LinkKey, MacAddress};
@@ -34,8 +34,8 @@ pub enum Listening {
 /// Everything outside a router that decides whether it can take part.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Environment {
-    /// The interfaces the configuration names, as far as they exist.
-    pub interfaces: BTreeMap<InterfaceName, Interface>,
+    /// The interfaces the configuration names, as far as they exist, each once: normally a single one.
+    pub interfaces: Vec<(InterfaceName, Interface)>,
     /// Source address of advertisements.
     pub source: Option<IpAddr>,
     /// State of the receive socket.
@@ -45,7 +45,7 @@ pub struct Environment {
 impl Environment {
     /// The interface of that name, if it exists.
     pub fn interface(&self, name: &InterfaceName) -> Option<Interface> {
-        self.interfaces.get(name).copied()
+        self.interfaces.iter().find(|(known, _)| known == name).map(|(_, interface)| *interface)
     }
 
     /// Whether an interface that exists in both has another Ethernet address: hosts must learn it.

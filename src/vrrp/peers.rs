@@ -1,7 +1,6 @@
 //! The other routers heard, by source address: who they are and why their packets are not used.
 
 use core::net::IpAddr;
-use std::collections::BTreeMap;
 
 use crate::time::Instant;
 use crate::wire::vrrp::{Advertisement, AdvertisementInterval, Priority, Rejection};
@@ -27,7 +26,8 @@ pub struct Peer {
 /// Peers by source address.
 #[derive(Clone, Debug, Default)]
 pub struct PeerTable {
-    peers: BTreeMap<IpAddr, Peer>,
+    /// In the order of the addresses.
+    peers: Vec<(IpAddr, Peer)>,
 }
 
 impl PeerTable {
@@ -54,22 +54,32 @@ impl PeerTable {
     }
 
     fn entry(&mut self, now: Instant, source: IpAddr) -> &mut Peer {
-        if self.peers.len() >= PEERS_MAX && !self.peers.contains_key(&source) {
-            let oldest =
-                self.peers.iter().min_by_key(|(_, peer)| peer.last_heard).map(|(address, _)| *address);
-            if let Some(oldest) = oldest {
-                self.peers.remove(&oldest);
+        if self.peers.len() >= PEERS_MAX && self.position(source).is_err() {
+            let by_age = self.peers.iter().enumerate().min_by_key(|(_, (_, peer))| peer.last_heard);
+            if let Some((oldest, _)) = by_age {
+                self.peers.remove(oldest);
             }
         }
-        let peer = self.peers.entry(source).or_insert(Peer {
-            last_heard: now,
-            last_advertisement: None,
-            accepted: 0,
-            rejected: 0,
-            last_rejection: None,
+        let position = self.position(source).unwrap_or_else(|free| {
+            let peer = Peer {
+                last_heard: now,
+                last_advertisement: None,
+                accepted: 0,
+                rejected: 0,
+                last_rejection: None,
+            };
+            // Normally there is a single one: no room is set aside.
+            self.peers.reserve_exact(1);
+            self.peers.insert(free, (source, peer));
+            free
         });
+        let (_, peer) = &mut self.peers[position];
         peer.last_heard = now;
         peer
+    }
+
+    fn position(&self, source: IpAddr) -> Result<usize, usize> {
+        self.peers.binary_search_by_key(&source, |(address, _)| *address)
     }
 }
 
