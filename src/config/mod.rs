@@ -1,7 +1,7 @@
 //! `keepalived.conf`: from text to what the daemon is told.
 //!
 //! text → [`source`] map → [`expand`] (includes, conditions, definitions, sequences) → [`tree`] of statements
-//! → [`schema`] of keywords → typed [`model`] → [`lower`] → [`NodeConfig`], [`Settings`] and
+//! → [`schema`] of keywords → typed [`model`] → `lower` → [`NodeConfig`], [`Settings`] and
 //! [`diagnostics`]. Places survive every step. The host is reached through [`Host`] alone.
 
 pub mod cluster;

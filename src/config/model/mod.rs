@@ -1,7 +1,7 @@
 //! The typed model: what a configuration says, keyword by keyword, before anything is derived from it.
 //!
 //! Each block of the language is a struct and each keyword a field with its own type, so that a value that is
-//! out of range cannot be in it. [`super::lower`] derives from it what the engines are told.
+//! out of range cannot be in it. `config::lower` derives from it what the engines are told.
 
 pub mod block;
 mod check;
