@@ -18,6 +18,7 @@ pub(super) fn run(options: &Options, log: Option<&Path>) -> ExitCode {
     let load_options = LoadOptions {
         config_id: options.config_id.clone(),
         all_include_checks: options.all_config,
+        drop_virtual_servers: true,
         ..LoadOptions::default()
     };
     let loaded = load(&RealHost::default(), &options.configuration.to_string_lossy(), &load_options);

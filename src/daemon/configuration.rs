@@ -82,6 +82,7 @@ pub(super) fn load(options: &Options) -> Result<Configuration, Refusal> {
     let load_options = LoadOptions {
         config_id: options.config_id.clone(),
         all_include_checks: options.all_config,
+        drop_virtual_servers: true,
         ..LoadOptions::default()
     };
     let file = options.configuration.to_string_lossy();
