@@ -54,6 +54,10 @@ impl Unsupported {
     }
 }
 
+/// Keywords whose argument keepalived asks for itself: without it the statement is ignored, while without the
+/// argument of any other keyword keepalived stops.
+const ASKED_FOR: [&str; 4] = ["script", "snmp_name", "virtualhost", "vrrp_sync_group"];
+
 /// A kind of value.
 pub trait Argument: Sized + Clone + Debug + PartialEq {
     /// Reads the value from the next words. `None` after having reported why.
@@ -139,9 +143,14 @@ impl<'a> Args<'a> {
     pub fn required(&mut self) -> Option<Word<'a>> {
         let word = self.next();
         if word.is_none() {
+            let message = format!("`{}` needs an argument", self.name());
+            let diagnostic = if ASKED_FOR.contains(&self.name()) {
+                Diagnostic::error("missing-argument", message).note("it is ignored")
+            } else {
+                Diagnostic::fatal("missing-argument", message).status(Status::MissingArgument)
+            };
             self.cx.diagnostics.push(
-                Diagnostic::fatal("missing-argument", format!("`{}` needs an argument", self.name()))
-                    .status(Status::MissingArgument)
+                diagnostic
                     .at(self.words.last().copied().unwrap_or_else(|| self.statement.text()))
                     .label("nothing follows")
                     .help(format!("write `{} {}`", self.name(), self.keyword.arguments)),
@@ -205,11 +214,17 @@ impl<'a> Args<'a> {
         self.cx.diagnostics.push(diagnostic);
     }
 
-    /// Reports words that are left over: keepalived passes over them in silence.
+    /// Reports words that are left over: keepalived passes over them in silence, but for one keyword.
     pub fn finish(&self) {
         if let (Some(&first), Some(&last)) = (self.words.get(self.at), self.words.last()) {
+            let message = format!("`{}` takes no more words", self.name());
+            let diagnostic = if self.name() == "snmp_name" {
+                Diagnostic::error("extra-words", message)
+            } else {
+                Diagnostic::warning("extra-words", message)
+            };
             self.cx.diagnostics.push(
-                Diagnostic::warning("extra-words", format!("`{}` takes no more words", self.name()))
+                diagnostic
                     .at(first.to(last))
                     .label("not used")
                     .help("a keyword and its arguments have a line of their own"),
