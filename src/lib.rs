@@ -9,8 +9,8 @@
 //! | 2 | [`vrrp`], [`track`], [`bfd`], [`lvs`], [`check`] | engines: events in, actions out, no I/O |
 //! | 2 | [`sys`] | Linux effects, the only `unsafe` |
 //! | 3 | [`node`] | composition |
-//! | 4 | [`config`] | keepalived.conf |
-//! | 4 | [`notify`] | telling others |
+//! | 3 | [`notify`] | telling others |
+//! | 4 | [`config`] | keepalived.conf, lowered into the configuration of all below |
 //! | 4 | [`sim`] | a LAN in virtual time: network, kernels, hosts, faults, invariants |
 //! | 5 | [`daemon`] | processes, threads, loops |
 //! | 6 | [`cli`] | the command line |
