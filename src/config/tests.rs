@@ -160,7 +160,7 @@ fn severities_and_statuses_follow_keepalived() {
         ("}\n", 5, true, "extra-brace"),
         ("global_defs {\nrouter_id \"a\n}\n", 5, true, "unterminated-quote"),
         ("~SEQ(N,1,0,5) x\n", 5, true, "invalid-repetition"),
-        ("global_defs {\nlvs_flush_onstop\n}\n", 5, true, "deprecated"),
+        ("global_defs {\nvrrp_vmac_garp_intvl 9\n}\n", 5, true, "deprecated"),
     ] {
         let loaded = load_text(text);
         assert!(codes(&loaded).contains(&code), "{text}: {}", loaded.render(Style::default()));

@@ -7,6 +7,7 @@ mod check;
 mod fields;
 mod groups;
 mod http;
+mod instance_rules;
 mod interfaces;
 mod notifications;
 mod order;

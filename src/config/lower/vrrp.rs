@@ -4,6 +4,7 @@ use core::net::IpAddr;
 use std::collections::BTreeMap;
 
 use super::addresses::virtual_address;
+use super::instance_rules::Rules;
 use crate::config::diagnostics::{Diagnostic, Status};
 use crate::config::model::{Config, GlobalDefs, VrrpInstance};
 use crate::config::source::{Position, Span};
@@ -118,8 +119,12 @@ impl<'a> Whole<'a> {
 
         let family = self.family(instance, name);
         let version = self.version(instance, family, name);
+        let rules = Rules { cx: self.cx, global: self.global, instance, name, family, version };
+        rules.strict_mode();
+        rules.unicast();
         let mut router = RouterConfig::new(name, vrid, family, interface);
         router.version = version;
+        router.authentication = rules.authentication();
         router.track_primary = !on(instance.dont_track_primary.as_ref());
         router.interval = self.interval(instance, version);
         self.priority(instance, &mut router, name);

@@ -95,7 +95,13 @@ pub(in crate::config) fn read_statement<B: Block>(cx: &Cx<'_>, block: &mut B, st
         cx.unsupported.borrow_mut().count(keyword.index, word);
     }
     if let Some(replacement) = keyword.deprecated {
-        let diagnostic = Diagnostic::error("deprecated", format!("`{name}` is deprecated")).at(word);
+        let message = format!("`{name}` is deprecated");
+        let diagnostic = if keyword.deprecation_counts {
+            Diagnostic::error("deprecated", message)
+        } else {
+            Diagnostic::warning("deprecated", message)
+        };
+        let diagnostic = diagnostic.at(word);
         cx.diagnostics.push(if replacement.is_empty() {
             diagnostic.help("remove it")
         } else {

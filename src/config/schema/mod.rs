@@ -72,8 +72,10 @@ pub struct Keyword {
     pub default: &'static str,
     /// keepalived's release that brought it.
     pub since: &'static str,
-    /// keepalived reports it as deprecated; the keyword to use instead, if there is one.
+    /// An old spelling; the keyword to use instead, if there is one.
     pub deprecated: Option<&'static str>,
+    /// keepalived reports it as deprecated, which `-t` counts.
+    pub deprecation_counts: bool,
     /// What it means.
     pub meaning: &'static str,
     /// What this program does with it.
@@ -128,8 +130,8 @@ impl Schema {
             };
             let Some(context) = Context::from_path(cell()) else { continue };
             let (name, arguments, default, since) = (cell(), cell(), cell(), cell());
-            let deprecated =
-                cell().strip_prefix("deprecated").map(|rest| rest.strip_prefix(':').unwrap_or(rest));
+            let old = cell();
+            let (old, replacement) = old.split_once(':').unwrap_or((old, ""));
             let support = cell();
             let support = match support.split_once(':') {
                 Some(("refuses", why)) => Support::Refused(why),
@@ -146,7 +148,8 @@ impl Schema {
                 arguments,
                 default,
                 since,
-                deprecated,
+                deprecated: (!old.is_empty()).then_some(replacement),
+                deprecation_counts: old == "deprecated",
                 meaning: cell(),
                 support,
                 opens: context.opened_by(name),

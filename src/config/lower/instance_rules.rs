@@ -1,0 +1,231 @@
+//! What the settings of one instance forbid each other: strict mode, authentication, unicast.
+
+use crate::config::diagnostics::{Diagnostic, Status};
+use crate::config::model::{GlobalDefs, VrrpInstance};
+use crate::config::source::{Position, Span};
+use crate::config::values::{At, AuthType, Bool, Cx, StateWish};
+use crate::net::Family;
+use crate::wire::vrrp::{AuthenticationData, Version};
+
+/// One instance with what was derived of it so far.
+pub(super) struct Rules<'a> {
+    pub(super) cx: &'a Cx<'a>,
+    pub(super) global: &'a GlobalDefs,
+    pub(super) instance: &'a VrrpInstance,
+    pub(super) name: &'a str,
+    pub(super) family: Family,
+    pub(super) version: Version,
+}
+
+impl Rules<'_> {
+    fn place(&self, at: Position) -> Span {
+        self.cx.sources.word_at(at)
+    }
+
+    fn error(&self, code: &'static str, at: Position, message: String, help: &str) {
+        let name = self.name;
+        let diagnostic = Diagnostic::error(code, format!("`{name}`: {message}")).at(self.place(at));
+        self.cx.diagnostics.push(if help.is_empty() { diagnostic } else { diagnostic.help(help) });
+    }
+
+    /// Whether strict mode holds: its own setting, else `vrrp_strict`.
+    pub(super) fn strict(&self) -> bool {
+        let own: Option<&At<Bool>> = self.instance.strict_mode.as_ref();
+        own.or(self.global.vrrp_strict.as_ref()).is_some_and(|entry| entry.value.0)
+    }
+
+    /// Reports what strict mode does not allow (`behaviours` B20).
+    pub(super) fn strict_mode(&self) {
+        if !self.strict() {
+            return;
+        }
+        let instance = self.instance;
+        let own = instance.strict_mode.as_ref().map(|entry| entry.at);
+        let source =
+            own.or(self.global.vrrp_strict.as_ref().map(|entry| entry.at)).unwrap_or(instance.header.at);
+        let clash = |at: Position, what: &str, consequence: &str| {
+            let diagnostic = Diagnostic::error(
+                "strict-mode",
+                format!("`{}`: strict mode does not allow {what}", self.name),
+            );
+            self.cx.diagnostics.push(
+                diagnostic
+                    .at(self.place(at))
+                    .label(consequence)
+                    .related(self.place(source), "strict mode is set here")
+                    .help("remove the setting, or strict mode"),
+            );
+        };
+        if let Some(block) = &instance.authentication {
+            clash(block.header.at, "authentication", "ignored");
+        }
+        if let Some(entry) = instance.preempt_delay.as_ref().filter(|entry| entry.value.0 > 0) {
+            clash(entry.at, "preempt_delay", "ignored");
+        }
+        if let Some(entry) = instance.down_timer_adverts.as_ref().filter(|entry| entry.value.0 != 3) {
+            clash(entry.at, "down_timer_adverts other than 3", "3 is used");
+        }
+        if let Some(entry) = &instance.vmac_xmit_base {
+            clash(entry.at, "vmac_xmit_base", "ignored");
+        }
+        if let Some(entry) = instance.use_vmac.as_ref().filter(|entry| entry.value.mac.is_some()) {
+            clash(entry.at, "a MAC address of its own", "the standard one is used");
+        }
+        let owner = instance.priority.as_ref().is_some_and(|entry| entry.value.0 == 255);
+        match &instance.state {
+            Some(entry) if entry.value == StateWish::Master && !owner => {
+                clash(entry.at, "state MASTER unless the priority is 255", "BACKUP is used");
+            }
+            Some(entry) if entry.value == StateWish::Backup && owner => {
+                clash(entry.at, "state BACKUP with priority 255", "MASTER is used");
+            }
+            _ => {}
+        }
+        if let Some(entry) = instance.accept.as_ref().filter(|_| self.version == Version::V2) {
+            clash(entry.at, "accept in version 2", "ignored");
+        }
+        if let Some(entry) = instance.version.as_ref() {
+            if self.family == Family::Ipv6 && self.version == Version::V2 {
+                clash(entry.at, "version 2 over IPv6", "version 3 is used");
+            }
+        }
+        if self.family == Family::Ipv6 {
+            let first = instance.virtual_ipaddress.first();
+            let link_local =
+                |address| matches!(address, core::net::IpAddr::V6(a) if a.segments()[0] & 0xffc0 == 0xfe80);
+            if let Some(entry) = first.filter(|entry| !link_local(entry.value.prefix.address())) {
+                clash(entry.at, "a first IPv6 address that is not link-local", "not standard");
+            }
+        }
+        if let Some(peer) = instance.unicast_peer.first() {
+            self.cx.diagnostics.push(
+                Diagnostic::fatal(
+                    "strict-mode",
+                    format!("`{}`: strict mode does not allow unicast", self.name),
+                )
+                .status(Status::Fault)
+                .at(self.place(peer.at))
+                .related(self.place(source), "strict mode is set here")
+                .help("remove unicast_peer, or strict mode"),
+            );
+        }
+    }
+
+    /// What the last 8 bytes of an advertisement carry. Reports what is wrong with the block.
+    pub(super) fn authentication(&self) -> AuthenticationData {
+        let Some(block) = &self.instance.authentication else { return AuthenticationData::None };
+        let at = block.auth_type.as_ref().map_or(block.header.at, |entry| entry.at);
+        if self.strict() {
+            return AuthenticationData::None;
+        }
+        if self.instance.auth_hmac.is_some() {
+            self.error(
+                "authentication",
+                at,
+                "authentication is ignored beside auth_hmac".into(),
+                "remove one of them",
+            );
+            return AuthenticationData::None;
+        }
+        if self.version == Version::V3 {
+            self.error(
+                "authentication",
+                at,
+                "version 3 has no authentication: it is ignored".into(),
+                "remove it; auth_hmac authenticates version 3, as an extension of keepalived",
+            );
+            return AuthenticationData::None;
+        }
+        let password = block.auth_pass.as_ref();
+        if let Some(entry) = password.filter(|entry| entry.value.0.len() > 8) {
+            let length = entry.value.0.len();
+            self.error(
+                "password-too-long",
+                entry.at,
+                format!("auth_pass has {length} characters, only the first 8 are used"),
+                "shorten it on all routers to what is used, so that nobody believes it to be longer",
+            );
+        }
+        match (block.auth_type.as_ref().map(|entry| entry.value), password) {
+            (Some(AuthType::Pass), Some(entry)) => {
+                let mut bytes = [0; 8];
+                for (to, from) in bytes.iter_mut().zip(entry.value.0.bytes()) {
+                    *to = from;
+                }
+                AuthenticationData::SimplePassword(bytes)
+            }
+            (Some(AuthType::Ah), Some(_)) => {
+                if self.family == Family::Ipv6 {
+                    self.error("authentication", at, "AH is not for IPv6: it is ignored".into(), "");
+                    return AuthenticationData::None;
+                }
+                let wish = self.instance.state.as_ref().filter(|entry| entry.value == StateWish::Master);
+                let owner = self.instance.priority.as_ref().is_some_and(|entry| entry.value.0 == 255);
+                if let Some(entry) = wish.filter(|_| !owner) {
+                    self.error(
+                        "authentication",
+                        entry.at,
+                        "state MASTER does not go with AH: BACKUP is used".into(),
+                        "write state BACKUP, the priority decides",
+                    );
+                }
+                AuthenticationData::AuthenticationHeader
+            }
+            (Some(_), None) => {
+                self.error(
+                    "authentication",
+                    at,
+                    "the authentication has no auth_pass and is ignored".into(),
+                    "write auth_pass",
+                );
+                AuthenticationData::None
+            }
+            (None, _) => AuthenticationData::None,
+        }
+    }
+
+    /// Reports unicast settings without peers (`behaviours` B23).
+    pub(super) fn unicast(&self) {
+        let instance = self.instance;
+        if !instance.unicast_peer.is_empty() {
+            let mut seen = std::collections::BTreeMap::new();
+            for peer in &instance.unicast_peer {
+                let address = peer.value.address;
+                if Family::of(&address) != self.family {
+                    self.error(
+                        "peer-family",
+                        peer.at,
+                        format!("the peer {address} is not of the family of the addresses"),
+                        "",
+                    );
+                } else if let Some(first) = seen.insert(address, peer.at) {
+                    self.cx.diagnostics.push(
+                        Diagnostic::error(
+                            "duplicate-peer",
+                            format!("`{}`: the peer {address} is named twice", self.name),
+                        )
+                        .at(self.place(peer.at))
+                        .label("ignored")
+                        .related(self.place(first), "first here"),
+                    );
+                }
+            }
+            return;
+        }
+        let lonely = [
+            (instance.unicast_src_ip.as_ref().map(|entry| entry.at), "unicast_src_ip"),
+            (instance.old_unicast_checksum.as_ref().map(|entry| entry.at), "old_unicast_checksum"),
+            (instance.check_unicast_src.as_ref().map(|entry| entry.at), "check_unicast_src"),
+            (instance.unicast_ttl.as_ref().map(|entry| entry.at), "unicast_ttl"),
+        ];
+        let first = lonely.iter().find_map(|(at, keyword)| at.map(|at| (at, *keyword)));
+        if let (Some((at, keyword)), None) = (first, &instance.unicast_fault_no_peer) {
+            self.error(
+                "unicast-without-peers",
+                at,
+                format!("{keyword} without unicast_peer: the router would use multicast"),
+                "write unicast_peer { … }, or unicast_fault_no_peer if it shall fault without peers",
+            );
+        }
+    }
+}
