@@ -1,0 +1,196 @@
+//! Configuration files and what becomes of them: `tests/config/valid` and `tests/config/invalid`.
+//!
+//! Each has a snapshot of the rendered errors and of the configuration as understood, and each gets from
+//! `alived -t` the exit status that `keepalived -t` gives it beside, in a namespace with the interfaces
+//! eth0 to eth3, except where `tests/config/disagreements.tsv` says why not.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::print_stdout
+)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use alived::config::diagnostics::Style;
+use alived::config::{FakeHost, LoadOptions, Loaded, PrintOptions, load, print};
+use alived::net::{InterfaceName, MacAddress};
+use alived::sys::namespace::Namespace;
+use alived::sys::netlink::{RouteSocket, VethEnd};
+
+#[path = "support/skip.rs"]
+mod skip;
+
+const INTERFACES: [&str; 5] = ["lo", "eth0", "eth1", "eth2", "eth3"];
+const SAMPLES: &str = "/usr/share/doc/keepalived/samples";
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config")
+}
+
+/// The configuration files of a folder by name.
+fn files(folder: &Path) -> BTreeMap<String, PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return BTreeMap::new() };
+    entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file())
+        .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), path))
+        .filter(|(name, _)| name.contains(".conf"))
+        .collect()
+}
+
+/// Reads a file on a host that has the interfaces and nothing else.
+fn read(path: &Path) -> Loaded {
+    let name = path.file_name().unwrap().to_string_lossy().into_owned();
+    let host = FakeHost::with_file(&name, fs::read(path).unwrap()).and_interfaces(&INTERFACES);
+    load(&host, &name, &LoadOptions::default())
+}
+
+fn settings() -> insta::Settings {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(folder().join("snapshots"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings
+}
+
+#[test]
+fn fixtures_are_understood_as_their_snapshots_say() {
+    for group in ["valid", "invalid"] {
+        let fixtures = files(&folder().join(group));
+        assert!(fixtures.len() > 20, "{group}");
+        for (name, path) in fixtures {
+            let loaded = read(&path);
+            let text = format!(
+                "-t: {}, usable: {}\n\n{}\n---- as understood ----\n{}",
+                loaded.exit_code,
+                loaded.usable,
+                loaded.render(Style::default()),
+                print(&loaded.config, PrintOptions::default())
+            );
+            settings()
+                .bind(|| insta::assert_snapshot!(format!("{group}_{}", name.replace(".conf", "")), text));
+        }
+    }
+}
+
+/// Printing what was printed gives the same text, and reading it the same configuration.
+#[test]
+fn what_is_printed_is_a_fixed_point() {
+    let options = PrintOptions { show_secrets: true, ..PrintOptions::default() };
+    for group in ["valid", "invalid"] {
+        for (name, path) in files(&folder().join(group)) {
+            let loaded = read(&path);
+            let text = print(&loaded.config, options);
+            let host = FakeHost::with_file("k", text.as_str()).and_interfaces(&INTERFACES);
+            let again = load(&host, "k", &LoadOptions::default());
+            assert_eq!(print(&again.config, options), text, "{name}");
+            assert_eq!(again.config, loaded.config, "{name}");
+        }
+    }
+}
+
+/// A namespace with the interfaces, all up.
+fn namespace() -> Result<Namespace, String> {
+    let namespace = Namespace::create().map_err(|error| error.to_string())?;
+    namespace
+        .run(|| -> Result<(), String> {
+            let mut socket = RouteSocket::open().map_err(|error| error.to_string())?;
+            let name = |text: &str| text.parse::<InterfaceName>().unwrap();
+            for index in 0..4 {
+                let (near, far) = (name(&format!("eth{index}")), name(&format!("peer{index}")));
+                let end = |name, last| VethEnd {
+                    name,
+                    namespace: &namespace,
+                    mac: MacAddress([2, 0, 0, 0, index, last]),
+                };
+                socket.create_veth(end(&near, 1), end(&far, 2)).map_err(|error| error.to_string())?;
+                for end in [&near, &far] {
+                    let link = socket.index_of(end).map_err(|error| error.to_string())?;
+                    socket.set_up(link, true).map_err(|error| error.to_string())?;
+                }
+                if index == 0 {
+                    let link = socket.index_of(&near).map_err(|error| error.to_string())?;
+                    for prefix in ["192.0.2.1/24", "2001:db8::1/64"] {
+                        let (address, length) = prefix.split_once('/').unwrap();
+                        let prefix =
+                            alived::net::Prefix::new(address.parse().unwrap(), length.parse().unwrap())
+                                .unwrap();
+                        socket.add_address(link, prefix).map_err(|error| error.to_string())?;
+                    }
+                }
+            }
+            Ok(())
+        })
+        .map_err(|error| error.to_string())??;
+    Ok(namespace)
+}
+
+/// Exit status of `program -t -f file` inside.
+fn config_test(namespace: &Namespace, program: &str, file: &Path) -> Option<i32> {
+    let mut command = Command::new(program);
+    command.arg("-t").arg("-f").arg(file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    namespace.contain(&mut command);
+    command.status().ok()?.code()
+}
+
+struct Accepted {
+    keepalived: i32,
+    ours: i32,
+}
+
+/// Name of the file, status of keepalived, ours, reason.
+fn disagreements() -> BTreeMap<String, Accepted> {
+    let text = fs::read_to_string(folder().join("disagreements.tsv")).unwrap();
+    text.lines()
+        .skip(1)
+        .map(|line| {
+            let cells: Vec<&str> = line.split('\t').collect();
+            let [name, keepalived, ours, reason] = cells.as_slice() else { panic!("{line}") };
+            assert!(!reason.is_empty(), "{name} needs a reason");
+            let accepted = Accepted { keepalived: keepalived.parse().unwrap(), ours: ours.parse().unwrap() };
+            ((*name).to_owned(), accepted)
+        })
+        .collect()
+}
+
+#[test]
+fn config_test_exits_as_keepalived_does() {
+    let name = "config_test_exits_as_keepalived_does";
+    if Command::new("keepalived").arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
+        return skip::skip(name, "keepalived is not installed");
+    }
+    let namespace = match namespace() {
+        Ok(namespace) => namespace,
+        Err(error) => return skip::skip(name, &format!("no network namespace with interfaces: {error}")),
+    };
+    let mut all = files(&folder().join("valid"));
+    all.extend(files(&folder().join("invalid")));
+    let samples = files(Path::new(SAMPLES));
+    if samples.is_empty() {
+        println!("the samples of Debian's package are not here: {SAMPLES}");
+    }
+    all.extend(samples);
+    let mut accepted = disagreements();
+    let mut wrong = Vec::new();
+    for (name, path) in &all {
+        let keepalived = config_test(&namespace, "keepalived", path).expect("keepalived ends by itself");
+        let ours =
+            config_test(&namespace, env!("CARGO_BIN_EXE_alived"), path).expect("alived ends by itself");
+        match accepted.remove(name) {
+            Some(expected) if (expected.keepalived, expected.ours) == (keepalived, ours) => {}
+            Some(expected) => wrong.push(format!(
+                "{name}: keepalived {keepalived}, alived {ours}, but disagreements.tsv says {} and {}",
+                expected.keepalived, expected.ours
+            )),
+            None if keepalived == ours => {}
+            None => wrong.push(format!("{name}: keepalived {keepalived}, alived {ours}")),
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
