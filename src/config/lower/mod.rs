@@ -12,6 +12,7 @@ mod interfaces;
 mod notifications;
 mod order;
 mod script;
+mod script_security;
 mod server;
 mod services;
 mod settings;

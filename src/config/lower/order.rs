@@ -1,9 +1,9 @@
 //! What is defined so far: a block can only refer to what stands above it.
 
 use core::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::config::diagnostics::Diagnostic;
+use crate::config::diagnostics::{Diagnostic, Severity};
 use crate::config::schema::nearest;
 use crate::config::source::Position;
 use crate::config::values::Cx;
@@ -14,6 +14,10 @@ use crate::track::Weight;
 pub(super) struct Defined {
     /// `vrrp_script`.
     pub(super) scripts: Kind<Weight>,
+    /// `vrrp_script` whose program may not be run, and why; said where it is used.
+    pub(super) unfit_scripts: BTreeMap<Box<str>, Diagnostic>,
+    /// Those of them that were reported.
+    pub(super) reported_scripts: BTreeSet<Box<str>>,
     /// `track_file`.
     pub(super) files: Kind<Weight>,
     /// `vrrp_track_process`.
@@ -28,6 +32,8 @@ impl Default for Defined {
     fn default() -> Self {
         Self {
             scripts: Kind::new("vrrp_script"),
+            unfit_scripts: BTreeMap::new(),
+            reported_scripts: BTreeSet::new(),
             files: Kind::new("track_file"),
             processes: Kind::new("vrrp_track_process"),
             bfd: Kind::new("bfd_instance"),
@@ -37,6 +43,15 @@ impl Default for Defined {
 }
 
 impl Defined {
+    /// Says of scripts that may not be run and that nobody uses, that it does not matter yet.
+    pub(super) fn report_unfit(&mut self, cx: &Cx<'_>) {
+        for (_, mut fault) in core::mem::take(&mut self.unfit_scripts) {
+            fault.severity = Severity::Warning;
+            fault.status = None;
+            cx.diagnostics.push(fault.note("nobody tracks it"));
+        }
+    }
+
     /// Reports all references that led nowhere, once everything is read.
     pub(super) fn report_missing(&self, cx: &Cx<'_>) {
         for kind in [&self.scripts, &self.files, &self.processes, &self.bfd] {

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::sync::Arc;
 
-use crate::config::diagnostics::{Diagnostic, Status};
-use crate::config::host::{Lookup, PathKind};
-use crate::config::model::Config;
-use crate::config::source::Position;
+use super::script_security::{PathFault, Policy, path_fault};
+use crate::config::diagnostics::{Diagnostic, Severity, Status};
+use crate::config::host::Lookup;
+use crate::config::model::{Config, GlobalDefs};
+use crate::config::source::{Position, Span};
 use crate::config::values::{At, Cx, RunAs, Script as ScriptText};
 use crate::kernel::{NamedUser, Script, ScriptUser};
 
@@ -18,75 +19,145 @@ const SEARCH_PATH: [&str; 6] =
 /// Reads scripts, each program looked at once.
 #[derive(Debug, Default)]
 pub(super) struct Scripts {
-    /// Programs that are there and can be run.
-    fit: BTreeSet<Box<str>>,
+    /// Programs that may be run, with root's rights or without.
+    fit: BTreeSet<(Box<str>, bool)>,
     /// The first script in use.
     first: Option<Position>,
+    policy: Policy,
 }
 
 impl Scripts {
+    /// Learns what `global_defs` says so far.
+    pub(super) fn know(&mut self, cx: &Cx<'_>, global: Option<&GlobalDefs>) {
+        self.policy = Policy::new(cx, global);
+    }
+
     /// A script with the user after its command; `None` when it cannot run, which is reported.
     pub(super) fn read(&mut self, cx: &Cx<'_>, entry: &At<ScriptText>) -> Option<Arc<Script>> {
         self.read_as(cx, entry, None)
     }
 
-    /// As [`Scripts::read`], with the keyword `user`.
+    /// As [`Scripts::read`], with the keyword `user`. `-t` of keepalived does not look at these programs.
     pub(super) fn read_as(
         &mut self,
         cx: &Cx<'_>,
         entry: &At<ScriptText>,
         user: Option<&At<RunAs>>,
     ) -> Option<Arc<Script>> {
-        let (program, arguments) = entry.value.command.split_first()?;
-        let user = match (user, &entry.value.run_as) {
-            (Some(user), _) => named_user(cx, &user.value, user.at)?,
-            (None, Some(user)) => named_user(cx, user, entry.at)?,
-            (None, None) => ScriptUser::Default,
-        };
-        if !self.runs(cx, program, entry.at) {
-            return None;
+        self.read_checked(cx, entry, user).map_err(|fault| cx.diagnostics.push(fault.as_warning())).ok()
+    }
+
+    /// A script that is tracked: the fault of its program counts where the script is used.
+    pub(super) fn read_tracked(
+        &mut self,
+        cx: &Cx<'_>,
+        entry: &At<ScriptText>,
+        user: Option<&At<RunAs>>,
+    ) -> Result<Arc<Script>, Diagnostic> {
+        self.read_checked(cx, entry, user).map_err(|fault| fault.0)
+    }
+
+    fn read_checked(
+        &mut self,
+        cx: &Cx<'_>,
+        entry: &At<ScriptText>,
+        user: Option<&At<RunAs>>,
+    ) -> Result<Arc<Script>, Fault> {
+        let place = cx.sources.word_at(entry.at);
+        let own = user.map(|user| &user.value).or(entry.value.run_as.as_deref());
+        let at = user.map_or(entry.at, |user| user.at);
+        if self.policy.lacks_user(own) {
+            return Err(Fault(
+                Diagnostic::error("no-script-user", "this script has no user to run as")
+                    .at(place)
+                    .note("with enable_script_security scripts do not run as the daemon's user by themselves")
+                    .help("write script_user in global_defs, a user after the script, or make the user keepalived_script"),
+            ));
         }
+        let named = match own {
+            Some(own) => named_user(cx, own, at)?,
+            None => ScriptUser::Default,
+        };
+        let empty = || Fault(Diagnostic::error("script-unusable", "the command is empty").at(place));
+        let (program, arguments) = entry.value.command.split_first().ok_or_else(empty)?;
+        let root = self.policy.runs_as_root(cx, own);
+        self.runs(cx, program, root, place)?;
         self.first.get_or_insert(entry.at);
         // The tokeniser refuses NUL bytes.
-        let word = |word: &str| CString::new(word).ok();
-        Some(Arc::new(Script {
+        let word = |word: &str| CString::new(word).map_err(|_| empty());
+        Ok(Arc::new(Script {
             program: word(program)?,
-            arguments: arguments.iter().map(|argument| word(argument)).collect::<Option<_>>()?,
-            user,
+            arguments: arguments.iter().map(|argument| word(argument)).collect::<Result<_, _>>()?,
+            user: named,
         }))
     }
 
-    /// Whether a program is there and can be run. Unknown hosts have every program.
-    fn runs(&mut self, cx: &Cx<'_>, program: &str, at: Position) -> bool {
-        if self.fit.contains(program) {
-            return true;
+    /// Whether a program is there and may be run. Unknown hosts have every program.
+    fn runs(&mut self, cx: &Cx<'_>, program: &str, root: bool, place: Span) -> Result<(), Fault> {
+        let key = (Box::from(program), root);
+        if self.fit.contains(&key) {
+            return Ok(());
         }
         let fault = if program.starts_with('/') {
-            fault_of(cx, program)
+            path_fault(cx, program, root)
         } else if program.contains('/') {
-            Some("is not an absolute path".to_owned())
-        } else if SEARCH_PATH.iter().any(|dir| fault_of(cx, &format!("{dir}/{program}")).is_none()) {
-            None
+            Some(PathFault::Unusable("is not an absolute path".to_owned()))
         } else {
-            Some(format!("is in none of {}", SEARCH_PATH.join(", ")))
+            let found = SEARCH_PATH.iter().find(|directory| {
+                !matches!(
+                    path_fault(cx, &format!("{directory}/{program}"), false),
+                    Some(PathFault::Unusable(_))
+                )
+            });
+            match found {
+                Some(directory) => path_fault(cx, &format!("{directory}/{program}"), root),
+                None => Some(PathFault::Unusable(format!("is in none of {}", SEARCH_PATH.join(", ")))),
+            }
         };
         match fault {
             None => {
-                self.fit.insert(program.into());
-                true
+                self.fit.insert(key);
+                Ok(())
             }
-            Some(fault) => {
+            Some(PathFault::Insecure(why)) if !self.policy.enabled => {
                 cx.diagnostics.push(
-                    Diagnostic::error("script-unusable", format!("the program `{program}` {fault}"))
-                        .at(cx.sources.word_at(at))
-                        .note("the script is not run")
-                        .help(
-                            "write the path of an executable file, and quote command and arguments together",
-                        ),
+                    Diagnostic::warning("script-insecure", format!("`{program}` runs as root, and {why}"))
+                        .at(place)
+                        .label("others could make it do anything")
+                        .help("correct owner and mode; enable_script_security would refuse to run it"),
                 );
-                false
+                self.fit.insert(key);
+                Ok(())
             }
+            Some(PathFault::Insecure(why)) => Err(Fault(
+                Diagnostic::error("script-insecure", format!("`{program}` would run as root, but {why}"))
+                    .at(place)
+                    .label("refused by enable_script_security")
+                    .note("the script is not run")
+                    .help("correct owner and mode, or let another user run it"),
+            )),
+            Some(PathFault::Unusable(why)) => Err(Fault(
+                Diagnostic::error("script-unusable", format!("the program `{program}` {why}"))
+                    .at(place)
+                    .note("the script is not run")
+                    .help("write the path of an executable file, and quote command and arguments together"),
+            )),
         }
+    }
+}
+
+/// Why a script does not run.
+struct Fault(Diagnostic);
+
+impl Fault {
+    /// For programs that `-t` of keepalived does not look at. That there is no user, it sees.
+    fn as_warning(self) -> Diagnostic {
+        let mut diagnostic = self.0;
+        if matches!(diagnostic.code, "script-unusable" | "script-insecure" | "no-such-group") {
+            diagnostic.severity = Severity::Warning;
+            diagnostic.status = None;
+        }
+        diagnostic
     }
 }
 
@@ -106,41 +177,18 @@ pub(super) fn report_security(cx: &Cx<'_>, config: &Config, scripts: &Scripts) {
     }
 }
 
-/// Why a path cannot be run, if the host is known.
-fn fault_of(cx: &Cx<'_>, path: &str) -> Option<String> {
-    let mut path = path.to_owned();
-    // As many links as Linux follows.
-    for _ in 0..40 {
-        match cx.host.path(&path)? {
-            Lookup::Missing => return Some("does not exist".to_owned()),
-            Lookup::Found(metadata) => match metadata.kind {
-                PathKind::File if metadata.mode & 0o111 != 0 => return None,
-                PathKind::File => return Some("is not executable".to_owned()),
-                PathKind::Directory => return Some("is a directory".to_owned()),
-                PathKind::Other => return Some("is no regular file".to_owned()),
-                PathKind::SymbolicLink(target) => {
-                    let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
-                    path = if target.starts_with('/') { target } else { format!("{directory}/{target}") };
-                }
-            },
-        }
-    }
-    Some("is a loop of symbolic links".to_owned())
-}
-
 /// The user of a script; `None` when the host does not know it, which is reported.
-fn named_user(cx: &Cx<'_>, run_as: &RunAs, at: Position) -> Option<ScriptUser> {
-    let reject = |message: String| {
-        cx.diagnostics.push(
-            Diagnostic::error("no-such-user", message)
+fn named_user(cx: &Cx<'_>, run_as: &RunAs, at: Position) -> Result<ScriptUser, Fault> {
+    let reject = |code: &'static str, message: String| {
+        Fault(
+            Diagnostic::error(code, message)
                 .at(cx.sources.word_at(at))
                 .note("the script is not run")
                 .help("quote the command and its arguments: words after the command are user and group"),
-        );
+        )
     };
     if cx.host.user(&run_as.user) == Some(Lookup::Missing) && run_as.user.parse::<u32>().is_err() {
-        reject(format!("there is no user `{}`", run_as.user));
-        return None;
+        return Err(reject("no-such-user", format!("there is no user `{}`", run_as.user)));
     }
     let (supplementary_groups, group) = match run_as.group.as_deref() {
         None => (false, None),
@@ -151,10 +199,9 @@ fn named_user(cx: &Cx<'_>, run_as: &RunAs, at: Position) -> Option<ScriptUser> {
         && cx.host.group(group) == Some(Lookup::Missing)
         && group.parse::<u32>().is_err()
     {
-        reject(format!("there is no group `{group}`"));
-        return None;
+        return Err(reject("no-such-group", format!("there is no group `{group}`")));
     }
-    Some(ScriptUser::Named(NamedUser {
+    Ok(ScriptUser::Named(NamedUser {
         user: (&*run_as.user).into(),
         group: group.map(Into::into),
         supplementary_groups,

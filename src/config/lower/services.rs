@@ -93,6 +93,7 @@ impl Reader {
     /// Takes what was added to the model since the last call. `keep`: virtual servers stay in the model, for
     /// printing.
     pub(in crate::config) fn take(&mut self, cx: &Cx<'_>, config: &mut Config, keep: bool) {
+        self.balancer.checks.scripts.know(cx, config.global.as_deref());
         for block in fresh(&config.virtual_servers, &mut self.taken.virtual_servers) {
             self.balancer.add(cx, &self.defined, block);
         }
@@ -170,6 +171,7 @@ impl Reader {
         let garp_groups = groups::garp_groups(cx, &interfaces, config);
         let statics = self.statics.finish(cx, config, &interfaces, routers);
         self.defined.report_missing(cx);
+        self.defined.report_unfit(cx);
         script::report_security(cx, config, &checks.scripts);
 
         // Nothing depends on behalf of an instance or group that is not served.

@@ -69,7 +69,14 @@ impl Tracking {
             no_target(cx, "vrrp_script", name, at, "script");
             return;
         };
-        let Some(test) = script_test(cx, scripts, entry, block) else { return };
+        let test = match script_test(cx, scripts, entry, block) {
+            Some(Ok(test)) => test,
+            Some(Err(fault)) => {
+                defined.unfit_scripts.insert(name.into(), fault);
+                return;
+            }
+            None => return,
+        };
         let second = Duration::from_secs(1);
         let positive = |field: &Option<At<values::Seconds<0, { model::TIMER_MAX }>>>, keyword: &str| {
             let entry = field.as_ref()?;
@@ -171,7 +178,7 @@ impl Tracking {
     pub(super) fn references(
         &mut self,
         cx: &Cx<'_>,
-        defined: &Defined,
+        defined: &mut Defined,
         interfaces: &Interfaces,
         owner: &Owner,
         own: Option<&InterfaceName>,
@@ -199,7 +206,12 @@ impl Tracking {
             }
         }
         for entry in lists.scripts {
-            if let Some(weight) = defined.scripts.find(&entry.value.name, entry.at) {
+            if let Some(fault) = defined.unfit_scripts.remove(&entry.value.name) {
+                cx.diagnostics.push(fault.related(cx.sources.word_at(entry.at), "tracked here, and ignored"));
+                defined.reported_scripts.insert(entry.value.name.clone());
+            } else if defined.reported_scripts.contains(&entry.value.name) {
+                // Said once.
+            } else if let Some(weight) = defined.scripts.find(&entry.value.name, entry.at) {
                 let tracker = Tracker::Script((&*entry.value.name).into());
                 add(tracker, entry.at, reference_weight(entry.value.weight, weight));
             }
@@ -268,18 +280,17 @@ fn script_test(
     scripts: &mut Scripts,
     entry: &At<values::Script>,
     block: &model::VrrpScript,
-) -> Option<ScriptTest> {
+) -> Option<Result<ScriptTest, Diagnostic>> {
     let command = &entry.value.command;
     let path = match command.first().map(|word| word.strip_prefix('<')) {
         Some(Some("")) => command.get(1).map(|path| &**path),
         Some(Some(path)) => Some(path),
         _ => {
-            return scripts
-                .read_as(cx, entry, block.user.as_ref())
-                .map(|script| ScriptTest::Run((*script).clone()));
+            let script = scripts.read_tracked(cx, entry, block.user.as_ref());
+            return Some(script.map(|script| ScriptTest::Run((*script).clone())));
         }
     };
-    CString::new(path?).ok().map(ScriptTest::Open)
+    CString::new(path?).ok().map(|path| Ok(ScriptTest::Open(path)))
 }
 
 fn weight<const LIMIT: i32>(field: Option<&At<values::Weight<LIMIT>>>) -> Weight {
