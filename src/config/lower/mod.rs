@@ -17,6 +17,8 @@ mod server;
 mod services;
 mod settings;
 mod statics;
+#[cfg(test)]
+mod tests;
 mod track;
 mod unsupported;
 mod vrrp;
