@@ -166,7 +166,10 @@ impl<'a> Worker<'a> {
         let monitor = Monitor::open(NamespaceId(0), ownership.clone())
             .map_err(|error| (FATAL, format!("cannot follow the kernel: {error}")))?;
         let view = netlink::view(NamespaceId(0), &ownership).map_err(|error| (FATAL, view_failed(&error)))?;
-        let kernel_thread = KernelThread::new(kernel.clone(), self.inbox.clone(), record)
+        let priority = self.realtime_priority();
+        // The advertisements of some routers go before the addresses of others.
+        let below = priority.map(|priority| priority.saturating_sub(1).max(1));
+        let kernel_thread = KernelThread::new(kernel.clone(), self.inbox.clone(), record, below)
             .map_err(|error| no_privilege(&error))?;
         let channels = Channels {
             inbox: self.inbox.clone(),
@@ -175,7 +178,7 @@ impl<'a> Worker<'a> {
             log: self.log.clone(),
         };
         let vrrp_thread = VrrpThread::new(node, monitor, channels).map_err(|error| no_privilege(&error))?;
-        let (log, priority) = (self.log.clone(), self.realtime_priority());
+        let log = self.log.clone();
         spawn("kernel", move || kernel_thread.run()).map_err(|error| fatal(&error))?;
         spawn("vrrp", move || {
             request_realtime(priority, &log);

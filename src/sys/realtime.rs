@@ -23,6 +23,20 @@ pub fn schedule_fifo(priority: u8) -> io::Result<()> {
     }
 }
 
+/// Gives the calling thread ordinary scheduling back.
+///
+/// # Errors
+/// None in practice.
+pub fn schedule_normal() -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    let policy = libc::SCHED_OTHER | libc::SCHED_RESET_ON_FORK;
+    // SAFETY: 0 names the calling thread and `parameters` lives through the call.
+    match unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Sets the nice value (-20 to 19) of the calling thread and of those it starts.
 ///
 /// # Errors
