@@ -9,10 +9,11 @@ use super::record::AddressRecord;
 use super::vrrp_thread::Message;
 use crate::kernel::{AddressOperation, AddressReply, AddressRequest, KernelError, ReceiveSocket, RouterId};
 use crate::net::NamespaceId;
+use crate::sys::clock;
 use crate::sys::netlink::{self, Ownership, RouteSocket};
 use crate::sys::packet::Receiver;
 use crate::sys::poll::Poller;
-use crate::sys::{clock, realtime};
+use crate::sys::realtime::Loan;
 use crate::time::Duration;
 
 /// Operations in the first chunk after a rest: few, so that the first address is announced soon.
@@ -21,10 +22,11 @@ const FIRST_CHUNK: usize = 8;
 /// Operations in every further chunk: some milliseconds of work.
 const CHUNK: usize = 128;
 
-/// How long the thread may work with real-time scheduling in one go. A takeover waits for this thread before
-/// it can announce its addresses, and on a busy machine ordinary scheduling would cost it tens of
-/// milliseconds; thousands of IPv6 addresses are seconds of work, which must not keep a core from others.
-const REALTIME_BUDGET: Duration = Duration::from_millis(50);
+/// How long the thread may work in one go with the real-time scheduling that the vrrp thread lends it. A
+/// takeover waits for this thread before it can announce its addresses, and on a busy machine ordinary
+/// scheduling would cost it tens of milliseconds; thousands of IPv6 addresses are seconds of work, which must
+/// not keep a core from others.
+const LOAN_MAX: Duration = Duration::from_millis(50);
 
 /// What the vrrp thread asks for.
 #[derive(Debug)]
@@ -50,8 +52,8 @@ pub(super) struct KernelThread {
     /// Where the kernel does not know whose an address is.
     record: Option<AddressRecord>,
     poller: Poller,
-    /// Priority of `SCHED_FIFO`, where the thread has it.
-    realtime: Option<u8>,
+    /// What the vrrp thread lends, if it has it.
+    loan: Option<Loan>,
 }
 
 impl KernelThread {
@@ -60,18 +62,19 @@ impl KernelThread {
         requests: Mailbox<Request>,
         replies: Mailbox<Message>,
         record: Option<AddressRecord>,
-        realtime: Option<u8>,
+        loan: Option<Loan>,
     ) -> io::Result<Self> {
         let socket = RouteSocket::open().map_err(|error| io::Error::from_raw_os_error(error.errno))?;
         let poller = Poller::new()?;
         poller.add(&requests, 0)?;
-        Ok(Self { requests, replies, socket, waiting: VecDeque::new(), record, poller, realtime })
+        Ok(Self { requests, replies, socket, waiting: VecDeque::new(), record, poller, loan })
     }
 
     /// Serves requests until the process ends.
     pub(super) fn run(mut self) {
-        // Refused where the vrrp thread is refused too, which says so.
-        self.realtime = self.realtime.filter(|priority| realtime::schedule_fifo(*priority).is_ok());
+        if let Some(loan) = &self.loan {
+            loan.borrow_here();
+        }
         loop {
             if self.poller.wait(None).map(Iterator::count).is_err() {
                 return;
@@ -79,7 +82,7 @@ impl KernelThread {
             self.requests.acknowledge();
             let mut chunk = FIRST_CHUNK;
             let started = clock::now().instant;
-            let mut hurried = self.realtime.is_some();
+            let mut overdrawn = false;
             loop {
                 self.take_requests();
                 if self.waiting.is_empty() {
@@ -87,12 +90,15 @@ impl KernelThread {
                 }
                 self.change_addresses(chunk);
                 chunk = CHUNK;
-                if hurried && clock::now().instant.saturating_since(started) > REALTIME_BUDGET {
-                    hurried = realtime::schedule_normal().is_err();
+                if let Some(loan) = self.loan.as_ref().filter(|_| !overdrawn)
+                    && clock::now().instant.saturating_since(started) > LOAN_MAX
+                {
+                    overdrawn = true;
+                    loan.go_on_without();
                 }
             }
-            if let (Some(priority), false) = (self.realtime, hurried) {
-                self.realtime = realtime::schedule_fifo(priority).is_ok().then_some(priority);
+            if let Some(loan) = &self.loan {
+                loan.give_back();
             }
             if let Some(record) = &mut self.record {
                 record.save();

@@ -22,6 +22,7 @@ use crate::sys::clock::{self, Alarm};
 use crate::sys::netlink::{Followed, Monitor, Ownership};
 use crate::sys::packet::{Announcer, Frame, Packet, ReceiveBatch, Receiver, Sender};
 use crate::sys::poll::Poller;
+use crate::sys::realtime::Loan;
 use crate::sys::syslog::Severity;
 use crate::time::{Duration, Now};
 use crate::vrrp::{Action, Announcement, Datagram};
@@ -81,6 +82,8 @@ pub(super) enum Notice {
 pub(super) struct Channels {
     pub(super) inbox: Mailbox<Message>,
     pub(super) kernel: Mailbox<Request>,
+    /// For the kernel thread, while an election waits for its addresses.
+    pub(super) loan: Option<Loan>,
     pub(super) notices: Mailbox<Notice>,
     pub(super) log: Log,
 }
@@ -321,6 +324,9 @@ impl VrrpThread {
                     if let Some(record) = self.monitor.record() {
                         let added = request.operations.iter().filter(|o| o.verb == AddressVerb::Add);
                         record.extend(added.map(|operation| (operation.link, operation.spec.prefix)));
+                    }
+                    if let Some(loan) = &self.channels.loan {
+                        loan.lend();
                     }
                     self.channels.kernel.send(Request::Addresses(request));
                 }

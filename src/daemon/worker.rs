@@ -24,7 +24,7 @@ use crate::sys::netlink::{self, Monitor};
 use crate::sys::pidfile::PidFile;
 use crate::sys::poll::Poller;
 use crate::sys::process;
-use crate::sys::realtime::{self, MemoryLock};
+use crate::sys::realtime::{self, Loan, MemoryLock};
 use crate::sys::signals::{Signal, SignalQueue};
 use crate::sys::syslog::Severity;
 
@@ -168,12 +168,13 @@ impl<'a> Worker<'a> {
         let view = netlink::view(NamespaceId(0), &ownership).map_err(|error| (FATAL, view_failed(&error)))?;
         let priority = self.realtime_priority();
         // The advertisements of some routers go before the addresses of others.
-        let below = priority.map(|priority| priority.saturating_sub(1).max(1));
-        let kernel_thread = KernelThread::new(kernel.clone(), self.inbox.clone(), record, below)
+        let loan = priority.map(|priority| Loan::new(priority.saturating_sub(1).max(1)));
+        let kernel_thread = KernelThread::new(kernel.clone(), self.inbox.clone(), record, loan.clone())
             .map_err(|error| no_privilege(&error))?;
         let channels = Channels {
             inbox: self.inbox.clone(),
             kernel,
+            loan,
             notices: self.notices.clone(),
             log: self.log.clone(),
         };

@@ -3,6 +3,8 @@
 #![allow(unsafe_code)]
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
@@ -14,26 +16,68 @@ use nix::unistd::Pid;
 /// EPERM where neither privilege nor `RLIMIT_RTPRIO` allows it, or the thread's cgroup has no real-time
 /// share.
 pub fn schedule_fifo(priority: u8) -> io::Result<()> {
+    schedule(0, libc::SCHED_FIFO, priority)
+}
+
+/// `thread` 0 is the calling one.
+fn schedule(thread: libc::pid_t, policy: libc::c_int, priority: u8) -> io::Result<()> {
     let parameters = libc::sched_param { sched_priority: i32::from(priority) };
-    let policy = libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK;
-    // SAFETY: 0 names the calling thread and `parameters` lives through the call.
-    match unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) } {
+    // SAFETY: `parameters` lives through the call, which touches no other memory.
+    match unsafe {
+        libc::sched_setscheduler(thread, policy | libc::SCHED_RESET_ON_FORK, &raw const parameters)
+    } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
 }
 
-/// Gives the calling thread ordinary scheduling back.
-///
-/// # Errors
-/// None in practice.
-pub fn schedule_normal() -> io::Result<()> {
-    let parameters = libc::sched_param { sched_priority: 0 };
-    let policy = libc::SCHED_OTHER | libc::SCHED_RESET_ON_FORK;
-    // SAFETY: 0 names the calling thread and `parameters` lives through the call.
-    match unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
+/// Real-time scheduling that a real-time thread lends to another while it waits for its work, as with
+/// priority inheritance. Between loans the borrower is an ordinary thread.
+#[derive(Clone, Debug)]
+pub struct Loan {
+    priority: u8,
+    borrower: Arc<Borrower>,
+}
+
+#[derive(Debug, Default)]
+struct Borrower {
+    /// 0 until the thread has made itself known.
+    thread: AtomicI32,
+    lent: AtomicBool,
+}
+
+impl Loan {
+    /// Lends `priority` (1 to 99).
+    pub fn new(priority: u8) -> Self {
+        Self { priority, borrower: Arc::default() }
+    }
+
+    /// The calling thread is the one that borrows.
+    pub fn borrow_here(&self) {
+        self.borrower.thread.store(nix::unistd::gettid().as_raw(), Ordering::Release);
+    }
+
+    /// For the lender, before it hands work over. Costs a system call only if nothing is lent yet. Where it is
+    /// not allowed, the borrower stays an ordinary thread.
+    pub fn lend(&self) {
+        let thread = self.borrower.thread.load(Ordering::Acquire);
+        if thread != 0 && !self.borrower.lent.swap(true, Ordering::AcqRel) {
+            let _ = schedule(thread, libc::SCHED_FIFO, self.priority);
+        }
+    }
+
+    /// For the borrower, whose work takes too long: it goes on as an ordinary thread, and nothing is lent again
+    /// until [`Loan::give_back`].
+    pub fn go_on_without(&self) {
+        let _ = schedule(0, libc::SCHED_OTHER, 0);
+    }
+
+    /// For the borrower, whose work is done.
+    pub fn give_back(&self) {
+        if self.borrower.lent.load(Ordering::Acquire) {
+            self.go_on_without();
+            self.borrower.lent.store(false, Ordering::Release);
+        }
     }
 }
 
