@@ -127,6 +127,28 @@ fn a_killed_drill_leaves_no_process_behind() {
 }
 
 #[test]
+fn a_machine_that_forbids_namespaces_is_told_what_to_allow() {
+    let test = "a_machine_that_forbids_namespaces_is_told_what_to_allow";
+    // Limits of a user namespace bind everybody inside, its root included.
+    let script = "echo 0 >/proc/sys/user/max_user_namespaces && echo 0 >/proc/sys/user/max_net_namespaces \
+                  && echo limited >&2 && exec \"$0\" drill";
+    let output = Command::new("unshare")
+        .args(["--user", "--map-root-user", "sh", "-c", script, env!("CARGO_BIN_EXE_alived")])
+        .output();
+    let output = match output {
+        Ok(output) if String::from_utf8_lossy(&output.stderr).contains("limited") => output,
+        Ok(output) => return skip::skip(test, &String::from_utf8_lossy(&output.stderr)),
+        Err(error) => return skip::skip(test, &format!("unshare (util-linux) cannot be run: {error}")),
+    };
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(EXIT_FORBIDDEN), "{text}");
+    assert!(
+        text.contains("user.max_user_namespaces=") && text.contains("user.max_net_namespaces="),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_wrong_command_line_is_explained() {
     let output = drill(&["--scenario", "earthquake"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));

@@ -126,6 +126,7 @@ fn forbidding_settings(read: impl Fn(&str) -> Option<String>) -> Vec<&'static st
             "kernel.unprivileged_userns_clone=1",
         ),
         (value("user/max_user_namespaces").is_some_and(|value| value < 2), "user.max_user_namespaces=1024"),
+        (value("user/max_net_namespaces").is_some_and(|value| value < 6), "user.max_net_namespaces=1024"),
         (
             value("kernel/apparmor_restrict_unprivileged_userns").is_some_and(|value| value != 0),
             "kernel.apparmor_restrict_unprivileged_userns=0",
