@@ -95,6 +95,38 @@ fn what_is_printed_is_a_fixed_point() {
     }
 }
 
+/// The examples say nothing wrong, to keepalived or to us, and as a cluster of two nodes they meet.
+#[test]
+fn the_examples_are_good() {
+    let examples = files(&folder().join("../../conf"));
+    assert!(examples.len() >= 6);
+    for (name, path) in examples {
+        let text = fs::read(&path).unwrap();
+        let host = FakeHost::with_file(&name, text).and_interfaces(&INTERFACES);
+        // The first line for one node names the preferred one.
+        let written = fs::read_to_string(&path).unwrap();
+        let preferred = written
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix('@'))
+            .find(|line| !line.starts_with('^'))
+            .and_then(|line| line.split(' ').next())
+            .unwrap();
+        let load_as = |id: &str| {
+            let options = LoadOptions { config_id: Some(id.to_owned()), ..LoadOptions::default() };
+            load(&host, &name, &options)
+        };
+        let (first, second) = (load_as(preferred), load_as("another"));
+        for loaded in [&first, &second] {
+            assert_eq!(loaded.exit_code, 0, "{name}: {}", loaded.render(Style::default()));
+        }
+        let findings = alived::config::cluster::lint(&[("first", &first), ("second", &second)]);
+        assert!(!findings.is_empty(), "{name}");
+        for finding in findings {
+            assert_eq!(finding.code, "winner", "{name}: {finding}");
+        }
+    }
+}
+
 /// A namespace with the interfaces, all up.
 fn namespace() -> Result<Namespace, String> {
     let namespace = Namespace::create().map_err(|error| error.to_string())?;
@@ -171,6 +203,7 @@ fn config_test_exits_as_keepalived_does() {
     };
     let mut all = files(&folder().join("valid"));
     all.extend(files(&folder().join("invalid")));
+    all.extend(files(&folder().join("../../conf")));
     let samples = files(Path::new(SAMPLES));
     if samples.is_empty() {
         println!("the samples of Debian's package are not here: {SAMPLES}");

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use crate::config::diagnostics::Style;
 use crate::config::{LoadOptions, load};
 use crate::daemon::{Options, RealHost};
+use crate::sys::process::enter_namespace;
 
 /// Judges the configuration that the options name. Messages go to `log`, appended, or to standard error.
 ///
@@ -21,7 +22,17 @@ pub(super) fn run(options: &Options, log: Option<&Path>) -> ExitCode {
         drop_virtual_servers: true,
         ..LoadOptions::default()
     };
-    let loaded = load(&RealHost::default(), &options.configuration.to_string_lossy(), &load_options);
+    let file = options.configuration.to_string_lossy();
+    let mut host = RealHost::default();
+    if let Some(name) = &options.namespace {
+        host.foreign_namespace = enter_namespace(name).is_err();
+    }
+    let mut loaded = load(&host, &file, &load_options);
+    if let (None, Some(name)) = (&options.namespace, &loaded.settings.net_namespace) {
+        // The interfaces it is for are there.
+        host.foreign_namespace = enter_namespace(name).is_err();
+        loaded = load(&host, &file, &load_options);
+    }
     let colour = log.is_none() && colour_wanted();
     let text = loaded.render(Style { colour, show_secrets: false });
     if let Err(error) = write(&text, log) {

@@ -265,3 +265,18 @@ fn duplicates_name_the_first() {
     assert!(codes(&loaded).contains(&"vrid-clash") && codes(&loaded).contains(&"duplicate-address"));
     assert!(loaded.render(Style::default()).contains("first used by `A`"));
 }
+
+#[test]
+fn addresses_that_cannot_be_reached_or_never_move_are_noted() {
+    let text = format!(
+        "static_ipaddress {{\n192.0.2.9/24 dev eth0\n}}\nvrrp_instance V {{\n{BASE}virtual_ipaddress {{\n192.0.2.9\n198.51.100.1\n}}\n}}\n"
+    );
+    let mut host = FakeHost::with_file("/etc/k/k.conf", text).and_interfaces(&["eth0"]);
+    let held = crate::net::Prefix::new("192.0.2.1".parse().unwrap(), 24).unwrap();
+    host.interfaces.as_mut().unwrap()[0].addresses.push(held);
+    let loaded = load_with(host);
+    let notes: Vec<&str> = loaded.diagnostics.iter().map(|diagnostic| diagnostic.code).collect();
+    assert_eq!(notes.iter().filter(|code| **code == "static-and-virtual").count(), 1, "{notes:?}");
+    assert_eq!(notes.iter().filter(|code| **code == "no-subnet").count(), 1, "{notes:?}");
+    assert_eq!(loaded.exit_code, 0);
+}

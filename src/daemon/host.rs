@@ -1,11 +1,13 @@
 //! The real host, as the configuration asks for it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 
 use crate::config::{Host, HostInterface, Lookup, PathKind, PathMetadata, ReadError, User};
-use crate::net::NamespaceId;
+use crate::kernel::Link;
+use crate::net::{LinkKey, NamespaceId, Prefix};
 use crate::sys::netlink::{Ownership, view};
 
 /// The machine this process runs on.
@@ -90,17 +92,16 @@ impl Host for RealHost {
             return None;
         }
         let view = view(NamespaceId::default(), &Ownership::Mark).ok()?;
-        let interface = |link: &crate::kernel::Link| HostInterface {
+        let mut addresses: BTreeMap<LinkKey, Vec<Prefix>> = BTreeMap::new();
+        for held in &view.addresses {
+            addresses.entry(held.link).or_default().push(held.prefix);
+        }
+        let interface = |link: &Link| HostInterface {
             name: link.name.as_str().to_owned(),
             mtu: link.mtu,
             multicast: !link.loopback,
             loopback: link.loopback,
-            addresses: view
-                .addresses
-                .iter()
-                .filter(|held| held.link == link.key)
-                .map(|held| held.prefix)
-                .collect(),
+            addresses: addresses.remove(&link.key).unwrap_or_default(),
         };
         Some(view.links.iter().map(interface).collect())
     }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use super::addresses::virtual_address;
 use super::instance_rules::Rules;
+use super::reachability;
 use crate::config::diagnostics::{Diagnostic, Status};
+use crate::config::host::HostInterface;
 use crate::config::model::{Config, GlobalDefs, VrrpInstance};
 use crate::config::source::{Position, Span};
 use crate::config::values::{AddressLine, At, Bool, Cx, Flag, Natural, StateWish};
@@ -24,7 +26,7 @@ pub(super) fn routers(cx: &Cx<'_>, config: &Config) -> Vec<RouterConfig> {
             &no_global
         }
     };
-    let mut whole = Whole::new(cx, global);
+    let mut whole = Whole::new(cx, config, global);
     config.instances.iter().filter_map(|instance| whole.router(instance)).collect()
 }
 
@@ -32,8 +34,10 @@ pub(super) fn routers(cx: &Cx<'_>, config: &Config) -> Vec<RouterConfig> {
 struct Whole<'a> {
     cx: &'a Cx<'a>,
     global: &'a GlobalDefs,
-    /// Interfaces of the host with their MTU, if the host is known.
-    interfaces: Option<BTreeMap<String, u32>>,
+    /// Interfaces of the host by name, if the host is known.
+    interfaces: Option<BTreeMap<String, HostInterface>>,
+    /// `static_ipaddress`.
+    static_addresses: BTreeMap<IpAddr, Position>,
     dynamic_interfaces: bool,
     names: BTreeMap<&'a str, Position>,
     identities: BTreeMap<(InterfaceName, Family, u8, IpAddr), (&'a str, Position)>,
@@ -62,14 +66,15 @@ fn boolean(own: Option<&At<Bool>>, global: Option<&At<Bool>>) -> bool {
 }
 
 impl<'a> Whole<'a> {
-    fn new(cx: &'a Cx<'a>, global: &'a GlobalDefs) -> Self {
+    fn new(cx: &'a Cx<'a>, config: &'a Config, global: &'a GlobalDefs) -> Self {
         let interfaces = cx.host.interfaces().map(|interfaces| {
-            interfaces.into_iter().map(|interface| (interface.name, interface.mtu)).collect()
+            interfaces.into_iter().map(|interface| (interface.name.clone(), interface)).collect()
         });
         Self {
             cx,
             global,
             interfaces,
+            static_addresses: reachability::static_addresses(config),
             dynamic_interfaces: global.dynamic_interfaces.is_some(),
             names: BTreeMap::new(),
             identities: BTreeMap::new(),
@@ -425,7 +430,7 @@ impl<'a> Whole<'a> {
 
     fn addresses(&mut self, instance: &'a VrrpInstance, router: &mut RouterConfig, name: &'a str) {
         let mtu = self.interfaces.as_ref().and_then(|known| known.get(router.interfaces.receive.as_str()));
-        let room = advertised_addresses(router.family, router.version, mtu.copied());
+        let room = advertised_addresses(router.family, router.version, mtu.map(|interface| interface.mtu));
         for entry in &instance.virtual_ipaddress {
             let place = self.place(entry.at);
             if entry.value.prefix.family() != router.family {
@@ -515,6 +520,11 @@ impl<'a> Whole<'a> {
                 .label("ignored"),
             );
             return false;
+        }
+        reachability::not_static(self.cx, &self.static_addresses, entry, name);
+        let interface = entry.value.interface.as_ref().unwrap_or(&router.interfaces.addresses);
+        if let Some(known) = self.interfaces.as_ref().and_then(|known| known.get(interface.as_str())) {
+            reachability::in_a_subnet(self.cx, known, entry);
         }
         true
     }

@@ -1,0 +1,55 @@
+//! Notes of ours on virtual addresses that are served all the same but may not do what was meant.
+
+use core::net::IpAddr;
+use std::collections::BTreeMap;
+
+use crate::config::diagnostics::Diagnostic;
+use crate::config::host::HostInterface;
+use crate::config::model::Config;
+use crate::config::source::Position;
+use crate::config::values::{AddressLine, At, Cx};
+
+/// `static_ipaddress` by address, and where.
+pub(super) fn static_addresses(config: &Config) -> BTreeMap<IpAddr, Position> {
+    config.static_addresses.iter().map(|entry| (entry.value.prefix.address(), entry.at)).collect()
+}
+
+/// An address that is kept on this host all the time cannot move.
+pub(super) fn not_static(
+    cx: &Cx<'_>,
+    static_addresses: &BTreeMap<IpAddr, Position>,
+    entry: &At<AddressLine>,
+    name: &str,
+) {
+    let address = entry.value.prefix.address();
+    let Some(&first) = static_addresses.get(&address) else { return };
+    cx.diagnostics.push(
+        Diagnostic::warning("static-and-virtual", format!("{address} is a static address too"))
+            .at(cx.sources.word_at(entry.at))
+            .label(format!("virtual address of `{name}`"))
+            .related(cx.sources.word_at(first), "kept on this host all the time")
+            .help("remove it from static_ipaddress: two hosts would answer for it"),
+    );
+}
+
+/// An address without a prefix length of its own needs an address of the interface in its subnet.
+pub(super) fn in_a_subnet(cx: &Cx<'_>, interface: &HostInterface, entry: &At<AddressLine>) {
+    let prefix = entry.value.prefix;
+    let address = prefix.address();
+    let link_local = matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
+    if prefix.length() != prefix.family().bits() || link_local {
+        return;
+    }
+    let mut held = interface.addresses.iter().filter(|held| held.family() == prefix.family()).peekable();
+    if held.peek().is_some() && !held.any(|held| held.contains(&address)) {
+        cx.diagnostics.push(
+            Diagnostic::warning(
+                "no-subnet",
+                format!("no address of {} is in a subnet with {address}", interface.name),
+            )
+            .at(cx.sources.word_at(entry.at))
+            .label("hosts there may have no route to it")
+            .help("write its prefix length, or dev with the interface it belongs to"),
+        );
+    }
+}
