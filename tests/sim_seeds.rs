@@ -19,6 +19,9 @@ fn random_seeds_break_no_rule() {
         steps += outcome.steps;
         hours += outcome.elapsed.as_millis();
         failures.extend(outcome.failure());
+        if count == 1 {
+            println!("{}", outcome.timeline);
+        }
     }
     println!("{count} seeds, {steps} steps, {} virtual hours", hours / 3_600_000);
     let shown: Vec<&str> = failures.iter().take(20).map(String::as_str).collect();

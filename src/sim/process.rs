@@ -28,6 +28,11 @@ pub trait Sabotage: fmt::Debug {
         true
     }
 
+    /// Whether the node is called when its time has come.
+    fn serve(&mut self) -> bool {
+        true
+    }
+
     /// Changes what the node wants done.
     fn act(&mut self, now: Now, actions: &mut Vec<Action>) {
         let _ = (now, actions);
@@ -172,12 +177,13 @@ impl Process {
         let Wakeup { heard, events, actions } = &mut wakeup;
         for received in core::mem::take(&mut self.received).into_values().flatten() {
             let glance = Glance::of(&received.packet.payload);
-            if let Some(sabotage) = sabotage.as_mut()
-                && !sabotage.hear(glance)
-            {
+            let Packet { source, destination, hop_limit, payload } = &received.packet;
+            if let Some(glance) = glance.filter(|_| !received.damaged) {
+                heard.push(Heard { link: received.link, source: *source, hop_limit: *hop_limit, glance });
+            }
+            if sabotage.as_mut().is_some_and(|sabotage| !sabotage.hear(glance)) {
                 continue;
             }
-            let Packet { source, destination, hop_limit, payload } = &received.packet;
             let datagram = Datagram {
                 link: received.link,
                 source: *source,
@@ -186,9 +192,6 @@ impl Process {
                 payload,
             };
             self.node.handle_datagram(now, &datagram, actions);
-            if let Some(glance) = glance.filter(|_| !received.damaged) {
-                heard.push(Heard { link: received.link, source: *source, hop_limit: *hop_limit, glance });
-            }
         }
         for event in core::mem::take(&mut self.events) {
             events.push(event.clone());
@@ -198,7 +201,8 @@ impl Process {
             }
         }
         let due = self.node.poll_timeout().is_some_and(|at| at <= now.instant);
-        if due || spurious {
+        let served = sabotage.as_mut().is_none_or(|sabotage| sabotage.serve());
+        if (due || spurious) && served {
             self.node.handle_timeout(now, actions);
         }
         if heard.is_empty()

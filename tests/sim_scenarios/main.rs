@@ -9,4 +9,5 @@ mod interfaces;
 mod lan;
 mod recovery;
 mod reload;
+mod rules;
 mod switch_over;

@@ -1,0 +1,304 @@
+//! Each rule of `alived::sim::invariants` is broken on purpose, by a daemon or driver that does wrong, and
+//! the rule must see it. The same course of events without the wrong must break none.
+
+use alived::kernel::{AddressOperation, AddressRequest, AddressSpec, AddressVerb, KernelEvent, RouterId};
+use alived::net::{InterfaceIndex, LinkKey, NamespaceId};
+use alived::node::Event;
+use alived::sim::frame::Glance;
+use alived::sim::invariants::{Rule, Violation};
+use alived::sim::machine::own_addresses;
+use alived::sim::process::Sabotage;
+use alived::sim::{Fault, MachineId, MachineSpec};
+use alived::time::Now;
+use alived::vrrp::{Action, Cause, State, Transmission};
+
+use super::lan::{LAN, Lan, R1, R2, node, router};
+
+/// Runs a course of events without and with a saboteur on a machine; gives the rules then broken.
+fn sabotaged(
+    machines: &[MachineId],
+    make: impl Fn() -> Box<dyn Sabotage>,
+    course: impl Fn(&mut Lan),
+) -> Vec<Violation> {
+    let fresh = || {
+        let machine = |priority| MachineSpec { config: node(router(priority)), ..MachineSpec::default() };
+        Lan::of(vec![machine(150), machine(100)])
+    };
+    let run = |lan: &mut Lan| {
+        for id in [R1, R2] {
+            lan.apply(Fault::Started(id));
+        }
+        lan.cluster.settle();
+        course(lan);
+        lan.cluster.settle();
+    };
+    let mut honest = fresh();
+    run(&mut honest);
+    assert_eq!(honest.cluster.violations(), [], "{}", honest.cluster.timeline());
+    let mut lan = fresh();
+    for machine in machines {
+        lan.cluster.sabotage(*machine, make());
+    }
+    run(&mut lan);
+    lan.cluster.violations().to_vec()
+}
+
+#[track_caller]
+fn assert_seen(broken: &[Violation], rule: Rule, machine: Option<MachineId>) {
+    let seen = broken.iter().any(|violation| violation.rule == rule && violation.machine == machine);
+    assert!(seen, "{rule:?} not among {broken:#?}");
+}
+
+const ETH0: u32 = 2;
+
+fn eth0() -> LinkKey {
+    LinkKey { namespace: NamespaceId(0), index: InterfaceIndex::new(ETH0).unwrap() }
+}
+
+/// Changes what the node wants done.
+struct Tamper<F>(F);
+
+impl<F> core::fmt::Debug for Tamper<F> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Tamper")
+    }
+}
+
+impl<F: FnMut(Now, &mut Vec<Action>)> Sabotage for Tamper<F> {
+    fn act(&mut self, now: Now, actions: &mut Vec<Action>) {
+        self.0(now, actions);
+    }
+}
+
+/// Drops the address operations of a kind.
+fn without(verb: AddressVerb) -> Box<dyn Sabotage> {
+    Box::new(Tamper(move |_, actions: &mut Vec<Action>| {
+        for action in actions {
+            if let Action::Addresses(request) = action {
+                request.operations.retain(|operation| operation.verb != verb);
+            }
+        }
+    }))
+}
+
+#[derive(Debug)]
+struct NeverServed;
+
+impl Sabotage for NeverServed {
+    fn serve(&mut self) -> bool {
+        false
+    }
+}
+
+#[derive(Debug)]
+struct Deaf;
+
+impl Sabotage for Deaf {
+    fn hear(&mut self, _: Option<Glance>) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_master_in_fault_is_seen() {
+    #[derive(Debug)]
+    struct Untold;
+    impl Sabotage for Untold {
+        fn tell(&mut self, event: &Event) -> bool {
+            !matches!(event, Event::Kernel(KernelEvent::LinkChanged(link)) if !link.running)
+        }
+    }
+    let course = |lan: &mut Lan| lan.apply(Fault::CablePulled(R1, LAN));
+    assert_seen(&sabotaged(&[R1], || Box::new(Untold), course), Rule::MasterInFault, Some(R1));
+}
+
+#[test]
+fn a_master_without_a_source_address_is_seen() {
+    #[derive(Debug)]
+    struct Untold;
+    impl Sabotage for Untold {
+        fn tell(&mut self, event: &Event) -> bool {
+            !matches!(event, Event::Kernel(KernelEvent::AddressGone { .. }))
+        }
+    }
+    let course = |lan: &mut Lan| lan.apply(Fault::OwnAddressRemoved(R1, LAN));
+    assert_seen(&sabotaged(&[R1], || Box::new(Untold), course), Rule::MasterInFault, Some(R1));
+}
+
+#[test]
+fn an_advertising_backup_is_seen() {
+    let forger = || -> Box<dyn Sabotage> {
+        Box::new(Tamper(|_, actions: &mut Vec<Action>| {
+            actions.push(Action::Transmit(Transmission {
+                router: RouterId(0),
+                link: eth0(),
+                source: [10, 0, 0, 2].into(),
+                destination: [224, 0, 0, 18].into(),
+                hop_limit: 255,
+                payload: [0x31, 51, 1, 0, 0, 10, 0, 0].into(),
+            }));
+        }))
+    };
+    assert_seen(&sabotaged(&[R2], forger, |_| {}), Rule::AdvertisesWithoutMastership, Some(R2));
+}
+
+#[test]
+fn advertising_during_a_switch_over_is_seen() {
+    let repeater = || -> Box<dyn Sabotage> {
+        let mut last: Option<Action> = None;
+        Box::new(Tamper(move |_, actions: &mut Vec<Action>| {
+            let real = actions.iter().find(|action| match action {
+                Action::Transmit(sent) => Glance::of(&sent.payload).is_some_and(|g| g.priority > 0),
+                _ => false,
+            });
+            match real {
+                Some(action) => last = Some(action.clone()),
+                None => actions.extend(last.clone()),
+            }
+        }))
+    };
+    let course = |lan: &mut Lan| {
+        lan.apply(Fault::SwitchOver(R1));
+        lan.cluster.run_for(alived::time::Duration::from_millis(30));
+        // Anything that wakes it up while it waits for its successor.
+        lan.apply(Fault::NotificationsLost(R1, alived::time::Duration::from_millis(1)));
+        lan.cluster.run_for(alived::time::Duration::from_millis(10));
+    };
+    assert_seen(&sabotaged(&[R1], repeater, course), Rule::AdvertisesWithoutMastership, Some(R1));
+}
+
+#[test]
+fn an_address_kept_without_mastership_is_seen() {
+    let broken = sabotaged(
+        &[R1],
+        || without(AddressVerb::Remove),
+        |lan| {
+            lan.apply(Fault::CablePulled(R1, LAN));
+            lan.cluster.run_for(alived::time::Duration::from_secs(1));
+        },
+    );
+    assert_seen(&broken, Rule::AddressWithoutMastership, Some(R1));
+    assert_seen(&broken, Rule::AddressElsewhere, Some(R1));
+}
+
+#[test]
+fn the_removal_of_a_foreign_address_is_seen() {
+    let vandal = || -> Box<dyn Sabotage> {
+        Box::new(Tamper(|_, actions: &mut Vec<Action>| {
+            let operation = AddressOperation {
+                verb: AddressVerb::Remove,
+                link: eth0(),
+                spec: AddressSpec::new(own_addresses(R2, LAN)[0]),
+            };
+            actions
+                .push(Action::Addresses(AddressRequest { router: RouterId(0), operations: vec![operation] }));
+        }))
+    };
+    assert_seen(&sabotaged(&[R2], vandal, |_| {}), Rule::ForeignAddressRemoved, Some(R2));
+}
+
+#[test]
+fn an_election_before_its_time_is_seen() {
+    let broken = sabotaged(&[R2], || Box::new(Deaf), |_| {});
+    assert_seen(&broken, Rule::ElectedTooEarly, Some(R2));
+    assert_seen(&broken, Rule::NotOneMaster, None);
+}
+
+#[test]
+fn a_daemon_that_never_sleeps_is_seen() {
+    assert_seen(&sabotaged(&[R1], || Box::new(NeverServed), |_| {}), Rule::BusyLoop, Some(R1));
+}
+
+#[test]
+fn routers_without_a_master_are_seen() {
+    let broken = sabotaged(&[R1, R2], || Box::new(NeverServed), |_| {});
+    assert_seen(&broken, Rule::NoMasterInTime, None);
+    assert_seen(&broken, Rule::NotOneMaster, None);
+}
+
+#[test]
+fn a_successor_that_does_not_come_is_seen_while_a_fault_lasts() {
+    // The lower of two islands: R2 alone must elect itself, though the LAN is not whole.
+    let broken = sabotaged(
+        &[R2],
+        || Box::new(NeverServed),
+        |lan| {
+            lan.apply(Fault::Partition(LAN, vec![lan.cluster.machine_port(R2, LAN)]));
+            lan.cluster.run_for(alived::time::Duration::from_secs(3));
+            lan.apply(Fault::HealNetwork);
+        },
+    );
+    assert_seen(&broken, Rule::NoMasterInTime, None);
+}
+
+#[test]
+fn the_wrong_master_is_seen() {
+    assert_seen(&sabotaged(&[R1], || Box::new(NeverServed), |_| {}), Rule::WrongMaster, Some(R2));
+}
+
+#[test]
+fn a_missing_address_is_seen() {
+    assert_seen(&sabotaged(&[R1], || without(AddressVerb::Add), |_| {}), Rule::AddressMissing, Some(R1));
+}
+
+#[test]
+fn a_misled_host_is_seen() {
+    let mute = || -> Box<dyn Sabotage> {
+        Box::new(Tamper(|_, actions: &mut Vec<Action>| {
+            actions.retain(|action| !matches!(action, Action::Announce(_)));
+        }))
+    };
+    let broken = sabotaged(&[R2], mute, |lan| {
+        lan.apply(Fault::CablePulled(R1, LAN));
+    });
+    assert_seen(&broken, Rule::HostMisled, Some(R2));
+}
+
+#[test]
+fn a_winner_that_does_not_announce_again_is_seen() {
+    // R1 keeps being master all the time: its announcements after the beaten rival are what counts.
+    let mute_later = || -> Box<dyn Sabotage> {
+        let mut elected = None;
+        Box::new(Tamper(move |now: Now, actions: &mut Vec<Action>| {
+            let wins = |action: &Action| matches!(action, Action::Transition(t) if t.to == State::Master);
+            if actions.iter().any(wins) {
+                elected.get_or_insert(now.instant);
+            }
+            let late = elected.is_some_and(|at| now.instant.saturating_since(at).as_secs() >= 10);
+            actions.retain(|action| !late || !matches!(action, Action::Announce(_)));
+        }))
+    };
+    let broken = sabotaged(&[R1], mute_later, |lan| {
+        let island = vec![lan.cluster.machine_port(R2, LAN), lan.cluster.host_port(super::lan::IMPATIENT)];
+        lan.apply(Fault::Partition(LAN, island));
+        lan.cluster.run_for(alived::time::Duration::from_secs(2));
+        lan.apply(Fault::HealNetwork);
+    });
+    assert_seen(&broken, Rule::HostMisled, Some(R1));
+}
+
+#[test]
+fn an_address_left_behind_at_stop_is_seen() {
+    let hasty = || -> Box<dyn Sabotage> {
+        Box::new(Tamper(|_, actions: &mut Vec<Action>| {
+            let stops =
+                |action: &Action| matches!(action, Action::Transition(t) if t.cause == Cause::Shutdown);
+            if actions.iter().any(stops) {
+                actions.push(Action::Stopped);
+            }
+        }))
+    };
+    let course = |lan: &mut Lan| lan.apply(Fault::Stopped(R1));
+    assert_seen(&sabotaged(&[R1], hasty, course), Rule::LeftBehind, Some(R1));
+}
+
+#[test]
+fn a_stop_without_an_end_is_seen() {
+    let hanging = || -> Box<dyn Sabotage> {
+        Box::new(Tamper(|_, actions: &mut Vec<Action>| {
+            actions.retain(|action| *action != Action::Stopped);
+        }))
+    };
+    let course = |lan: &mut Lan| lan.apply(Fault::Stopped(R1));
+    assert_seen(&sabotaged(&[R1], hanging, course), Rule::StopUnfinished, Some(R1));
+}
