@@ -1,29 +1,51 @@
 //! Random LANs, random faults: no rule may break. `ALIVED_SIM_SEEDS=100000 cargo test --test sim_seeds`
 //! runs more of them, `ALIVED_SIM_FIRST=N` others.
-#![allow(clippy::disallowed_methods, reason = "a test may read its environment")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test may read its environment and use threads"
+)]
 
 use alived::sim::{Options, run};
+use alived::time::Duration;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
+}
+
+#[derive(Default)]
+struct Share {
+    failures: Vec<String>,
+    steps: u64,
+    virtual_time: Duration,
+}
+
+fn share(seeds: impl Iterator<Item = u64>) -> Share {
+    let mut share = Share::default();
+    for seed in seeds {
+        let outcome = run(Options { seed, routers: None });
+        share.steps += outcome.steps;
+        share.virtual_time += outcome.elapsed;
+        share.failures.extend(outcome.failure());
+    }
+    share
 }
 
 #[test]
 fn random_seeds_break_no_rule() {
     let count = number("ALIVED_SIM_SEEDS").unwrap_or(1_000);
     let first = number("ALIVED_SIM_FIRST").unwrap_or(1);
-    let mut failures = Vec::new();
-    let (mut steps, mut hours) = (0, 0);
-    for seed in first..first + count {
-        let outcome = run(Options { seed, routers: None });
-        steps += outcome.steps;
-        hours += outcome.elapsed.as_millis();
-        failures.extend(outcome.failure());
-        if count == 1 {
-            println!("{}", outcome.timeline);
-        }
-    }
-    println!("{count} seeds, {steps} steps, {} virtual hours", hours / 3_600_000);
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(8) as u64;
+    let shares: Vec<Share> = std::thread::scope(|scope| {
+        let start =
+            |worker| scope.spawn(move || share((first + worker..first + count).step_by(workers as usize)));
+        let running: Vec<_> = (0..workers).map(start).collect();
+        running.into_iter().map(|worker| worker.join().unwrap()).collect()
+    });
+    let steps: u64 = shares.iter().map(|share| share.steps).sum();
+    let seconds: u64 = shares.iter().map(|share| share.virtual_time.as_secs()).sum();
+    let failures: Vec<String> = shares.into_iter().flat_map(|share| share.failures).collect();
+    println!("{count} seeds from {first} on, {steps} steps, {} virtual hours", seconds / 3_600);
     let shown: Vec<&str> = failures.iter().take(20).map(String::as_str).collect();
     assert!(failures.is_empty(), "{} of {count} seeds:\n{}", failures.len(), shown.join("\n"));
 }

@@ -30,6 +30,8 @@ pub struct HaNode {
     config: NodeConfig,
     /// Boxed: a tree's nodes are half empty.
     routers: BTreeMap<RouterId, Box<VirtualRouter>>,
+    /// Removed by a reload, with requests that the kernel has not answered yet.
+    departing: Vec<Box<VirtualRouter>>,
     next_id: u32,
     kernel: KernelModel,
     sockets: BTreeMap<ReceiveSocket, Listening>,
@@ -63,6 +65,7 @@ impl HaNode {
         Self {
             config,
             routers: BTreeMap::new(),
+            departing: Vec::new(),
             next_id: 0,
             kernel: KernelModel::default(),
             sockets: BTreeMap::new(),
@@ -104,6 +107,11 @@ impl HaNode {
                 self.with_router(now, reply.router, actions, |router, out| {
                     router.on_address_reply(now, &reply, out);
                 });
+                if let Some(router) = self.departing.iter_mut().find(|router| router.id() == reply.router) {
+                    let mut out = Output { actions, announcements: &mut self.announcements };
+                    router.on_address_reply(now, &reply, &mut out);
+                    self.departing.retain(|router| !router.is_settled());
+                }
                 self.finish_stop(actions);
             }
             Event::Socket(event) => self.handle_socket(now, event, actions),
@@ -311,7 +319,7 @@ impl HaNode {
         // Who goes gives up its addresses before somebody else asks for them.
         for id in known.into_values() {
             self.with_router(now, id, actions, |router, out| router.stop(now, Cause::Reload, false, out));
-            self.routers.remove(&id);
+            self.departing.extend(self.routers.remove(&id).filter(|router| !router.is_settled()));
             self.timers.set(id, None);
         }
         for (id, config) in kept {
@@ -342,7 +350,8 @@ impl HaNode {
     }
 
     fn finish_stop(&mut self, actions: &mut Vec<Action>) {
-        if self.phase == Phase::Stopping && self.routers.values().all(|router| router.is_settled()) {
+        let settled = self.departing.is_empty() && self.routers.values().all(|router| router.is_settled());
+        if self.phase == Phase::Stopping && settled {
             self.phase = Phase::Stopped;
             actions.push(Action::Stopped);
         }

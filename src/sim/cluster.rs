@@ -19,6 +19,8 @@ use crate::prng::Prng;
 use crate::time::{Duration, Instant, micros};
 use crate::vrrp::{Action, State, Transmission};
 
+/// Changes are looked at when they happen; the pause between looks at what should have changed by now.
+const SURVEY_PERIOD: Duration = Duration::from_millis(500);
 /// How long duplicate address detection takes.
 pub(super) const DETECTION: Duration = Duration::from_secs(1);
 /// A daemon that wakes up more often in a row without a reason does not sleep at all.
@@ -78,7 +80,6 @@ pub struct Cluster {
     pub(super) most_addresses: usize,
     pub(super) service: Service,
     pub(super) settling: Option<Settling>,
-    pub(super) survey_period: Duration,
     pub(super) changed: bool,
     pub(super) steps: u64,
     /// How often each address was removed behind the daemon's back.
@@ -105,7 +106,6 @@ impl Cluster {
             most_addresses: 0,
             service: Service::default(),
             settling: None,
-            survey_period: Duration::from_millis(100),
             changed: false,
             steps: 0,
             removals: BTreeMap::new(),
@@ -314,7 +314,7 @@ impl Cluster {
             }
             Happening::Survey => {
                 self.changed = true;
-                self.schedule(self.now + self.survey_period, Happening::Survey);
+                self.schedule(self.now + SURVEY_PERIOD, Happening::Survey);
             }
             Happening::Fault(fault) => self.apply(&fault),
         }
@@ -328,6 +328,11 @@ impl Cluster {
         let mut arrivals = Vec::new();
         self.network.carry(self.now, from, only, &mut arrivals);
         for Arrival { at, port, damage } in arrivals {
+            // Machines take no notice of what is for hosts, which is most of all frames.
+            let for_hosts = matches!(frame, Frame::Announcement { .. });
+            if for_hosts && matches!(self.owners[port.0 as usize], Owner::Machine(_)) {
+                continue;
+            }
             self.schedule(at, Happening::Arrival { port, frame: frame.clone(), damage });
         }
     }

@@ -113,7 +113,7 @@ pub fn run(options: Options) -> Outcome {
         cluster.schedule_fault(at, Fault::Started(machine));
     }
     cluster.run_until(Instant::from_micros(3_000_000));
-    for _ in 0..prng.between(1, 3) {
+    for _ in 0..prng.between(1, 2) {
         if cluster.settle() > 0 {
             break;
         }

@@ -111,7 +111,6 @@ impl Cluster {
             let Some(segment) = machine.segment_of(&router.interfaces.receive) else { continue };
             let group = GroupKey { segment, family: router.family, vrid: router.vrid };
             self.bounds.entry(group).or_default().include(router, config.startup_delay);
-            self.survey_period = self.survey_period.min(router.interval.duration() / 2);
             for address in router.addresses.iter().chain(&router.excluded) {
                 count += 1;
                 let name = address.interface.as_ref().unwrap_or(&router.interfaces.addresses);

@@ -99,6 +99,8 @@ impl Item {
 pub(super) struct Ownership {
     items: Vec<Item>,
     index: BTreeMap<(LinkKey, Prefix), usize>,
+    /// Unanswered requests for addresses that are not (any more) ours to keep where they were.
+    orphans: BTreeMap<(LinkKey, Prefix), u32>,
     wanted: bool,
     /// From the start until the first decision: what is ours belongs to a predecessor.
     undecided: bool,
@@ -127,7 +129,7 @@ impl Ownership {
 
     /// Whether every request has been answered.
     pub(super) fn is_settled(&self) -> bool {
-        self.items.iter().all(|item| item.outstanding == 0)
+        self.orphans.is_empty() && self.items.iter().all(|item| item.outstanding == 0)
     }
 
     /// Interface and address of each, as far as the interface exists.
@@ -160,27 +162,33 @@ impl Ownership {
             if item.link.map(|link| link.key) != link.map(|link| link.key) {
                 moved = true;
                 // The interface may live on under another name: what we added there is not left behind.
-                if let Some((old, prefix)) = item.key()
-                    && item.will_be_held()
-                    && item.held != Held::Foreign
-                    && (item.outstanding > 0 || known(old, prefix) == Some(true))
-                {
-                    let spec = item.spec.clone();
-                    operations.push(AddressOperation { verb: AddressVerb::Remove, link: old, spec });
+                if let Some((old, prefix)) = item.key() {
+                    let mut unanswered = item.outstanding;
+                    let added = item.outstanding > 0 && item.last_verb == AddressVerb::Add;
+                    if item.held != Held::Foreign
+                        && (self.wanted || added || known(old, prefix) == Some(true))
+                    {
+                        unanswered += 1;
+                        let spec = item.spec.clone();
+                        operations.push(AddressOperation { verb: AddressVerb::Remove, link: old, spec });
+                    }
+                    if unanswered > 0 {
+                        *self.orphans.entry((old, prefix)).or_default() += unanswered;
+                    }
                 }
                 item.link = link;
-                item.outstanding = 0;
+                item.outstanding = item.key().and_then(|key| self.orphans.remove(&key)).unwrap_or_default();
+                item.last_verb = AddressVerb::Remove;
                 item.judge_at = None;
                 item.held = Held::Absent;
                 if let Some(ours) = item.key().and_then(|(link, prefix)| known(link, prefix)) {
                     item.learn(ours);
                 }
-                match item.held {
-                    Held::Absent if self.wanted => item.request(AddressVerb::Add, operations),
-                    Held::Ours if !self.wanted && !self.undecided => {
-                        item.request(AddressVerb::Remove, operations);
-                    }
-                    Held::Absent | Held::Ours | Held::Foreign => {}
+                let unwanted = !self.wanted && !self.undecided;
+                if self.wanted && !item.will_be_held() {
+                    item.request(AddressVerb::Add, operations);
+                } else if unwanted && item.will_be_held() && item.held == Held::Ours {
+                    item.request(AddressVerb::Remove, operations);
                 }
             }
             item.link = link;
@@ -226,12 +234,14 @@ impl Ownership {
     /// secondaries go before the primary of their subnet. Returns how many a predecessor left.
     pub(super) fn release(&mut self, operations: &mut Vec<AddressOperation>) -> usize {
         let leftovers = if self.undecided { self.count_ours() } else { 0 };
+        let asked_for = core::mem::take(&mut self.wanted);
         self.undecided = false;
-        self.wanted = false;
         for item in self.items.iter_mut().rev() {
             item.repairs = 0;
             item.judge_at = None;
-            if item.will_be_held() && item.held != Held::Foreign {
+            // Of what was asked for, a late notification may say that it is gone though the kernel has it
+            // again: it is removed all the same, and "already gone" is success.
+            if (asked_for || item.will_be_held()) && item.held != Held::Foreign {
                 item.request(AddressVerb::Remove, operations);
             }
         }
@@ -295,7 +305,15 @@ impl Ownership {
         outcome: &AddressOutcome,
     ) -> (Option<Announceable>, Option<ReportKind>) {
         let wanted = self.wanted;
-        let Some(item) = self.item((outcome.link, outcome.prefix)) else { return (None, None) };
+        let key = (outcome.link, outcome.prefix);
+        if let Some(unanswered) = self.orphans.get_mut(&key) {
+            *unanswered -= 1;
+            if *unanswered == 0 {
+                self.orphans.remove(&key);
+            }
+            return (None, None);
+        }
+        let Some(item) = self.item(key) else { return (None, None) };
         item.outstanding = item.outstanding.saturating_sub(1);
         if let Some(error) = &outcome.error {
             item.count_attempt(now);
@@ -385,11 +403,16 @@ impl Ownership {
             }
             self.items.push(item);
         }
-        let mut gone: Vec<Item> = old.into_values().filter(|item| item.held != Held::Foreign).collect();
-        gone.retain(Item::will_be_held);
+        let mut gone: Vec<Item> = old.into_values().collect();
         for item in gone.iter_mut().rev() {
-            item.request(AddressVerb::Remove, operations);
+            if item.will_be_held() && item.held != Held::Foreign {
+                item.request(AddressVerb::Remove, operations);
+            }
+            if let Some(key) = item.key().filter(|_| item.outstanding > 0) {
+                *self.orphans.entry(key).or_default() += item.outstanding;
+            }
         }
+        gone.retain(|item| item.outstanding > 0 && item.last_verb == AddressVerb::Remove);
         for (item, kept) in self.items.iter_mut().zip(kept) {
             let endangered = kept
                 && gone.iter().any(|gone| {

@@ -61,6 +61,8 @@ pub struct Ledger {
     pub routers: BTreeMap<RouterId, Standing>,
     /// Addresses it asked for and did not ask to remove since.
     pub wanted: BTreeSet<(RouterId, LinkKey, Prefix)>,
+    /// Addresses without our mark that it was told of before it asked for them itself.
+    foreign: BTreeSet<(LinkKey, Prefix)>,
     /// Every address that it was ever configured with.
     pub configured: BTreeSet<IpAddr>,
     /// Whether it was told to stop.
@@ -77,6 +79,7 @@ impl Ledger {
             addresses: BTreeMap::new(),
             routers: BTreeMap::new(),
             wanted: BTreeSet::new(),
+            foreign: BTreeSet::new(),
             stopping: false,
         }
     }
@@ -182,8 +185,10 @@ impl Ledger {
         match event {
             Event::Kernel(KernelEvent::View(view)) => {
                 self.links = view.links.iter().map(|link| (link.key, link.clone())).collect();
-                self.addresses = view.addresses.iter().map(|a| ((a.link, a.prefix), a.clone())).collect();
+                self.addresses.clear();
+                view.addresses.iter().for_each(|held| self.note_present(held));
                 let held = &self.addresses;
+                self.foreign.retain(|key| held.contains_key(key));
                 self.wanted.retain(|(_, link, prefix)| held.contains_key(&(*link, *prefix)));
             }
             Event::Kernel(KernelEvent::LinkChanged(link)) => {
@@ -192,13 +197,15 @@ impl Ledger {
             Event::Kernel(KernelEvent::LinkGone(key)) => {
                 self.links.remove(key);
                 self.addresses.retain(|(link, _), _| link != key);
+                self.foreign.retain(|(link, _)| link != key);
                 self.wanted.retain(|(_, link, _)| link != key);
             }
             Event::Kernel(KernelEvent::AddressPresent(held)) => {
-                self.addresses.insert((held.link, held.prefix), held.clone());
+                self.note_present(held);
             }
             Event::Kernel(KernelEvent::AddressGone { link, prefix }) => {
                 self.addresses.remove(&(*link, *prefix));
+                self.foreign.remove(&(*link, *prefix));
                 self.wanted.retain(|(_, on, address)| (on, address) != (link, prefix));
             }
             Event::Addresses(reply) => {
@@ -285,9 +292,20 @@ impl Ledger {
         }
     }
 
-    /// Every address of the daemon's kernel without our mark, as it was told.
-    pub fn foreign(&self, link: LinkKey, prefix: Prefix) -> bool {
-        self.addresses.get(&(link, prefix)).is_some_and(|held| !held.ours)
+    /// Whether the daemon knows that it has nothing to do with an address of its kernel.
+    pub fn is_foreign(&self, link: LinkKey, prefix: Prefix) -> bool {
+        self.foreign.contains(&(link, prefix))
+    }
+
+    fn note_present(&mut self, held: &HeldAddress) {
+        let key = (held.link, held.prefix);
+        self.addresses.insert(key, held.clone());
+        let asked_for = self.wanted.iter().any(|(_, link, prefix)| (*link, *prefix) == key);
+        if held.ours {
+            self.foreign.remove(&key);
+        } else if !asked_for {
+            self.foreign.insert(key);
+        }
     }
 }
 

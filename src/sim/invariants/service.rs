@@ -32,7 +32,19 @@ impl Service {
             let able: Vec<&Member> = survey.group(group).filter(|member| member.able).collect();
             for machines in circles(survey, group, &able) {
                 let members = || able.iter().filter(|member| machines.contains(&member.machine));
-                let touched = members().map(|member| member.touched).max().unwrap_or_default();
+                // Also who cannot take part may say a last word to them when something happens to it.
+                let heard_by_them = |member: &&Member| {
+                    machines.contains(&member.machine)
+                        || machines
+                            .iter()
+                            .any(|m| survey.hearing.contains(&(member.machine, *m, group.segment)))
+                };
+                let touched = survey
+                    .group(group)
+                    .filter(heard_by_them)
+                    .map(|member| member.touched)
+                    .max()
+                    .unwrap_or_default();
                 let key = (group, machines.clone());
                 let since = self.since.get(&key).map_or(survey.at, |since| touched.max(*since));
                 let bound = election(group, delay);

@@ -16,8 +16,6 @@ const COALESCING: Duration = Duration::from_millis(1);
 pub fn judge(machine: MachineId, ledger: &mut Ledger, batch: &Batch<'_>) -> Vec<Violation> {
     let masters_before = masters(ledger);
     // Mastership gained or lost within this wake-up entitles to what was sent in it.
-    let foreign_before: Vec<_> =
-        ledger.addresses.values().filter(|held| !held.ours).map(|held| (held.link, held.prefix)).collect();
     let leaving_before = switched(ledger, Switch::Leaving);
     // What was heard and told comes before the actions, and the actions are judged by it.
     ledger.note_received(batch);
@@ -79,15 +77,19 @@ pub fn judge(machine: MachineId, ledger: &mut Ledger, batch: &Batch<'_>) -> Vec<
             Action::Addresses(request) => {
                 for operation in request.operations.iter().filter(|o| o.verb == AddressVerb::Remove) {
                     let prefix = operation.spec.prefix;
-                    if foreign_before.contains(&(operation.link, prefix))
-                        && ledger.foreign(operation.link, prefix)
-                    {
+                    if ledger.is_foreign(operation.link, prefix) {
                         break_rule(Rule::ForeignAddressRemoved, format!("asked to remove {prefix}"));
                     }
                 }
             }
             _ => {}
         }
+    }
+    let calm = batch.events.is_empty()
+        && !batch.actions.iter().any(|a| matches!(a, Action::Transition(_) | Action::Addresses(_)));
+    if calm {
+        // Neither what the daemon knows nor what it holds has changed.
+        return broken;
     }
     let kept = ledger.stopping && ledger.config.keep_addresses_on_stop;
     for (router, _, prefix) in ledger.wanted.iter().filter(|_| !kept) {
