@@ -5,12 +5,12 @@ use super::*;
 use crate::vrrp::Destinations;
 
 fn load_text(text: &str) -> Loaded {
-    load_with(FakeHost::with_file("/etc/k/k.conf", text))
+    load_with(&FakeHost::with_file("/etc/k/k.conf", text))
 }
 
-fn load_with(host: FakeHost) -> Loaded {
+fn load_with(host: &FakeHost) -> Loaded {
     let options = LoadOptions { config_id: Some("r1".into()), ..LoadOptions::default() };
-    load(&host, "/etc/k/k.conf", &options)
+    load(host, "/etc/k/k.conf", &options)
 }
 
 fn codes(loaded: &Loaded) -> Vec<&'static str> {
@@ -71,7 +71,7 @@ fn includes_are_relative_to_their_file_and_checked_when_asked() {
         .and_file("/etc/k/d/b.conf", format!("vrrp_instance B {{\n{BASE}\n}}\n"))
         .and_file("/etc/k/d/a.conf", "include a2.inc\n")
         .and_file("/etc/k/d/a2.inc", "global_defs {\nrouter_id from_a2\n}\n");
-    let loaded = load_with(host);
+    let loaded = load_with(&host);
     assert_eq!(loaded.settings.router_id.as_deref(), Some("from_a2"));
     assert_eq!(loaded.node.routers.len(), 1);
     assert_eq!(codes(&loaded), ["include-failed"]);
@@ -133,7 +133,7 @@ fn built_in_parameters_have_their_values() {
         "global_defs {\nrouter_id \"${_INSTANCE}:${_PWD}:${_ENV HOME}:${_ENV NONE}:${_HASH}${_BANG}\"\n}\n",
     );
     host.environment.insert("HOME".into(), "/root".into());
-    assert_eq!(load_with(host).settings.router_id.as_deref(), Some("r1:/etc/k:/root::#!"));
+    assert_eq!(load_with(&host).settings.router_id.as_deref(), Some("r1:/etc/k:/root::#!"));
 }
 
 #[test]
@@ -194,10 +194,10 @@ fn a_missing_brace_is_reported_where_its_block_began() {
 fn an_interface_must_exist_unless_it_may_come_later() {
     let host = |text: &str| FakeHost::with_file("/etc/k/k.conf", text).and_interfaces(&["lo", "eth1"]);
     let text = format!("vrrp_instance V {{\n{BASE}\n}}\n");
-    let loaded = load_with(host(&text));
+    let loaded = load_with(&host(&text));
     assert_eq!(codes(&loaded), ["no-such-interface"]);
     assert!(!loaded.usable);
-    let loaded = load_with(host(&format!("global_defs {{\ndynamic_interfaces\n}}\n{text}")));
+    let loaded = load_with(&host(&format!("global_defs {{\ndynamic_interfaces\n}}\n{text}")));
     assert!(loaded.usable);
     assert_eq!(loaded.node.routers.len(), 1);
 }
@@ -243,7 +243,7 @@ fn strange_bytes_do_no_harm() {
         b"global_defs {\nrouter_id a # \xfc\n}\n",
         b"router_id \0\nglobal_defs {\nrouter_id a\n}\n",
     ] {
-        let loaded = load_with(FakeHost::with_file("/etc/k/k.conf", bytes));
+        let loaded = load_with(&FakeHost::with_file("/etc/k/k.conf", bytes));
         assert_eq!(loaded.settings.router_id.as_deref(), Some("a"), "{}", loaded.render(Style::default()));
     }
     let long = format!("global_defs {{\nrouter_id {}\n}}\n", "x".repeat(2000));

@@ -100,7 +100,7 @@ impl Argument for VmacSettings {
         Self {
             name: coin().then(|| "vrrp.51".parse().unwrap()),
             mac: coin()
-                .then(|| MacPattern { bytes: [2, 0, 0x5e, 0, 1, if add_vrid { 0 } else { 9 }], add_vrid }),
+                .then_some(MacPattern { bytes: [2, 0, 0x5e, 0, 1, if add_vrid { 0 } else { 9 }], add_vrid }),
             netlink_notify: coin(),
             group: coin().then(|| "5".into()),
         }
