@@ -274,7 +274,7 @@ fn addresses_that_cannot_be_reached_or_never_move_are_noted() {
     let mut host = FakeHost::with_file("/etc/k/k.conf", text).and_interfaces(&["eth0"]);
     let held = crate::net::Prefix::new("192.0.2.1".parse().unwrap(), 24).unwrap();
     host.interfaces.as_mut().unwrap()[0].addresses.push(held);
-    let loaded = load_with(host);
+    let loaded = load_with(&host);
     let notes: Vec<&str> = loaded.diagnostics.iter().map(|diagnostic| diagnostic.code).collect();
     assert_eq!(notes.iter().filter(|code| **code == "static-and-virtual").count(), 1, "{notes:?}");
     assert_eq!(notes.iter().filter(|code| **code == "no-subnet").count(), 1, "{notes:?}");

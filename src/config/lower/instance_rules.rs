@@ -22,7 +22,7 @@ impl Rules<'_> {
         self.cx.sources.word_at(at)
     }
 
-    fn error(&self, code: &'static str, at: Position, message: String, help: &str) {
+    fn error(&self, code: &'static str, at: Position, message: impl core::fmt::Display, help: &str) {
         let name = self.name;
         let diagnostic = Diagnostic::error(code, format!("`{name}`: {message}")).at(self.place(at));
         self.cx.diagnostics.push(if help.is_empty() { diagnostic } else { diagnostic.help(help) });
@@ -41,8 +41,9 @@ impl Rules<'_> {
         }
         let instance = self.instance;
         let own = instance.strict_mode.as_ref().map(|entry| entry.at);
-        let source =
-            own.or(self.global.vrrp_strict.as_ref().map(|entry| entry.at)).unwrap_or(instance.header.at);
+        let source = own
+            .or_else(|| self.global.vrrp_strict.as_ref().map(|entry| entry.at))
+            .unwrap_or(instance.header.at);
         let clash = |at: Position, what: &str, consequence: &str| {
             let diagnostic = Diagnostic::error(
                 "strict-mode",
@@ -84,10 +85,11 @@ impl Rules<'_> {
         if let Some(entry) = instance.accept.as_ref().filter(|_| self.version == Version::V2) {
             clash(entry.at, "accept in version 2", "ignored");
         }
-        if let Some(entry) = instance.version.as_ref() {
-            if self.family == Family::Ipv6 && self.version == Version::V2 {
-                clash(entry.at, "version 2 over IPv6", "version 3 is used");
-            }
+        if let Some(entry) = instance.version.as_ref()
+            && self.family == Family::Ipv6
+            && self.version == Version::V2
+        {
+            clash(entry.at, "version 2 over IPv6", "version 3 is used");
         }
         if self.family == Family::Ipv6 {
             let first = instance.virtual_ipaddress.first();
@@ -122,7 +124,7 @@ impl Rules<'_> {
             self.error(
                 "authentication",
                 at,
-                "authentication is ignored beside auth_hmac".into(),
+                "authentication is ignored beside auth_hmac",
                 "remove one of them",
             );
             return AuthenticationData::None;
@@ -131,7 +133,7 @@ impl Rules<'_> {
             self.error(
                 "authentication",
                 at,
-                "version 3 has no authentication: it is ignored".into(),
+                "version 3 has no authentication: it is ignored",
                 "remove it; auth_hmac authenticates version 3, as an extension of keepalived",
             );
             return AuthenticationData::None;
@@ -156,7 +158,7 @@ impl Rules<'_> {
             }
             (Some(AuthType::Ah), Some(_)) => {
                 if self.family == Family::Ipv6 {
-                    self.error("authentication", at, "AH is not for IPv6: it is ignored".into(), "");
+                    self.error("authentication", at, "AH is not for IPv6: it is ignored", "");
                     return AuthenticationData::None;
                 }
                 let wish = self.instance.state.as_ref().filter(|entry| entry.value == StateWish::Master);
@@ -165,7 +167,7 @@ impl Rules<'_> {
                     self.error(
                         "authentication",
                         entry.at,
-                        "state MASTER does not go with AH: BACKUP is used".into(),
+                        "state MASTER does not go with AH: BACKUP is used",
                         "write state BACKUP, the priority decides",
                     );
                 }
@@ -175,7 +177,7 @@ impl Rules<'_> {
                 self.error(
                     "authentication",
                     at,
-                    "the authentication has no auth_pass and is ignored".into(),
+                    "the authentication has no auth_pass and is ignored",
                     "write auth_pass",
                 );
                 AuthenticationData::None

@@ -1,4 +1,5 @@
 //! Commands that scripts run, and whether they can run here.
+#![allow(clippy::result_large_err, reason = "a diagnostic is made once for each script at most")]
 
 use std::collections::BTreeSet;
 use std::ffi::CString;
@@ -44,7 +45,7 @@ impl Scripts {
         entry: &At<ScriptText>,
         user: Option<&At<RunAs>>,
     ) -> Option<Arc<Script>> {
-        self.read_checked(cx, entry, user).map_err(|fault| cx.diagnostics.push(fault.as_warning())).ok()
+        self.read_checked(cx, entry, user).map_err(|fault| cx.diagnostics.push(fault.into_warning())).ok()
     }
 
     /// A script that is tracked: the fault of its program counts where the script is used.
@@ -151,7 +152,7 @@ struct Fault(Diagnostic);
 
 impl Fault {
     /// For programs that `-t` of keepalived does not look at. That there is no user, it sees.
-    fn as_warning(self) -> Diagnostic {
+    fn into_warning(self) -> Diagnostic {
         let mut diagnostic = self.0;
         if matches!(diagnostic.code, "script-unusable" | "script-insecure" | "no-such-group") {
             diagnostic.severity = Severity::Warning;

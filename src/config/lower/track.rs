@@ -1,4 +1,5 @@
 //! Trackers and what refers to them.
+#![allow(clippy::result_large_err, reason = "a diagnostic is made once for each script at most")]
 
 use core::num::{NonZeroU16, NonZeroU32};
 use std::collections::BTreeSet;
