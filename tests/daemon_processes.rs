@@ -209,6 +209,12 @@ fn statistics_and_state_are_written_on_a_signal() {
     host.wait_for_lines("keepalived.data", 1);
     let data = fs::read_to_string(host.path("keepalived.data")).unwrap();
     assert!(data.contains("State = MASTER") && data.contains(ADDRESS), "{data}");
+    host.signal(alived::sys::signals::Signal::Json.number());
+    host.wait_for_lines("keepalived.json", 1);
+    let json = fs::read_to_string(host.path("keepalived.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json[0]["data"]["state"], 2);
+    assert_eq!(json[0]["data"]["vips"][0], "192.0.2.50/24 dev lan0 scope global set");
     assert_eq!(fs::metadata(host.path("keepalived.data")).unwrap().permissions().mode() & 0o777, 0o600);
 }
 

@@ -59,6 +59,14 @@ pub(super) fn write_dump(folder: &Path, name: &str, text: &str) -> io::Result<Pa
     Ok(path)
 }
 
+/// Writes a dump under a temporary name and renames it, so that a reader never sees half of it.
+pub(super) fn replace_dump(folder: &Path, name: &str, text: &str) -> io::Result<PathBuf> {
+    let temporary = write_dump(folder, &format!("{name}.{}", std::process::id()), text)?;
+    let path = folder.join(name);
+    std::fs::rename(temporary, &path)?;
+    Ok(path)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +106,9 @@ mod tests {
         std::os::unix::fs::symlink(folder.join("target"), folder.join("keepalived.data")).unwrap();
         assert!(write_dump(&folder, "keepalived.data", "x").is_err());
         assert_eq!(fs::read_to_string(folder.join("target")).unwrap(), "untouched");
+        replace_dump(&folder, "keepalived.data", "x").unwrap();
+        assert_eq!(fs::read_to_string(folder.join("target")).unwrap(), "untouched");
+        assert_eq!(fs::read_to_string(folder.join("keepalived.data")).unwrap(), "x");
         write_dump(&folder, "keepalived.stats", "long").unwrap();
         write_dump(&folder, "keepalived.stats", "x").unwrap();
         assert_eq!(fs::read_to_string(folder.join("keepalived.stats")).unwrap(), "x");

@@ -14,6 +14,7 @@
 mod configuration;
 mod files;
 mod host;
+mod json;
 mod kernel_thread;
 mod leftovers;
 mod log;

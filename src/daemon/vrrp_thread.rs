@@ -34,6 +34,9 @@ const RECEIVE_BATCHES: usize = 128;
 /// Notifications taken from the kernel in one wake-up.
 const MONITOR_DATAGRAMS: usize = 1024;
 
+/// Room for actions that is kept from one wake-up to the next.
+const ACTIONS_KEPT: usize = 256;
+
 const ALARM: u64 = 0;
 const MONITOR: u64 = 1;
 const INBOX: u64 = 2;
@@ -336,6 +339,8 @@ impl VrrpThread {
                 other => rest.push(other),
             }
         }
+        // The many of a start or of a takeover are not to be paid for ever after.
+        actions.shrink_to(ACTIONS_KEPT);
         self.actions = actions;
         if !frames.is_empty() {
             let failures = &mut self.failures;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::configuration::{self, Configuration, Settings};
 use super::files;
+use super::json;
 use super::kernel_thread::{KernelThread, view_failed};
 use super::leftovers::Leftovers;
 use super::log::{Console, Log, Sink};
@@ -100,6 +101,7 @@ struct Worker<'a> {
 #[derive(Clone, Copy, Debug)]
 enum Dump {
     Data,
+    Json,
     Stats,
 }
 
@@ -156,6 +158,8 @@ impl<'a> Worker<'a> {
             log,
         };
         worker.start_threads(node, &pid_file)?;
+        // What reading the configuration took; the threads have hardly begun to use their own.
+        realtime::trim_memory();
         Ok(worker)
     }
 
@@ -259,9 +263,7 @@ impl<'a> Worker<'a> {
             }
             Signal::SwitchOver => self.inbox.send(Message::SwitchOver),
             Signal::SwitchBack => self.inbox.send(Message::SwitchBack),
-            Signal::Json => {
-                self.log.say(Severity::Warning, "writing keepalived.json (signal JSON) is not supported yet");
-            }
+            Signal::Json => self.ask(Dump::Json),
             Signal::ThreadDump => {
                 self.log.say(Severity::Warning, "the thread dump (signal TDUMP) has no meaning here");
             }
@@ -279,6 +281,11 @@ impl<'a> Worker<'a> {
         let written = match self.wanted.pop_front() {
             Some(Dump::Data) => files::write_dump(&folder, "keepalived.data", &snapshot.data()),
             Some(Dump::Stats) => files::write_dump(&folder, "keepalived.stats", &snapshot.stats()),
+            Some(Dump::Json) => match json::text(snapshot) {
+                Some(text) => files::replace_dump(&folder, "keepalived.json", &text),
+                // As keepalived: no file without virtual routers.
+                None => return,
+            },
             None => return,
         };
         match written {

@@ -98,7 +98,8 @@ impl Item {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ownership {
     items: Vec<Item>,
-    index: BTreeMap<(LinkKey, Prefix), usize>,
+    /// Positions in `items`, in the order of the keys.
+    index: Vec<((LinkKey, Prefix), usize)>,
     /// Unanswered requests for addresses that are not (any more) ours to keep where they were.
     orphans: BTreeMap<(LinkKey, Prefix), u32>,
     wanted: bool,
@@ -134,7 +135,7 @@ impl Ownership {
 
     /// Interface and address of each, as far as the interface exists.
     pub(super) fn keys(&self) -> impl Iterator<Item = (LinkKey, Prefix)> {
-        self.index.keys().copied()
+        self.index.iter().map(|(key, _)| *key)
     }
 
     /// Addresses the kernel holds or will hold, to be announced.
@@ -436,7 +437,9 @@ impl Ownership {
     }
 
     fn item(&mut self, key: (LinkKey, Prefix)) -> Option<&mut Item> {
-        self.index.get(&key).and_then(|&position| self.items.get_mut(position))
+        let found = self.index.binary_search_by_key(&key, |(key, _)| *key).ok()?;
+        let (_, position) = self.index[found];
+        self.items.get_mut(position)
     }
 
     fn count_ours(&self) -> usize {
@@ -446,6 +449,10 @@ impl Ownership {
     fn reindex(&mut self) {
         let keys = self.items.iter().enumerate();
         self.index = keys.filter_map(|(position, item)| Some((item.key()?, position))).collect();
+        // Of two equal ones the later counts.
+        self.index.sort_unstable_by_key(|(key, position)| (*key, core::cmp::Reverse(*position)));
+        self.index.dedup_by_key(|(key, _)| *key);
+        self.index.shrink_to_fit();
     }
 }
 
