@@ -115,12 +115,19 @@ pub(super) struct VrrpThread {
     starting: Option<usize>,
     actions: Vec<Action>,
     failures: SendFailures,
+    report_addresses: bool,
     lateness: Lateness,
 }
 
 impl VrrpThread {
-    /// Opens what the thread needs, in the calling thread's network namespace.
-    pub(super) fn new(config: NodeConfig, monitor: Monitor, channels: Channels) -> io::Result<Self> {
+    /// Opens what the thread needs, in the calling thread's network namespace. `report_addresses` logs every
+    /// change of an address of the host.
+    pub(super) fn new(
+        config: NodeConfig,
+        monitor: Monitor,
+        channels: Channels,
+        report_addresses: bool,
+    ) -> io::Result<Self> {
         let poller = Poller::new()?;
         let alarm = Alarm::new()?;
         poller.add(&alarm, ALARM)?;
@@ -146,6 +153,7 @@ impl VrrpThread {
             starting: Some(0),
             actions: Vec::new(),
             failures: SendFailures::default(),
+            report_addresses,
             lateness: Lateness::default(),
         })
     }
@@ -228,6 +236,9 @@ impl VrrpThread {
     fn follow_kernel(&mut self, now: Now) -> io::Result<()> {
         let mut events = Vec::new();
         let followed = self.monitor.drain(MONITOR_DATAGRAMS, &mut events).map_err(|error| to_io(&error))?;
+        if self.report_addresses {
+            events.iter().for_each(|event| self.report_address(now, event));
+        }
         match &mut self.held_back {
             Some(held_back) => held_back.extend(events),
             None => {
@@ -247,6 +258,18 @@ impl VrrpThread {
             self.request_view();
         }
         Ok(())
+    }
+
+    /// `-a`, in keepalived's words.
+    fn report_address(&self, now: Now, event: &KernelEvent) {
+        let (verb, link, prefix) = match event {
+            KernelEvent::AddressPresent(held) => ("Assigned", held.link, held.prefix),
+            KernelEvent::AddressGone { link, prefix } => ("Deassigned", *link, *prefix),
+            _ => return,
+        };
+        let name = self.node.kernel().link(link).map_or("unknown", |link| link.name.as_str());
+        let text = format!("{verb} address {} for interface {name}", prefix.address());
+        self.say(now, Severity::Info, &text);
     }
 
     fn request_view(&mut self) {

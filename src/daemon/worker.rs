@@ -182,7 +182,8 @@ impl<'a> Worker<'a> {
             notices: self.notices.clone(),
             log: self.log.clone(),
         };
-        let vrrp_thread = VrrpThread::new(node, monitor, channels).map_err(|error| no_privilege(&error))?;
+        let vrrp_thread = VrrpThread::new(node, monitor, channels, self.options.address_monitoring)
+            .map_err(|error| no_privilege(&error))?;
         let log = self.log.clone();
         spawn("kernel", move || kernel_thread.run()).map_err(|error| fatal(&error))?;
         spawn("vrrp", move || {
