@@ -123,7 +123,10 @@ impl Bench {
     /// 1,000 virtual routers at 0.1 s: CPU, memory, and how evenly the advertisements leave.
     fn load(&self) -> Result<()> {
         let mut master_cpu = Table::new("1,000 virtual routers: master, % of a core".to_owned());
-        let mut each = Table::new("1,000 virtual routers: master, us an advertisement".to_owned());
+        let mut each =
+            Table::new("1,000 virtual routers: master, us of CPU an advertisement sent".to_owned());
+        let mut heard =
+            Table::new("1,000 virtual routers: backup, us of CPU an advertisement heard".to_owned());
         let mut backup_cpu = Table::new("1,000 virtual routers: backup, % of a core".to_owned());
         let mut memory = Table::new("1,000 virtual routers: master, PSS in MB".to_owned());
         let mut gaps =
@@ -144,17 +147,22 @@ impl Bench {
             drop(recorder);
             for _ in 0..self.runs {
                 let (master, backup) = (cpu_time(lab.daemon(0)?)?, cpu_time(lab.daemon(1)?)?);
+                let (sent, received) = (packets(&lab, 0, SENT)?, packets(&lab, 1, RECEIVED)?);
                 let start = Instant::now();
                 std::thread::sleep(WINDOW);
+                // Counted, because a daemon that is not run in time sends less.
+                let sent = packets(&lab, 0, SENT)? - sent;
+                let received = packets(&lab, 1, RECEIVED)? - received;
                 let master = cpu_time(lab.daemon(0)?)?.saturating_sub(master);
                 let backup = cpu_time(lab.daemon(1)?)?.saturating_sub(backup);
                 let wall = start.elapsed().as_secs_f64();
                 master_cpu.add(name, master.as_secs_f64() / wall * 100.0);
                 backup_cpu.add(name, backup.as_secs_f64() / wall * 100.0);
-                each.add(name, master.as_secs_f64() * 1e6 / (wall * 10_000.0));
+                each.add(name, master.as_secs_f64() * 1e6 / sent);
+                heard.add(name, backup.as_secs_f64() * 1e6 / received);
             }
         }
-        for table in [master_cpu, each, backup_cpu, memory, gaps] {
+        for table in [master_cpu, each, backup_cpu, heard, memory, gaps] {
             table.print();
         }
         Ok(())
@@ -333,6 +341,18 @@ fn cpu_time(daemon: &Daemon) -> Result<Duration> {
         }
     }
     Ok(Duration::from_nanos(total))
+}
+
+/// Column of `/proc/net/dev`, counted from the interface's name.
+const RECEIVED: usize = 2;
+const SENT: usize = 10;
+
+/// Packets that a router's front interfaces have received or sent so far.
+fn packets(lab: &Lab, router: usize, column: usize) -> Result<f64> {
+    let text = lab.routers[router].namespace.run(|| fs::read_to_string("/proc/thread-self/net/dev"))??;
+    let fronts = text.lines().filter(|line| line.trim_start().starts_with("eth"));
+    let counts = fronts.filter_map(|line| line.split_whitespace().nth(column)?.parse::<f64>().ok());
+    Ok(counts.sum())
 }
 
 /// Proportional set size of all processes.
