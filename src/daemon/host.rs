@@ -32,7 +32,7 @@ impl Host for RealHost {
         }
         if !kind.is_file() {
             // Opening a FIFO would wait for its writer.
-            return Err(ReadError::NotRegular("no regular file but a FIFO, socket or device"));
+            return Err(ReadError::NotRegular("a FIFO, socket or device"));
         }
         if metadata.mode() & 0o111 != 0 {
             return Err(ReadError::Executable);

@@ -191,6 +191,7 @@ impl Expander<'_> {
             ReadError::Other(why) => format!("`{path}` cannot be read: {why}"),
         };
         let mut diagnostic = match (used, error) {
+            (None, ReadError::TooLarge(_)) => Diagnostic::fatal("limit", why),
             (None, _) => Diagnostic::fatal("no-file", why).help("name the configuration with -f FILE"),
             // keepalived passes over these in silence, whatever is checked.
             (Some(_), ReadError::NotRegular(_) | ReadError::Executable) => {

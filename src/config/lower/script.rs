@@ -25,12 +25,21 @@ pub(super) struct Scripts {
     /// The first script in use.
     first: Option<Position>,
     policy: Policy,
+    /// What `global_defs` said when the policy was made.
+    known: Option<Option<(bool, Option<Position>)>>,
 }
 
 impl Scripts {
     /// Learns what `global_defs` says so far.
     pub(super) fn know(&mut self, cx: &Cx<'_>, global: Option<&GlobalDefs>) {
-        self.policy = Policy::new(cx, global);
+        // The host is asked only when `global_defs` says something new.
+        let says = global.map(|global| {
+            (global.enable_script_security.is_some(), global.script_user.as_ref().map(|entry| entry.at))
+        });
+        if self.known != Some(says) {
+            self.known = Some(says);
+            self.policy = Policy::new(cx, global);
+        }
     }
 
     /// A script with the user after its command; `None` when it cannot run, which is reported.

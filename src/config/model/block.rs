@@ -144,7 +144,11 @@ fn unknown(cx: &Cx<'_>, context: Context, name: &str, statement: Statement<'_>) 
             Context::Root => "outside all blocks".to_owned(),
             other => format!("in `{}`", other.path()),
         };
-        diagnostic = diagnostic.label("not known here").help(format!("`{name}` belongs {path}"));
+        let perhaps = match other {
+            Context::Root if statement.block().is_some() => "; is a `}` missing above?",
+            _ => "",
+        };
+        diagnostic = diagnostic.label("not known here").help(format!("`{name}` belongs {path}{perhaps}"));
     } else {
         diagnostic = diagnostic.label("not known");
     }
