@@ -31,7 +31,7 @@ pub struct HaNode {
     /// Boxed: a tree's nodes are half empty.
     routers: BTreeMap<RouterId, Box<VirtualRouter>>,
     /// Removed by a reload, with requests that the kernel has not answered yet.
-    departing: Vec<Box<VirtualRouter>>,
+    departing: Vec<VirtualRouter>,
     next_id: u32,
     kernel: KernelModel,
     sockets: BTreeMap<ReceiveSocket, Listening>,
@@ -319,7 +319,8 @@ impl HaNode {
         // Who goes gives up its addresses before somebody else asks for them.
         for id in known.into_values() {
             self.with_router(now, id, actions, |router, out| router.stop(now, Cause::Reload, false, out));
-            self.departing.extend(self.routers.remove(&id).filter(|router| !router.is_settled()));
+            self.departing
+                .extend(self.routers.remove(&id).map(|router| *router).filter(|router| !router.is_settled()));
             self.timers.set(id, None);
         }
         for (id, config) in kept {

@@ -173,11 +173,16 @@ impl Cluster {
     pub(super) fn observe(&mut self) {
         let survey = self.survey();
         let (pace, most, repair) = (self.pace, self.most_addresses, self.repair_pause());
+        let stop = self.deadlines().into_iter().map(|(_, due)| due.addresses).max().unwrap_or_default();
         let bounds = &self.bounds;
         let bound = |group: GroupKey| bounds.get(&group).copied().unwrap_or_default();
         let mut broken = self.service.observe(&survey, |group, delay| bound(group).election(&pace, delay));
         if let Some(settling) = &mut self.settling {
-            broken.extend(settling.observe(&survey, |group| deadlines(&bound(group), &pace, most, repair)));
+            broken.extend(settling.observe(
+                &survey,
+                |group| deadlines(&bound(group), &pace, most, repair),
+                stop,
+            ));
         }
         broken.into_iter().for_each(|violation| self.report(violation));
     }

@@ -84,6 +84,8 @@ impl VirtualRouter {
             if handover.is_none() {
                 self.send_advertisement(out);
                 self.restart_advert_timer(now);
+                // Only a master leaves: hosts may have believed it.
+                self.announce_over_rival(now, out);
             }
             return;
         }
@@ -99,6 +101,8 @@ impl VirtualRouter {
             return self.yield_to(now, from, advertisement, Cause::BetterMaster { from, priority }, out);
         }
         if listening.is_some_and(|until| now.instant < until) && !self.config.preempt {
+            // It keeps its mastership, and our leaving makes it announce again.
+            self.send_leaving(out);
             return self.yield_to(now, from, advertisement, Cause::BetterMaster { from, priority }, out);
         }
         self.beat_rival(now, from, priority, out);
@@ -118,18 +122,26 @@ impl VirtualRouter {
             self.send_advertisement(out);
             self.restart_advert_timer(now);
         }
+        if self.announce_over_rival(now, out) {
+            self.report(ReportKind::RivalBeaten { from, priority }, out);
+        }
+    }
+
+    /// Announces the addresses again, now and a second time, because hosts may have learned another master's
+    /// MAC; at most once in an interval.
+    fn announce_over_rival(&mut self, now: Now, out: &mut Output<'_>) -> bool {
         let settings = self.config.announce;
         let interval = self.config.interval.duration();
-        let Phase::Master(mastership) = &mut self.phase else { return };
+        let Phase::Master(mastership) = &mut self.phase else { return false };
         if now.instant < mastership.rival_quiet_until {
-            return;
+            return false;
         }
         mastership.rival_quiet_until = now.instant + interval;
         if let Some(at) = later(now, settings.lower_prio_delay).filter(|_| settings.lower_prio_repeat > 0) {
             mastership.second_block = Some((at, settings.lower_prio_repeat));
         }
         self.announce(&self.addresses.announceable(), settings.lower_prio_repeat, out);
-        self.report(ReportKind::RivalBeaten { from, priority }, out);
+        true
     }
 
     /// Yields to a master that was heard, and follows it.

@@ -34,8 +34,14 @@ impl Settling {
         Self { since, permitted: BTreeMap::new(), reported: BTreeSet::new() }
     }
 
-    /// Looks at the LAN, at any time and as often as one likes.
-    pub fn observe(&mut self, survey: &Survey, deadlines: impl Fn(GroupKey) -> Deadlines) -> Vec<Violation> {
+    /// Looks at the LAN, at any time and as often as one likes. `stop` is the longest that a daemon may take
+    /// to stop.
+    pub fn observe(
+        &mut self,
+        survey: &Survey,
+        deadlines: impl Fn(GroupKey) -> Deadlines,
+        stop: Duration,
+    ) -> Vec<Violation> {
         let elapsed = survey.at.saturating_since(self.since);
         let mut broken = Vec::new();
         let mut resting = BTreeMap::new();
@@ -82,9 +88,7 @@ impl Settling {
         judge_addresses(survey, elapsed, &resting, &deadlines, &mut broken);
         judge_routes(survey, self.since, elapsed, &resting, &mut broken);
         for &(machine, since) in &survey.stopping {
-            let longest =
-                survey.groups().into_iter().map(|g| deadlines(g).addresses).max().unwrap_or_default();
-            if survey.at.saturating_since(since.max(self.since)) > longest {
+            if survey.at.saturating_since(since.max(self.since)) > stop {
                 broken.push((Rule::StopUnfinished, Some(machine), format!("told to stop at {since}")));
             }
         }
