@@ -102,7 +102,7 @@ impl Probes {
             Family::Ipv6 => Ipv6Addr::UNSPECIFIED.into(),
         };
         let outgoing = lab.client.namespace.run(|| UdpSocket::bind((any, 0)))??;
-        let incoming = lab.server.namespace.run(|| UdpSocket::bind((any, PORT)))??;
+        let incoming = lab.server.namespace.run(|| bind_when_free((any, PORT).into()))??;
         outgoing.set_nonblocking(true)?;
         incoming.set_read_timeout(Some(Duration::from_millis(20)))?;
         let server = SocketAddr::from((lab.layout.server(), PORT));
@@ -151,6 +151,20 @@ impl Drop for Probes {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// A process that another thread is just starting holds the sockets of this one until it runs its program:
+/// the port of probes that have ended may be taken for a moment.
+fn bind_when_free(address: SocketAddr) -> io::Result<UdpSocket> {
+    for _ in 0..200 {
+        match UdpSocket::bind(address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            result => return result,
+        }
+    }
+    UdpSocket::bind(address)
 }
 
 fn send(socket: &UdpSocket, server: SocketAddr, stop: &AtomicBool) -> Vec<WallTime> {

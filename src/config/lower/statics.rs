@@ -1,8 +1,5 @@
 //! Static addresses, routes and rules, and those of instances.
 
-use core::net::IpAddr;
-use std::collections::BTreeMap;
-
 use super::addresses::spec;
 use super::groups;
 use super::interfaces::Interfaces;
@@ -155,7 +152,6 @@ impl Statics {
     ) -> StaticConfig {
         groups::settle_track_groups(cx, config, &mut self.config.track_groups, routers);
         default_interface(cx, config, interfaces);
-        also_virtual(cx, config, routers);
         self.config
     }
 }
@@ -197,33 +193,5 @@ fn default_interface(cx: &Cx<'_>, config: &Config, interfaces: &Interfaces) {
                 .label("this address names no other")
                 .help("write `dev` with an interface, or default_interface in global_defs"),
         );
-    }
-}
-
-/// An address cannot both stay and come and go.
-fn also_virtual(cx: &Cx<'_>, config: &Config, routers: &[RouterConfig]) {
-    if config.static_addresses.is_empty() {
-        return;
-    }
-    let owners: BTreeMap<IpAddr, &str> = routers
-        .iter()
-        .flat_map(|router| {
-            let all = router.addresses.iter().chain(&router.excluded);
-            all.map(|address| (address.spec.prefix.address(), &*router.name))
-        })
-        .collect();
-    for entry in &config.static_addresses {
-        let address = entry.value.prefix.address();
-        if let Some(owner) = owners.get(&address) {
-            cx.diagnostics.push(
-                Diagnostic::warning(
-                    "static-and-virtual",
-                    format!("{address} is a static address and a virtual one of `{owner}`"),
-                )
-                .at(cx.sources.word_at(entry.at))
-                .label("on this host all the time")
-                .help("remove one of them: a backup must not hold the address"),
-            );
-        }
     }
 }
