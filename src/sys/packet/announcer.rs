@@ -4,9 +4,9 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
-use super::option;
+use super::{batch::send_all, option};
 use crate::net::{LinkKey, MacAddress};
 use crate::wire::arp::ArpFrame;
 use crate::wire::ndisc::{self, NeighbourAdvertisement};
@@ -77,7 +77,7 @@ impl Announcer {
         }
     }
 
-    fn send_batch(&mut self, frames: &[Frame], mut failed: impl FnMut(usize, io::Error)) {
+    fn send_batch(&mut self, frames: &[Frame], failed: impl FnMut(usize, io::Error)) {
         self.names.clear();
         self.parts.clear();
         self.headers.clear();
@@ -109,29 +109,7 @@ impl Announcer {
             header.msg_hdr.msg_iovlen = 1;
             self.headers.push(header);
         }
-        let mut done = 0;
-        while done < self.headers.len() {
-            let rest = &mut self.headers[done..];
-            // SAFETY: each header points to a name, a part and a frame that live through the call; the kernel
-            // writes only `msg_len`.
-            let sent = unsafe {
-                libc::sendmmsg(
-                    self.socket.as_raw_fd(),
-                    rest.as_mut_ptr(),
-                    rest.len() as u32,
-                    libc::MSG_DONTWAIT as _,
-                )
-            };
-            match usize::try_from(sent) {
-                Ok(sent) if sent > 0 => done += sent,
-                _ => {
-                    let error = io::Error::last_os_error();
-                    if error.raw_os_error() != Some(libc::EINTR) {
-                        failed(done, error);
-                        done += 1;
-                    }
-                }
-            }
-        }
+        // SAFETY: each header points to a name, a part and a frame that live through the call.
+        unsafe { send_all(&self.socket, &mut self.headers, failed) };
     }
 }

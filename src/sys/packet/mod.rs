@@ -4,6 +4,7 @@
 //! addresses; opening and closing a receiver does and belongs to another thread than the one that sends.
 
 mod announcer;
+mod batch;
 mod option;
 mod receiver;
 mod sender;

@@ -4,9 +4,9 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
-use super::option;
+use super::{batch::send_all, option};
 use crate::net::LinkKey;
 use crate::wire::ip::{IPV6_HEADER_LENGTH, ipv4_header, ipv6_header};
 
@@ -155,30 +155,8 @@ impl Sender {
             header.msg_hdr.msg_controllen = control as _;
             self.headers.push(header);
         }
-        let mut done = 0;
-        while done < self.headers.len() {
-            let rest = &mut self.headers[done..];
-            // SAFETY: each header points into its slot and its packet's payload, which live through the call;
-            // the kernel reads the message and writes only `msg_len`.
-            let sent = unsafe {
-                libc::sendmmsg(
-                    socket.as_raw_fd(),
-                    rest.as_mut_ptr(),
-                    rest.len() as u32,
-                    libc::MSG_DONTWAIT as _,
-                )
-            };
-            match usize::try_from(sent) {
-                Ok(sent) if sent > 0 => done += sent,
-                _ => {
-                    let error = io::Error::last_os_error();
-                    if error.raw_os_error() != Some(libc::EINTR) {
-                        failed(done, error);
-                        done += 1;
-                    }
-                }
-            }
-        }
+        // SAFETY: each header points into its slot and its packet's payload, which live through the call.
+        unsafe { send_all(socket, &mut self.headers, failed) };
     }
 }
 
