@@ -83,5 +83,5 @@ impl Arguments {
 pub(super) const LOADING: &str = "  -i, --config-id ID     which @ID lines count, default the host name
   -e, --all-config       a missing include is an error
       --limit NAME=N     raise a limit: file-bytes total-bytes include-depth files expanded-lines
-                         expanded-bytes expansion-depth block-depth diagnostics
+                         expanded-bytes expansion-depth block-depth block-lines diagnostics errors
 ";

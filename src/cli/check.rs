@@ -99,7 +99,7 @@ fn summary(loaded: &Loaded) -> String {
 fn status(loaded: &[Loaded], cluster: &[ClusterFinding], strict: bool) -> u8 {
     let gravest = loaded
         .iter()
-        .flat_map(|loaded| loaded.diagnostics.iter().map(|diagnostic| diagnostic.severity))
+        .filter_map(|loaded| loaded.gravest)
         .chain(cluster.iter().map(|finding| finding.severity))
         .max();
     match gravest {
@@ -119,7 +119,7 @@ fn json(files: &[(&str, &Loaded)], cluster: &[ClusterFinding]) -> String {
                 "config_test_status": loaded.exit_code,
                 "usable": loaded.usable,
                 "diagnostics": value(&to_json(&loaded.diagnostics, &loaded.sources)),
-                "more_diagnostics": loaded.dropped_diagnostics,
+                "more_diagnostics": loaded.dropped_diagnostics.total(),
             })
         })
         .collect();

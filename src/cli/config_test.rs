@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::config::diagnostics::Style;
-use crate::config::{LoadOptions, load};
+use crate::config::load;
 use crate::daemon::{Options, RealHost};
 use crate::sys::process::enter_namespace;
 
@@ -16,12 +16,7 @@ use crate::sys::process::enter_namespace;
 /// 0: nothing is wrong; 4: the main file is missing or the start is refused; 5: anything else is wrong;
 /// 6: an include check failed or script security is violated; 2: a keyword lacks its argument.
 pub(super) fn run(options: &Options, log: Option<&Path>) -> ExitCode {
-    let load_options = LoadOptions {
-        config_id: options.config_id.clone(),
-        all_include_checks: options.all_config,
-        drop_virtual_servers: true,
-        ..LoadOptions::default()
-    };
+    let load_options = options.load_options();
     let file = options.configuration.to_string_lossy();
     let mut host = RealHost::default();
     if let Some(name) = &options.namespace {

@@ -107,6 +107,11 @@ pub(super) const FLAGS: &[Flag] = &[
         "which @ID lines of the configuration count, default the host name",
     ),
     flag('e', "all-config", No, "a missing configuration file is an error"),
+    long(
+        "limit",
+        Required("NAME=N"),
+        "raise a limit on what the configuration may cost; see alived check --help",
+    ),
     flag('u', "umask", Required("MASK"), "umask for files that are created"),
     flag('d', "dump-conf", No, "write the configuration as understood to the log"),
     flag('a', "address-monitoring", No, "log every change of an address on this host"),
@@ -230,6 +235,7 @@ impl Reading {
             "namespace" => options.namespace = Some(text()),
             "config-id" => options.config_id = Some(text()),
             "all-config" => options.all_config = true,
+            "limit" => options.limits.set(&text()).map_err(UsageError)?,
             "umask" => options.umask = Some(umask(&text())?),
             "address-monitoring" => options.address_monitoring = true,
             "core-dump" => options.core_dump = true,
@@ -362,6 +368,7 @@ mod tests {
             (&["-f"], "needs an argument: FILE"),
             (&["-S", "9"], "no log facility"),
             (&["-u", "99999"], "no umask"),
+            (&["--limit=nonsense=1"], "there is no limit named `nonsense`"),
             (&["--realtime=100"], "1 to 99"),
             (&["--dont-fork=1"], "argument"),
         ] {

@@ -19,10 +19,10 @@ pub struct ClusterFinding {
     /// `error`, `warning` or `hint`.
     #[serde(serialize_with = "severity_word")]
     pub severity: Severity,
-    /// Virtual router identifier.
-    pub vrid: u8,
-    /// `IPv4` or `IPv6`.
-    pub family: String,
+    /// Virtual router identifier; `None` when the file does not say it.
+    pub vrid: Option<u8>,
+    /// `IPv4` or `IPv6`; `None` when the file does not say it.
+    pub family: Option<String>,
     /// A stable name of the kind of finding.
     pub code: &'static str,
     /// What it is.
@@ -36,7 +36,13 @@ fn severity_word<S: serde::Serializer>(severity: &Severity, serializer: S) -> Re
 
 impl core::fmt::Display for ClusterFinding {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{}: VRID {} ({}): {}", self.severity.word(), self.vrid, self.family, self.message)
+        write!(f, "{}: ", self.severity.word())?;
+        match (self.vrid, &self.family) {
+            (Some(vrid), Some(family)) => write!(f, "VRID {vrid} ({family}): ")?,
+            (Some(vrid), None) => write!(f, "VRID {vrid}: ")?,
+            (None, _) => {}
+        }
+        f.write_str(&self.message)
     }
 }
 
@@ -50,18 +56,44 @@ struct Member<'a> {
 /// Judges the files as one cluster. Routers of the same VRID and family in different files should meet.
 pub fn lint(files: &[(&str, &Loaded)]) -> Vec<ClusterFinding> {
     let mut groups: BTreeMap<(u8, Family), Vec<Member<'_>>> = BTreeMap::new();
+    let mut findings = Vec::new();
+    // What a file with errors lacks cannot be told apart from what is not in it.
+    let faulty: Vec<&str> = files
+        .iter()
+        .filter(|(_, loaded)| loaded.gravest >= Some(Severity::Error))
+        .map(|(file, _)| *file)
+        .collect();
     for (file, loaded) in files {
+        let mut instances: BTreeMap<&str, &VrrpInstance> = BTreeMap::new();
+        for instance in &loaded.config.instances {
+            // The first of a name counts.
+            instances.entry(&instance.header.value.0).or_insert(instance);
+        }
         for router in &loaded.node.routers {
-            let instance =
-                loaded.config.instances.iter().find(|instance| *instance.header.value.0 == *router.name);
-            let Some(instance) = instance else { continue };
+            let Some(instance) = instances.remove(&*router.name) else { continue };
             let key = (router.vrid.get(), router.family);
             groups.entry(key).or_default().push(Member { file, router, instance });
         }
+        findings.extend(instances.into_iter().map(|(name, instance)| ClusterFinding {
+            severity: Severity::Warning,
+            vrid: instance.virtual_router_id.as_ref().and_then(|entry| u8::try_from(entry.value.0).ok()),
+            family: None,
+            code: "not-compared",
+            message: format!("{file}: `{name}` has errors and is not compared: correct them first"),
+        }));
+        if !loaded.usable && loaded.config.instances.is_empty() {
+            findings.push(ClusterFinding {
+                severity: Severity::Warning,
+                vrid: None,
+                family: None,
+                code: "not-compared",
+                message: format!("{file} has errors and no virtual router that could be compared"),
+            });
+        }
     }
-    let mut findings = Vec::new();
     for ((vrid, family), members) in &groups {
-        let mut group = Group { vrid: *vrid, family: *family, members, findings: &mut findings };
+        let mut group =
+            Group { vrid: *vrid, family: *family, members, faulty: &faulty, findings: &mut findings };
         group.lint(files.len());
     }
     findings
@@ -71,13 +103,15 @@ struct Group<'a> {
     vrid: u8,
     family: Family,
     members: &'a [Member<'a>],
+    /// Files with errors.
+    faulty: &'a [&'a str],
     findings: &'a mut Vec<ClusterFinding>,
 }
 
 impl Group<'_> {
     fn say(&mut self, severity: Severity, code: &'static str, message: String) {
-        let family = self.family.to_string();
-        self.findings.push(ClusterFinding { severity, vrid: self.vrid, family, code, message });
+        let (vrid, family) = (Some(self.vrid), Some(self.family.to_string()));
+        self.findings.push(ClusterFinding { severity, vrid, family, code, message });
     }
 
     /// The members by what `view` sees in them, in words.
@@ -93,7 +127,13 @@ impl Group<'_> {
         let distinct: BTreeSet<&str> = self.members.iter().map(|member| member.file).collect();
         if distinct.len() == 1 && files > 1 {
             let file = distinct.first().copied().unwrap_or("");
-            self.say(Severity::Warning, "alone", format!("only {file} has it: nobody takes over from it"));
+            let others: Vec<&str> = self.faulty.iter().copied().filter(|other| *other != file).collect();
+            let unless = match others.as_slice() {
+                [] => String::new(),
+                others => format!(", unless the errors in {} hide it", others.join(", ")),
+            };
+            let message = format!("only {file} has it: nobody takes over from it{unless}");
+            self.say(Severity::Warning, "alone", message);
             return;
         }
         self.differing(
@@ -309,6 +349,33 @@ mod tests {
         assert!(found.contains(&("priority", Severity::Warning)));
         let found = findings("authentication {\n auth_type PASS\n auth_pass a\n }", "");
         assert!(found.contains(&("authentication", Severity::Error)));
+    }
+
+    #[test]
+    fn routers_with_errors_are_named_instead_of_passed_over() {
+        let good = "vrrp_instance V {\n interface eth0\n virtual_router_id 7\n virtual_ipaddress {\n 192.0.2.7\n }\n}\n";
+        let find = |bad: &str| {
+            let host = FakeHost::with_file("a", good).and_file("b", bad);
+            let options = LoadOptions::default();
+            let (a, b) = (load(&host, "a", &options), load(&host, "b", &options));
+            lint(&[("a", &a), ("b", &b)]).iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let alone = "warning: VRID 7 (IPv4): only a has it: nobody takes over from it, unless the errors in b hide it";
+        assert_eq!(
+            find(&good.replace("interface eth0", "")),
+            ["warning: VRID 7: b: `V` has errors and is not compared: correct them first", alone]
+        );
+        assert_eq!(
+            find(&good.replace("virtual_router_id 7", "")),
+            ["warning: b: `V` has errors and is not compared: correct them first", alone]
+        );
+        // A block that is not closed is not there at all.
+        assert_eq!(find(good.trim_end().trim_end_matches('}')), [alone]);
+        let host = FakeHost::with_file("a", good);
+        let options = LoadOptions::default();
+        let (a, b) = (load(&host, "a", &options), load(&host, "b", &options));
+        let found: Vec<&str> = lint(&[("a", &a), ("b", &b)]).iter().map(|finding| finding.code).collect();
+        assert_eq!(found, ["not-compared", "alone"]);
     }
 
     #[test]

@@ -19,13 +19,17 @@ pub struct Limits {
     pub expansion_depth: usize,
     /// `block-depth`: blocks within blocks.
     pub block_depth: usize,
-    /// `diagnostics`: how many are kept; the rest are counted.
+    /// `block-lines`: statements of one block with all in it.
+    pub block_lines: usize,
+    /// `diagnostics`: how many errors, and how many warnings and hints, are kept; the rest are counted.
     pub diagnostics: usize,
+    /// `errors`: how many errors end reading.
+    pub errors: usize,
 }
 
 impl Limits {
     /// Names and meanings, for help texts.
-    pub const NAMES: [(&'static str, &'static str); 9] = [
+    pub const NAMES: [(&'static str, &'static str); 11] = [
         ("file-bytes", "largest file that is read"),
         ("total-bytes", "all files together"),
         ("include-depth", "files that include files"),
@@ -34,7 +38,9 @@ impl Limits {
         ("expanded-bytes", "bytes of these lines"),
         ("expansion-depth", "definitions within definitions, loops within loops"),
         ("block-depth", "blocks within blocks"),
-        ("diagnostics", "how many errors and warnings are kept"),
+        ("block-lines", "statements of one block with all in it"),
+        ("diagnostics", "how many errors, and how many warnings, are shown"),
+        ("errors", "how many errors end reading"),
     ];
 
     /// Sets a limit from `NAME=NUMBER`.
@@ -57,7 +63,9 @@ impl Limits {
             "expanded-bytes" => self.expanded_bytes = size,
             "expansion-depth" => self.expansion_depth = size,
             "block-depth" => self.block_depth = size.min(200),
+            "block-lines" => self.block_lines = size,
             "diagnostics" => self.diagnostics = size,
+            "errors" => self.errors = size,
             _ => {
                 let names: Vec<&str> = Self::NAMES.iter().map(|(name, _)| *name).collect();
                 return Err(format!("there is no limit named `{name}`; there are {}", names.join(", ")));
@@ -78,7 +86,9 @@ impl Default for Limits {
             expanded_bytes: 64 << 20,
             expansion_depth: 32,
             block_depth: 32,
-            diagnostics: 10_000,
+            block_lines: 2_000_000,
+            diagnostics: 2_000,
+            errors: 100_000,
         }
     }
 }

@@ -27,10 +27,10 @@ pub use limits::Limits;
 pub use lower::{InstanceServices, ProcessSettings, Services, Settings};
 pub use print::{PrintOptions, print};
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 
 use crate::node::NodeConfig;
-use diagnostics::{Diagnostic, Diagnostics, Severity, Style};
+use diagnostics::{Diagnostic, Diagnostics, Dropped, Severity, Style};
 use model::Config;
 use source::SourceMap;
 
@@ -61,7 +61,9 @@ pub struct Loaded {
     /// Everything that is wrong, in file order.
     pub diagnostics: Vec<Diagnostic>,
     /// How many more there were ([`Limits::diagnostics`]).
-    pub dropped_diagnostics: usize,
+    pub dropped_diagnostics: Dropped,
+    /// The gravest severity of all.
+    pub gravest: Option<Severity>,
     /// The texts, for rendering.
     pub sources: SourceMap,
     /// What `-t` exits with: 0, 2, 4, 5 or 6.
@@ -87,27 +89,41 @@ impl Loaded {
 /// Reads a configuration. Never fails: what is wrong is in [`Loaded::diagnostics`], and [`Loaded::usable`]
 /// says whether to go on.
 pub fn load(host: &dyn Host, main_file: &str, options: &LoadOptions) -> Loaded {
-    let diagnostics = Diagnostics::new(options.limits.diagnostics);
+    let diagnostics = Diagnostics::new(options.limits.diagnostics, options.limits.errors);
     let unsupported = RefCell::new(values::Unsupported::default());
+    let headless = Cell::new(false);
     let mut config = Config::default();
     let mut reader = lower::Reader::default();
 
     let expander = expand::Expander::new(host, options, &diagnostics, main_file);
-    let mut parser = tree::Parser::new(expander, &diagnostics, options.limits.block_depth);
+    let mut parser = tree::Parser::new(expander, &diagnostics, options.limits);
     while let Some((batch, sources)) = parser.next_batch() {
-        let cx = values::Cx { sources, diagnostics: &diagnostics, host, unsupported: &unsupported };
+        let cx = values::Cx {
+            sources,
+            diagnostics: &diagnostics,
+            host,
+            unsupported: &unsupported,
+            headless: &headless,
+        };
         for statement in batch.statements() {
             model::block::read_statement(&cx, &mut config, statement);
             reader.take(&cx, &mut config, !options.drop_virtual_servers);
         }
     }
+    diagnostics.forget_misplaced(parser.strays());
     let sources = parser.expander.sources;
 
     lower::report_unsupported(&diagnostics, &unsupported.borrow());
-    let cx = values::Cx { sources: &sources, diagnostics: &diagnostics, host, unsupported: &unsupported };
+    let cx = values::Cx {
+        sources: &sources,
+        diagnostics: &diagnostics,
+        host,
+        unsupported: &unsupported,
+        headless: &headless,
+    };
     let (node, settings, services) = lower::lower(&cx, &config, reader);
 
-    let usable = diagnostics.gravest() != Some(Severity::Fatal);
+    let gravest = diagnostics.gravest();
     let exit_code = diagnostics.exit_code();
     let dropped_diagnostics = diagnostics.dropped();
     Loaded {
@@ -117,8 +133,9 @@ pub fn load(host: &dyn Host, main_file: &str, options: &LoadOptions) -> Loaded {
         settings,
         diagnostics: diagnostics.into_sorted(&sources),
         dropped_diagnostics,
+        gravest,
         sources,
         exit_code,
-        usable,
+        usable: gravest != Some(Severity::Fatal),
     }
 }

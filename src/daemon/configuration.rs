@@ -4,8 +4,8 @@ use std::io::IsTerminal;
 
 use super::host::RealHost;
 use super::options::{Options, Realtime};
+use crate::config;
 use crate::config::diagnostics::Style;
-use crate::config::{self, LoadOptions};
 use crate::node::NodeConfig;
 use crate::time::Duration;
 
@@ -79,12 +79,7 @@ pub(super) struct Refusal {
 
 /// Reads the configuration that the options name.
 pub(super) fn load(options: &Options) -> Result<Configuration, Refusal> {
-    let load_options = LoadOptions {
-        config_id: options.config_id.clone(),
-        all_include_checks: options.all_config,
-        drop_virtual_servers: true,
-        ..LoadOptions::default()
-    };
+    let load_options = options.load_options();
     let file = options.configuration.to_string_lossy();
     let mut loaded = config::load(&RealHost::default(), &file, &load_options);
     if options.namespace.is_none() && loaded.settings.net_namespace.is_some() {

@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::config::{Limits, LoadOptions};
+
 /// Default configuration file.
 pub const DEFAULT_CONFIGURATION: &str = "/etc/keepalived/keepalived.conf";
 
@@ -62,6 +64,8 @@ pub struct Options {
     pub config_id: Option<String>,
     /// `-e`: a missing configuration file is an error.
     pub all_config: bool,
+    /// `--limit`: what reading the configuration may cost.
+    pub limits: Limits,
     /// `-u`: for files that are created; keepalived's default lets only the owner read them.
     pub umask: Option<u32>,
     /// `-V`: leave addresses in place at stop.
@@ -96,6 +100,7 @@ impl Default for Options {
             bfd_pid_file: None,
             config_id: None,
             all_config: false,
+            limits: Limits::default(),
             umask: None,
             keep_addresses: false,
             respawn: true,
@@ -105,6 +110,18 @@ impl Default for Options {
             ignore_interrupt: false,
             realtime: Realtime::Default,
             warnings: Vec::new(),
+        }
+    }
+}
+
+impl Options {
+    /// How to load the configuration, which is then not printed.
+    pub fn load_options(&self) -> LoadOptions {
+        LoadOptions {
+            config_id: self.config_id.clone(),
+            all_include_checks: self.all_config,
+            limits: self.limits,
+            drop_virtual_servers: true,
         }
     }
 }

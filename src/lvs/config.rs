@@ -264,6 +264,17 @@ pub enum GroupMember {
     FirewallMark(FirewallMark),
 }
 
+impl GroupMember {
+    /// The family of its packets.
+    pub const fn family(&self) -> Family {
+        match self {
+            Self::Addresses { first: HostPort { address: IpAddr::V4(_), .. }, .. } => Family::Ipv4,
+            Self::Addresses { .. } => Family::Ipv6,
+            Self::FirewallMark(mark) => mark.family,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

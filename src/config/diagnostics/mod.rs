@@ -7,7 +7,7 @@ mod sink;
 
 pub use json::to_json;
 pub use render::{Style, one_line, render, render_all};
-pub use sink::Diagnostics;
+pub use sink::{Diagnostics, Dropped};
 
 use super::source::{Position, Span};
 

@@ -5,7 +5,7 @@ use core::fmt::Write as _;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::mask::{MASK, secret_ranges};
-use super::{Diagnostic, Severity};
+use super::{Diagnostic, Dropped, Severity};
 use crate::config::source::{Location, SourceMap, Span};
 
 /// How to render.
@@ -147,20 +147,30 @@ pub fn one_line(diagnostic: &Diagnostic, sources: &SourceMap) -> String {
 }
 
 /// All diagnostics with a closing count.
-pub fn render_all(diagnostics: &[Diagnostic], dropped: usize, sources: &SourceMap, style: Style) -> String {
+pub fn render_all(diagnostics: &[Diagnostic], dropped: Dropped, sources: &SourceMap, style: Style) -> String {
     let mut text = String::new();
     for diagnostic in diagnostics {
         text.push_str(&render(diagnostic, sources, style));
         text.push('\n');
     }
     let count = |wanted: &[Severity]| diagnostics.iter().filter(|d| wanted.contains(&d.severity)).count();
-    let errors = count(&[Severity::Error, Severity::Fatal]);
+    let errors = count(&[Severity::Error, Severity::Fatal]) + dropped.errors;
     let warnings = count(&[Severity::Warning]);
-    if errors + warnings + dropped > 0 {
+    if errors + warnings + dropped.remarks > 0 {
         let plural = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
         let _ = write!(text, "{}, {}", plural(errors, "error"), plural(warnings, "warning"));
-        if dropped > 0 {
-            let _ = write!(text, ", and {dropped} more that are not shown (limit diagnostics)");
+        match dropped {
+            Dropped { errors: 0, remarks: 0 } => {}
+            Dropped { errors, remarks: 0 } => {
+                let _ = write!(text, "; {} not shown (limit diagnostics)", plural(errors, "error"));
+            }
+            Dropped { errors, remarks } => {
+                let errors = plural(errors, "error");
+                let _ = write!(
+                    text,
+                    "; {errors}, and {remarks} warnings and hints, not shown (limit diagnostics)"
+                );
+            }
         }
         text.push('\n');
     }

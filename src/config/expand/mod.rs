@@ -116,6 +116,10 @@ impl<'h> Expander<'h> {
             if self.stopped {
                 return None;
             }
+            if self.diagnostics.exhausted() {
+                self.give_up();
+                return None;
+            }
             let raw = match self.frames.last_mut()? {
                 Frame::File(file) => match file.next_line(&self.sources) {
                     Some(raw) => Some(raw),
@@ -312,6 +316,17 @@ impl<'h> Expander<'h> {
             ));
         }
         Ok(())
+    }
+
+    /// Ends reading: there are errors enough.
+    fn give_up(&mut self) {
+        self.stopped = true;
+        let limit = self.options.limits.errors;
+        self.diagnostics.push(
+            Diagnostic::fatal("limit", format!("reading ended after {limit} errors"))
+                .note("what follows in the file was not judged")
+                .help("is this a keepalived.conf? If it is, raise the limit with --limit errors=NUMBER"),
+        );
     }
 
     fn exceeded(&self, limit: &str, message: String, at: Span) -> Stop {

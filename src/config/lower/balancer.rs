@@ -41,6 +41,36 @@ struct OfGroup {
     index: usize,
     at: Position,
     protocol: Option<Position>,
+    servers: Reached,
+}
+
+/// Which families real servers have that are not reached through a tunnel, and the first of each.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reached {
+    ipv4: Option<Position>,
+    ipv6: Option<Position>,
+    /// There is one that is, which serves both families.
+    tunnelled: bool,
+}
+
+impl Reached {
+    fn note(&mut self, server: &RealServer, at: Position) {
+        if server::tunnelled(server) {
+            self.tunnelled = true;
+            return;
+        }
+        match Family::of(&server.target.address) {
+            Family::Ipv4 => self.ipv4.get_or_insert(at),
+            Family::Ipv6 => self.ipv6.get_or_insert(at),
+        };
+    }
+
+    const fn first(&self, family: Family) -> Option<Position> {
+        match family {
+            Family::Ipv4 => self.ipv4,
+            Family::Ipv6 => self.ipv6,
+        }
+    }
 }
 
 impl Balancer {
@@ -50,6 +80,7 @@ impl Balancer {
         let Some(mut server) = server::virtual_server(cx, block, &mut self.checks) else { return };
         let Ok(index) = u32::try_from(self.config.virtual_servers.len()) else { return };
         let checks_before = self.config.checks.len();
+        let mut reached = Reached::default();
         self.targets.clear();
         server.real_servers.reserve_exact(block.real_servers.len());
         for real in &block.real_servers {
@@ -65,6 +96,7 @@ impl Balancer {
                 virtual_server: index,
                 real_server: u32::try_from(server.real_servers.len()).unwrap_or(u32::MAX),
             };
+            reached.note(&lowered, real.header.at);
             server.real_servers.push(lowered);
             let inherited = Inherited::new(block, real);
             let list = &mut self.config.checks;
@@ -86,6 +118,7 @@ impl Balancer {
                     index: self.config.virtual_servers.len(),
                     at,
                     protocol: block.protocol.as_ref().map(|entry| entry.at),
+                    servers: reached,
                 };
                 self.of_groups.entry(Arc::clone(name)).or_default().push(entry);
             }
@@ -185,6 +218,33 @@ fn fit_group(cx: &Cx<'_>, group: &VirtualServerGroup, server: &mut VirtualServer
     let only_marks = group.members.iter().all(|member| matches!(member, GroupMember::FirewallMark(_)));
     if let (true, Some(at)) = (only_marks, entry.protocol) {
         server::protocol_of_mark(cx, at);
+    }
+    // keepalived hands all of them to the kernel, which refuses those that do not fit.
+    for family in [Family::Ipv4, Family::Ipv6] {
+        let served = group.members.iter().any(|member| member.family() == family);
+        let diagnostic = match (served, entry.servers.first(family)) {
+            (false, Some(at)) => Diagnostic::warning(
+                "family",
+                format!(
+                    "the virtual_server_group `{}` has no {family} member for this real server",
+                    group.name
+                ),
+            )
+            .at(cx.sources.word_at(at))
+            .label("gets no connections")
+            .help("only tunnelled real servers (lvs_method TUN) may be of the other family"),
+            (true, None) if !entry.servers.tunnelled => Diagnostic::warning(
+                "family",
+                format!(
+                    "the virtual_server_group `{}` has {family} members, but no real server here is {family}",
+                    group.name
+                ),
+            )
+            .at(cx.sources.word_at(entry.at))
+            .help(format!("write a real_server with an {family} address, or take the {family} members out")),
+            _ => continue,
+        };
+        cx.diagnostics.push(diagnostic);
     }
 }
 

@@ -136,6 +136,28 @@ fn virtual_servers_have_what_they_say_and_keepaliveds_defaults() {
 }
 
 #[test]
+fn real_servers_that_no_member_of_their_group_can_use_are_named() {
+    let notes = |members: &str, servers: &str| -> Vec<String> {
+        let text = format!(
+            "virtual_server_group g {{\n{members}\n}}\nvirtual_server group g {{\nprotocol TCP\nlvs_sched rr\n\
+             lvs_method NAT\n{servers}\n}}\n"
+        );
+        let loaded = loaded(&text);
+        assert_eq!(loaded.exit_code, 0, "{}", loaded.render(Style::default()));
+        let notes = loaded.diagnostics.iter().filter(|note| note.code == "family");
+        notes.map(|note| loaded.sources.text(note.span.unwrap()).to_owned()).collect()
+    };
+    let (four, six) = ("real_server 192.0.2.2 80 {\n}\n", "real_server 2001:db8::2 80 {\n}\n");
+    let both = format!("{four}{six}");
+    assert!(notes("192.0.2.1 80", four).is_empty());
+    assert!(notes("192.0.2.1 80\n2001:db8::1 80", &both).is_empty());
+    assert_eq!(notes("192.0.2.1 80", &both), ["2001:db8::2"]);
+    assert_eq!(notes("2001:db8::1 80", four), ["group", "192.0.2.2"]);
+    let tunnelled = "real_server 192.0.2.2 80 {\nlvs_method TUN\n}\n";
+    assert!(notes("2001:db8::1 80", tunnelled).is_empty());
+}
+
+#[test]
 fn faults_of_virtual_servers_are_told_at_their_words() {
     let text = "virtual_server 192.0.2.1 80 {\nprotocol TCP\nlvs_sched rr\nlvs_method DR\nquorum 9\n\
                 real_server 192.0.2.2 8080 {\n}\nreal_server 192.0.2.2 80 {\n}\nreal_server 2001:db8::1 80 {\n}\n}\n";

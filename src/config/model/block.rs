@@ -2,7 +2,7 @@
 
 use thin_vec::ThinVec;
 
-use crate::config::diagnostics::Diagnostic;
+use crate::config::diagnostics::{Diagnostic, Severity, Status};
 use crate::config::schema::{Context, Keyword, Support, nearest, schema};
 use crate::config::tree::Statement;
 use crate::config::values::{Args, Argument, At, Cx, Printed};
@@ -43,13 +43,7 @@ pub(in crate::config) fn read_block<B: Block>(
     statement: Statement<'_>,
 ) -> Option<B> {
     let mut args = Args::of_keyword(cx, keyword, statement);
-    if statement.block().is_none() {
-        cx.diagnostics.push(
-            Diagnostic::error("missing-brace", format!("`{}` needs a block", keyword.name))
-                .at(statement.text())
-                .label("no `{` follows")
-                .help(format!("write `{} {}`", keyword.name, keyword.arguments)),
-        );
+    if !has_block(cx, keyword, statement) {
         return None;
     }
     let block = B::begin(&mut args);
@@ -91,6 +85,7 @@ pub(in crate::config) fn read_statement<B: Block>(cx: &Cx<'_>, block: &mut B, st
         unknown(cx, B::CONTEXT, name, statement);
         return;
     };
+    cx.headless.set(false);
     if keyword.support != Support::ActedOn {
         cx.unsupported.borrow_mut().count(keyword.index, word);
     }
@@ -124,38 +119,43 @@ pub(in crate::config) fn read_statement<B: Block>(cx: &Cx<'_>, block: &mut B, st
 
 /// Reports a keyword that its block does not have. The statements of its own block are passed over.
 fn unknown(cx: &Cx<'_>, context: Context, name: &str, statement: Statement<'_>) {
-    let at = statement.words().first().copied().unwrap_or_else(|| statement.text());
     if name == "{" {
         // Reported when it was read.
         return;
     }
-    let place = match context {
-        Context::Root => "outside all blocks".to_owned(),
-        context => format!("in `{}`", context.path()),
-    };
+    if cx.headless.get() || statement.is_adrift() && !schema().places(name).is_empty() {
+        // It follows from a brace that is missing above, which is reported there.
+        return;
+    }
+    cx.diagnostics
+        .push_with(Severity::Error, Some(Status::Fault), || unknown_keyword(context, name, statement));
+}
+
+fn unknown_keyword(context: Context, name: &str, statement: Statement<'_>) -> Diagnostic {
+    let at = statement.words().first().copied().unwrap_or_else(|| statement.text());
+    let place = context.phrase();
     let shown: String = name.chars().take(60).collect();
-    let mut diagnostic =
-        Diagnostic::error("unknown-keyword", format!("unknown keyword `{shown}` {place}")).at(at);
     let elsewhere = schema().places(name);
+    let (code, label) = match elsewhere.as_slice() {
+        [] => ("unknown-keyword", "not known"),
+        _ => ("misplaced-keyword", "not known here"),
+    };
+    let mut diagnostic =
+        Diagnostic::error(code, format!("unknown keyword `{shown}` {place}")).at(at).label(label);
     if let Some(near) = nearest(name, schema().names(context)) {
-        diagnostic = diagnostic.label("not known").help(format!("did you mean `{near}`?"));
-    } else if let Some(other) = elsewhere.first() {
-        let path = match other {
-            Context::Root => "outside all blocks".to_owned(),
-            other => format!("in `{}`", other.path()),
-        };
-        let perhaps = match other {
+        diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
+    } else if let Some(first) = elsewhere.first() {
+        let perhaps = match first {
             Context::Root if statement.block().is_some() => "; is a `}` missing above?",
             _ => "",
         };
-        diagnostic = diagnostic.label("not known here").help(format!("`{name}` belongs {path}{perhaps}"));
-    } else {
-        diagnostic = diagnostic.label("not known");
+        let places: Vec<String> = elsewhere.iter().take(3).map(|place| place.phrase()).collect();
+        diagnostic = diagnostic.help(format!("`{name}` belongs {}{perhaps}", places.join(" or ")));
     }
     if statement.block().is_some() {
         diagnostic = diagnostic.note("its whole block is ignored");
     }
-    cx.diagnostics.push(diagnostic);
+    diagnostic
 }
 
 /// Reads an argument that must be there; reports words that are left over.
@@ -210,7 +210,7 @@ pub(in crate::config) fn read_entries<T: Argument>(
     statement: Statement<'_>,
     field: &mut ThinVec<At<T>>,
 ) {
-    for line in statement.children() {
+    for line in statement.children().filter(|line| !is_adrift(cx, *line)) {
         let mut args = Args::of_line(cx, keyword, line);
         let at = args.position();
         if let Some(value) = T::parse(&mut args) {
@@ -231,7 +231,7 @@ pub(in crate::config) fn read_words<T: Argument>(
     if !expect_list(cx, keyword, statement) {
         return;
     }
-    for line in statement.children() {
+    for line in statement.children().filter(|line| !is_adrift(cx, *line)) {
         for word in line.words() {
             let mut args = Args::of_word(cx, keyword, line, word);
             if let Some(value) = T::parse(&mut args) {
@@ -243,10 +243,18 @@ pub(in crate::config) fn read_words<T: Argument>(
 }
 
 fn expect_list(cx: &Cx<'_>, keyword: &'static Keyword, statement: Statement<'_>) -> bool {
-    let found = statement.block().is_some();
+    let found = has_block(cx, keyword, statement);
     if found {
         Args::of_keyword(cx, keyword, statement).finish();
-    } else {
+    }
+    found && statement.is_closed()
+}
+
+/// Whether a statement has the block it needs; reports it if not.
+fn has_block(cx: &Cx<'_>, keyword: &'static Keyword, statement: Statement<'_>) -> bool {
+    let found = statement.block().is_some();
+    if !found {
+        cx.headless.set(true);
         cx.diagnostics.push(
             Diagnostic::error("missing-brace", format!("`{}` needs a block", keyword.name))
                 .at(statement.text())
@@ -254,7 +262,13 @@ fn expect_list(cx: &Cx<'_>, keyword: &'static Keyword, statement: Statement<'_>)
                 .help(format!("write `{} {}`", keyword.name, keyword.arguments)),
         );
     }
-    found && statement.is_closed()
+    found
+}
+
+/// Whether a line of a list is none: a keyword that got there for want of a `}`, which is reported.
+fn is_adrift(cx: &Cx<'_>, line: Statement<'_>) -> bool {
+    let keyword = line.words().first().map_or("", |word| cx.sources.text(*word));
+    line.is_adrift() && !schema().places(keyword).is_empty()
 }
 
 fn refuse_inner_block(cx: &Cx<'_>, line: Statement<'_>) {

@@ -4,8 +4,58 @@ use super::block::block;
 use super::{TIMER_MAX, U32_MAX};
 use crate::config::values::{
     Address, Bool, Digest, DnsType, Flag, HexPattern, HttpProtocol, Interface, Name, Natural, OptionalText,
-    RunAs, Script, Seconds, StatusCodes, Text, Weight, Words,
+    Pattern, RunAs, Script, Seconds, StatusCodes, Text, Weight, Words,
 };
+
+/// A check that connects: its own keywords after those that all of them have. The first literals are the names
+/// of `retry`.
+macro_rules! probe {
+    (
+        $(#[$doc:meta])*
+        $name:ident in $context:ident, $retry:literal $(| $old_retry:literal)*;
+        $($row:tt)*
+    ) => {
+        block! {
+            $(#[$doc])*
+            $name in $context, header ();
+            once "connect_ip" connect_ip: Address;
+            once "connect_port" connect_port: Natural<1, 65535>;
+            once "bindto" bindto: Address;
+            once "bind_port" bind_port: Natural<1, 65535>;
+            once "bind_if" bind_if: Interface;
+            once "connect_timeout" connect_timeout: Seconds<1, TIMER_MAX>;
+            once "fwmark" fwmark: Natural<0, U32_MAX>;
+            once $retry $(| $old_retry)* retry: Natural<0, U32_MAX>;
+            once "delay_before_retry" delay_before_retry: Seconds<0, TIMER_MAX>;
+            once "warmup" warmup: Seconds<0, TIMER_MAX>;
+            once "delay_loop" delay_loop: Seconds<1, TIMER_MAX>;
+            once "alpha" alpha: Bool;
+            once "log_all_failures" log_all_failures: Bool;
+            $($row)*
+        }
+    };
+}
+
+/// A page that is fetched: its own keywords after those that all of them have.
+macro_rules! page {
+    ($(#[$doc:meta])* $name:ident in $context:ident; $($row:tt)*) => {
+        block! {
+            $(#[$doc])*
+            $name in $context, header ();
+            once "path" path: Text;
+            once "digest" digest: Digest;
+            once "status_code" status_code: StatusCodes;
+            once "virtualhost" virtualhost: Text;
+            once "regex" regex: Pattern;
+            once "regex_no_match" regex_no_match: Flag;
+            once "regex_options" regex_options: Words<1, 64>;
+            once "regex_min_offset" regex_min_offset: Natural<0, U32_MAX>;
+            once "regex_max_offset" regex_max_offset: Natural<0, U32_MAX>;
+            once "regex_stack" regex_stack: Words<1, 2>;
+            $($row)*
+        }
+    };
+}
 
 block! {
     /// `BFD_CHECK`.
@@ -14,22 +64,9 @@ block! {
     once "alpha" alpha: Bool;
 }
 
-block! {
+probe! {
     /// `DNS_CHECK`.
-    DnsCheck in DnsCheck, header ();
-    once "connect_ip" connect_ip: Address;
-    once "connect_port" connect_port: Natural<1, 65535>;
-    once "bindto" bindto: Address;
-    once "bind_port" bind_port: Natural<1, 65535>;
-    once "bind_if" bind_if: Interface;
-    once "connect_timeout" connect_timeout: Seconds<1, TIMER_MAX>;
-    once "fwmark" fwmark: Natural<0, U32_MAX>;
-    once "retry" retry: Natural<0, U32_MAX>;
-    once "delay_before_retry" delay_before_retry: Seconds<0, TIMER_MAX>;
-    once "warmup" warmup: Seconds<0, TIMER_MAX>;
-    once "delay_loop" delay_loop: Seconds<1, TIMER_MAX>;
-    once "alpha" alpha: Bool;
-    once "log_all_failures" log_all_failures: Bool;
+    DnsCheck in DnsCheck, "retry";
     once "type" query_type: DnsType;
     once "name" name: Text;
 }
@@ -41,22 +78,9 @@ block! {
     once "weight" weight: Weight<2_147_483_647>;
 }
 
-block! {
+probe! {
     /// `HTTP_GET`.
-    HttpGet in HttpGet, header ();
-    once "connect_ip" connect_ip: Address;
-    once "connect_port" connect_port: Natural<1, 65535>;
-    once "bindto" bindto: Address;
-    once "bind_port" bind_port: Natural<1, 65535>;
-    once "bind_if" bind_if: Interface;
-    once "connect_timeout" connect_timeout: Seconds<1, TIMER_MAX>;
-    once "fwmark" fwmark: Natural<0, U32_MAX>;
-    once "retry" | "nb_get_retry" retry: Natural<0, U32_MAX>;
-    once "delay_before_retry" delay_before_retry: Seconds<0, TIMER_MAX>;
-    once "warmup" warmup: Seconds<0, TIMER_MAX>;
-    once "delay_loop" delay_loop: Seconds<1, TIMER_MAX>;
-    once "alpha" alpha: Bool;
-    once "log_all_failures" log_all_failures: Bool;
+    HttpGet in HttpGet, "retry" | "nb_get_retry";
     once "virtualhost" virtualhost: Text;
     once "http_protocol" http_protocol: HttpProtocol;
     once "enable_sni" enable_sni: Bool;
@@ -65,19 +89,9 @@ block! {
     blocks "url" urls: HttpUrl;
 }
 
-block! {
+page! {
     /// `url`.
-    HttpUrl in HttpUrl, header ();
-    once "path" path: Text;
-    once "digest" digest: Digest;
-    once "status_code" status_code: StatusCodes;
-    once "virtualhost" virtualhost: Text;
-    once "regex" regex: Text;
-    once "regex_no_match" regex_no_match: Flag;
-    once "regex_options" regex_options: Words<1, 64>;
-    once "regex_min_offset" regex_min_offset: Natural<0, U32_MAX>;
-    once "regex_max_offset" regex_max_offset: Natural<0, U32_MAX>;
-    once "regex_stack" regex_stack: Words<1, 2>;
+    HttpUrl in HttpUrl;
 }
 
 block! {
@@ -95,78 +109,26 @@ block! {
     once "user" user: RunAs;
 }
 
-block! {
+probe! {
     /// `PING_CHECK`.
-    PingCheck in PingCheck, header ();
-    once "connect_ip" connect_ip: Address;
-    once "connect_port" connect_port: Natural<1, 65535>;
-    once "bindto" bindto: Address;
-    once "bind_port" bind_port: Natural<1, 65535>;
-    once "bind_if" bind_if: Interface;
-    once "connect_timeout" connect_timeout: Seconds<1, TIMER_MAX>;
-    once "fwmark" fwmark: Natural<0, U32_MAX>;
-    once "retry" retry: Natural<0, U32_MAX>;
-    once "delay_before_retry" delay_before_retry: Seconds<0, TIMER_MAX>;
-    once "warmup" warmup: Seconds<0, TIMER_MAX>;
-    once "delay_loop" delay_loop: Seconds<1, TIMER_MAX>;
-    once "alpha" alpha: Bool;
-    once "log_all_failures" log_all_failures: Bool;
+    PingCheck in PingCheck, "retry";
 }
 
-block! {
+probe! {
     /// `SMTP_CHECK`.
-    SmtpCheck in SmtpCheck, header ();
+    SmtpCheck in SmtpCheck, "retry";
     once "helo_name" helo_name: Text;
-    once "connect_ip" connect_ip: Address;
-    once "connect_port" connect_port: Natural<1, 65535>;
-    once "bindto" bindto: Address;
-    once "bind_port" bind_port: Natural<1, 65535>;
-    once "bind_if" bind_if: Interface;
-    once "connect_timeout" connect_timeout: Seconds<1, TIMER_MAX>;
-    once "fwmark" fwmark: Natural<0, U32_MAX>;
-    once "retry" retry: Natural<0, U32_MAX>;
-    once "delay_before_retry" delay_before_retry: Seconds<0, TIMER_MAX>;
-    once "warmup" warmup: Seconds<0, TIMER_MAX>;
-    once "delay_loop" delay_loop: Seconds<1, TIMER_MAX>;
-    once "alpha" alpha: Bool;
-    once "log_all_failures" log_all_failures: Bool;
     blocks "host" hosts: SmtpHost;
 }
 
-block! {
+probe! {
     /// `host`.
-    SmtpHost in SmtpHost, header ();
-    once "connect_ip" connect_ip: Address;
-    once "connect_port" connect_port: Natural<1, 65535>;
-    once "bindto" bindto: Address;
-    once "bind_port" bind_port: Natural<1, 65535>;
-    once "bind_if" bind_if: Interface;
-    once "connect_timeout" connect_timeout: Seconds<1, TIMER_MAX>;
-    once "fwmark" fwmark: Natural<0, U32_MAX>;
-    once "retry" retry: Natural<0, U32_MAX>;
-    once "delay_before_retry" delay_before_retry: Seconds<0, TIMER_MAX>;
-    once "warmup" warmup: Seconds<0, TIMER_MAX>;
-    once "delay_loop" delay_loop: Seconds<1, TIMER_MAX>;
-    once "alpha" alpha: Bool;
-    once "log_all_failures" log_all_failures: Bool;
+    SmtpHost in SmtpHost, "retry";
 }
 
-block! {
+probe! {
     /// `SSL_GET`.
-    SslGet in SslGet, header ();
-    once "connect_ip" connect_ip: Address;
-    once "connect_port" connect_port: Natural<1, 65535>;
-    once "bindto" bindto: Address;
-    once "bind_port" bind_port: Natural<1, 65535>;
-    once "bind_if" bind_if: Interface;
-    once "connect_timeout" connect_timeout: Seconds<1, TIMER_MAX>;
-    once "fwmark" fwmark: Natural<0, U32_MAX>;
-    once "retry" | "nb_get_retry" retry: Natural<0, U32_MAX>;
-    once "delay_before_retry" delay_before_retry: Seconds<0, TIMER_MAX>;
-    once "warmup" warmup: Seconds<0, TIMER_MAX>;
-    once "delay_loop" delay_loop: Seconds<1, TIMER_MAX>;
-    once "alpha" alpha: Bool;
-    once "log_all_failures" log_all_failures: Bool;
+    SslGet in SslGet, "retry" | "nb_get_retry";
     once "virtualhost" virtualhost: Text;
     once "http_protocol" http_protocol: HttpProtocol;
     once "enable_sni" enable_sni: Bool;
@@ -176,56 +138,20 @@ block! {
     blocks "url" urls: SslUrl;
 }
 
-block! {
+page! {
     /// `url`.
-    SslUrl in SslUrl, header ();
-    once "path" path: Text;
-    once "digest" digest: Digest;
-    once "status_code" status_code: StatusCodes;
-    once "virtualhost" virtualhost: Text;
-    once "regex" regex: Text;
-    once "regex_no_match" regex_no_match: Flag;
-    once "regex_options" regex_options: Words<1, 64>;
-    once "regex_min_offset" regex_min_offset: Natural<0, U32_MAX>;
-    once "regex_max_offset" regex_max_offset: Natural<0, U32_MAX>;
-    once "regex_stack" regex_stack: Words<1, 2>;
+    SslUrl in SslUrl;
     once "tls_compliant" tls_compliant: Bool;
 }
 
-block! {
+probe! {
     /// `TCP_CHECK`.
-    TcpCheck in TcpCheck, header ();
-    once "connect_ip" connect_ip: Address;
-    once "connect_port" connect_port: Natural<1, 65535>;
-    once "bindto" bindto: Address;
-    once "bind_port" bind_port: Natural<1, 65535>;
-    once "bind_if" bind_if: Interface;
-    once "connect_timeout" connect_timeout: Seconds<1, TIMER_MAX>;
-    once "fwmark" fwmark: Natural<0, U32_MAX>;
-    once "retry" retry: Natural<0, U32_MAX>;
-    once "delay_before_retry" delay_before_retry: Seconds<0, TIMER_MAX>;
-    once "warmup" warmup: Seconds<0, TIMER_MAX>;
-    once "delay_loop" delay_loop: Seconds<1, TIMER_MAX>;
-    once "alpha" alpha: Bool;
-    once "log_all_failures" log_all_failures: Bool;
+    TcpCheck in TcpCheck, "retry";
 }
 
-block! {
+probe! {
     /// `UDP_CHECK`.
-    UdpCheck in UdpCheck, header ();
-    once "connect_ip" connect_ip: Address;
-    once "connect_port" connect_port: Natural<1, 65535>;
-    once "bindto" bindto: Address;
-    once "bind_port" bind_port: Natural<1, 65535>;
-    once "bind_if" bind_if: Interface;
-    once "connect_timeout" connect_timeout: Seconds<1, TIMER_MAX>;
-    once "fwmark" fwmark: Natural<0, U32_MAX>;
-    once "retry" retry: Natural<0, U32_MAX>;
-    once "delay_before_retry" delay_before_retry: Seconds<0, TIMER_MAX>;
-    once "warmup" warmup: Seconds<0, TIMER_MAX>;
-    once "delay_loop" delay_loop: Seconds<1, TIMER_MAX>;
-    once "alpha" alpha: Bool;
-    once "log_all_failures" log_all_failures: Bool;
+    UdpCheck in UdpCheck, "retry";
     once "payload" payload: HexPattern<false>;
     once "require_reply" require_reply: HexPattern<true>;
     once "min_reply_length" min_reply_length: Natural<0, 65535>;

@@ -97,6 +97,14 @@ impl Context {
         Self::ALL.into_iter().find(|context| context.path() == path)
     }
 
+    /// Where that is, in words: `outside all blocks`, or ``in `vrrp_instance` ``.
+    pub fn phrase(self) -> String {
+        match self {
+            Self::Root => "outside all blocks".to_owned(),
+            _ => format!("in `{}`", self.path()),
+        }
+    }
+
     /// Whether it is a block, not a list of inline words.
     pub const fn is_block(self) -> bool {
         !matches!(self, Self::Language | Self::AddressLine | Self::RouteLine | Self::RuleLine)

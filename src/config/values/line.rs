@@ -7,7 +7,7 @@ use crate::config::diagnostics::{Diagnostic, Status};
 use crate::config::iproute::{self, Table};
 use crate::config::schema::{Context, nearest, schema};
 use crate::config::source::{Position, Span};
-use crate::kernel::{Realms, RouteTable};
+use crate::kernel::{ROUTE_PROTOCOL, Realms, RouteTable};
 use crate::net::{Family, InterfaceName, Prefix};
 
 /// The interfaces that a line names and where: they are looked up when the whole file is known. Two lines
@@ -135,6 +135,24 @@ pub(super) fn realms(args: &mut Args<'_>, option: Word<'_>) -> Option<Realms> {
             format!("`{text}` are no realms: write TO or FROM/TO, numbers or names of rt_realms"),
         ),
     }
+}
+
+/// The protocol of a line, if it was written. Lines that are tracked have keepalived's: another is reported.
+pub(super) fn protocol(args: &Args<'_>, tracked: bool, written: Option<(u8, Span)>) -> Option<u8> {
+    let (protocol, at) = written?;
+    if !tracked || protocol == ROUTE_PROTOCOL {
+        return Some(protocol);
+    }
+    args.cx.diagnostics.push(
+        Diagnostic::error(
+            "protocol-of-tracked",
+            format!("what is tracked has the protocol keepalived ({ROUTE_PROTOCOL}), not {protocol}"),
+        )
+        .at(at)
+        .note(format!("{ROUTE_PROTOCOL} is used"))
+        .help("write no_track to keep the protocol"),
+    );
+    None
 }
 
 /// Realms as words.

@@ -8,6 +8,7 @@ mod lvs;
 mod network;
 mod number;
 pub(super) mod parse;
+mod pattern;
 mod route_hop;
 mod route_line;
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub use network::{
     IpvlanMode, IpvlanSettings, MacPattern, OptionalAll, ParameterMatch, SmtpServer, StateWish, VmacSettings,
 };
 pub use number::{Bool, Flag, Integer, Micros, Natural, OptionalInteger, OptionalNatural, Seconds};
+pub use pattern::Pattern;
 pub use route_line::RouteLine;
 pub use rule_line::RuleLine;
 pub use script::{Fifo, RunAs, Script};

@@ -246,23 +246,7 @@ impl Draft {
         self.route.family = family;
         self.route.destination = destination.unwrap_or_else(|| everything(family));
         self.next_hops(args, place);
-        if let Some((protocol, at)) = self.protocol {
-            if self.track && protocol != ROUTE_PROTOCOL {
-                args.cx.diagnostics.push(
-                    Diagnostic::error(
-                        "protocol-of-tracked-route",
-                        format!(
-                            "a tracked route has the protocol keepalived ({ROUTE_PROTOCOL}), not {protocol}"
-                        ),
-                    )
-                    .at(at)
-                    .note(format!("{ROUTE_PROTOCOL} is used"))
-                    .help("write no_track to keep the protocol"),
-                );
-            } else {
-                self.route.protocol = protocol;
-            }
-        }
+        self.route.protocol = line::protocol(args, self.track, self.protocol).unwrap_or(self.route.protocol);
         Some(RouteLine {
             route: self.route,
             track: self.track,

@@ -193,23 +193,7 @@ impl Draft {
         }
         self.rule.family = self.family.get();
         self.rule.action = action;
-        if let Some((protocol, at)) = self.protocol {
-            if self.track && protocol != ROUTE_PROTOCOL {
-                args.cx.diagnostics.push(
-                    Diagnostic::error(
-                        "protocol-of-tracked-rule",
-                        format!(
-                            "a tracked rule has the protocol keepalived ({ROUTE_PROTOCOL}), not {protocol}"
-                        ),
-                    )
-                    .at(at)
-                    .note(format!("{ROUTE_PROTOCOL} is used"))
-                    .help("write no_track to keep the protocol"),
-                );
-            } else {
-                self.rule.protocol = protocol;
-            }
-        }
+        self.rule.protocol = line::protocol(args, self.track, self.protocol).unwrap_or(self.rule.protocol);
         Some(RuleLine {
             rule: self.rule,
             track: self.track,

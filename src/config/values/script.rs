@@ -48,10 +48,8 @@ pub struct Script {
 impl Argument for Script {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
         let (_, place) = args.peek().or_else(|| args.required())?;
-        let text = args.cx.sources.text(args.statement.text());
+        let rest = after_keyword(args);
         args.skip_rest();
-        // All that follows the keyword, quotes included.
-        let rest = text.split_once([' ', '\t', '"']).map_or("", |(keyword, _)| &text[keyword.len()..]);
         let mut outer = match tokenise(rest, Escapes::Keep) {
             Ok(words) => words.into_iter(),
             Err(why) => {
@@ -76,14 +74,8 @@ impl Argument for Script {
                 Some(Box::new(RunAs { user: user.into(), group: outer.next().map(Into::into) }))
             }
             Some(_) => {
-                args.cx.diagnostics.push(
-                    crate::config::diagnostics::Diagnostic::warning(
-                        "extra-words",
-                        format!("`{}` takes one word: the words after it are not passed on", args.name()),
-                    )
-                    .at(place)
-                    .help(format!("put the command and its arguments in quotes: {} \"…\"", args.name())),
-                );
+                let help = format!("put the command and its arguments in quotes: {} \"…\"", args.name());
+                args.extra_words(place, &help);
                 None
             }
             None => None,
@@ -110,15 +102,21 @@ impl Argument for Script {
     }
 }
 
+/// All that follows the keyword of a statement, quotes included.
+pub(super) fn after_keyword<'a>(args: &Args<'a>) -> &'a str {
+    let text = args.cx.sources.text(args.statement.text());
+    text.split_once([' ', '\t', '"']).map_or("", |(keyword, _)| &text[keyword.len()..])
+}
+
 /// What a pass does with a backslash.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Escapes {
+pub(super) enum Escapes {
     Keep,
     Resolve,
 }
 
 /// Splits at blanks; `"` and `'` both quote, adjacent parts join, a backslash escapes.
-fn tokenise(text: &str, escapes: Escapes) -> Result<Vec<String>, String> {
+pub(super) fn tokenise(text: &str, escapes: Escapes) -> Result<Vec<String>, String> {
     let mut words = Vec::new();
     let mut word: Option<Vec<u8>> = None;
     let mut quote = None;
@@ -180,7 +178,7 @@ fn tokenise(text: &str, escapes: Escapes) -> Result<Vec<String>, String> {
         .into_iter()
         .map(|word| {
             if word.contains(&0) {
-                return Err("a NUL byte cannot be passed to a program".to_owned());
+                return Err("the escapes give a NUL byte".to_owned());
             }
             String::from_utf8(word).map_err(|_| "the escapes give bytes that are not UTF-8".to_owned())
         })
@@ -188,7 +186,7 @@ fn tokenise(text: &str, escapes: Escapes) -> Result<Vec<String>, String> {
 }
 
 /// A command as one quoted word, which both passes of [`tokenise`] turn into it again.
-fn quote(command: &[Box<str>]) -> String {
+pub(super) fn quote(command: &[Box<str>]) -> String {
     let mut text = String::from("\"");
     for (index, word) in command.iter().enumerate() {
         if index > 0 {

@@ -1,6 +1,6 @@
 //! The words of a statement while it is read, and while it is printed.
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::fmt::{Debug, Display, Write as _};
 
 use crate::config::diagnostics::{Diagnostic, Diagnostics, Status};
@@ -19,6 +19,8 @@ pub struct Cx<'a> {
     pub host: &'a dyn Host,
     /// First use and number of uses of each keyword that is not acted on, by its number in the schema.
     pub unsupported: &'a RefCell<Unsupported>,
+    /// The last statement lacks its `{`: what follows is out of place for want of it.
+    pub headless: &'a Cell<bool>,
 }
 
 /// Uses of the keywords that are not acted on.
@@ -230,6 +232,18 @@ impl<'a> Args<'a> {
                     .help("a keyword and its arguments have a line of their own"),
             );
         }
+    }
+
+    /// Reports words after the one that a keyword takes.
+    pub(super) fn extra_words(&self, at: Span, help: &str) {
+        self.cx.diagnostics.push(
+            Diagnostic::warning(
+                "extra-words",
+                format!("`{}` takes one word: the words after it are not passed on", self.name()),
+            )
+            .at(at)
+            .help(help),
+        );
     }
 
     /// Passes over all words that are left.

@@ -1,13 +1,20 @@
 //! Words, statements and blocks: everything that needs no knowledge of keywords.
 //!
-//! Statements come in batches, each ending with a closed block of the outermost level, so that a file of any
-//! length costs the memory of its largest block.
+//! Statements come in batches, each ending with a closed block of the outermost level or after so many
+//! statements without block, so that a file of any length costs the memory of its largest block.
+
+mod unclosed;
 
 use super::diagnostics::{Diagnostic, Diagnostics};
 use super::expand::{Expander, Line};
+use super::limits::Limits;
+use super::schema::{Context, schema};
 use super::source::{Position, SourceMap, Span};
 
 const NONE: u32 = u32::MAX;
+
+/// Statements of the outermost level that are gathered at most before they are handed on.
+const BATCH: usize = 4096;
 
 /// A statement: a keyword, its arguments, perhaps a block.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +34,8 @@ struct Node {
 pub struct Tree {
     nodes: Vec<Node>,
     words: Vec<Span>,
+    /// The block whose `}` is missing.
+    unclosed: Option<u32>,
 }
 
 /// A statement of a [`Tree`].
@@ -40,6 +49,13 @@ impl Tree {
     fn clear(&mut self) {
         self.nodes.clear();
         self.words.clear();
+        self.unclosed = None;
+    }
+
+    /// First word of a statement.
+    fn keyword<'s>(&self, node: u32, sources: &'s SourceMap) -> &'s str {
+        let node = self.nodes.get(node as usize);
+        node.and_then(|node| self.words.get(node.words as usize)).map_or("", |word| sources.text(*word))
     }
 
     fn push(&mut self, words: u32, text: Span) -> u32 {
@@ -109,6 +125,12 @@ impl<'t> Statement<'t> {
         node.open.is_none() || node.close.is_some()
     }
 
+    /// Whether it stands where it does for want of a `}` above, as far as can be told: it comes after the
+    /// block whose `}` is missing.
+    pub fn is_adrift(self) -> bool {
+        self.tree.unclosed.is_some_and(|unclosed| unclosed < self.index)
+    }
+
     /// The statements of its block.
     pub fn children(self) -> Statements<'t> {
         Statements { tree: self.tree, next: self.node().first_child }
@@ -128,20 +150,52 @@ pub struct Parser<'h> {
     tree: Tree,
     stack: Vec<OpenBlock>,
     last_root: u32,
-    depth_limit: usize,
+    /// The outermost statement before the last one.
+    root_before: u32,
+    /// A statement that belongs to the next batch: its block may follow.
+    held: Option<(Vec<Span>, Span)>,
+    /// The outermost block that was closed last, and its `}`.
+    last_closed: Option<(Span, Position)>,
+    /// The outermost block that came last has no `{`.
+    headless: bool,
+    strays: Vec<(Position, Position)>,
+    limits: Limits,
 }
 
 impl<'h> Parser<'h> {
     /// Reads from `expander`.
-    pub fn new(expander: Expander<'h>, diagnostics: &'h Diagnostics, depth_limit: usize) -> Self {
-        Self { expander, diagnostics, tree: Tree::default(), stack: Vec::new(), last_root: NONE, depth_limit }
+    pub fn new(expander: Expander<'h>, diagnostics: &'h Diagnostics, limits: Limits) -> Self {
+        Self {
+            expander,
+            diagnostics,
+            tree: Tree::default(),
+            stack: Vec::new(),
+            last_root: NONE,
+            root_before: NONE,
+            held: None,
+            last_closed: None,
+            headless: false,
+            strays: Vec::new(),
+            limits,
+        }
+    }
+
+    /// Where statements were left outside of all blocks by a `}` too many: from the end of the block that was
+    /// closed too early to the `}` that then closes nothing.
+    pub fn strays(&self) -> &[(Position, Position)] {
+        &self.strays
     }
 
     /// Reads the next batch; `None` at the end. Blocks that are not closed at the end are reported here, and
     /// say so ([`Statement::is_closed`]).
     pub fn next_batch(&mut self) -> Option<(&Tree, &SourceMap)> {
+        self.headless = self.is_headless();
         self.tree.clear();
-        self.last_root = NONE;
+        (self.last_root, self.root_before) = (NONE, NONE);
+        if let Some((words, text)) = self.held.take() {
+            self.tree.words.extend(words);
+            self.add(0, text);
+        }
         loop {
             let Some(line) = self.expander.next_line() else {
                 if !self.stack.is_empty() && !self.expander.stopped() {
@@ -154,17 +208,51 @@ impl<'h> Parser<'h> {
                 self.stack.clear();
                 return None;
             }
-            let complete = self.stack.is_empty()
-                && self.tree.nodes.get(self.last_root as usize).is_some_and(|node| node.close.is_some());
-            if complete {
-                break;
+            let last = self.tree.nodes.get(self.last_root as usize);
+            if let (true, Some(last)) = (self.stack.is_empty(), last) {
+                if let Some(close) = last.close {
+                    let name = self.tree.keyword(self.last_root, &self.expander.sources);
+                    if schema().find(Context::Root, name).is_some() {
+                        self.last_closed = Some((last.text, close));
+                    }
+                    break;
+                }
+                if self.tree.nodes.len() >= BATCH {
+                    self.hold_back();
+                    break;
+                }
             }
         }
         if self.tree.nodes.is_empty() { None } else { Some((&self.tree, &self.expander.sources)) }
     }
 
+    /// Moves the last outermost statement, which has no block yet, to the next batch.
+    fn hold_back(&mut self) {
+        let Some(node) = self.tree.nodes.pop() else { return };
+        self.held = Some((self.tree.words.split_off(node.words as usize), node.text));
+        if let Some(before) = self.tree.nodes.get_mut(self.root_before as usize) {
+            before.next = NONE;
+        }
+    }
+
+    /// Whether the last known keyword outside all blocks should have opened one.
+    fn is_headless(&self) -> bool {
+        let mut headless = self.headless;
+        for statement in self.tree.statements() {
+            let name = self.tree.keyword(statement.index, &self.expander.sources);
+            if let Some(keyword) = schema().find(Context::Root, name) {
+                headless = keyword.takes_block() && statement.block().is_none();
+            }
+        }
+        headless
+    }
+
     /// Takes a line; false when reading must end.
     fn line(&mut self, line: Line) -> bool {
+        if self.tree.nodes.len() >= self.limits.block_lines {
+            self.too_long();
+            return false;
+        }
         if !line.braces && !line.quotes {
             self.plain_statement(line.span);
             return true;
@@ -252,7 +340,10 @@ impl<'h> Parser<'h> {
         let index = self.tree.push(words, text);
         let previous = match self.stack.last_mut() {
             Some(block) => core::mem::replace(&mut block.last_child, index),
-            None => core::mem::replace(&mut self.last_root, index),
+            None => {
+                self.root_before = self.last_root;
+                core::mem::replace(&mut self.last_root, index)
+            }
         };
         match (self.tree.nodes.get_mut(previous as usize), self.stack.last()) {
             (Some(node), _) => node.next = index,
@@ -301,9 +392,10 @@ impl<'h> Parser<'h> {
 
     /// Opens a block; false when that is too deep.
     fn open(&mut self, brace: Span) -> bool {
-        if self.stack.len() >= self.depth_limit {
+        let limit = self.limits.block_depth;
+        if self.stack.len() >= limit {
             self.diagnostics.push(
-                Diagnostic::fatal("limit", format!("blocks are nested more than {} deep", self.depth_limit))
+                Diagnostic::fatal("limit", format!("blocks are nested more than {limit} deep (block-depth)"))
                     .at(brace)
                     .help("no block of keepalived.conf nests that deep; look for `{` without `}`"),
             );
@@ -342,54 +434,47 @@ impl<'h> Parser<'h> {
                     node.close = Some(brace.start);
                 }
             }
-            None => self.diagnostics.push(
-                Diagnostic::error("extra-brace", "this `}` closes nothing: no block is open here")
-                    .at(brace)
-                    .help("remove it, or look above for a block that was closed too early"),
-            ),
+            None => self.extra_brace(brace),
         }
     }
 
-    /// Reports the block whose `}` is missing. Indentation tells which it was: a block that ends left of
-    /// where it began was closed by the `}` of an outer one.
-    fn report_unclosed(&self) {
-        let sources = &self.expander.sources;
-        let indentation = |position: Position| {
-            let location = sources.location(sources.written(Span { start: position, length: 0 }))?;
-            Some(location.text.len() - location.text.trim_start().len())
-        };
-        let suspect = self.tree.nodes.iter().find(|node| {
-            let (Some(_), Some(close)) = (node.open, node.close) else { return false };
-            let (begins, ends) = (indentation(node.text.start), indentation(close));
-            matches!((begins, ends), (Some(begins), Some(ends)) if ends < begins)
-        });
-        let innermost = self.stack.last().and_then(|block| self.tree.nodes.get(block.node as usize));
-        let outermost = self.stack.first().and_then(|block| self.tree.nodes.get(block.node as usize));
-        let Some(outermost) = outermost else { return };
-        let culprit = suspect.or(innermost).unwrap_or(outermost);
-        let name = |node: &Node| {
-            let first = self.tree.words.get(node.words as usize).map_or("", |word| sources.text(*word));
-            first.to_owned()
-        };
-        let mut diagnostic = Diagnostic::error(
-            "missing-brace",
-            format!("the block `{}` is not closed: its `}}` is missing", name(culprit)),
-        )
-        .at(culprit.text)
-        .label("the block begins here");
-        if suspect.is_some()
-            && let Some(close) = culprit.close
-        {
-            diagnostic = diagnostic
-                .related(Span { start: close, length: 1 }, "this `}` seems meant for an outer block");
+    fn extra_brace(&mut self, brace: Span) {
+        if self.is_headless() {
+            // The block that lacks its `{` is reported where it begins.
+            return;
         }
-        if culprit.text != outermost.text {
-            diagnostic = diagnostic.related(outermost.text, "so this block goes on to the end of the file");
-        }
-        diagnostic = diagnostic
-            .note(format!("the block `{}` is ignored, with everything in it", sources.text(outermost.text)))
-            .help("add the missing `}`");
+        let mut diagnostic =
+            Diagnostic::error("extra-brace", "this `}` closes nothing: no block is open here").at(brace);
+        diagnostic = match self.last_closed {
+            Some((block, close)) if close < brace.start => {
+                self.strays.push((close, brace.start));
+                let name = self.expander.sources.text(block);
+                diagnostic
+                    .related(Span { start: close, length: 1 }, format!("`{name}` was closed here"))
+                    .help("remove one of the two")
+            }
+            _ => diagnostic.help("remove it"),
+        };
         self.diagnostics.push(diagnostic);
+    }
+
+    fn too_long(&self) {
+        let limit = self.limits.block_lines;
+        let mut diagnostic =
+            Diagnostic::fatal("limit", format!("this block has more than {limit} statements"));
+        diagnostic.span =
+            self.stack.first().and_then(|block| self.tree.nodes.get(block.node as usize)).map(|n| n.text);
+        self.diagnostics
+            .push(diagnostic.help("if this is meant, raise the limit with --limit block-lines=NUMBER"));
+    }
+
+    /// Reports the block whose `}` is missing.
+    fn report_unclosed(&mut self) {
+        let open: Vec<u32> = self.stack.iter().map(|block| block.node).collect();
+        if let Some(missing) = unclosed::find(&self.tree, &open, &self.expander.sources) {
+            self.diagnostics.push(missing.describe(&self.tree, &open, &self.expander.sources));
+            self.tree.unclosed = Some(missing.block);
+        }
     }
 }
 
