@@ -7,7 +7,7 @@ mod skip;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -99,15 +99,34 @@ fn an_unprivileged_user_can_drill() {
 
 #[test]
 fn a_killed_drill_leaves_no_process_behind() {
-    let test = "a_killed_drill_leaves_no_process_behind";
-    let mut child = drill(&["--scenario", "stall", "--interval", "5", "--json"]).spawn().unwrap();
+    end_a_drill("a_killed_drill_leaves_no_process_behind", libc::SIGKILL);
+}
+
+#[test]
+fn a_drill_that_is_told_to_end_leaves_nothing_behind() {
+    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
+        let Some(folder) = end_a_drill("a_drill_that_is_told_to_end_leaves_nothing_behind", signal) else {
+            return;
+        };
+        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+/// Ends a drill in its midst by a signal, checks that its daemons end too, and gives the folder in which it
+/// made its files. `None` where it cannot run.
+fn end_a_drill(test: &str, signal: i32) -> Option<Folder> {
+    let folder = Folder::create().unwrap();
+    let mut command = drill(&["--scenario", "stall", "--interval", "5", "--json"]);
+    let mut child = command.env("TMPDIR", folder.path()).spawn().unwrap();
     let mut daemons = Vec::new();
     let start = Instant::now();
     // The daemons are there once the laboratory is built.
     while daemons.len() < 2 {
         if let Some(status) = child.try_wait().unwrap() {
             assert_eq!(status.code(), Some(EXIT_FORBIDDEN), "the drill ended early");
-            return skip::skip(test, "no right to create namespaces");
+            skip::skip(test, "no right to create namespaces");
+            return None;
         }
         assert!(start.elapsed() < Duration::from_secs(30), "the drill starts no daemons");
         std::thread::sleep(Duration::from_millis(20));
@@ -117,13 +136,14 @@ fn a_killed_drill_leaves_no_process_behind() {
                 .is_ok_and(|line| line.windows(3).any(|window| window == b"-n\0"))
         });
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
+    alived::sys::process::signal(child.id(), signal);
+    assert_eq!(child.wait().unwrap().signal(), Some(signal));
     let start = Instant::now();
     while daemons.iter().any(|process| Path::new(&format!("/proc/{process}")).exists()) {
         assert!(start.elapsed() < Duration::from_secs(10), "left behind: {daemons:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
+    Some(folder)
 }
 
 #[test]

@@ -7,10 +7,10 @@ use std::process::ExitCode;
 use lexopt::prelude::{Long, Short, Value, ValueExt};
 
 use crate::drill::report::{self, Style};
-use crate::drill::{self, Kind, Plan, Program, Scenario};
+use crate::drill::{self, Kind, Plan, Program, Scenario, interruption};
 use crate::net::Family;
 use crate::sys::namespace::{Privilege, acquire_privilege};
-use crate::sys::realtime;
+use crate::sys::{realtime, signals};
 use crate::wire::vrrp::{AdvertisementInterval, Version};
 
 /// A verdict failed.
@@ -86,6 +86,10 @@ pub(super) fn main(arguments: &[OsString]) -> ExitCode {
             return ExitCode::from(EXIT_FORBIDDEN);
         }
     }
+    if let Err(error) = interruption::watch() {
+        say(&format!("alived drill: cannot wait for signals: {error}\n"));
+        return ExitCode::from(EXIT_BROKEN);
+    }
     // Asked on a thread of its own, so that this one stays as it is.
     let realtime = std::thread::spawn(|| realtime::schedule_fifo(1));
     if let Ok(Err(error)) = realtime.join() {
@@ -114,6 +118,10 @@ fn run(request: &Request) -> ExitCode {
                 outcomes.push(outcome);
             }
             Err(error) => {
+                if let Some(signal) = interruption::caught() {
+                    // All that the drill made is gone already.
+                    signals::end_by(signal);
+                }
                 say(&format!("alived drill: {}: {error}\n", scenario.name()));
                 return ExitCode::from(EXIT_BROKEN);
             }

@@ -7,6 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use super::folder::Folder;
+use super::interruption::pause;
 use super::lab::Site;
 use crate::sys::pid_namespace::{PidNamespace, descendants};
 use crate::sys::process::signal;
@@ -167,7 +168,7 @@ impl Daemon {
             if start.elapsed() > limit {
                 return Ok(None);
             }
-            std::thread::sleep(Duration::from_millis(2));
+            pause(Duration::from_millis(2))?;
         }
         Ok(self.status)
     }

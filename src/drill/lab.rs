@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use super::daemon::{Daemon, Ground, Program};
 use super::folder::Folder;
+use super::interruption::pause;
 use crate::kernel::KernelError;
 use crate::net::{Family, InterfaceIndex, InterfaceName, MacAddress, Prefix};
 use crate::sys::namespace::Namespace;
@@ -256,7 +257,7 @@ impl Lab {
                 if start.elapsed() > IPV6_READY {
                     return Err(io::Error::other(format!("the network of {} did not come up", site.name)));
                 }
-                std::thread::sleep(Duration::from_millis(10));
+                pause(Duration::from_millis(10))?;
             }
         }
         Ok(())

@@ -9,6 +9,7 @@
 
 mod daemon;
 mod folder;
+pub mod interruption;
 mod lab;
 mod measure;
 mod plan;

@@ -4,6 +4,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::daemon::{Ground, Kind};
+use super::interruption::pause;
 use super::lab::Lab;
 use super::measure::{Measures, measure};
 use super::plan::Plan;
@@ -105,12 +106,12 @@ pub fn run(plan: &Plan, scenario: Scenario) -> io::Result<Outcome> {
         |_| Ok(probes.arrived() >= 50),
     )?;
     // A whole interval of undisturbed service before the strike.
-    std::thread::sleep(plan.interval.duration());
+    pause(plan.interval.duration())?;
     stage.disturb();
     scenario.strike(&mut stage)?;
     let limit = (bound(plan, scenario) + plan.master_down(0)) * 2 + Duration::from_secs(2);
     stage.wait_for_elections(scenario.elections().len(), limit)?;
-    std::thread::sleep(plan.master_down(1) + plan.interval.duration() * 2);
+    pause(plan.master_down(1) + plan.interval.duration() * 2)?;
     stage.conclude(scenario, probes)
 }
 
@@ -190,7 +191,7 @@ impl Stage {
         loop {
             // The first packet makes the client ask for the gateway's hardware address.
             let probes = Probes::start(&self.lab)?;
-            std::thread::sleep(Duration::from_millis(60));
+            pause(Duration::from_millis(60))?;
             let flows = probes.finish().flowing();
             let mut wrong = verdict::unsettled(&self.ending()?, router);
             if !flows {
@@ -229,7 +230,7 @@ impl Stage {
     pub fn wait_for_elections(&mut self, count: usize, limit: Duration) -> io::Result<()> {
         let start = Instant::now();
         while self.measure(&ProbeRun::default()).elections.len() < count && start.elapsed() < limit {
-            std::thread::sleep(GLANCE);
+            pause(GLANCE)?;
         }
         Ok(())
     }
@@ -253,7 +254,7 @@ impl Stage {
                 }
                 return Err(io::Error::other(message));
             }
-            std::thread::sleep(GLANCE);
+            pause(GLANCE)?;
         }
         Ok(())
     }

@@ -94,20 +94,28 @@ impl Signal {
     }
 }
 
-/// A descriptor from which the signals of [`Signal::ALL`] are read; they are blocked for the calling thread
-/// and all threads and processes that it starts.
+/// A descriptor from which signals are read; they are blocked for the calling thread and all threads and
+/// processes that it starts.
 #[derive(Debug)]
 pub struct SignalQueue {
     descriptor: OwnedFd,
 }
 
 impl SignalQueue {
-    /// Blocks the signals and opens the descriptor. PIPE is ignored from then on.
+    /// Blocks the signals of [`Signal::ALL`] and opens the descriptor. PIPE is ignored from then on.
     ///
     /// # Errors
     /// When the system has no descriptor left.
     pub fn open() -> io::Result<Self> {
-        let set = all_signals();
+        Self::open_for(&Signal::ALL)
+    }
+
+    /// The same for these signals alone.
+    ///
+    /// # Errors
+    /// When the system has no descriptor left.
+    pub fn open_for(signals: &[Signal]) -> io::Result<Self> {
+        let set = set_of(signals);
         // SAFETY: `set` is initialised; blocking signals and ignoring SIGPIPE touch no memory of ours.
         let descriptor = unsafe {
             if libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut()) != 0 {
@@ -165,17 +173,36 @@ impl AsFd for SignalQueue {
 
 /// Lets a child process that will run another program receive signals again.
 pub fn unblock_all() {
-    let set = all_signals();
+    let set = set_of(&Signal::ALL);
     // SAFETY: `set` is initialised; no memory of ours is touched.
     unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &set, std::ptr::null_mut()) };
 }
 
-fn all_signals() -> libc::sigset_t {
+/// Whether whoever started this process had it ignore the signal (`nohup`, a shell's background job).
+pub fn is_ignored(signal: Signal) -> bool {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: all zero is a valid `sigaction`; the call only writes into it.
+    unsafe {
+        libc::sigaction(signal.number(), std::ptr::null(), action.as_mut_ptr()) == 0
+            && action.assume_init().sa_sigaction == libc::SIG_IGN
+    }
+}
+
+/// Ends the calling process by a signal, as if it had never been held back.
+pub fn end_by(signal: Signal) -> ! {
+    unblock_all();
+    // SAFETY: sends a signal to the calling thread.
+    unsafe { libc::raise(signal.number()) };
+    // It is one that does not end a process.
+    std::process::exit(128 + signal.number())
+}
+
+fn set_of(signals: &[Signal]) -> libc::sigset_t {
     let mut set = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: sigemptyset initialises the whole set; the numbers added are valid signals.
     unsafe {
         libc::sigemptyset(set.as_mut_ptr());
-        for signal in Signal::ALL {
+        for signal in signals {
             libc::sigaddset(set.as_mut_ptr(), signal.number());
         }
         set.assume_init()

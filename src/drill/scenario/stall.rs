@@ -4,6 +4,7 @@
 use std::io;
 use std::time::Duration;
 
+use crate::drill::interruption::pause;
 use crate::drill::stage::Stage;
 
 pub(super) fn strike(stage: &mut Stage) -> io::Result<()> {
@@ -12,7 +13,7 @@ pub(super) fn strike(stage: &mut Stage) -> io::Result<()> {
     let limit = stage.plan.master_down(1) * 2 + Duration::from_secs(2);
     stage.wait_for_elections(1, limit)?;
     // Long enough for the successor to be settled.
-    std::thread::sleep(stage.plan.interval.duration() * 3);
+    pause(stage.plan.interval.duration() * 3)?;
     stage.mark("r1 goes on");
     stage.lab.daemon(0)?.thaw(&processes);
     Ok(())
