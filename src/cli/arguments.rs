@@ -4,15 +4,19 @@ use std::ffi::OsString;
 
 use lexopt::{Arg, ValueExt};
 
-use crate::config::LoadOptions;
+use crate::config::{LimitOverrides, LoadOptions, OwnSettings};
 
 /// Flags and files of `check`, `print` and `keywords`.
 #[derive(Debug, Default)]
 pub(super) struct Arguments {
     /// The files.
     pub(super) files: Vec<String>,
-    /// How to load them.
-    pub(super) load: LoadOptions,
+    /// How to load them, but for the limits.
+    load: LoadOptions,
+    /// `--limit`.
+    limits: LimitOverrides,
+    /// `--settings`.
+    pub(super) settings: Option<String>,
     /// `--here`.
     pub(super) here: bool,
     /// `--strict`.
@@ -64,7 +68,8 @@ impl Arguments {
                 "config-id" => arguments.load.config_id = Some(value()?),
                 "all-config" => arguments.load.all_include_checks = true,
                 "use-file" => arguments.files.push(value()?),
-                "limit" => arguments.load.limits.set(&value()?)?,
+                "limit" => arguments.limits.add(value()?)?,
+                "settings" => arguments.settings = Some(value()?),
                 "context" => arguments.context = Some(value()?),
                 "here" => arguments.here = true,
                 "strict" => arguments.strict = true,
@@ -77,11 +82,17 @@ impl Arguments {
         }
         Ok(arguments)
     }
+
+    /// How to load: the limits given here win over those of the settings.
+    pub(super) fn load_options(&self, own: OwnSettings) -> LoadOptions {
+        LoadOptions { limits: self.limits.over(own.limits), ..self.load.clone() }
+    }
 }
 
 /// Flags of all that loads files.
 pub(super) const LOADING: &str = "  -i, --config-id ID     which @ID lines count, default the host name
   -e, --all-config       a missing include is an error
+      --settings FILE    settings that keepalived does not have; default: alived.toml beside the file
       --limit NAME=N     raise a limit: file-bytes total-bytes include-depth files expanded-lines
                          expanded-bytes expansion-depth block-depth block-lines diagnostics errors
 ";

@@ -1,5 +1,6 @@
 //! `alived check FILE…`: judges configurations, several as one cluster.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -7,7 +8,7 @@ use super::arguments::{Arguments, LOADING};
 use super::config_test::colour_wanted;
 use crate::config::cluster::{ClusterFinding, lint};
 use crate::config::diagnostics::{Severity, Style, to_json};
-use crate::config::{Loaded, load};
+use crate::config::{Loaded, OwnSettings, SettingsFault, load, load_settings, settings_file_beside};
 use crate::daemon::RealHost;
 
 const CLEAN: u8 = 0;
@@ -32,7 +33,17 @@ Exit status: 0 clean, 1 warnings (with --strict), 2 errors.
 
 /// Runs the subcommand.
 pub(super) fn main(words: &[OsString]) -> ExitCode {
-    let known = ["here", "strict", "json", "show-secrets", "config-id", "all-config", "use-file", "limit"];
+    let known = [
+        "here",
+        "strict",
+        "json",
+        "show-secrets",
+        "config-id",
+        "all-config",
+        "use-file",
+        "limit",
+        "settings",
+    ];
     let arguments = match Arguments::parse(words, &known) {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -51,14 +62,19 @@ pub(super) fn main(words: &[OsString]) -> ExitCode {
     }
 
     let host = RealHost { text_only: !arguments.here, ..RealHost::default() };
-    let loaded: Vec<Loaded> = arguments.files.iter().map(|file| load(&host, file, &arguments.load)).collect();
+    let mut settings = SettingsFiles::default();
+    let loaded: Vec<Loaded> =
+        arguments.files.iter().map(|file| settings.load(&host, &arguments, file)).collect();
     let files: Vec<(&str, &Loaded)> = arguments.files.iter().map(String::as_str).zip(loaded.iter()).collect();
     let cluster = if files.len() > 1 { lint(&files) } else { Vec::new() };
 
     if arguments.json {
-        super::print(&json(&files, &cluster));
+        super::print(&json(&files, &settings, &cluster));
     } else {
         let style = Style { colour: colour_wanted(), show_secrets: arguments.show_secrets };
+        for fault in settings.faults() {
+            super::say(&format!("{}\n", fault.1.render(style)));
+        }
         for (file, loaded) in &files {
             let text = loaded.render(style);
             if text.is_empty() {
@@ -71,7 +87,29 @@ pub(super) fn main(words: &[OsString]) -> ExitCode {
             super::print(&format!("{finding}\n"));
         }
     }
-    ExitCode::from(status(&loaded, &cluster, arguments.strict))
+    let status = status(&loaded, &cluster, arguments.strict);
+    ExitCode::from(if settings.faults().next().is_some() { ERRORS } else { status })
+}
+
+/// The settings beside the configurations, each read once.
+#[derive(Default)]
+struct SettingsFiles {
+    files: BTreeMap<String, Result<OwnSettings, SettingsFault>>,
+}
+
+impl SettingsFiles {
+    /// Loads a configuration with its settings; with the defaults where they are faulty.
+    fn load(&mut self, host: &RealHost, arguments: &Arguments, file: &str) -> Loaded {
+        let named = arguments.settings.as_deref();
+        let path = named.map_or_else(|| settings_file_beside(file), str::to_owned);
+        let own = self.files.entry(path).or_insert_with(|| load_settings(host, named, file));
+        let own = own.as_ref().copied().unwrap_or_default();
+        load(host, file, &arguments.load_options(own))
+    }
+
+    fn faults(&self) -> impl Iterator<Item = (&str, &SettingsFault)> {
+        self.files.iter().filter_map(|(path, own)| Some((path.as_str(), own.as_ref().err()?)))
+    }
 }
 
 fn summary(loaded: &Loaded) -> String {
@@ -109,7 +147,7 @@ fn status(loaded: &[Loaded], cluster: &[ClusterFinding], strict: bool) -> u8 {
     }
 }
 
-fn json(files: &[(&str, &Loaded)], cluster: &[ClusterFinding]) -> String {
+fn json(files: &[(&str, &Loaded)], settings: &SettingsFiles, cluster: &[ClusterFinding]) -> String {
     let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap_or_default();
     let files: Vec<serde_json::Value> = files
         .iter()
@@ -122,6 +160,15 @@ fn json(files: &[(&str, &Loaded)], cluster: &[ClusterFinding]) -> String {
                 "more_diagnostics": loaded.dropped_diagnostics.total(),
             })
         })
+        .chain(settings.faults().map(|(file, fault)| {
+            serde_json::json!({
+                "file": file,
+                "config_test_status": fault.exit_code(),
+                "usable": false,
+                "diagnostics": value(&fault.to_json()),
+                "more_diagnostics": 0,
+            })
+        }))
         .collect();
     let whole = serde_json::json!({ "files": files, "cluster": cluster });
     let mut text = serde_json::to_string_pretty(&whole).unwrap_or_default();

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::config::diagnostics::Style;
-use crate::config::load;
+use crate::config::{load, load_settings};
 use crate::daemon::{Options, RealHost};
 use crate::sys::process::enter_namespace;
 
@@ -16,9 +16,11 @@ use crate::sys::process::enter_namespace;
 /// 0: nothing is wrong; 4: the main file is missing or the start is refused; 5: anything else is wrong;
 /// 6: an include check failed or script security is violated; 2: a keyword lacks its argument.
 pub(super) fn run(options: &Options, log: Option<&Path>) -> ExitCode {
-    let load_options = options.load_options();
     let file = options.configuration.to_string_lossy();
     let mut host = RealHost::default();
+    let named = options.settings.as_ref().map(|path| path.to_string_lossy());
+    let own = load_settings(&host, named.as_deref(), &file);
+    let load_options = options.load_options(own.as_ref().copied().unwrap_or_default());
     if let Some(name) = &options.namespace {
         host.foreign_namespace = enter_namespace(name).is_err();
     }
@@ -29,14 +31,20 @@ pub(super) fn run(options: &Options, log: Option<&Path>) -> ExitCode {
         loaded = load(&host, &file, &load_options);
     }
     let colour = log.is_none() && colour_wanted();
-    let text = loaded.render(Style { colour, show_secrets: false });
+    let style = Style { colour, show_secrets: false };
+    let mut text = loaded.render(style);
+    let mut status = loaded.exit_code;
+    if let Err(fault) = own {
+        text.insert_str(0, &format!("{}\n", fault.render(style)));
+        // The gravest status wins, and this is the least of them.
+        status = if status == 0 { fault.exit_code() } else { status };
+    }
     if let Err(error) = write(&text, log) {
         super::say(&format!(
             "cannot write to {}: {error}\n",
             log.unwrap_or_else(|| Path::new("-")).display()
         ));
     }
-    let status = loaded.exit_code;
     // The process ends: taking a large configuration apart would only cost time.
     std::mem::forget(loaded);
     ExitCode::from(status)

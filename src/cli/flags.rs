@@ -7,7 +7,8 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::daemon::{Options, Realtime};
+use crate::config::Realtime;
+use crate::daemon::Options;
 
 /// What the command line asks for.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -53,6 +54,13 @@ pub(super) struct Flag {
     pub(super) help: &'static str,
 }
 
+impl Flag {
+    /// As it is written most shortly.
+    fn name(&self) -> String {
+        self.short.map_or_else(|| format!("--{}", self.long), |short| format!("-{short}"))
+    }
+}
+
 const fn flag(short: char, long: &'static str, argument: Argument, help: &'static str) -> Flag {
     Flag { short: Some(short), long, argument, help }
 }
@@ -79,7 +87,7 @@ pub(super) const FLAGS: &[Flag] = &[
     ),
     flag('n', "dont-fork", No, "stay in the foreground"),
     flag('l', "log-console", No, "log to standard error too"),
-    flag('D', "log-detail", No, "more log lines; twice for still more"),
+    flag('D', "log-detail", No, "details in the log; they are always there"),
     flag(
         'S',
         "log-facility",
@@ -121,6 +129,11 @@ pub(super) const FLAGS: &[Flag] = &[
     flag('A', "snmp-agent-socket", Required("SOCKET"), "SNMP master agent"),
     flag('g', "log-file", Optional("FILE"), "log to a file"),
     long("flush-log-file", No, "flush the log file after each line"),
+    long(
+        "settings",
+        Required("FILE"),
+        "settings that keepalived does not have, default alived.toml beside -f",
+    ),
     long("realtime", Required("off|1-99"), "real-time scheduling of the thread that sends advertisements"),
     long("ignore-sigint", No, "ignore INT"),
     long("signum", Required("NAME"), "print the number of a signal and exit"),
@@ -218,24 +231,32 @@ impl Reading {
         let text = || value.map(|value| value.to_string_lossy().into_owned()).unwrap_or_default();
         match flag.long {
             "use-file" => options.configuration = path().unwrap_or_default(),
+            "settings" => options.settings = path(),
             "config-test" => self.test = Some(path()),
             "dont-fork" => options.background = false,
             "log-console" => options.log.console = true,
-            "log-detail" => options.log.detail = options.log.detail.saturating_add(1).min(2),
+            // Every line is always logged.
+            "log-detail" => {}
             "log-facility" => options.log.facility = facility(&text())?,
             "no-syslog" => options.log.syslog = false,
             "pid" => options.pid_file = path(),
             "vrrp_pid" => options.vrrp_pid_file = path(),
-            "checkers_pid" => options.checkers_pid_file = path(),
-            "bfd_pid" => options.bfd_pid_file = path(),
-            "vrrp" | "no_bfd" | "all" => {}
+            "checkers_pid" => {
+                self.no_effect_yet(flag, "health checks are not supported, so there is no such file")
+            }
+            "bfd_pid" => self.no_effect_yet(flag, "BFD is not supported, so there is no such file"),
+            "vrrp" => self.no_effect_yet(flag, "virtual routers are all that is supported"),
+            "no_bfd" => self.no_effect_yet(flag, "BFD is not supported"),
+            "all" => {
+                self.no_effect_yet(flag, "virtual routers are all that is supported, and they always run")
+            }
             "check" => options.vrrp = false,
             "dont-release-vrrp" => options.keep_addresses = true,
             "dont-respawn" => options.respawn = false,
             "namespace" => options.namespace = Some(text()),
             "config-id" => options.config_id = Some(text()),
             "all-config" => options.all_config = true,
-            "limit" => options.limits.set(&text()).map_err(UsageError)?,
+            "limit" => options.limits.add(text()).map_err(UsageError)?,
             "umask" => options.umask = Some(umask(&text())?),
             "address-monitoring" => options.address_monitoring = true,
             "core-dump" => options.core_dump = true,
@@ -255,8 +276,9 @@ impl Reading {
             "log-file" | "flush-log-file" => {
                 self.not_supported(flag, "a log file; use -l and redirect stderr")
             }
-            "dump-conf" => self.not_supported(flag, "the dump at start; use `alived print FILE`"),
+            "dump-conf" => options.dump_configuration = true,
             "dont-release-ipvs" => self.not_supported(flag, "IPVS"),
+            // A stop does it anyway.
             "release-vips" => {}
             _ => self.no_meaning(flag),
         }
@@ -268,8 +290,12 @@ impl Reading {
     }
 
     fn not_supported(&mut self, flag: &Flag, what: &str) {
-        let name = flag.short.map_or_else(|| format!("--{}", flag.long), |short| format!("-{short}"));
+        let name = flag.name();
         self.options.warnings.push(format!("option {name} ({what}) is not supported yet and has no effect"));
+    }
+
+    fn no_effect_yet(&mut self, flag: &Flag, why: &str) {
+        self.options.warnings.push(format!("option {} has no effect yet: {why}", flag.name()));
     }
 
     fn no_meaning(&mut self, flag: &Flag) {
@@ -282,6 +308,13 @@ impl Reading {
         }
         if !self.surplus.is_empty() {
             self.options.warnings.push(format!("unexpected arguments: {}", self.surplus.join(" ")));
+        }
+        if !self.options.vrrp {
+            self.options.warnings.push(
+                "option -C leaves nothing to do: it switches the virtual routers off, and health checks are not \
+                 supported yet"
+                    .to_owned(),
+            );
         }
         match self.test {
             Some(log) => Request::ConfigTest(Box::new(self.options), log),
@@ -344,7 +377,6 @@ mod tests {
         let read =
             options(&["-nlD", "-f/a b", "-D", "--pid=/p", "--vrrp_pid", "/v", "--dont-resp", "-S", "local3"]);
         assert!(!read.background && read.log.console && !read.respawn);
-        assert_eq!(read.log.detail, 2);
         assert_eq!(read.log.facility, 19);
         assert_eq!(read.configuration, PathBuf::from("/a b"));
         assert_eq!(read.pid_file, Some("/p".into()));
@@ -381,6 +413,10 @@ mod tests {
     fn what_has_no_effect_is_said() {
         assert_eq!(options(&["-x"]).warnings, ["option -x (SNMP) is not supported yet and has no effect"]);
         assert_eq!(options(&["surplus"]).warnings, ["unexpected arguments: surplus"]);
+        for words in [&["-P"][..], &["-C"], &["-B"], &["--all"], &["-c", "/c"], &["-b", "/b"]] {
+            let warnings = options(words).warnings;
+            assert!(matches!(&warnings[..], [one] if one.contains(&words[0][..2])), "{warnings:?}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use super::arguments::{Arguments, LOADING};
 use super::config_test::colour_wanted;
 use crate::config::diagnostics::{Severity, Style, render};
-use crate::config::{PrintOptions, load, print};
+use crate::config::{OwnSettings, PrintOptions, load, load_settings, print};
 use crate::daemon::RealHost;
 
 const HELP: &str = "Usage: alived print [FLAGS] FILE
@@ -20,7 +20,7 @@ one order. What is printed can be read again and means the same, if secrets are 
 
 /// Runs the subcommand.
 pub(super) fn main(words: &[OsString]) -> ExitCode {
-    let known = ["defaults", "show-secrets", "config-id", "all-config", "use-file", "limit"];
+    let known = ["defaults", "show-secrets", "config-id", "all-config", "use-file", "limit", "settings"];
     let arguments = match Arguments::parse(words, &known) {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -38,12 +38,17 @@ pub(super) fn main(words: &[OsString]) -> ExitCode {
         return ExitCode::from(64);
     };
     let host = RealHost { text_only: true, ..RealHost::default() };
-    let loaded = load(&host, file, &arguments.load);
+    let style = Style { colour: colour_wanted(), show_secrets: arguments.show_secrets };
+    let mut status = 0;
+    let own = load_settings(&host, arguments.settings.as_deref(), file).unwrap_or_else(|fault| {
+        super::say(&fault.render(style));
+        status = 2;
+        OwnSettings::default()
+    });
+    let loaded = load(&host, file, &arguments.load_options(own));
     let options = PrintOptions { defaults: arguments.defaults, show_secrets: arguments.show_secrets };
     super::print(&print(&loaded.config, options));
     // What could not be understood is not in the text: say so.
-    let style = Style { colour: colour_wanted(), show_secrets: arguments.show_secrets };
-    let mut status = 0;
     for diagnostic in loaded
         .diagnostics
         .iter()

@@ -1,7 +1,13 @@
 //! Bounds on what a configuration may cost. Each is named in the error that it causes.
 
+use serde::{Deserialize, Deserializer, de};
+
+/// Each block is a level of recursion.
+const BLOCK_DEPTH_MAX: usize = 200;
+
 /// The bounds. Any may be raised.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Limits {
     /// `file-bytes`: largest file that is read.
     pub file_bytes: u64,
@@ -17,7 +23,8 @@ pub struct Limits {
     pub expanded_bytes: usize,
     /// `expansion-depth`: definitions that refer to definitions, and loops within loops.
     pub expansion_depth: usize,
-    /// `block-depth`: blocks within blocks.
+    /// `block-depth`: blocks within blocks, at most 200.
+    #[serde(deserialize_with = "block_depth")]
     pub block_depth: usize,
     /// `block-lines`: statements of one block with all in it.
     pub block_lines: usize,
@@ -62,7 +69,10 @@ impl Limits {
             "expanded-lines" => self.expanded_lines = number,
             "expanded-bytes" => self.expanded_bytes = size,
             "expansion-depth" => self.expansion_depth = size,
-            "block-depth" => self.block_depth = size.min(200),
+            "block-depth" if size > BLOCK_DEPTH_MAX => {
+                return Err(format!("the limit block-depth can be {BLOCK_DEPTH_MAX} at most"));
+            }
+            "block-depth" => self.block_depth = size,
             "block-lines" => self.block_lines = size,
             "diagnostics" => self.diagnostics = size,
             "errors" => self.errors = size,
@@ -72,6 +82,45 @@ impl Limits {
             }
         }
         Ok(())
+    }
+}
+
+/// Limits set one by one, which win over whatever others there are.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct LimitOverrides {
+    words: Vec<String>,
+}
+
+impl LimitOverrides {
+    /// Adds one from `NAME=NUMBER`.
+    ///
+    /// # Errors
+    /// A sentence for the operator.
+    pub fn add(&mut self, text: String) -> Result<(), String> {
+        Limits::default().set(&text)?;
+        self.words.push(text);
+        Ok(())
+    }
+
+    /// These over `limits`.
+    pub fn over(&self, mut limits: Limits) -> Limits {
+        for word in &self.words {
+            // Each was good when it was added.
+            let _ = limits.set(word);
+        }
+        limits
+    }
+}
+
+/// How the reader of a refusal raises a limit.
+pub(super) fn advice(name: &str) -> String {
+    format!("raise the limit with --limit {name}=NUMBER, or {name} = NUMBER under [limits] in alived.toml")
+}
+
+fn block_depth<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    match usize::deserialize(deserializer)? {
+        depth @ ..=BLOCK_DEPTH_MAX => Ok(depth),
+        _ => Err(de::Error::custom(format!("block-depth can be {BLOCK_DEPTH_MAX} at most"))),
     }
 }
 
@@ -106,5 +155,6 @@ mod tests {
         }
         assert!(Limits::default().set("nonsense=1").is_err());
         assert!(Limits::default().set("files=x").is_err());
+        assert!(Limits::default().set("block-depth=201").is_err());
     }
 }

@@ -3,6 +3,8 @@
 //! text → [`source`] map → [`expand`] (includes, conditions, definitions, sequences) → [`tree`] of statements
 //! → [`schema`] of keywords → typed [`model`] → `lower` → [`NodeConfig`], [`Settings`] and
 //! [`diagnostics`]. Places survive every step. The host is reached through [`Host`] alone.
+//!
+//! `alived.toml`, for what keepalived does not have, is [`OwnSettings`].
 
 pub mod cluster;
 pub mod diagnostics;
@@ -13,6 +15,7 @@ mod iproute;
 mod limits;
 mod lower;
 pub mod model;
+mod own_settings;
 mod print;
 pub mod schema;
 pub mod source;
@@ -23,8 +26,11 @@ pub mod values;
 
 pub use fake::FakeHost;
 pub use host::{Host, HostInterface, Lookup, PathKind, PathMetadata, ReadError, User};
-pub use limits::Limits;
+pub use limits::{LimitOverrides, Limits};
 pub use lower::{InstanceServices, ProcessSettings, Services, Settings};
+pub use own_settings::{
+    OwnSettings, Realtime, SETTINGS_FILE, SettingsFault, load_settings, settings_file_beside,
+};
 pub use print::{PrintOptions, print};
 
 use core::cell::{Cell, RefCell};

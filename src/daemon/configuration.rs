@@ -3,13 +3,13 @@
 use std::io::IsTerminal;
 
 use super::host::RealHost;
-use super::options::{Options, Realtime};
-use crate::config;
+use super::options::Options;
 use crate::config::diagnostics::Style;
+use crate::config::{self, Loaded, OwnSettings, PrintOptions, Realtime, SettingsFault};
 use crate::node::NodeConfig;
 use crate::time::Duration;
 
-/// What the configuration file says to the daemon besides its virtual routers.
+/// What the configuration files and the flags say to the daemon besides its virtual routers.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Settings {
     /// `net_namespace`.
@@ -18,8 +18,8 @@ pub(super) struct Settings {
     pub(super) instance: Option<String>,
     /// `use_pid_dir`.
     pub(super) use_pid_dir: bool,
-    /// `vrrp_rt_priority`.
-    pub(super) realtime: Realtime,
+    /// `SCHED_FIFO` priority of the vrrp thread, 1 to 99; `None` = ordinary scheduling.
+    pub(super) realtime_priority: Option<u8>,
     /// `vrrp_priority`: nice value of the worker.
     pub(super) nice: Option<i32>,
     /// `vrrp_rlimit_rttime`, in microseconds.
@@ -36,6 +36,12 @@ pub(super) struct Settings {
     pub(super) worker_name: Option<String>,
     /// `child_wait_time`.
     pub(super) child_wait_time: Duration,
+    /// `data_use_instance`.
+    pub(super) data_use_instance: bool,
+    /// `state_dump_file`.
+    pub(super) state_dump_file: Option<String>,
+    /// `json_version`.
+    pub(super) json_version: u8,
 }
 
 impl Default for Settings {
@@ -44,7 +50,7 @@ impl Default for Settings {
             namespace: None,
             instance: None,
             use_pid_dir: false,
-            realtime: Realtime::Default,
+            realtime_priority: None,
             nice: None,
             realtime_limit_us: None,
             processors: Vec::new(),
@@ -53,6 +59,9 @@ impl Default for Settings {
             supervisor_name: None,
             worker_name: None,
             child_wait_time: Duration::from_secs(5),
+            data_use_instance: false,
+            state_dump_file: None,
+            json_version: 1,
         }
     }
 }
@@ -64,6 +73,8 @@ pub(super) struct Configuration {
     pub(super) settings: Settings,
     /// For the log, one line each.
     pub(super) warnings: Vec<String>,
+    /// `-d`: all of keepalived.conf as it was understood.
+    pub(super) dump: Option<String>,
 }
 
 /// Why a configuration cannot be used.
@@ -77,9 +88,10 @@ pub(super) struct Refusal {
     pub(super) lines: Vec<String>,
 }
 
-/// Reads the configuration that the options name.
+/// Reads alived.toml and the configuration that the options name.
 pub(super) fn load(options: &Options) -> Result<Configuration, Refusal> {
-    let load_options = options.load_options();
+    let own = load_own(options);
+    let load_options = options.load_options(own.as_ref().copied().unwrap_or_default());
     let file = options.configuration.to_string_lossy();
     let mut loaded = config::load(&RealHost::default(), &file, &load_options);
     if options.namespace.is_none() && loaded.settings.net_namespace.is_some() {
@@ -88,22 +100,26 @@ pub(super) fn load(options: &Options) -> Result<Configuration, Refusal> {
         loaded = config::load(&host, &file, &load_options);
     }
     let lines: Vec<String> = loaded.log_lines().map(|(_, line)| line).collect();
-    if !loaded.usable {
-        let style =
-            Style { colour: std::io::stderr().is_terminal() && no_color_unset(), show_secrets: false };
-        return Err(Refusal { status: super::status::CONFIGURATION, rendered: loaded.render(style), lines });
-    }
+    let own = match own {
+        Ok(own) if loaded.usable => own,
+        own => return Err(refuse(own.err().as_ref(), &loaded, lines)),
+    };
     let settings = &loaded.settings;
     let named = |name: Option<&String>, otherwise: &str| {
         name.cloned().or_else(|| settings.process_names.then(|| otherwise.to_owned()))
     };
     loaded.node.keep_addresses_on_stop |= options.keep_addresses;
+    if !options.vrrp {
+        loaded.node.routers.clear();
+    }
+    let keyword = settings.vrrp.realtime_priority.map_or(Realtime::Default, Realtime::Priority);
+    let dump = options.dump_configuration.then(|| config::print(&loaded.config, PrintOptions::default()));
     Ok(Configuration {
         settings: Settings {
             namespace: settings.net_namespace.clone(),
             instance: settings.instance.clone(),
             use_pid_dir: settings.use_pid_dir,
-            realtime: settings.vrrp.realtime_priority.map_or(Realtime::Default, Realtime::Priority),
+            realtime_priority: options.realtime.or(own.realtime).or(keyword).priority(),
             nice: settings.vrrp.nice,
             realtime_limit_us: settings.vrrp.rttime_limit_us,
             processors: settings.vrrp.cpu_affinity.clone(),
@@ -112,10 +128,30 @@ pub(super) fn load(options: &Options) -> Result<Configuration, Refusal> {
             supervisor_name: named(settings.process_name.as_ref(), "keepalived"),
             worker_name: named(settings.vrrp_process_name.as_ref(), "keepalived_vrrp"),
             child_wait_time: settings.child_wait_time,
+            data_use_instance: settings.data_use_instance,
+            state_dump_file: settings.state_dump_file.clone(),
+            json_version: settings.json_version,
         },
         node: loaded.node,
         warnings: lines,
+        dump,
     })
+}
+
+fn load_own(options: &Options) -> Result<OwnSettings, SettingsFault> {
+    let named = options.settings.as_ref().map(|path| path.to_string_lossy());
+    config::load_settings(&RealHost::default(), named.as_deref(), &options.configuration.to_string_lossy())
+}
+
+/// All that is wrong in both files.
+fn refuse(own: Option<&SettingsFault>, loaded: &Loaded, mut lines: Vec<String>) -> Refusal {
+    let style = Style { colour: std::io::stderr().is_terminal() && no_color_unset(), show_secrets: false };
+    let mut rendered = loaded.render(style);
+    if let Some(fault) = own {
+        rendered.insert_str(0, &format!("{}\n", fault.render(style)));
+        lines.push(fault.to_string());
+    }
+    Refusal { status: super::status::CONFIGURATION, rendered, lines }
 }
 
 impl Settings {

@@ -45,6 +45,30 @@ pub(super) fn dump_folder() -> PathBuf {
         .unwrap_or_else(|| "/tmp".into())
 }
 
+/// Folder and name of the dump that `.data` stands for. `state_dump_file` is a path, with a `/` at its end a
+/// folder, and without one at its beginning in the folder of the dumps. `data_use_instance` puts the names of
+/// the network namespace and of the instance before the extension.
+pub(super) fn data_dump(options: &Options, settings: &Settings) -> (PathBuf, String) {
+    let path = dump_folder().join(settings.state_dump_file.as_deref().unwrap_or_default());
+    let is_folder =
+        settings.state_dump_file.as_ref().is_none_or(|path| path.is_empty() || path.ends_with('/'));
+    let name = path.file_name().filter(|_| !is_folder).map(|name| name.to_string_lossy().into_owned());
+    let folder = if is_folder { path } else { path.parent().unwrap_or(&path).to_owned() };
+    let name = name.unwrap_or_else(|| "keepalived.data".to_owned());
+    let namespace = options.namespace.as_ref().or(settings.namespace.as_ref());
+    let parts: Vec<&str> =
+        [namespace, settings.instance.as_ref()].into_iter().flatten().map(String::as_str).collect();
+    if !settings.data_use_instance || parts.is_empty() {
+        return (folder, name);
+    }
+    let parts = parts.join("_");
+    let name = match name.rsplit_once('.') {
+        Some((stem, extension)) => format!("{stem}.{parts}.{extension}"),
+        None => format!("{name}.{parts}"),
+    };
+    (folder, name)
+}
+
 /// Writes a dump that its owner alone may read. A symbolic link in its place is not followed.
 pub(super) fn write_dump(folder: &Path, name: &str, text: &str) -> io::Result<PathBuf> {
     let path = folder.join(name);
@@ -96,6 +120,29 @@ mod tests {
         options.pid_file = Some("/a".into());
         options.vrrp_pid_file = Some("/b".into());
         assert_eq!(paths(&options, &settings), pair("/a", "/b"));
+    }
+
+    #[test]
+    fn data_dumps_are_where_they_are_asked_for() {
+        let mut options = Options::default();
+        let mut settings = Settings::default();
+        let mut path = |file: Option<&str>, namespace: Option<&str>, instance: Option<&str>| {
+            settings.state_dump_file = file.map(str::to_owned);
+            options.namespace = namespace.map(str::to_owned);
+            settings.instance = instance.map(str::to_owned);
+            settings.data_use_instance = namespace.is_some() || instance.is_some();
+            let (folder, name) = data_dump(&options, &settings);
+            folder.join(name)
+        };
+        assert_eq!(path(None, None, None), dump_folder().join("keepalived.data"));
+        assert_eq!(path(Some("/a/"), None, None), Path::new("/a/keepalived.data"));
+        assert_eq!(path(Some("/a/b.txt"), None, None), Path::new("/a/b.txt"));
+        assert_eq!(path(Some("b"), None, None), dump_folder().join("b"));
+        assert_eq!(path(Some("b/"), None, Some("i")), dump_folder().join("b/keepalived.i.data"));
+        assert_eq!(path(Some("/b.txt"), Some("n"), None), Path::new("/b.n.txt"));
+        assert_eq!(path(Some("/b"), Some("n"), Some("i")), Path::new("/b.n_i"));
+        settings.data_use_instance = false;
+        assert_eq!(data_dump(&options, &settings).1, "b");
     }
 
     #[test]

@@ -9,12 +9,14 @@ use crate::net::Family;
 use crate::vrrp::{Counters, State, VirtualAddress};
 use crate::wire::vrrp::{AuthenticationData, Priority, RejectionKind};
 
-/// The whole file; `None` without virtual routers, when keepalived writes none.
-pub(super) fn text(snapshot: &Snapshot) -> Option<String> {
+/// The whole file in the layout of `json_version` 1 or 2; `None` without virtual routers, when keepalived
+/// writes none.
+pub(super) fn text(snapshot: &Snapshot, version: u8) -> Option<String> {
     if snapshot.routers.is_empty() {
         return None;
     }
-    let mut text = "[".to_owned();
+    let (start, end) = if version == 2 { ("{\"vrrp\":[", "]}\n") } else { ("[", "]\n") };
+    let mut text = start.to_owned();
     for (position, router) in snapshot.routers.iter().enumerate() {
         if position > 0 {
             text.push(',');
@@ -22,7 +24,7 @@ pub(super) fn text(snapshot: &Snapshot) -> Option<String> {
         // Writing to a String cannot fail.
         let _ = write_router(&mut text, router);
     }
-    text.push_str("]\n");
+    text.push_str(end);
     Some(text)
 }
 
@@ -213,11 +215,11 @@ mod tests {
         let spec = AddressSpec { label: Some("v0:1".into()), ..AddressSpec::new(prefix("192.0.2.50/24")) };
         config.addresses.push(VirtualAddress { spec, interface: None, track: true });
         let mut node = HaNode::new(NodeConfig { routers: vec![config], ..NodeConfig::default() });
-        assert_eq!(text(&Snapshot::of(&node, &Lateness::default(), 0)), None);
+        assert_eq!(text(&Snapshot::of(&node, &Lateness::default(), 0), 1), None);
         let view = crate::kernel::KernelEvent::View(crate::kernel::KernelView::default());
         let mut actions = Vec::new();
         node.handle(Now::default(), Event::Kernel(view), &mut actions);
-        let text = text(&Snapshot::of(&node, &Lateness::default(), 0)).unwrap();
+        let text = text(&Snapshot::of(&node, &Lateness::default(), 0), 1).unwrap();
         let text = text.replace("\"state\":3,\"wantstate\":3", "\"state\":0,\"wantstate\":0");
         assert!(text.starts_with(DATA), "{text}");
         assert!(text.ends_with("\"pri_zero_rcvd\":0,\"pri_zero_sent\":0}}]\n"), "{text}");

@@ -10,10 +10,10 @@ use std::thread::JoinHandle;
 use crossbeam_queue::ArrayQueue;
 
 use super::options::{LogOptions, Options};
-use crate::sys::poll::{Poller, Waker};
+use crate::sys::poll::{self, Poller, Waker};
 use crate::sys::syslog::{Severity, Syslog, local_time};
 use crate::sys::{clock, process};
-use crate::time::WallTime;
+use crate::time::{Duration, WallTime};
 use crate::vrrp::{Cause, Report, ReportKind, State, Transition};
 
 /// Lines that wait; further ones are dropped and counted.
@@ -72,17 +72,26 @@ const fn severity_of(kind: &ReportKind) -> Severity {
     }
 }
 
-/// What goes to standard error besides the system log.
+/// How long to wait for a reader of standard error who does not read; once, until he reads again.
+const READER_PATIENCE: Duration = Duration::from_millis(200);
+
+/// What a pipe takes at once when it takes anything (`PIPE_BUF`).
+const WRITE_BYTES: usize = 4096;
+
+/// What goes to standard error besides the system log. A reader who does not read (a full pipe, a stopped
+/// terminal) loses lines, instead of holding up a daemon that must hand over its addresses.
 #[derive(Debug)]
 pub(super) struct Console {
     all: bool,
     errors: AtomicBool,
+    /// Lines lost because nobody read.
+    lost: AtomicU64,
 }
 
 impl Console {
     /// All lines with `-l`; without it errors until the daemon serves, for whoever started it.
     pub(super) const fn starting(options: &Options) -> Self {
-        Self { all: options.log.console, errors: AtomicBool::new(true) }
+        Self { all: options.log.console, errors: AtomicBool::new(true), lost: AtomicU64::new(0) }
     }
 
     /// The daemon serves.
@@ -98,9 +107,33 @@ impl Console {
         } else {
             return;
         };
-        // A closed terminal is no reason to stop.
-        let _ = io::stderr().write_all(line.as_bytes());
+        let lost = self.lost.load(Ordering::Relaxed);
+        let patience = if lost == 0 { READER_PATIENCE } else { Duration::ZERO };
+        let mut written = write_in_time(&line, patience);
+        if written && lost > 0 {
+            self.lost.store(0, Ordering::Relaxed);
+            written = write_in_time(
+                &format!("({lost} log lines before this were lost, nobody read them)\n"),
+                patience,
+            );
+        }
+        if !written {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
     }
+}
+
+/// Writes to standard error, but for what it does not take in time. False if that was the case.
+fn write_in_time(text: &str, patience: Duration) -> bool {
+    let mut stream = io::stderr();
+    for chunk in text.as_bytes().chunks(WRITE_BYTES) {
+        if !poll::is_writable(&stream, patience) {
+            return false;
+        }
+        // A closed terminal is no reason to stop.
+        let _ = stream.write_all(chunk);
+    }
+    true
 }
 
 /// Where lines go in the end.

@@ -31,7 +31,7 @@ mod vrrp_thread;
 mod worker;
 
 pub use host::RealHost;
-pub use options::{DEFAULT_CONFIGURATION, LogOptions, Options, Realtime};
+pub use options::{DEFAULT_CONFIGURATION, LogOptions, Options};
 
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
@@ -97,9 +97,11 @@ impl Ending {
 /// Everything that can go wrong before the first fork.
 fn prepare(options: &Options) -> Result<Prepared, Ending> {
     let mut options = options.clone();
-    // The working folder changes; a reload shall find the same file.
-    if let Ok(absolute) = std::path::absolute(&options.configuration) {
-        options.configuration = absolute;
+    // The working folder changes; a reload shall find the same files.
+    for path in [Some(&mut options.configuration), options.settings.as_mut()].into_iter().flatten() {
+        if let Ok(absolute) = std::path::absolute(&path) {
+            *path = absolute;
+        }
     }
     process::set_umask(options.umask.unwrap_or(UMASK));
     if options.core_dump {
@@ -119,9 +121,6 @@ fn prepare(options: &Options) -> Result<Prepared, Ending> {
     }
     if let (None, Some(mask)) = (options.umask, configuration.settings.umask) {
         process::set_umask(mask);
-    }
-    if !options.vrrp {
-        configuration.node.routers.clear();
     }
     let paths = PidPaths::new(&options, &configuration.settings);
     let pid_files = PidFiles { supervisor: lock(&paths.supervisor)?, worker: lock(&paths.worker)? };
@@ -150,7 +149,18 @@ fn lock(path: &std::path::Path) -> Result<PidFile, Ending> {
             Ending::new(0, &format!("daemon is already running (pid file {})", path.display()))
         }
         PidFileError::Io(error) => {
-            Ending::new(FATAL, &format!("cannot write the pid file {}: {error}", path.display()))
+            let status = if error.kind() == io::ErrorKind::PermissionDenied { PERMISSION } else { FATAL };
+            let why = match error.raw_os_error() {
+                Some(libc::ELOOP) => "it is a symbolic link, which is not followed: remove it".to_owned(),
+                Some(libc::EISDIR) => "it is a folder: remove it".to_owned(),
+                Some(libc::EACCES) => format!("{error}: run as root"),
+                _ => error.to_string(),
+            };
+            let path = path.display();
+            Ending::new(
+                status,
+                &format!("cannot write the pid file {path}: {why}, or choose another with -p and -r"),
+            )
         }
     })
 }
@@ -194,6 +204,9 @@ fn announced_sink(options: &Options, configuration: &Configuration) -> Sink {
         format!("Configuration file {}", options.configuration.display()),
     ] {
         sink.say(Severity::Info, &line);
+    }
+    for line in configuration.dump.iter().flat_map(|dump| dump.lines()) {
+        sink.say(Severity::Info, line);
     }
     sink
 }

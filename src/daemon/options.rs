@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::config::{Limits, LoadOptions};
+use crate::config::{LimitOverrides, LoadOptions, OwnSettings, Realtime};
 
 /// Default configuration file.
 pub const DEFAULT_CONFIGURATION: &str = "/etc/keepalived/keepalived.conf";
@@ -17,26 +17,12 @@ pub struct LogOptions {
     pub syslog: bool,
     /// `-S`: facility number of syslog, 3 = daemon.
     pub facility: u8,
-    /// `-D`: 0, 1 or 2 (given twice).
-    pub detail: u8,
 }
 
 impl Default for LogOptions {
     fn default() -> Self {
-        Self { console: false, syslog: true, facility: 3, detail: 0 }
+        Self { console: false, syslog: true, facility: 3 }
     }
-}
-
-/// Whether the vrrp thread asks for real-time scheduling.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Realtime {
-    /// `SCHED_FIFO` at a moderate priority where the system allows it; `vrrp_rt_priority` sets another one.
-    #[default]
-    Default,
-    /// Never.
-    Off,
-    /// `SCHED_FIFO` at this priority, 1 to 99.
-    Priority(u8),
 }
 
 /// Everything the daemon is told at its start, besides its configuration file.
@@ -46,6 +32,8 @@ pub struct Options {
     pub command_line: Vec<OsString>,
     /// `-f`.
     pub configuration: PathBuf,
+    /// `--settings`: used instead of an `alived.toml` beside the configuration.
+    pub settings: Option<PathBuf>,
     /// Not `-n`.
     pub background: bool,
     /// Where log lines go.
@@ -56,16 +44,14 @@ pub struct Options {
     pub pid_file: Option<PathBuf>,
     /// `-r`: pid file of the worker.
     pub vrrp_pid_file: Option<PathBuf>,
-    /// `-c`: pid file for the health checks, which run in the worker too.
-    pub checkers_pid_file: Option<PathBuf>,
-    /// `-b`: pid file for BFD, which runs in the worker too.
-    pub bfd_pid_file: Option<PathBuf>,
+    /// `-d`: write the configuration to the log.
+    pub dump_configuration: bool,
     /// `-i`: which `@id` lines of the configuration count.
     pub config_id: Option<String>,
     /// `-e`: a missing configuration file is an error.
     pub all_config: bool,
     /// `--limit`: what reading the configuration may cost.
-    pub limits: Limits,
+    pub limits: LimitOverrides,
     /// `-u`: for files that are created; keepalived's default lets only the owner read them.
     pub umask: Option<u32>,
     /// `-V`: leave addresses in place at stop.
@@ -80,7 +66,7 @@ pub struct Options {
     pub core_dump: bool,
     /// `--ignore-sigint`.
     pub ignore_interrupt: bool,
-    /// `--realtime`.
+    /// `--realtime`: wins over `alived.toml` and `vrrp_rt_priority`.
     pub realtime: Realtime,
     /// Said in the log at each start: what was asked for and is not done.
     pub warnings: Vec<String>,
@@ -91,16 +77,16 @@ impl Default for Options {
         Self {
             command_line: Vec::new(),
             configuration: DEFAULT_CONFIGURATION.into(),
+            settings: None,
             background: true,
             log: LogOptions::default(),
             vrrp: true,
             pid_file: None,
             vrrp_pid_file: None,
-            checkers_pid_file: None,
-            bfd_pid_file: None,
+            dump_configuration: false,
             config_id: None,
             all_config: false,
-            limits: Limits::default(),
+            limits: LimitOverrides::default(),
             umask: None,
             keep_addresses: false,
             respawn: true,
@@ -115,13 +101,13 @@ impl Default for Options {
 }
 
 impl Options {
-    /// How to load the configuration, which is then not printed.
-    pub fn load_options(&self) -> LoadOptions {
+    /// How to load the configuration with these settings.
+    pub fn load_options(&self, own: OwnSettings) -> LoadOptions {
         LoadOptions {
             config_id: self.config_id.clone(),
             all_include_checks: self.all_config,
-            limits: self.limits,
-            drop_virtual_servers: true,
+            limits: self.limits.over(own.limits),
+            drop_virtual_servers: !self.dump_configuration,
         }
     }
 }

@@ -146,12 +146,12 @@ impl Supervisor<'_> {
             Signal::Interrupt if self.options.ignore_interrupt => {}
             Signal::Stop | Signal::Interrupt => {
                 let Some(worker) = self.worker else { return Some(0) };
+                process::signal(worker.pid, Signal::Stop.number());
                 if !self.stopping {
                     self.stopping = true;
-                    self.sink.say(Severity::Info, "Stopping");
                     self.kill_at = Some(clock::now().instant + self.settings.child_wait_time);
+                    self.sink.say(Severity::Info, "Stopping");
                 }
-                process::signal(worker.pid, Signal::Stop.number());
             }
             Signal::Child => {
                 while let Some((pid, ended)) = process::reap() {

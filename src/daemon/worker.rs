@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use super::configuration::{self, Configuration, Settings};
 use super::files;
@@ -13,7 +14,7 @@ use super::kernel_thread::{KernelThread, view_failed};
 use super::leftovers::Leftovers;
 use super::log::{Console, Log, Sink};
 use super::mailbox::Mailbox;
-use super::options::{Options, Realtime};
+use super::options::Options;
 use super::record;
 use super::snapshot::Snapshot;
 use super::spawn;
@@ -31,10 +32,6 @@ use crate::sys::syslog::Severity;
 
 /// Identity in the system log.
 const IDENTITY: &str = "Keepalived_vrrp";
-
-/// Priority of the vrrp thread unless configured: above every ordinary thread, below the kernel's threaded
-/// interrupts (50), which it depends on.
-const REALTIME_PRIORITY: u8 = 40;
 
 const SIGNALS: u64 = 0;
 const NOTICES: u64 = 1;
@@ -92,6 +89,9 @@ struct Worker<'a> {
     leftovers: Leftovers,
     settings: Settings,
     readiness: Option<File>,
+    /// For changes of its scheduling.
+    vrrp_thread: JoinHandle<()>,
+    loan: Loan,
     /// What the snapshots asked for and not answered yet are for.
     wanted: VecDeque<Dump>,
     stopping: bool,
@@ -138,71 +138,41 @@ impl<'a> Worker<'a> {
                 Severity::Notice,
                 format!(
                     "memory is not locked, because the limit of {} KiB could make the daemon fail; run it \
-                     privileged or with an unlimited RLIMIT_MEMLOCK (systemd: LimitMEMLOCK=infinity)",
+                     with CAP_IPC_LOCK or an unlimited RLIMIT_MEMLOCK (systemd: LimitMEMLOCK=infinity)",
                     limit / 1024
                 ),
             ),
             MemoryLock::Refused(error) => log.say(Severity::Notice, format!("memory is not locked: {error}")),
         }
 
-        let worker = Self {
+        let inbox = Mailbox::new().map_err(|error| fatal(&error))?;
+        let notices = Mailbox::new().map_err(|error| fatal(&error))?;
+        let priority = settings.realtime_priority;
+        let loan = Loan::new(loan_priority(priority));
+        let channels = Channels {
+            inbox: inbox.clone(),
+            kernel: Mailbox::new().map_err(|error| fatal(&error))?,
+            loan: Some(loan.clone()),
+            notices: notices.clone(),
+            log: log.clone(),
+        };
+        let vrrp_thread = start_threads(options, node, priority, &pid_file, channels)?;
+        // What reading the configuration took; the threads have hardly begun to use their own.
+        realtime::trim_memory();
+        Ok(Self {
             options,
             console,
-            inbox: Mailbox::new().map_err(|error| fatal(&error))?,
-            notices: Mailbox::new().map_err(|error| fatal(&error))?,
+            inbox,
+            notices,
             leftovers,
             settings,
             readiness,
+            vrrp_thread,
+            loan,
             wanted: VecDeque::new(),
             stopping: false,
             log,
-        };
-        worker.start_threads(node, &pid_file)?;
-        // What reading the configuration took; the threads have hardly begun to use their own.
-        realtime::trim_memory();
-        Ok(worker)
-    }
-
-    fn start_threads(&self, node: NodeConfig, pid_file: &PidFile) -> Result<(), (u8, String)> {
-        let (ownership, record) = record::ownership(pid_file.path());
-        let kernel = Mailbox::new().map_err(|error| fatal(&error))?;
-        // The monitor is opened before the view is read, so that no change falls between.
-        let monitor = Monitor::open(NamespaceId(0), ownership.clone())
-            .map_err(|error| (FATAL, format!("cannot follow the kernel: {error}")))?;
-        let view = netlink::view(NamespaceId(0), &ownership).map_err(|error| (FATAL, view_failed(&error)))?;
-        let priority = self.realtime_priority();
-        // The advertisements of some routers go before the addresses of others.
-        let loan = priority.map(|priority| Loan::new(priority.saturating_sub(1).max(1)));
-        let kernel_thread = KernelThread::new(kernel.clone(), self.inbox.clone(), record, loan.clone())
-            .map_err(|error| no_privilege(&error))?;
-        let channels = Channels {
-            inbox: self.inbox.clone(),
-            kernel,
-            loan,
-            notices: self.notices.clone(),
-            log: self.log.clone(),
-        };
-        let vrrp_thread = VrrpThread::new(node, monitor, channels, self.options.address_monitoring)
-            .map_err(|error| no_privilege(&error))?;
-        let log = self.log.clone();
-        spawn("kernel", move || kernel_thread.run()).map_err(|error| fatal(&error))?;
-        spawn("vrrp", move || {
-            request_realtime(priority, &log);
-            vrrp_thread.run(view);
         })
-        .map_err(|error| fatal(&error))?;
-        Ok(())
-    }
-
-    /// The flag wins over the configuration.
-    const fn realtime_priority(&self) -> Option<u8> {
-        match (self.options.realtime, self.settings.realtime) {
-            (Realtime::Off, _) | (Realtime::Default, Realtime::Off) => None,
-            (Realtime::Priority(priority), _) | (Realtime::Default, Realtime::Priority(priority)) => {
-                Some(priority)
-            }
-            (Realtime::Default, Realtime::Default) => Some(REALTIME_PRIORITY),
-        }
     }
 
     /// Serves signals and the vrrp thread's notices until the routers have left.
@@ -278,22 +248,26 @@ impl<'a> Worker<'a> {
     }
 
     fn write_dump(&mut self, snapshot: &Snapshot) {
-        let folder = files::dump_folder();
+        let (folder, name) = match self.wanted.front() {
+            Some(Dump::Data) => files::data_dump(self.options, &self.settings),
+            Some(Dump::Stats) => (files::dump_folder(), "keepalived.stats".to_owned()),
+            Some(Dump::Json) => (files::dump_folder(), "keepalived.json".to_owned()),
+            None => return,
+        };
         let written = match self.wanted.pop_front() {
-            Some(Dump::Data) => files::write_dump(&folder, "keepalived.data", &snapshot.data()),
-            Some(Dump::Stats) => files::write_dump(&folder, "keepalived.stats", &snapshot.stats()),
-            Some(Dump::Json) => match json::text(snapshot) {
-                Some(text) => files::replace_dump(&folder, "keepalived.json", &text),
+            Some(Dump::Data) => files::write_dump(&folder, &name, &snapshot.data()),
+            Some(Dump::Stats) => files::write_dump(&folder, &name, &snapshot.stats()),
+            Some(Dump::Json) => match json::text(snapshot, self.settings.json_version) {
+                Some(text) => files::replace_dump(&folder, &name, &text),
                 // As keepalived: no file without virtual routers.
                 None => return,
             },
             None => return,
         };
+        let path = folder.join(name);
         match written {
-            Ok(path) => self.log.say(Severity::Info, format!("wrote {}", path.display())),
-            Err(error) => {
-                self.log.say(Severity::Error, format!("cannot write to {}: {error}", folder.display()));
-            }
+            Ok(_) => self.log.say(Severity::Info, format!("wrote {}", path.display())),
+            Err(error) => self.log.say(Severity::Error, format!("cannot write {}: {error}", path.display())),
         }
     }
 
@@ -318,6 +292,7 @@ impl<'a> Worker<'a> {
             self.log.say(Severity::Warning, warning.clone());
         }
         self.keep_settings(&configuration.settings);
+        self.take_settings(configuration.settings);
         if let Err(error) = self.leftovers.write(&configuration.node) {
             self.log.say(Severity::Warning, format!("cannot note the addresses for the supervisor: {error}"));
         }
@@ -332,7 +307,6 @@ impl<'a> Worker<'a> {
             ("net_namespace", old.namespace != new.namespace),
             ("instance", old.instance != new.instance),
             ("use_pid_dir", old.use_pid_dir != new.use_pid_dir),
-            ("vrrp_rt_priority", old.realtime != new.realtime),
             ("vrrp_priority", old.nice != new.nice),
             ("vrrp_rlimit_rttime", old.realtime_limit_us != new.realtime_limit_us),
             ("vrrp_cpu_affinity", old.processors != new.processors),
@@ -346,6 +320,30 @@ impl<'a> Worker<'a> {
                 self.log
                     .say(Severity::Warning, format!("{name} cannot change on a reload: restart for that"));
             }
+        }
+    }
+
+    /// Changes the settings that can change while the daemon runs.
+    fn take_settings(&mut self, new: Settings) {
+        self.settings.data_use_instance = new.data_use_instance;
+        self.settings.state_dump_file = new.state_dump_file;
+        self.settings.json_version = new.json_version;
+        if self.settings.realtime_priority == new.realtime_priority {
+            return;
+        }
+        let priority = new.realtime_priority;
+        self.loan.set_priority(loan_priority(priority));
+        match realtime::schedule_thread(&self.vrrp_thread, priority) {
+            Ok(()) => {
+                self.settings.realtime_priority = priority;
+                let what = priority.map_or_else(
+                    || "ordinary".to_owned(),
+                    |priority| format!("real-time (priority {priority})"),
+                );
+                let text = format!("the thread that sends advertisements has {what} scheduling now");
+                self.log.say(Severity::Info, text);
+            }
+            Err(error) => self.log.say(Severity::Notice, no_realtime(&error)),
         }
     }
 
@@ -377,18 +375,47 @@ fn apply_scheduling(settings: &Settings, log: &Log) {
     }
 }
 
-fn request_realtime(priority: Option<u8>, log: &Log) {
-    let Some(priority) = priority else { return };
-    if let Err(error) = realtime::schedule_fifo(priority) {
-        log.say(
-            Severity::Notice,
-            format!(
-                "no real-time scheduling for the thread that sends advertisements: {error}; on a busy machine \
-                 they may be late (allow it with CAP_SYS_NICE or RLIMIT_RTPRIO, or switch it off with \
-                 --realtime=off)"
-            ),
-        );
-    }
+/// Starts the worker's other threads and gives the vrrp thread.
+fn start_threads(
+    options: &Options,
+    node: NodeConfig,
+    priority: Option<u8>,
+    pid_file: &PidFile,
+    channels: Channels,
+) -> Result<JoinHandle<()>, (u8, String)> {
+    let (ownership, record) = record::ownership(pid_file.path());
+    // The monitor is opened before the view is read, so that no change falls between.
+    let monitor = Monitor::open(NamespaceId(0), ownership.clone())
+        .map_err(|error| (FATAL, format!("cannot follow the kernel: {error}")))?;
+    let view = netlink::view(NamespaceId(0), &ownership).map_err(|error| (FATAL, view_failed(&error)))?;
+    let (kernel, inbox, loan) = (channels.kernel.clone(), channels.inbox.clone(), channels.loan.clone());
+    let kernel_thread =
+        KernelThread::new(kernel, inbox, record, loan).map_err(|error| no_privilege(&error))?;
+    let log = channels.log.clone();
+    let vrrp_thread = VrrpThread::new(node, monitor, channels, options.address_monitoring)
+        .map_err(|error| no_privilege(&error))?;
+    spawn("kernel", move || kernel_thread.run()).map_err(|error| fatal(&error))?;
+    spawn("vrrp", move || {
+        if let Some(priority) = priority
+            && let Err(error) = realtime::schedule_fifo(priority)
+        {
+            log.say(Severity::Notice, no_realtime(&error));
+        }
+        vrrp_thread.run(view);
+    })
+    .map_err(|error| fatal(&error))
+}
+
+/// What the vrrp thread lends: the advertisements of some routers go before the addresses of others.
+fn loan_priority(priority: Option<u8>) -> Option<u8> {
+    priority.map(|priority| priority.saturating_sub(1).max(1))
+}
+
+fn no_realtime(error: &io::Error) -> String {
+    format!(
+        "no real-time scheduling for the thread that sends advertisements: {error}; on a busy machine they may \
+         be late (allow it with CAP_SYS_NICE or RLIMIT_RTPRIO, or switch it off with --realtime=off)"
+    )
 }
 
 /// A panic in any thread ends the worker: half of it would be worse than the next one.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
@@ -70,6 +71,14 @@ impl AsFd for Poller {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.epoll.0.as_fd()
     }
+}
+
+/// Waits until a descriptor takes more, at most `timeout` in whole milliseconds. True also when it is broken:
+/// writing to it fails at once.
+pub fn is_writable(descriptor: &impl AsFd, timeout: Duration) -> bool {
+    let mut wanted = [PollFd::new(descriptor.as_fd(), PollFlags::POLLOUT)];
+    let timeout = PollTimeout::from(u16::try_from(timeout.as_millis()).unwrap_or(u16::MAX));
+    poll(&mut wanted, timeout) == Ok(1)
 }
 
 /// Wakes the thread that waits for it. Several wake-ups before that thread looks count as one, and only the

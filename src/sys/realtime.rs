@@ -3,8 +3,10 @@
 #![allow(unsafe_code)]
 
 use std::io;
+use std::os::unix::thread::JoinHandleExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering};
+use std::thread::JoinHandle;
 
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
@@ -31,11 +33,31 @@ fn schedule(thread: libc::pid_t, policy: libc::c_int, priority: u8) -> io::Resul
     }
 }
 
+/// Gives another thread of this process `SCHED_FIFO` at `priority` (1 to 99), or makes it an ordinary one.
+///
+/// # Errors
+/// As [`schedule_fifo`].
+pub fn schedule_thread(thread: &JoinHandle<()>, priority: Option<u8>) -> io::Result<()> {
+    let policy = if priority.is_some() { libc::SCHED_FIFO } else { libc::SCHED_OTHER };
+    let parameters = libc::sched_param { sched_priority: priority.map_or(0, i32::from) };
+    // SAFETY: the thread's handle keeps its identifier valid, `parameters` lives through the call, which
+    // touches no other memory.
+    match unsafe {
+        libc::pthread_setschedparam(
+            thread.as_pthread_t(),
+            policy | libc::SCHED_RESET_ON_FORK,
+            &raw const parameters,
+        )
+    } {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
 /// Real-time scheduling that a real-time thread lends to another while it waits for its work, as with
 /// priority inheritance. Between loans the borrower is an ordinary thread.
 #[derive(Clone, Debug)]
 pub struct Loan {
-    priority: u8,
     borrower: Arc<Borrower>,
 }
 
@@ -43,13 +65,22 @@ pub struct Loan {
 struct Borrower {
     /// 0 until the thread has made itself known.
     thread: AtomicI32,
+    /// 0 = there is nothing to lend.
+    priority: AtomicU8,
     lent: AtomicBool,
 }
 
 impl Loan {
-    /// Lends `priority` (1 to 99).
-    pub fn new(priority: u8) -> Self {
-        Self { priority, borrower: Arc::default() }
+    /// Lends `priority` (1 to 99), or nothing.
+    pub fn new(priority: Option<u8>) -> Self {
+        let loan = Self { borrower: Arc::default() };
+        loan.set_priority(priority);
+        loan
+    }
+
+    /// Lends `priority` (1 to 99), or nothing, from the next time on.
+    pub fn set_priority(&self, priority: Option<u8>) {
+        self.borrower.priority.store(priority.unwrap_or(0), Ordering::Release);
     }
 
     /// The calling thread is the one that borrows.
@@ -61,8 +92,9 @@ impl Loan {
     /// not allowed, the borrower stays an ordinary thread.
     pub fn lend(&self) {
         let thread = self.borrower.thread.load(Ordering::Acquire);
-        if thread != 0 && !self.borrower.lent.swap(true, Ordering::AcqRel) {
-            let _ = schedule(thread, libc::SCHED_FIFO, self.priority);
+        let priority = self.borrower.priority.load(Ordering::Acquire);
+        if thread != 0 && priority != 0 && !self.borrower.lent.swap(true, Ordering::AcqRel) {
+            let _ = schedule(thread, libc::SCHED_FIFO, priority);
         }
     }
 
@@ -132,7 +164,7 @@ pub fn lock_memory(always: bool) -> MemoryLock {
     // Whoever may lift the limit is not bound by it.
     let lifted =
         limit == RLIM_INFINITY || setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY).is_ok();
-    if !lifted && !always {
+    if !lifted && !always && !is_exempt_from_limit() {
         return MemoryLock::Limited(limit);
     }
     // SAFETY: changes only whether pages may be swapped out.
@@ -142,11 +174,103 @@ pub fn lock_memory(always: bool) -> MemoryLock {
     }
 }
 
+/// Whether the calling process may lock memory without limit (`CAP_IPC_LOCK` of the machine; that of a user
+/// namespace does not count, so the kernel is asked by trying).
+fn is_exempt_from_limit() -> bool {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_MEMLOCK) else { return false };
+    if setrlimit(Resource::RLIMIT_MEMLOCK, 0, hard).is_err() {
+        return false;
+    }
+    let byte = 0u8;
+    // SAFETY: locks and unlocks the page of a variable that lives through both calls.
+    let exempt = unsafe {
+        let locked = libc::mlock((&raw const byte).cast(), 1) == 0;
+        if locked {
+            libc::munlock((&raw const byte).cast(), 1);
+        }
+        locked
+    };
+    // Raising the soft limit to the hard one's old value is always allowed.
+    let _ = setrlimit(Resource::RLIMIT_MEMLOCK, soft, hard);
+    exempt
+}
+
 /// Gives memory that was freed back to the system.
 pub fn trim_memory() {
     // SAFETY: releases free memory of the allocator; nothing in use is touched.
     #[cfg(target_env = "gnu")]
     unsafe {
         libc::malloc_trim(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    fn policy(thread: libc::pid_t) -> libc::c_int {
+        // SAFETY: only reads an attribute of a thread.
+        unsafe { libc::sched_getscheduler(thread) & !libc::SCHED_RESET_ON_FORK }
+    }
+
+    #[test]
+    fn what_is_lent_is_given_back() {
+        let loan = Loan::new(Some(1));
+        let (known, thread) = mpsc::channel();
+        let (permit, waiting) = mpsc::channel();
+        let borrower = loan.clone();
+        let join = std::thread::spawn(move || {
+            borrower.borrow_here();
+            known.send(nix::unistd::gettid().as_raw()).unwrap();
+            waiting.recv().unwrap();
+            borrower.give_back();
+        });
+        let thread = thread.recv().unwrap();
+        assert_eq!(policy(thread), libc::SCHED_OTHER);
+        loan.set_priority(None);
+        loan.lend();
+        assert_eq!(policy(thread), libc::SCHED_OTHER, "there was nothing to lend");
+        if let Err(error) = schedule(thread, libc::SCHED_FIFO, 1) {
+            permit.send(()).unwrap();
+            join.join().unwrap();
+            return crate::skip::skip(
+                "what_is_lent_is_given_back",
+                &format!("no real-time scheduling: {error}"),
+            );
+        }
+        schedule(thread, libc::SCHED_OTHER, 0).unwrap();
+
+        loan.set_priority(Some(1));
+        loan.lend();
+        loan.lend();
+        assert_eq!(policy(thread), libc::SCHED_FIFO);
+        permit.send(()).unwrap();
+        join.join().unwrap();
+        assert!(!loan.borrower.lent.load(Ordering::Acquire));
+    }
+
+    #[test]
+    fn a_thread_is_scheduled_from_outside() {
+        let (permit, waiting) = mpsc::channel();
+        let (known, thread) = mpsc::channel();
+        let join = std::thread::spawn(move || {
+            known.send(nix::unistd::gettid().as_raw()).unwrap();
+            waiting.recv().unwrap();
+        });
+        let thread = thread.recv().unwrap();
+        let raised = schedule_thread(&join, Some(1)).map(|()| policy(thread));
+        let lowered = schedule_thread(&join, None).map(|()| policy(thread));
+        permit.send(()).unwrap();
+        join.join().unwrap();
+        match raised {
+            Ok(raised) => assert_eq!((raised, lowered.unwrap()), (libc::SCHED_FIFO, libc::SCHED_OTHER)),
+            Err(error) => {
+                crate::skip::skip(
+                    "a_thread_is_scheduled_from_outside",
+                    &format!("no real-time scheduling: {error}"),
+                );
+            }
+        }
     }
 }

@@ -11,6 +11,7 @@
 )]
 
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -38,6 +39,7 @@ pub struct Host {
     folder: Folder,
     child: Option<Child>,
     program: PathBuf,
+    system_log: bool,
     environment: Vec<(&'static str, String)>,
 }
 
@@ -69,6 +71,7 @@ impl Host {
             folder: Folder::create().unwrap(),
             child: None,
             program: env!("CARGO_BIN_EXE_alived").into(),
+            system_log: false,
             environment: Vec::new(),
         };
         host.plug_in();
@@ -104,6 +107,29 @@ impl Host {
         self.program = link;
     }
 
+    /// Starts the daemon through a shell script that ends in `exec PROGRAM "$@"`, so that it begins with what
+    /// the script has changed. `%` stands for the program.
+    pub fn start_through(&mut self, script: &str) {
+        let wrapper = self.path("wrapper");
+        let program = self.program.to_string_lossy();
+        fs::write(&wrapper, format!("#!/bin/sh\n{}\n", script.replace('%', &program))).unwrap();
+        fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
+        self.program = wrapper;
+    }
+
+    /// Runs a copy in the folder, where every user may read it.
+    pub fn copy_program(&mut self) {
+        let copy = self.path("alived");
+        fs::copy(&self.program, &copy).unwrap();
+        fs::set_permissions(self.path(""), fs::Permissions::from_mode(0o777)).unwrap();
+        self.program = copy;
+    }
+
+    /// Lets the daemon write to the system log.
+    pub fn use_system_log(&mut self) {
+        self.system_log = true;
+    }
+
     pub fn set_environment(&mut self, key: &'static str, value: &str) {
         self.environment.push((key, value.to_owned()));
     }
@@ -117,11 +143,19 @@ impl Host {
         fs::write(self.path("keepalived.conf"), text).unwrap();
     }
 
+    /// Writes a file into the folder of the configuration.
+    pub fn write(&self, file: &str, text: &str) {
+        fs::write(self.path(file), text).unwrap();
+    }
+
     /// The command that starts the daemon in its namespace, with all its files in the folder.
     pub fn command(&self, flags: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
+        if !self.system_log {
+            command.arg("-G");
+        }
         command
-            .args(["-G", "-D", "-f"])
+            .args(["-D", "-f"])
             .arg(self.path("keepalived.conf"))
             .arg("-p")
             .arg(self.path("keepalived.pid"))

@@ -3,6 +3,7 @@
 use super::{Expander, Frame};
 use crate::config::diagnostics::{Diagnostic, Status};
 use crate::config::host::ReadError;
+use crate::config::limits::advice;
 use crate::config::source::{SourceMap, Span};
 
 /// Which missing includes are errors (`include_check`).
@@ -203,7 +204,7 @@ impl Expander<'_> {
                 .help("write includer instead of include to make this an error"),
         };
         if matches!(error, ReadError::TooLarge(_)) {
-            diagnostic = diagnostic.help("if this is meant, raise the limit with --limit file-bytes=NUMBER");
+            diagnostic = diagnostic.help(format!("if this is meant, {}", advice("file-bytes")));
         }
         diagnostic.span = used;
         self.diagnostics.push(diagnostic);

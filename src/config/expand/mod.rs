@@ -16,6 +16,7 @@ use std::rc::Rc;
 use super::LoadOptions;
 use super::diagnostics::{Diagnostic, Diagnostics};
 use super::host::Host;
+use super::limits::advice;
 use super::source::{SourceMap, SourceSpaceExhausted, Span};
 use crate::prng::Prng;
 use definition::Definition;
@@ -325,15 +326,13 @@ impl<'h> Expander<'h> {
         self.diagnostics.push(
             Diagnostic::fatal("limit", format!("reading ended after {limit} errors"))
                 .note("what follows in the file was not judged")
-                .help("is this a keepalived.conf? If it is, raise the limit with --limit errors=NUMBER"),
+                .help(format!("is this a keepalived.conf? If it is, {}", advice("errors"))),
         );
     }
 
     fn exceeded(&self, limit: &str, message: String, at: Span) -> Stop {
         self.diagnostics.push(
-            Diagnostic::fatal("limit", message)
-                .at(at)
-                .help(format!("if this is meant, raise the limit with --limit {limit}=NUMBER")),
+            Diagnostic::fatal("limit", message).at(at).help(format!("if this is meant, {}", advice(limit))),
         );
         Stop
     }

@@ -31,6 +31,12 @@ pub struct Settings {
     pub vrrp_process_name: Option<String>,
     /// `process_names`: `keepalived` and `keepalived_vrrp`, unless named one by one.
     pub process_names: bool,
+    /// `data_use_instance`: the names of namespace and instance in the names of `.data` dumps.
+    pub data_use_instance: bool,
+    /// `state_dump_file`: pattern of the path of `.data` dumps.
+    pub state_dump_file: Option<String>,
+    /// `json_version`: layout of keepalived.json, 1 or 2.
+    pub json_version: u8,
     /// Scheduling of the vrrp thread.
     pub vrrp: ProcessSettings,
     /// Scheduling of the checker thread.
@@ -81,6 +87,11 @@ pub(super) fn settings(cx: &Cx<'_>, config: &Config) -> Settings {
         process_name: global.and_then(|g| g.process_name.as_ref()).and_then(|e| text(&e.value.0)),
         vrrp_process_name: global.and_then(|g| g.vrrp_process_name.as_ref()).and_then(|e| text(&e.value.0)),
         process_names: global.is_some_and(|g| g.process_names.is_some()),
+        data_use_instance: global.and_then(|g| g.data_use_instance.as_ref()).is_some_and(|e| e.value.0),
+        state_dump_file: global.and_then(|g| g.state_dump_file.as_ref()).and_then(|e| text(&e.value.0)),
+        json_version: global
+            .and_then(|g| natural(&g.json_version))
+            .map_or(1, |version| u8::try_from(version).unwrap_or(1)),
         vrrp: global.map_or_else(ProcessSettings::default, |g| ProcessSettings {
             nice: g.vrrp_priority.as_ref().map(|e| e.value.0),
             realtime_priority: natural(&g.vrrp_rt_priority).and_then(|n| u8::try_from(n).ok()),

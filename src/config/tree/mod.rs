@@ -7,7 +7,7 @@ mod unclosed;
 
 use super::diagnostics::{Diagnostic, Diagnostics};
 use super::expand::{Expander, Line};
-use super::limits::Limits;
+use super::limits::{Limits, advice};
 use super::schema::{Context, schema};
 use super::source::{Position, SourceMap, Span};
 
@@ -464,8 +464,7 @@ impl<'h> Parser<'h> {
             Diagnostic::fatal("limit", format!("this block has more than {limit} statements"));
         diagnostic.span =
             self.stack.first().and_then(|block| self.tree.nodes.get(block.node as usize)).map(|n| n.text);
-        self.diagnostics
-            .push(diagnostic.help("if this is meant, raise the limit with --limit block-lines=NUMBER"));
+        self.diagnostics.push(diagnostic.help(format!("if this is meant, {}", advice("block-lines"))));
     }
 
     /// Reports the block whose `}` is missing.

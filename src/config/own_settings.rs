@@ -1,0 +1,297 @@
+//! `alived.toml`: settings that keepalived does not have, so that keepalived can go on reading keepalived.conf.
+
+use core::fmt;
+use core::ops::Range;
+
+use serde::Deserialize;
+
+use super::Limits;
+use super::diagnostics::{self, Diagnostic, Style};
+use super::host::{Host, ReadError};
+use super::schema::nearest;
+use super::source::{SourceMap, Span};
+
+/// Name of the file, which is looked for beside the configuration.
+pub const SETTINGS_FILE: &str = "alived.toml";
+
+/// Largest file that is read.
+const FILE_BYTES: u64 = 1 << 20;
+
+/// Priority of the vrrp thread unless configured: above every ordinary thread, below the kernel's threaded
+/// interrupts (50), which it depends on.
+const REALTIME_PRIORITY: u8 = 40;
+
+/// Whether the vrrp thread asks for real-time scheduling.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(try_from = "RealtimeWord")]
+pub enum Realtime {
+    /// Nothing was said: it does.
+    #[default]
+    Default,
+    /// Never.
+    Off,
+    /// `SCHED_FIFO` at this priority, 1 to 99.
+    Priority(u8),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "realtime takes \"off\" or a priority from 1 to 99")]
+enum RealtimeWord {
+    Number(i64),
+    Word(String),
+}
+
+impl TryFrom<RealtimeWord> for Realtime {
+    type Error = String;
+
+    fn try_from(word: RealtimeWord) -> Result<Self, String> {
+        let refused = |word: String| format!("realtime takes \"off\" or a priority from 1 to 99, not {word}");
+        match word {
+            RealtimeWord::Word(word) if word == "off" => Ok(Self::Off),
+            RealtimeWord::Word(word) => Err(refused(format!("{word:?}"))),
+            RealtimeWord::Number(number) => match u8::try_from(number) {
+                Ok(priority @ 1..=99) => Ok(Self::Priority(priority)),
+                _ => Err(refused(number.to_string())),
+            },
+        }
+    }
+}
+
+impl Realtime {
+    /// This, or what `otherwise` says where this says nothing.
+    pub const fn or(self, otherwise: Self) -> Self {
+        match self {
+            Self::Default => otherwise,
+            said => said,
+        }
+    }
+
+    /// The priority that is meant, 1 to 99; `None` = ordinary scheduling.
+    pub const fn priority(self) -> Option<u8> {
+        match self {
+            Self::Default => Some(REALTIME_PRIORITY),
+            Self::Off => None,
+            Self::Priority(priority) => Some(priority),
+        }
+    }
+}
+
+/// What `alived.toml` says. An empty or absent file says nothing.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct OwnSettings {
+    /// `realtime`: wins over `vrrp_rt_priority` of keepalived.conf.
+    pub realtime: Realtime,
+    /// `[limits]`: what reading keepalived.conf may cost.
+    pub limits: Limits,
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug)]
+pub struct SettingsFault {
+    fault: Box<(Diagnostic, SourceMap)>,
+}
+
+impl SettingsFault {
+    /// In full, for people.
+    pub fn render(&self, style: Style) -> String {
+        diagnostics::render(&self.fault.0, &self.fault.1, style)
+    }
+
+    /// A JSON array of one object, as of the diagnostics of keepalived.conf.
+    pub fn to_json(&self) -> String {
+        diagnostics::to_json(core::slice::from_ref(&self.fault.0), &self.fault.1)
+    }
+
+    /// What `-t` exits with if nothing else is wrong.
+    pub fn exit_code(&self) -> u8 {
+        self.fault.0.status.map_or(0, diagnostics::Status::exit_code)
+    }
+
+    fn without_place(message: String, help: &str) -> Self {
+        let diagnostic = Diagnostic::fatal("settings-file", message).help(help);
+        Self { fault: Box::new((diagnostic, SourceMap::default())) }
+    }
+}
+
+/// One line, for a log.
+impl fmt::Display for SettingsFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&diagnostics::one_line(&self.fault.0, &self.fault.1))
+    }
+}
+
+/// Where the settings for a configuration are unless a file is named.
+pub fn settings_file_beside(configuration: &str) -> String {
+    match configuration.rsplit_once('/') {
+        Some((folder, _)) => format!("{folder}/{SETTINGS_FILE}"),
+        None => SETTINGS_FILE.to_owned(),
+    }
+}
+
+/// Reads the settings from the file `named`, which must exist, or from one beside the `configuration`, if
+/// there is one.
+///
+/// # Errors
+/// When the file cannot be read or has anything wrong: a setting that is not understood is not passed over.
+pub fn load_settings(
+    host: &dyn Host,
+    named: Option<&str>,
+    configuration: &str,
+) -> Result<OwnSettings, SettingsFault> {
+    let path = named.map_or_else(|| settings_file_beside(configuration), str::to_owned);
+    let refused = |why: &str, help: &str| {
+        Err(SettingsFault::without_place(format!("the settings `{path}` {why}"), help))
+    };
+    match host.read_file(&path, FILE_BYTES) {
+        Ok(bytes) => read(&path, bytes),
+        Err(ReadError::NotFound) if named.is_none() => Ok(OwnSettings::default()),
+        Err(ReadError::NotFound) => {
+            refused("do not exist", "name an existing file with --settings, or leave the flag out")
+        }
+        Err(ReadError::NotRegular(what)) => {
+            refused(&format!("are {what}"), "only a regular file can be read: put one there, or nothing")
+        }
+        Err(ReadError::Executable) => {
+            refused("have an execute permission", "take it away (chmod -x): nothing here is executed")
+        }
+        Err(ReadError::TooLarge(bytes)) => {
+            refused(&format!("are {bytes} bytes long, more than {FILE_BYTES}"), "is it the right file?")
+        }
+        Err(ReadError::Other(why)) => refused(
+            &format!("cannot be read: {why}"),
+            "make the file readable for the user that runs the daemon",
+        ),
+    }
+}
+
+/// Understands the text of a file of this name.
+fn read(name: &str, bytes: Vec<u8>) -> Result<OwnSettings, SettingsFault> {
+    let (text, place) = match String::from_utf8(bytes) {
+        Ok(text) => (text, None),
+        Err(error) => {
+            let at = error.utf8_error().valid_up_to();
+            (String::from_utf8_lossy(error.as_bytes()).into_owned(), Some(at))
+        }
+    };
+    if let Some(at) = place {
+        let fault = Diagnostic::fatal("settings-syntax", "the settings are no UTF-8")
+            .help("write non-ASCII characters in UTF-8");
+        return Err(at_place(name, text, Some(at..at + 1), fault));
+    }
+    toml::from_str(&text).map_err(|error| {
+        let range = error.span();
+        let word = range.clone().and_then(|range| text.get(range)).unwrap_or_default().to_owned();
+        let fault = explain(&error, &word);
+        at_place(name, text, range, fault)
+    })
+}
+
+fn explain(error: &toml::de::Error, word: &str) -> Diagnostic {
+    // serde's words for a key that no field has.
+    if error.message().starts_with("unknown field") {
+        let fault = Diagnostic::fatal("unknown-setting", format!("there is no setting `{word}`"));
+        let names = ["realtime", "limits"].into_iter().chain(Limits::NAMES.iter().map(|(name, _)| *name));
+        return match nearest(word, names) {
+            Some(name) => fault.help(format!("did you mean `{name}`?")),
+            None => fault.help(
+                "there are `realtime`, and in the table [limits] those of `alived check --help`; \
+                 what keepalived knows belongs into keepalived.conf",
+            ),
+        };
+    }
+    Diagnostic::fatal("settings-syntax", error.message().trim().replace('\n', "; "))
+}
+
+fn at_place(name: &str, text: String, range: Option<Range<usize>>, fault: Diagnostic) -> SettingsFault {
+    let mut sources = SourceMap::new();
+    let span = sources.add_file(name, text).ok().zip(range).and_then(|(file, range): (Span, _)| {
+        let start = u32::try_from(range.start).ok()?;
+        Some(file.part(start, u32::try_from(range.len()).ok()?))
+    });
+    SettingsFault { fault: Box::new((Diagnostic { span, ..fault }, sources)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::FakeHost;
+
+    fn settings(text: &str) -> Result<OwnSettings, SettingsFault> {
+        let host = FakeHost::with_file("/etc/keepalived/alived.toml", text);
+        load_settings(&host, None, "/etc/keepalived/keepalived.conf")
+    }
+
+    fn fault(text: &str) -> String {
+        settings(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_said_holds_and_the_rest_stays_at_its_default() {
+        assert_eq!(settings("").unwrap(), OwnSettings::default());
+        assert_eq!(settings("realtime = 'off'\n").unwrap().realtime, Realtime::Off);
+        let read = settings("realtime = 55\n[limits]\nfile-bytes = 7\n").unwrap();
+        let limits = Limits { file_bytes: 7, ..Limits::default() };
+        assert_eq!(read, OwnSettings { realtime: Realtime::Priority(55), limits });
+    }
+
+    #[test]
+    fn every_limit_of_the_command_line_is_a_setting() {
+        for (name, _) in Limits::NAMES {
+            let mut limits = Limits::default();
+            limits.set(&format!("{name}=7")).unwrap();
+            assert_eq!(settings(&format!("limits.{name} = 7")).unwrap().limits, limits);
+        }
+    }
+
+    #[test]
+    fn faults_are_said_with_their_place() {
+        let place = "/etc/keepalived/alived.toml:2";
+        for (text, position, words) in [
+            ("\nrealtme = 5", ":1: ", "there is no setting `realtme`; did you mean `realtime`?"),
+            ("[limits]\nfile-byte = 5", ":1: ", "did you mean `file-bytes`?"),
+            ("\nbanana = 5", ":1: ", "belongs into keepalived.conf"),
+            ("\nrealtime = 100", ":12: ", "a priority from 1 to 99, not 100"),
+            ("\nrealtime = 'of'", ":12: ", "a priority from 1 to 99, not \"of\""),
+            ("\nrealtime = true", ":12: ", "a priority from 1 to 99"),
+            ("\nlimits.block-depth = 201", ":22: ", "200 at most"),
+            ("\nlimits.files = -1", ":16: ", "-1"),
+            ("\nrealtime 5", ":", "error"),
+            ("realtime = 5\nrealtime = 5", ":1: ", "duplicate"),
+        ] {
+            let fault = fault(text);
+            assert!(fault.starts_with(&format!("{place}{position}")) && fault.contains(words), "{fault}");
+        }
+        let host = FakeHost::with_file("/alived.toml", b"realtime = 5\n# \xff".as_slice());
+        let fault = load_settings(&host, None, "/keepalived.conf").unwrap_err();
+        assert!(fault.to_string().starts_with("/alived.toml:2:3: "), "{fault}");
+        assert!(fault.render(Style::default()).contains("2 | #"), "{fault}");
+    }
+
+    #[test]
+    fn the_example_shows_every_setting_with_its_default() {
+        let example = include_str!("../../conf/alived.toml");
+        assert_eq!(settings(example).unwrap(), OwnSettings::default());
+        let uncomment = |line: &str| match line.strip_prefix('#') {
+            Some(setting) if !setting.starts_with(' ') => format!("{setting}\n"),
+            _ => format!("{line}\n"),
+        };
+        let all: String = example.lines().map(uncomment).collect();
+        let read = settings(&all).unwrap();
+        assert_eq!(read.realtime, Realtime::Priority(REALTIME_PRIORITY));
+        assert_eq!(read.limits, Limits::default());
+        for name in ["realtime"].into_iter().chain(Limits::NAMES.map(|(name, _)| name)) {
+            assert!(all.lines().any(|line| line.starts_with(&format!("{name} = "))), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_named_must_exist() {
+        let host = FakeHost::with_file("/a/k.conf", "");
+        assert_eq!(load_settings(&host, None, "/a/k.conf").unwrap(), OwnSettings::default());
+        let fault = load_settings(&host, Some("/b/own.toml"), "/a/k.conf").unwrap_err();
+        assert!(fault.to_string().contains("`/b/own.toml` do not exist"), "{fault}");
+        assert_eq!(fault.exit_code(), 4);
+        assert_eq!(settings_file_beside("k.conf"), "alived.toml");
+    }
+}

@@ -1,0 +1,316 @@
+//! What settings and flags make of the daemon: alived.toml, scheduling, locked memory, the system log, dumps.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, clippy::disallowed_types)]
+
+#[path = "support/host.rs"]
+mod host;
+#[path = "support/skip.rs"]
+mod skip;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::process::Command;
+use std::time::Duration;
+
+use host::{Host, instance, prefix};
+
+const ADDRESS: &str = "192.0.2.50/24";
+
+/// The thread that sends advertisements.
+const VRRP: &str = "alived-vrrp";
+
+fn host_with_router() -> Option<Host> {
+    let host = Host::new()?;
+    host.configure(&instance("VI_1", 51, 100, ADDRESS));
+    Some(host)
+}
+
+fn stop(host: &mut Host) {
+    host.signal(libc::SIGTERM);
+    assert_eq!(host.wait_for_end().code(), Some(0), "{}", host.log());
+}
+
+/// Each thread of the worker with its scheduling policy and real-time priority (proc(5)).
+fn scheduling(host: &Host) -> BTreeMap<String, (i32, u8)> {
+    let mut threads = BTreeMap::new();
+    for task in fs::read_dir(format!("/proc/{}/task", host.worker())).unwrap() {
+        let stat = fs::read_to_string(task.unwrap().path().join("stat")).unwrap();
+        let (name, fields) = stat.split_once('(').unwrap().1.rsplit_once(") ").unwrap();
+        let fields: Vec<&str> = fields.split(' ').collect();
+        threads.insert(name.to_owned(), (fields[38].parse().unwrap(), fields[37].parse().unwrap()));
+    }
+    assert!(threads.len() >= 4, "{threads:?}");
+    threads
+}
+
+/// Only the vrrp thread is a real-time thread, if any is. `None`, and said so, where none may be.
+fn vrrp_priority(host: &mut Host, test: &str) -> Option<u8> {
+    if host.log().contains("no real-time scheduling") {
+        skip::skip(test, "no right to real-time scheduling, run as root");
+        return None;
+    }
+    let others = |threads: &BTreeMap<String, (i32, u8)>| {
+        threads
+            .iter()
+            .filter(|(name, _)| *name != VRRP)
+            .all(|(_, scheduling)| *scheduling == (libc::SCHED_OTHER, 0))
+    };
+    // The kernel thread borrows it while an election waits.
+    host.wait("ordinary scheduling of the other threads", |host| others(&scheduling(host)));
+    let (policy, priority) = scheduling(host)[VRRP];
+    assert_eq!(policy, if priority == 0 { libc::SCHED_OTHER } else { libc::SCHED_FIFO });
+    Some(priority)
+}
+
+#[test]
+fn flags_win_over_alived_toml_and_that_over_keepalived_conf() {
+    let test = "flags_win_over_alived_toml_and_that_over_keepalived_conf";
+    let Some(mut host) = Host::new() else { return };
+    let router = instance("VI_1", 51, 100, ADDRESS);
+    let keyword = format!("global_defs {{\n    vrrp_rt_priority 22\n}}\n{router}");
+    for (configuration, settings, flags, expected) in [
+        (&router, None, &[][..], 40),
+        (&keyword, None, &[], 22),
+        (&keyword, Some("realtime = 33\n"), &[], 33),
+        (&keyword, Some("realtime = \"off\"\n"), &[], 0),
+        (&keyword, Some("realtime = 33\n"), &["--realtime=44"], 44),
+        (&keyword, Some("realtime = 33\n"), &["--realtime", "off"], 0),
+    ] {
+        host.configure(configuration);
+        let _ = fs::remove_file(host.path("alived.toml"));
+        if let Some(text) = settings {
+            host.write("alived.toml", text);
+        }
+        host.start(flags);
+        let Some(priority) = vrrp_priority(&mut host, test) else { return };
+        assert_eq!(priority, expected, "{settings:?} {flags:?}");
+        stop(&mut host);
+    }
+}
+
+#[test]
+fn scheduling_changes_at_a_reload() {
+    let test = "scheduling_changes_at_a_reload";
+    let Some(mut host) = host_with_router() else { return };
+    host.write("own.toml", "realtime = 33\n");
+    let settings = host.path("own.toml");
+    host.start(&["--settings", settings.to_str().unwrap()]);
+    host.wait_for_lines("Entering MASTER STATE", 1);
+    let Some(priority) = vrrp_priority(&mut host, test) else { return };
+    assert_eq!(priority, 33);
+
+    host.write("own.toml", "realtime = \"off\"\n");
+    host.signal(libc::SIGHUP);
+    host.wait_for_lines("has ordinary scheduling now", 1);
+    assert_eq!(vrrp_priority(&mut host, test), Some(0));
+
+    host.write("own.toml", "realtime = 35\n");
+    host.signal(libc::SIGHUP);
+    host.wait_for_lines("has real-time (priority 35) scheduling now", 1);
+    assert_eq!(vrrp_priority(&mut host, test), Some(35));
+
+    // What is wrong leaves all as it is.
+    host.write("own.toml", "# mine\nrealtme = 7\n");
+    host.configure(&instance("VI_1", 51, 100, "192.0.2.60/24"));
+    host.signal(libc::SIGHUP);
+    host.wait_for_lines("was not reloaded", 1);
+    assert!(
+        host.log().contains("own.toml:2:1: error: there is no setting `realtme`; did you mean `realtime`?")
+    );
+    fs::remove_file(&settings).unwrap();
+    host.signal(libc::SIGHUP);
+    host.wait_for_lines("was not reloaded", 2);
+    assert!(host.log().contains("own.toml` do not exist"), "{}", host.log());
+    assert!(host.holds(ADDRESS) && !host.holds("192.0.2.60/24"));
+    assert_eq!(vrrp_priority(&mut host, test), Some(35));
+}
+
+#[test]
+fn bad_settings_refuse_the_start_and_are_explained() {
+    let Some(host) = host_with_router() else { return };
+    host.write("alived.toml", "[limits]\nfile-byte = 7\n");
+    let configuration = host.path("keepalived.conf").to_string_lossy().into_owned();
+    for (arguments, status) in
+        [(&["-n", "-f"][..], 2), (&["-f"], 2), (&["-t", "-f"], 4), (&["check"], 2), (&["print"], 2)]
+    {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_alived"));
+        host.namespace.contain(&mut command);
+        let output = command.args(arguments).arg(&configuration).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {text}");
+        for words in ["alived.toml:2:1", "file-byte = 7", "did you mean `file-bytes`?"] {
+            assert!(text.contains(words), "{arguments:?}: {words}: {text}");
+        }
+    }
+    let output = host.run(&["--settings", "/nowhere/own.toml"]);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("`/nowhere/own.toml` do not exist"), "{text}");
+    // Limits hold for the daemon and the tools alike.
+    host.write("alived.toml", "limits.file-bytes = 7\n");
+    for arguments in [&["-t", "-f"][..], &["check"]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_alived")).args(arguments).arg(&configuration).output();
+        let text = String::from_utf8_lossy(&output.unwrap().stderr).into_owned();
+        assert!(
+            text.contains("--limit file-bytes=NUMBER, or file-bytes = NUMBER under [limits] in alived.toml"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_reload_starts_no_router_with_the_flag_for_health_checks_only() {
+    let Some(mut host) = host_with_router() else { return };
+    host.start(&["-C"]);
+    host.signal(libc::SIGHUP);
+    host.wait_for_lines("Reloaded", 1);
+    host.signal(libc::SIGUSR1);
+    host.wait_for_lines("wrote", 1);
+    let data = fs::read_to_string(host.path("keepalived.data")).unwrap();
+    assert!(!data.contains("VI_1") && !host.holds(ADDRESS), "{data}");
+    assert!(host.log().contains("option -C leaves nothing to do"), "{}", host.log());
+    stop(&mut host);
+}
+
+#[test]
+fn changes_of_addresses_are_reported_when_asked_for() {
+    let Some(mut host) = host_with_router() else { return };
+    host.start(&["-a"]);
+    host.wait_for_lines("Assigned address 192.0.2.50 for interface lan0", 1);
+    let lan = host.lan();
+    host.socket.add_address(lan, prefix("198.51.100.7/24")).unwrap();
+    host.wait_for_lines("Assigned address 198.51.100.7 for interface lan0", 1);
+    host.socket.remove_address(lan, prefix("198.51.100.7/24")).unwrap();
+    host.wait_for_lines("Deassigned address 198.51.100.7 for interface lan0", 1);
+    stop(&mut host);
+    host.start(&[]);
+    host.wait_for_lines("Entering MASTER STATE", 2);
+    stop(&mut host);
+    // Ours at its coming and going the first time; the second time nobody asked.
+    assert_eq!(host.log().matches("ssigned address 192.0.2.50").count(), 2, "{}", host.log());
+}
+
+#[test]
+fn dumps_are_where_the_configuration_puts_them() {
+    let Some(mut host) = Host::new() else { return };
+    let folder = host.path("dumps");
+    fs::create_dir(&folder).unwrap();
+    host.configure(&format!(
+        "instance blue\nglobal_defs {{\n    data_use_instance\n    json_version 2\n    state_dump_file {}/\n}}\n{}",
+        folder.display(),
+        instance("VI_1", 51, 100, ADDRESS)
+    ));
+    host.start(&["-d"]);
+    assert!(host.log().contains("virtual_router_id 51"), "-d: {}", host.log());
+    host.signal(libc::SIGUSR1);
+    host.wait_for_lines("wrote", 1);
+    let data = fs::read_to_string(folder.join("keepalived.blue.data")).unwrap();
+    assert!(data.contains("VRRP Instance = VI_1"), "{data}");
+    host.signal(alived::sys::signals::Signal::Json.number());
+    host.wait_for_lines("wrote", 2);
+    let json = fs::read_to_string(host.path("keepalived.json")).unwrap();
+    assert!(
+        json.starts_with("{\"vrrp\":[{\"data\":{\"iname\":\"VI_1\"") && json.ends_with("}]}\n"),
+        "{json}"
+    );
+    fs::remove_dir_all(&folder).unwrap();
+    host.signal(libc::SIGUSR1);
+    host.wait_for_lines("cannot write", 1);
+    stop(&mut host);
+}
+
+/// Kilobytes of the worker's memory that are locked.
+fn locked_kb(host: &Host) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", host.worker())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmLck:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[test]
+fn memory_is_locked_where_no_limit_stands_against_it() {
+    let test = "memory_is_locked_where_no_limit_stands_against_it";
+    // CAP_IPC_LOCK or CAP_SYS_RESOURCE.
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let capabilities = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap();
+    if u64::from_str_radix(capabilities.trim(), 16).unwrap() & (1 << 14 | 1 << 24) == 0 {
+        return skip::skip(test, "no right to lock memory without limit, run as root");
+    }
+    let Some(mut host) = host_with_router() else { return };
+    host.start(&[]);
+    host.wait_for_lines("Entering MASTER STATE", 1);
+    assert!(locked_kb(&host) > 0, "{}", host.log());
+    stop(&mut host);
+}
+
+#[test]
+fn memory_is_not_locked_where_a_limit_could_make_the_daemon_fail() {
+    let test = "memory_is_not_locked_where_a_limit_could_make_the_daemon_fail";
+    let Some(mut host) = host_with_router() else { return };
+    host.start_through(
+        "exec setpriv --bounding-set=-sys_resource,-ipc_lock --inh-caps=-all prlimit --memlock=8388608 % \"$@\"",
+    );
+    let output = host.command(&["-v"]).output().unwrap();
+    if !output.status.success() {
+        return skip::skip(test, &String::from_utf8_lossy(&output.stderr));
+    }
+    host.start(&[]);
+    host.wait_for_lines("Entering MASTER STATE", 1);
+    host.wait_for_lines("memory is not locked, because the limit of 8192 KiB could make the daemon fail", 1);
+    assert_eq!(locked_kb(&host), 0);
+    stop(&mut host);
+    // vrrp_no_swap asks for it all the same.
+    host.configure(&format!("global_defs {{\n    vrrp_no_swap\n}}\n{}", instance("VI_1", 51, 100, ADDRESS)));
+    host.start(&[]);
+    host.wait_for_lines("Entering MASTER STATE", 2);
+    assert!(
+        locked_kb(&host) > 0 || host.log().matches("memory is not locked").count() == 2,
+        "{}",
+        host.log()
+    );
+    stop(&mut host);
+}
+
+#[test]
+fn lines_reach_the_system_log_with_the_facility_asked_for() {
+    let test = "lines_reach_the_system_log_with_the_facility_asked_for";
+    let Some(mut host) = host_with_router() else { return };
+    fs::create_dir(host.path("dev")).unwrap();
+    host.write("dev/null", "");
+    let log = UnixDatagram::bind(host.path("dev/log")).unwrap();
+    log.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    // A /dev of the daemon's own, with the test as log daemon.
+    let folder = host.path("dev");
+    host.start_through(&format!(
+        "exec unshare --mount sh -c 'mount --bind /dev/null {0}/null && mount --rbind {0} /dev && exec % \"$@\"' sh \
+         \"$@\"",
+        folder.display()
+    ));
+    let output = host.command(&["-v"]).output().unwrap();
+    if !output.status.success() {
+        return skip::skip(test, &String::from_utf8_lossy(&output.stderr));
+    }
+    host.use_system_log();
+    let output = host.run(&["-S", "3"]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
+    let (supervisor, worker) = (host.supervisor(), host.worker());
+    let mut lines = Vec::new();
+    let mut wait_for = |words: &str| {
+        while !lines.iter().any(|line: &String| line.contains(words)) {
+            let mut buffer = [0; 1024];
+            let length = log.recv(&mut buffer).unwrap_or_else(|error| panic!("{words}: {error}: {lines:#?}"));
+            lines.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
+        }
+        lines.iter().find(|line| line.contains(words)).unwrap().clone()
+    };
+    // Facility local3 (19), severity information (6).
+    let master = wait_for("(VI_1) Entering MASTER STATE");
+    assert!(master.starts_with("<158>"), "{master}");
+    assert!(master.contains(&format!(" Keepalived_vrrp[{worker}]: ")), "{master}");
+    let start = wait_for("Starting alived");
+    assert!(start.contains(&format!(" Keepalived[{supervisor}]: ")), "{start}");
+    host.signal(libc::SIGTERM);
+    let stopped = wait_for("Stopped alived");
+    assert!(stopped.starts_with("<158>"), "{stopped}");
+}
