@@ -136,7 +136,7 @@ impl Default for Limits {
             expansion_depth: 32,
             block_depth: 32,
             block_lines: 2_000_000,
-            diagnostics: 2_000,
+            diagnostics: 10_000,
             errors: 100_000,
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
 use crate::config::{Host, HostInterface, Lookup, PathKind, PathMetadata, ReadError, User};
 use crate::kernel::Link;
@@ -41,8 +41,13 @@ impl Host for RealHost {
             return Err(ReadError::TooLarge(metadata.len()));
         }
         let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1);
+        // It may have become something else meanwhile, which must not make us wait; nor may files of /proc.
+        let file = fs::File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(other)?;
+        if !file.metadata().map_err(other)?.is_file() {
+            return Err(ReadError::NotRegular("no longer a regular file"));
+        }
         // It may grow while it is read.
-        fs::File::open(path).map_err(other)?.take(limit + 1).read_to_end(&mut bytes).map_err(other)?;
+        file.take(limit + 1).read_to_end(&mut bytes).map_err(other)?;
         if bytes.len() as u64 > limit {
             return Err(ReadError::TooLarge(bytes.len() as u64));
         }

@@ -54,16 +54,26 @@ impl Line {
     }
 }
 
+/// The beginning of a source line, as much as anybody reads: a line may be as long as the file.
+fn readable<'a>(location: Location<'a>) -> Location<'a> {
+    const BYTES: usize = 2000;
+    if location.text.len() <= BYTES || location.start >= BYTES / 2 {
+        return location;
+    }
+    let cut = (0..=BYTES).rev().find(|at| location.text.is_char_boundary(*at)).unwrap_or(0);
+    Location { text: &location.text[..cut], end: location.end.min(cut), ..location }
+}
+
 /// A diagnostic in the manner of rustc, of several lines.
 pub fn render(diagnostic: &Diagnostic, sources: &SourceMap, style: Style) -> String {
     let mut lines: Vec<(Line, String, bool)> = Vec::new();
     let mut add = |span: Span, label: &str, primary: bool| {
-        let written = sources.location(sources.written(span));
+        let written = sources.location(sources.written(span)).map(readable);
         if let Some(location) = &written {
             lines.push((Line::new(location, style), label.to_owned(), primary));
         }
         for used in sources.uses(span) {
-            if let Some(location) = sources.location(used) {
+            if let Some(location) = sources.location(used).map(readable) {
                 // A repetition is written and used on one line.
                 if written
                     .is_some_and(|written| (written.file, written.line) == (location.file, location.line))
@@ -159,18 +169,15 @@ pub fn render_all(diagnostics: &[Diagnostic], dropped: Dropped, sources: &Source
     if errors + warnings + dropped.remarks > 0 {
         let plural = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
         let _ = write!(text, "{}, {}", plural(errors, "error"), plural(warnings, "warning"));
-        match dropped {
-            Dropped { errors: 0, remarks: 0 } => {}
-            Dropped { errors, remarks: 0 } => {
-                let _ = write!(text, "; {} not shown (limit diagnostics)", plural(errors, "error"));
-            }
-            Dropped { errors, remarks } => {
-                let errors = plural(errors, "error");
-                let _ = write!(
-                    text,
-                    "; {errors}, and {remarks} warnings and hints, not shown (limit diagnostics)"
-                );
-            }
+        let remarks = format!("{} warnings and hints", dropped.remarks);
+        let hidden = match dropped {
+            Dropped { errors: 0, remarks: 0 } => None,
+            Dropped { errors: 0, .. } => Some(remarks),
+            Dropped { errors, remarks: 0 } => Some(plural(errors, "error")),
+            Dropped { errors, .. } => Some(format!("{} and {remarks}", plural(errors, "error"))),
+        };
+        if let Some(hidden) = hidden {
+            let _ = write!(text, "; {hidden} not shown (limit diagnostics)");
         }
         text.push('\n');
     }

@@ -194,10 +194,6 @@ impl Expander<'_> {
         let mut diagnostic = match (used, error) {
             (None, ReadError::TooLarge(_)) => Diagnostic::fatal("limit", why),
             (None, _) => Diagnostic::fatal("no-file", why).help("name the configuration with -f FILE"),
-            // keepalived passes over these in silence, whatever is checked.
-            (Some(_), ReadError::NotRegular(_) | ReadError::Executable) => {
-                Diagnostic::warning("include-skipped", format!("{why}: it is skipped"))
-            }
             (Some(_), ReadError::TooLarge(_)) => Diagnostic::fatal("limit", why),
             (Some(_), _) if checks.read => Diagnostic::fatal("include-failed", why).status(Status::Security),
             (Some(_), _) => Diagnostic::warning("include-skipped", format!("{why}: it is skipped"))

@@ -5,7 +5,7 @@
 
 mod unclosed;
 
-use super::diagnostics::{Diagnostic, Diagnostics};
+use super::diagnostics::{Diagnostic, Diagnostics, Status};
 use super::expand::{Expander, Line};
 use super::limits::{Limits, advice};
 use super::schema::{Context, schema};
@@ -396,6 +396,7 @@ impl<'h> Parser<'h> {
         if self.stack.len() >= limit {
             self.diagnostics.push(
                 Diagnostic::fatal("limit", format!("blocks are nested more than {limit} deep (block-depth)"))
+                    .status(Status::Fault)
                     .at(brace)
                     .help("no block of keepalived.conf nests that deep; look for `{` without `}`"),
             );
@@ -461,7 +462,8 @@ impl<'h> Parser<'h> {
     fn too_long(&self) {
         let limit = self.limits.block_lines;
         let mut diagnostic =
-            Diagnostic::fatal("limit", format!("this block has more than {limit} statements"));
+            Diagnostic::fatal("limit", format!("this block has more than {limit} statements"))
+                .status(Status::Fault);
         diagnostic.span =
             self.stack.first().and_then(|block| self.tree.nodes.get(block.node as usize)).map(|n| n.text);
         self.diagnostics.push(diagnostic.help(format!("if this is meant, {}", advice("block-lines"))));
