@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::fields::{Names, boolean, duration, number, text};
 use super::http;
 use super::order::Defined;
+use super::pattern::Patterns;
 use super::script::Scripts;
 use crate::check::{
     Checker, CheckerKind, Connection, DnsCheck, DnsType, ExpectedReply, FileCheck, MiscCheck, SmtpCheck,
@@ -27,6 +28,7 @@ pub(super) struct Checks {
     last: Option<Arc<Checker>>,
     /// Texts kept once.
     pub(super) names: Names,
+    patterns: Patterns,
     /// Programs.
     pub(super) scripts: Scripts,
 }
@@ -199,14 +201,16 @@ impl Checks {
         for check in &server.http_checks {
             let connection = connection!(cx, check, from.address, from.connect_timeout);
             let timing = from.timing(own_timing!(check), HTTP);
-            if let Some(http) = http::plain(cx, &mut self.names, check, connection, from) {
+            if let Some(http) = http::plain(cx, &mut self.names, &mut self.patterns, check, connection, from)
+            {
                 add(self.share(Checker { timing, kind: CheckerKind::Http(Box::new(http)) }));
             }
         }
         for check in &server.ssl_checks {
             let connection = connection!(cx, check, from.address, from.connect_timeout);
             let timing = from.timing(own_timing!(check), HTTP);
-            if let Some(http) = http::secure(cx, &mut self.names, check, connection, from) {
+            if let Some(http) = http::secure(cx, &mut self.names, &mut self.patterns, check, connection, from)
+            {
                 add(self.share(Checker { timing, kind: CheckerKind::Http(Box::new(http)) }));
             }
         }

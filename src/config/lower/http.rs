@@ -2,6 +2,7 @@
 
 use super::check::{Inherited, incomplete};
 use super::fields::{Names, boolean, number, text};
+use super::pattern::Patterns;
 use crate::check::{
     BodyDigest, Connection, HttpCheck, HttpVersion, RegexMatch, RegexOption, ServerName, StatusCodes,
     TlsCheck, UrlCheck,
@@ -13,7 +14,7 @@ use crate::config::values::{self, At, Cx, HttpProtocol, Words};
 
 /// The keywords of a page, which both kinds of check have under the same names.
 macro_rules! page {
-    ($cx:expr, $names:expr, $url:expr, $host:expr, $server:expr, $kind:literal, $close_notify:expr) => {{
+    ($cx:expr, $names:expr, $patterns:expr, $url:expr, $host:expr, $server:expr, $kind:literal, $close_notify:expr) => {{
         match &$url.path {
             None => {
                 incomplete($cx, $server, $kind, "path");
@@ -25,9 +26,11 @@ macro_rules! page {
                 status: status($url.status_code.as_ref()),
                 digest: $url.digest.as_ref().map(|entry| BodyDigest(entry.value.0)),
                 regex: $url.regex.as_ref().map(|entry| {
+                    let options = options($cx, $url.regex_options.as_ref());
+                    $patterns.judge($cx, entry, &options);
                     Box::new(RegexMatch {
                         pattern: entry.value.0.as_bytes().into(),
-                        options: options($cx, $url.regex_options.as_ref()),
+                        options,
                         must_not_match: $url.regex_no_match.is_some(),
                         minimum_offset: number($url.regex_min_offset.as_ref()).unwrap_or(0).into(),
                         maximum_offset: number($url.regex_max_offset.as_ref()).map(u64::from),
@@ -44,13 +47,17 @@ macro_rules! page {
 pub(super) fn plain(
     cx: &Cx<'_>,
     names: &mut Names,
+    patterns: &mut Patterns,
     check: &HttpGet,
     connection: Connection,
     from: &Inherited<'_>,
 ) -> Option<HttpCheck> {
     let host = text(check.virtualhost.as_ref()).or(from.virtualhost);
-    let urls: Vec<UrlCheck> =
-        check.urls.iter().filter_map(|url| page!(cx, names, url, host, from.place, "url", false)).collect();
+    let urls: Vec<UrlCheck> = check
+        .urls
+        .iter()
+        .filter_map(|url| page!(cx, names, patterns, url, host, from.place, "url", false))
+        .collect();
     if urls.is_empty() {
         incomplete(cx, from.place, "HTTP_GET", "url");
         return None;
@@ -68,6 +75,7 @@ pub(super) fn plain(
 pub(super) fn secure(
     cx: &Cx<'_>,
     names: &mut Names,
+    patterns: &mut Patterns,
     check: &SslGet,
     connection: Connection,
     from: &Inherited<'_>,
@@ -79,7 +87,7 @@ pub(super) fn secure(
         .iter()
         .filter_map(|url| {
             let own = boolean(url.tls_compliant.as_ref()).unwrap_or(close_notify);
-            page!(cx, names, url, host, from.place, "url", own)
+            page!(cx, names, patterns, url, host, from.place, "url", own)
         })
         .collect();
     if urls.is_empty() {

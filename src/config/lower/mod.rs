@@ -11,6 +11,7 @@ mod instance_rules;
 mod interfaces;
 mod notifications;
 mod order;
+mod pattern;
 mod reachability;
 mod script;
 mod script_security;

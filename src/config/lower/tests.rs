@@ -158,6 +158,36 @@ fn real_servers_that_no_member_of_their_group_can_use_are_named() {
 }
 
 #[test]
+fn patterns_that_cannot_be_compiled_are_named() {
+    let said = |regex: &str| {
+        let text = format!(
+            "virtual_server 192.0.2.1 80 {{\nprotocol TCP\nlvs_sched rr\nlvs_method NAT\n\
+             real_server 192.0.2.2 80 {{\nHTTP_GET {{\nurl {{\npath /\n{regex}\n}}\n}}\n}}\n}}\n"
+        );
+        let loaded = loaded(&text);
+        assert_eq!(loaded.exit_code, 0, "{}", loaded.render(Style::default()));
+        loaded.diagnostics.iter().map(|note| note.code).find(|code| code.ends_with("pattern"))
+    };
+    for good in
+        ["^ok$", "\"(?<=a)b(?!c)\\\\d+ \\\\1{2}()\"", "'a|b c'", "\"a\" \nregex_options caseless extended"]
+    {
+        assert_eq!(said(&format!("regex {good}")), None, "{good}");
+    }
+    for bad in ["(", "\"[z-a]\"", "\"*a\""] {
+        assert_eq!(said(&format!("regex {bad}")), Some("invalid-pattern"), "{bad}");
+    }
+    for foreign in ["\"(*COMMIT)a\"", "\"a(?|b)\""] {
+        assert_eq!(said(&format!("regex {foreign}")), Some("unsupported-pattern"), "{foreign}");
+    }
+    let services = services(
+        "virtual_server 192.0.2.1 80 {\nprotocol TCP\nlvs_sched rr\nlvs_method NAT\nreal_server 192.0.2.2 80 {\n\
+         HTTP_GET {\nurl {\npath /\nregex \"a\\\\d \\x23\"\n}\n}\n}\n}\n",
+    );
+    let CheckerKind::Http(http) = &services.balancer.checks[0].checker.kind else { panic!("HTTP") };
+    assert_eq!(*http.urls[0].regex.as_ref().unwrap().pattern, *b"a\\d #");
+}
+
+#[test]
 fn faults_of_virtual_servers_are_told_at_their_words() {
     let text = "virtual_server 192.0.2.1 80 {\nprotocol TCP\nlvs_sched rr\nlvs_method DR\nquorum 9\n\
                 real_server 192.0.2.2 8080 {\n}\nreal_server 192.0.2.2 80 {\n}\nreal_server 2001:db8::1 80 {\n}\n}\n";
