@@ -8,6 +8,7 @@ mod host;
 mod skip;
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
@@ -125,6 +126,48 @@ fn a_killed_worker_is_replaced_and_its_address_adopted() {
     assert!(host.log().contains("adopting"), "{}", host.log());
     assert_ne!(host.worker(), worker);
     assert_eq!(host.supervisor(), supervisor);
+}
+
+#[test]
+fn a_worker_that_is_killed_while_the_file_is_bad_is_replaced_all_the_same() {
+    let Some(mut host) = host_with_router() else { return };
+    host.write("alived.toml", "realtime = \"off\"\n");
+    host.start(&[]);
+    become_master(&mut host);
+    host.configure(&format!("# reloaded\n{}", instance("VI_1", 51, 120, ADDRESS)));
+    host.signal(libc::SIGHUP);
+    host.wait_for_lines("Reloaded", 1);
+    host.configure("vrrp_instance VI_1 {\n    interface nowhere0\n    virtual_router_id 300\n}\n");
+    host.write("alived.toml", "realtime =\n");
+    alived::sys::process::signal(host.worker(), libc::SIGKILL);
+    host.wait_for_lines("goes on with the last good one", 1);
+    host.wait_for_lines("Entering MASTER STATE", 2);
+    assert!(
+        host.log().contains("keepalived.conf:3:") && host.log().contains("alived.toml:1:"),
+        "{}",
+        host.log()
+    );
+    assert!(host.holds(ADDRESS));
+    host.signal(libc::SIGUSR1);
+    host.wait_for_lines("wrote", 1);
+    let data = fs::read_to_string(host.path("keepalived.data")).unwrap();
+    assert!(data.contains("Priority = 120"), "what was reloaded: {data}");
+}
+
+#[test]
+fn a_reader_of_the_log_who_does_not_read_holds_nothing_up() {
+    let Some(mut host) = host_with_router() else { return };
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    // A pipe holds 64 KiB: not one line fits any more.
+    writer.write_all(&[b'.'; 65_536]).unwrap();
+    let mut child = host.command(&["-n", "-l"]).stderr(writer).spawn().unwrap();
+    host.wait("the address", |host| host.holds(ADDRESS));
+    let pids = [host.supervisor(), host.worker()];
+    host.signal(libc::SIGTERM);
+    host.wait("the daemon to end", |_| child.try_wait().unwrap().is_some());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_all_gone(&mut host, &pids);
+    drop(reader);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use alived::drill::Folder;
+use alived::drill::{Folder, Program, Scenario};
 use serde_json::Value;
 
 /// An unprivileged user: "nobody" on most systems; it need not exist.
@@ -45,6 +45,9 @@ fn check(output: &Output, scenarios: &[&str]) {
     assert_eq!(names, scenarios, "{errors}");
     for object in list {
         assert_eq!(object["ok"], true, "{object:#}\n{errors}");
+        if object["skipped"].is_string() {
+            continue;
+        }
         let bound = object["bound_ms"].as_f64().unwrap();
         let announced = object["first_announcement_ms"].as_f64().unwrap();
         // The timer never fires early: what is measured includes the whole bound. The two clocks are read
@@ -75,6 +78,57 @@ fn three_routers_over_ipv6() {
         return skip::skip("three_routers_over_ipv6", &reason);
     }
     check(&output, &["kill", "stop"]);
+}
+
+#[test]
+fn keepalived_succeeds_us() {
+    drill_with_keepalived(
+        "keepalived_succeeds_us",
+        &["--peer-role", "backup"],
+        Scenario::ALL.as_slice(),
+        None,
+    );
+}
+
+#[test]
+fn we_succeed_keepalived_over_ipv6() {
+    let options = ["--peer-role", "master", "--family", "ipv6"];
+    let scenarios = [Scenario::Kill, Scenario::Stop, Scenario::Stall, Scenario::Switch];
+    let skipped = Some(Scenario::Switch);
+    drill_with_keepalived("we_succeed_keepalived_over_ipv6", &options, &scenarios, skipped);
+}
+
+#[test]
+fn keepalived_succeeds_us_in_version_2() {
+    // Whole seconds take their time: what only version 2 does differently.
+    let scenarios = [Scenario::Stop, Scenario::Switch];
+    drill_with_keepalived("keepalived_succeeds_us_in_version_2", &["--version", "2"], &scenarios, None);
+}
+
+/// `skipped`: which scenario cannot be run with keepalived in that role, as the report must say.
+fn drill_with_keepalived(test: &str, options: &[&str], scenarios: &[Scenario], skipped: Option<Scenario>) {
+    if Program::keepalived().is_none() {
+        return skip::skip(test, "keepalived is not installed");
+    }
+    let mut command = drill(&["--json", "--peer", "keepalived"]);
+    command.args(options);
+    for scenario in scenarios {
+        command.args(["--scenario", scenario.name()]);
+    }
+    let output = command.output().unwrap();
+    if let Some(reason) = forbidden(&output) {
+        return skip::skip(test, &reason);
+    }
+    check(&output, &scenarios.iter().map(|scenario| scenario.name()).collect::<Vec<_>>());
+    let list: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let left_out: Vec<&str> = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|object| !object["skipped"].is_null())
+        .map(|object| object["scenario"].as_str().unwrap())
+        .collect();
+    assert_eq!(left_out, skipped.iter().map(|scenario| scenario.name()).collect::<Vec<_>>());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 
 use super::host::RealHost;
+use super::last_good::HostWithText;
 use super::options::Options;
 use crate::config::diagnostics::Style;
 use crate::config::{self, Loaded, OwnSettings, PrintOptions, Realtime, SettingsFault};
@@ -75,6 +76,8 @@ pub(super) struct Configuration {
     pub(super) warnings: Vec<String>,
     /// `-d`: all of keepalived.conf as it was understood.
     pub(super) dump: Option<String>,
+    /// For [`load_kept`]: the real-time priority in a line of its own, then all of keepalived.conf.
+    pub(super) kept: String,
 }
 
 /// Why a configuration cannot be used.
@@ -99,6 +102,25 @@ pub(super) fn load(options: &Options) -> Result<Configuration, Refusal> {
         let host = RealHost { foreign_namespace: true, ..RealHost::default() };
         loaded = config::load(&host, &file, &load_options);
     }
+    take(options, own, loaded)
+}
+
+/// Understands [`Configuration::kept`] of a configuration that was good, in place of what is on the disk.
+pub(super) fn load_kept(options: &Options, kept: &str) -> Result<Configuration, Refusal> {
+    let (realtime, text) = kept.split_once('\n').unwrap_or_default();
+    let host = HostWithText { host: RealHost::default(), text: text.to_owned() };
+    let loaded =
+        config::load(&host, "the last good configuration", &options.load_options(OwnSettings::default()));
+    let mut configuration = take(options, Ok(OwnSettings::default()), loaded)?;
+    configuration.settings.realtime_priority = realtime.parse().ok();
+    Ok(configuration)
+}
+
+fn take(
+    options: &Options,
+    own: Result<OwnSettings, SettingsFault>,
+    mut loaded: Loaded,
+) -> Result<Configuration, Refusal> {
     let lines: Vec<String> = loaded.log_lines().map(|(_, line)| line).collect();
     let own = match own {
         Ok(own) if loaded.usable => own,
@@ -113,13 +135,20 @@ pub(super) fn load(options: &Options) -> Result<Configuration, Refusal> {
         loaded.node.routers.clear();
     }
     let keyword = settings.vrrp.realtime_priority.map_or(Realtime::Default, Realtime::Priority);
+    let realtime_priority = options.realtime.or(own.realtime).or(keyword).priority();
+    let everything = PrintOptions { show_secrets: true, defaults: false };
+    let kept = format!(
+        "{}\n{}",
+        realtime_priority.map_or_else(String::new, |priority| priority.to_string()),
+        config::print(&loaded.config, everything)
+    );
     let dump = options.dump_configuration.then(|| config::print(&loaded.config, PrintOptions::default()));
     Ok(Configuration {
         settings: Settings {
             namespace: settings.net_namespace.clone(),
             instance: settings.instance.clone(),
             use_pid_dir: settings.use_pid_dir,
-            realtime_priority: options.realtime.or(own.realtime).or(keyword).priority(),
+            realtime_priority,
             nice: settings.vrrp.nice,
             realtime_limit_us: settings.vrrp.rttime_limit_us,
             processors: settings.vrrp.cpu_affinity.clone(),
@@ -135,6 +164,7 @@ pub(super) fn load(options: &Options) -> Result<Configuration, Refusal> {
         node: loaded.node,
         warnings: lines,
         dump,
+        kept,
     })
 }
 

@@ -16,6 +16,7 @@ mod files;
 mod host;
 mod json;
 mod kernel_thread;
+mod last_good;
 mod leftovers;
 mod log;
 mod mailbox;

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Write};
 
 use super::configuration::{Configuration, Settings};
+use super::last_good::LastGood;
 use super::leftovers::Leftovers;
 use super::log::Sink;
 use super::options::Options;
@@ -41,16 +42,20 @@ pub(super) fn run(
         process::name_thread(name);
     }
     let started = pid_files.supervisor.write(process::own_pid()).and_then(|()| {
-        Ok((SignalQueue::open()?, Leftovers::new()?, readiness.as_ref().map(File::try_clone).transpose()?))
+        let last_good = LastGood::new()?;
+        last_good.write(&configuration.kept)?;
+        let leftovers = Leftovers::new()?;
+        Ok((SignalQueue::open()?, leftovers, last_good, readiness.as_ref().map(File::try_clone).transpose()?))
     });
     let status = match started {
-        Ok((signals, leftovers, worker_readiness)) => {
+        Ok((signals, leftovers, last_good, worker_readiness)) => {
             let mut supervisor = Supervisor {
                 options,
                 settings,
                 sink,
                 signals,
                 leftovers,
+                last_good,
                 pid_files,
                 worker: None,
                 respawn: Respawn::default(),
@@ -80,6 +85,7 @@ struct Supervisor<'a> {
     sink: Sink,
     signals: SignalQueue,
     leftovers: Leftovers,
+    last_good: LastGood,
     pid_files: PidFiles,
     worker: Option<Worker>,
     respawn: Respawn,
@@ -237,6 +243,7 @@ impl Supervisor<'_> {
             settings: self.settings.clone(),
             pid_file: self.pid_files.worker.share()?,
             leftovers: self.leftovers.share()?,
+            last_good: self.last_good.share()?,
             readiness,
         };
         let own_pid = process::own_pid();

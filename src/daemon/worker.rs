@@ -11,6 +11,7 @@ use super::configuration::{self, Configuration, Settings};
 use super::files;
 use super::json;
 use super::kernel_thread::{KernelThread, view_failed};
+use super::last_good::LastGood;
 use super::leftovers::Leftovers;
 use super::log::{Console, Log, Sink};
 use super::mailbox::Mailbox;
@@ -47,6 +48,8 @@ pub(super) struct Inheritance {
     pub(super) pid_file: PidFile,
     /// Where to list the addresses.
     pub(super) leftovers: Leftovers,
+    /// Where to keep what the daemon runs with.
+    pub(super) last_good: LastGood,
     /// Where to say that the daemon serves; only for the first worker of a background start.
     pub(super) readiness: Option<File>,
 }
@@ -87,6 +90,7 @@ struct Worker<'a> {
     inbox: Mailbox<Message>,
     notices: Mailbox<Notice>,
     leftovers: Leftovers,
+    last_good: LastGood,
     settings: Settings,
     readiness: Option<File>,
     /// For changes of its scheduling.
@@ -112,20 +116,17 @@ impl<'a> Worker<'a> {
         log: Log,
         console: Arc<Console>,
     ) -> Result<Self, (u8, String)> {
-        let Inheritance { configuration, mut pid_file, mut leftovers, readiness, .. } = inheritance;
+        let Inheritance { configuration, mut pid_file, mut leftovers, last_good, readiness, .. } =
+            inheritance;
         let configuration = match configuration {
             Some(configuration) => configuration,
-            None => configuration::load(options).map_err(|refusal| {
-                for line in &refusal.lines {
-                    log.say(Severity::Error, line.clone());
-                }
-                (refusal.status, "cannot run with this configuration".to_owned())
-            })?,
+            None => load_again(options, &last_good, &log)?,
         };
         for warning in options.warnings.iter().chain(&configuration.warnings) {
             log.say(Severity::Warning, warning.clone());
         }
-        let Configuration { node, settings, .. } = configuration;
+        let Configuration { node, settings, kept, .. } = configuration;
+        keep(&last_good, &kept, &log);
         pid_file
             .write(process::own_pid())
             .and_then(|()| leftovers.write(&node))
@@ -165,6 +166,7 @@ impl<'a> Worker<'a> {
             inbox,
             notices,
             leftovers,
+            last_good,
             settings,
             readiness,
             vrrp_thread,
@@ -296,6 +298,7 @@ impl<'a> Worker<'a> {
         if let Err(error) = self.leftovers.write(&configuration.node) {
             self.log.say(Severity::Warning, format!("cannot note the addresses for the supervisor: {error}"));
         }
+        keep(&self.last_good, &configuration.kept, &self.log);
         self.inbox.send(Message::Reconfigure(configuration.node));
         self.log.say(Severity::Info, "Reloaded");
     }
@@ -359,6 +362,32 @@ impl<'a> Worker<'a> {
             // The first process may have been killed: then nobody waits.
             let _ = readiness.write_all(&[0]);
         }
+    }
+}
+
+/// For a worker that replaces another: the file may have become bad since, and must not cost what runs.
+fn load_again(options: &Options, last_good: &LastGood, log: &Log) -> Result<Configuration, (u8, String)> {
+    let refusal = match configuration::load(options) {
+        Ok(configuration) => return Ok(configuration),
+        Err(refusal) => refusal,
+    };
+    for line in refusal.lines {
+        log.say(Severity::Error, line);
+    }
+    if let Some(Ok(configuration)) = last_good.read().map(|kept| configuration::load_kept(options, &kept)) {
+        log.say(
+            Severity::Error,
+            "the configuration cannot be used, the daemon goes on with the last good one; correct the file and \
+             send HUP",
+        );
+        return Ok(configuration);
+    }
+    Err((refusal.status, "cannot run with this configuration; correct the file and start again".to_owned()))
+}
+
+fn keep(last_good: &LastGood, kept: &str, log: &Log) {
+    if let Err(error) = last_good.write(kept) {
+        log.say(Severity::Warning, format!("cannot keep the configuration for a later worker: {error}"));
     }
 }
 
