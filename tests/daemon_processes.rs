@@ -11,6 +11,7 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
+use std::time::Duration;
 
 use host::{Host, instance, runs};
 
@@ -43,6 +44,7 @@ fn starts_and_stops_in_the_foreground() {
     let (supervisor, worker) = (host.supervisor(), host.worker());
     assert_ne!(supervisor, worker);
     assert_eq!(fs::read_to_string(host.path("vrrp.pid")).unwrap(), format!("{worker}\n"));
+    assert_eq!(fs::metadata(host.path("vrrp.pid")).unwrap().permissions().mode() & 0o777, 0o644);
     host.signal(libc::SIGTERM);
     let status = host.wait_for_end();
     assert_eq!(status.code(), Some(0), "{}", host.log());
@@ -87,6 +89,44 @@ fn a_bad_configuration_is_explained_and_refused() {
         assert!(text.contains("keepalived.conf") && text.contains("300"), "{text}");
         assert!(!host.path("keepalived.pid").exists());
     }
+}
+
+#[test]
+fn what_stands_in_the_way_of_a_pid_file_is_named() {
+    let Some(host) = host_with_router() else { return };
+    let pid_file = host.path("keepalived.pid");
+    let refused = |words: &str| {
+        let output = host.run(&[]);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.contains(words) && text.contains("choose another with -p and -r"), "{text}");
+    };
+    fs::create_dir(&pid_file).unwrap();
+    refused("it is a folder; remove it");
+    fs::remove_dir(&pid_file).unwrap();
+    std::os::unix::fs::symlink(host.path("elsewhere"), &pid_file).unwrap();
+    refused("it is a symbolic link, which is not followed");
+    assert!(!host.path("elsewhere").exists());
+}
+
+#[test]
+fn reloads_during_the_start_and_the_election_change_nothing() {
+    let Some(mut host) = host_with_router() else { return };
+    let log = fs::File::create(host.path("log")).unwrap();
+    let mut child = host.command(&["-n", "-l"]).stderr(log).spawn().unwrap();
+    host.wait("the pid file", |host| host.path("keepalived.pid").exists());
+    while !host.log().contains("Entering MASTER STATE") {
+        alived::sys::process::signal(child.id(), libc::SIGHUP);
+        assert!(child.try_wait().unwrap().is_none(), "{}", host.log());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    become_master(&mut host);
+    let reloads = host.log().matches("Reloaded").count();
+    host.signal(libc::SIGHUP);
+    host.wait_for_lines("Reloaded", reloads + 1);
+    assert_eq!(host.log().matches("(VI_1) Entering").count(), 2, "{}", host.log());
+    host.signal(libc::SIGTERM);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[test]

@@ -46,6 +46,7 @@ use self::status::{FATAL, PERMISSION};
 use self::supervisor::PidFiles;
 use crate::sys::pidfile::{PidFile, PidFileError};
 use crate::sys::process::{self, Fork};
+use crate::sys::signals::{self, Signal};
 use crate::sys::syslog::Severity;
 
 /// Identity of the supervisor in the system log.
@@ -61,6 +62,10 @@ const STACK_BYTES: usize = 512 * 1024;
 ///
 /// To be called in a process with one thread.
 pub fn run(options: &Options) -> ExitCode {
+    // What is asked for during the start is done after it; only a stop cannot wait.
+    let mut signals = Signal::ALL.to_vec();
+    signals.retain(|signal| !matches!(signal, Signal::Stop | Signal::Interrupt | Signal::Child));
+    signals::hold_back(&signals);
     process::fill_standard_streams();
     ExitCode::from(match prepare(options) {
         Ok(Prepared { options, configuration, pid_files }) if options.background => {
@@ -152,15 +157,15 @@ fn lock(path: &std::path::Path) -> Result<PidFile, Ending> {
         PidFileError::Io(error) => {
             let status = if error.kind() == io::ErrorKind::PermissionDenied { PERMISSION } else { FATAL };
             let why = match error.raw_os_error() {
-                Some(libc::ELOOP) => "it is a symbolic link, which is not followed: remove it".to_owned(),
-                Some(libc::EISDIR) => "it is a folder: remove it".to_owned(),
-                Some(libc::EACCES) => format!("{error}: run as root"),
-                _ => error.to_string(),
+                Some(libc::ELOOP) => "it is a symbolic link, which is not followed; remove it or".to_owned(),
+                Some(libc::EISDIR) => "it is a folder; remove it or".to_owned(),
+                Some(libc::EACCES) => format!("{error}; run as root or"),
+                _ => format!("{error};"),
             };
             let path = path.display();
             Ending::new(
                 status,
-                &format!("cannot write the pid file {path}: {why}, or choose another with -p and -r"),
+                &format!("cannot write the pid file {path}: {why} choose another with -p and -r"),
             )
         }
     })

@@ -2,10 +2,10 @@
 
 #![allow(unsafe_code)]
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Why a pid file could not be taken.
@@ -41,10 +41,11 @@ impl PidFile {
             .write(true)
             .create(true)
             .truncate(false)
-            .mode(0o644)
             .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
             .open(path)
             .map_err(PidFileError::Io)?;
+        // Whatever the umask: others look there for the process, as they do with keepalived's.
+        let _ = file.set_permissions(Permissions::from_mode(0o644));
         let lock = libc::flock {
             l_type: libc::F_WRLCK as libc::c_short,
             l_whence: libc::SEEK_SET as libc::c_short,
@@ -119,6 +120,7 @@ mod tests {
         first.write(1_234_567).unwrap();
         first.write(42).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "42\n");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
         assert!(matches!(PidFile::lock(&path), Err(PidFileError::Locked)));
         first.remove();
         assert!(!path.exists());

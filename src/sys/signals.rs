@@ -171,6 +171,14 @@ impl AsFd for SignalQueue {
     }
 }
 
+/// Keeps signals back for the calling thread and all that it starts, until a [`SignalQueue`] is opened for
+/// them.
+pub fn hold_back(signals: &[Signal]) {
+    let set = set_of(signals);
+    // SAFETY: `set` is initialised; no memory of ours is touched.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut()) };
+}
+
 /// Lets a child process that will run another program receive signals again.
 pub fn unblock_all() {
     let set = set_of(&Signal::ALL);
