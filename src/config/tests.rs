@@ -269,7 +269,7 @@ fn duplicates_name_the_first() {
 #[test]
 fn addresses_that_cannot_be_reached_or_never_move_are_noted() {
     let text = format!(
-        "static_ipaddress {{\n192.0.2.9/24 dev eth0\n}}\nvrrp_instance V {{\n{BASE}virtual_ipaddress {{\n192.0.2.9\n198.51.100.1\n}}\n}}\n"
+        "static_ipaddress {{\n192.0.2.9/24 dev eth0\n}}\nvrrp_instance V {{\n{BASE}virtual_ipaddress {{\n192.0.2.9\n198.51.100.1\n198.51.100.2\n}}\n}}\n"
     );
     let mut host = FakeHost::with_file("/etc/k/k.conf", text).and_interfaces(&["eth0"]);
     let held = crate::net::Prefix::new("192.0.2.1".parse().unwrap(), 24).unwrap();
@@ -278,5 +278,6 @@ fn addresses_that_cannot_be_reached_or_never_move_are_noted() {
     let notes: Vec<&str> = loaded.diagnostics.iter().map(|diagnostic| diagnostic.code).collect();
     assert_eq!(notes.iter().filter(|code| **code == "static-and-virtual").count(), 1, "{notes:?}");
     assert_eq!(notes.iter().filter(|code| **code == "no-subnet").count(), 1, "{notes:?}");
+    assert!(loaded.render(Style::default()).contains("nor with 1 more"));
     assert_eq!(loaded.exit_code, 0);
 }

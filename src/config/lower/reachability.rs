@@ -32,24 +32,41 @@ pub(super) fn not_static(
     );
 }
 
-/// An address without a prefix length of its own needs an address of the interface in its subnet.
-pub(super) fn in_a_subnet(cx: &Cx<'_>, interface: &HostInterface, entry: &At<AddressLine>) {
-    let prefix = entry.value.prefix;
-    let address = prefix.address();
-    let link_local = matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
-    if prefix.length() != prefix.family().bits() || link_local {
-        return;
+/// The addresses of a router that no subnet of their interface holds.
+#[derive(Debug, Default)]
+pub(super) struct OutOfSubnet {
+    first: Option<(Position, String)>,
+    count: usize,
+}
+
+impl OutOfSubnet {
+    /// An address without a prefix length of its own needs an address of the interface in its subnet.
+    pub(super) fn note(&mut self, interface: &HostInterface, entry: &At<AddressLine>) {
+        let prefix = entry.value.prefix;
+        let address = prefix.address();
+        let link_local = matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
+        if prefix.length() != prefix.family().bits() || link_local {
+            return;
+        }
+        let mut held = interface.addresses.iter().filter(|held| held.family() == prefix.family()).peekable();
+        if held.peek().is_some() && !held.any(|held| held.contains(&address)) {
+            self.count += 1;
+            self.first.get_or_insert_with(|| {
+                (entry.at, format!("no address of {} is in a subnet with {address}", interface.name))
+            });
+        }
     }
-    let mut held = interface.addresses.iter().filter(|held| held.family() == prefix.family()).peekable();
-    if held.peek().is_some() && !held.any(|held| held.contains(&address)) {
-        cx.diagnostics.push(
-            Diagnostic::warning(
-                "no-subnet",
-                format!("no address of {} is in a subnet with {address}", interface.name),
-            )
-            .at(cx.sources.word_at(entry.at))
+
+    /// Says it once for all of them.
+    pub(super) fn report(self, cx: &Cx<'_>) {
+        let Some((at, message)) = self.first else { return };
+        let diagnostic = Diagnostic::warning("no-subnet", message)
+            .at(cx.sources.word_at(at))
             .label("hosts there may have no route to it")
-            .help("write its prefix length, or dev with the interface it belongs to"),
-        );
+            .help("write its prefix length, or dev with the interface it belongs to");
+        cx.diagnostics.push(match self.count {
+            1 => diagnostic,
+            count => diagnostic.note(format!("nor with {} more addresses of this router", count - 1)),
+        });
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::addresses::virtual_address;
 use super::instance_rules::Rules;
-use super::reachability;
+use super::reachability::{self, OutOfSubnet};
 use crate::config::diagnostics::{Diagnostic, Status};
 use crate::config::host::HostInterface;
 use crate::config::model::{Config, GlobalDefs, VrrpInstance};
@@ -42,7 +42,8 @@ struct Whole<'a> {
     names: BTreeMap<&'a str, Position>,
     identities: BTreeMap<(InterfaceName, Family, u8, IpAddr), (&'a str, Position)>,
     addresses: BTreeMap<(IpAddr, u8, InterfaceName), (&'a str, Position)>,
-    missing_interface: bool,
+    /// Of the router being read.
+    out_of_subnet: OutOfSubnet,
 }
 
 fn on(flag: Option<&At<Flag>>) -> bool {
@@ -79,7 +80,7 @@ impl<'a> Whole<'a> {
             names: BTreeMap::new(),
             identities: BTreeMap::new(),
             addresses: BTreeMap::new(),
-            missing_interface: false,
+            out_of_subnet: OutOfSubnet::default(),
         }
     }
 
@@ -144,6 +145,7 @@ impl<'a> Whole<'a> {
         self.destination(instance, &mut router, name);
         self.switches(instance, &mut router);
         self.addresses(instance, &mut router, name);
+        core::mem::take(&mut self.out_of_subnet).report(self.cx);
         self.unique(&router, name, instance);
         Some(router)
     }
@@ -162,7 +164,6 @@ impl<'a> Whole<'a> {
         let word = self.place(entry.at);
         let exists = self.interfaces.as_ref().is_none_or(|known| known.contains_key(interface.as_str()));
         if !exists && !self.dynamic_interfaces {
-            self.missing_interface = true;
             let known: Vec<&str> =
                 self.interfaces.iter().flat_map(|known| known.keys().map(String::as_str)).take(20).collect();
             self.push(
@@ -524,7 +525,7 @@ impl<'a> Whole<'a> {
         reachability::not_static(self.cx, &self.static_addresses, entry, name);
         let interface = entry.value.interface.as_ref().unwrap_or(&router.interfaces.addresses);
         if let Some(known) = self.interfaces.as_ref().and_then(|known| known.get(interface.as_str())) {
-            reachability::in_a_subnet(self.cx, known, entry);
+            self.out_of_subnet.note(known, entry);
         }
         true
     }
