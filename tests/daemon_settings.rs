@@ -99,6 +99,7 @@ fn scheduling_changes_at_a_reload() {
     host.wait_for_lines("Entering MASTER STATE", 1);
     let Some(priority) = vrrp_priority(&mut host, test) else { return };
     assert_eq!(priority, 33);
+    assert!(host.log().contains("own.toml\n"), "the settings are named: {}", host.log());
 
     host.write("own.toml", "realtime = \"off\"\n");
     host.signal(libc::SIGHUP);

@@ -203,12 +203,17 @@ fn announced_sink(options: &Options, configuration: &Configuration) -> Sink {
     let mut sink = Sink::new(options.log, &identity, Arc::new(Console::starting(options)));
     let words: Vec<String> =
         options.command_line.iter().map(|word| format!("'{}'", word.display())).collect();
+    let settings = options.settings_path();
     for line in [
-        format!("Starting alived v{}", env!("CARGO_PKG_VERSION")),
-        format!("Running on Linux {}", process::kernel_release()),
-        format!("Command line: {}", words.join(" ")),
-        format!("Configuration file {}", options.configuration.display()),
-    ] {
+        Some(format!("Starting alived v{}", env!("CARGO_PKG_VERSION"))),
+        Some(format!("Running on Linux {}", process::kernel_release())),
+        Some(format!("Command line: {}", words.join(" "))),
+        Some(format!("Configuration file {}", options.configuration.display())),
+        settings.exists().then(|| format!("Settings file {}", settings.display())),
+    ]
+    .into_iter()
+    .flatten()
+    {
         sink.say(Severity::Info, &line);
     }
     for line in configuration.dump.iter().flat_map(|dump| dump.lines()) {

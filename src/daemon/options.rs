@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::config::{LimitOverrides, LoadOptions, OwnSettings, Realtime};
+use crate::config::{self, LimitOverrides, LoadOptions, OwnSettings, Realtime};
 
 /// Default configuration file.
 pub const DEFAULT_CONFIGURATION: &str = "/etc/keepalived/keepalived.conf";
@@ -101,6 +101,12 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Where the settings of our own are, if there are any.
+    pub fn settings_path(&self) -> PathBuf {
+        let beside = || config::settings_file_beside(&self.configuration.to_string_lossy()).into();
+        self.settings.clone().unwrap_or_else(beside)
+    }
+
     /// How to load the configuration with these settings.
     pub fn load_options(&self, own: OwnSettings) -> LoadOptions {
         LoadOptions {

@@ -126,7 +126,7 @@ impl<'a> Worker<'a> {
             log.say(Severity::Warning, warning.clone());
         }
         let Configuration { node, settings, kept, .. } = configuration;
-        keep(&last_good, &kept, &log);
+        drop(kept);
         pid_file
             .write(process::own_pid())
             .and_then(|()| leftovers.write(&node))
@@ -368,7 +368,10 @@ impl<'a> Worker<'a> {
 /// For a worker that replaces another: the file may have become bad since, and must not cost what runs.
 fn load_again(options: &Options, last_good: &LastGood, log: &Log) -> Result<Configuration, (u8, String)> {
     let refusal = match configuration::load(options) {
-        Ok(configuration) => return Ok(configuration),
+        Ok(configuration) => {
+            keep(last_good, &configuration.kept, log);
+            return Ok(configuration);
+        }
         Err(refusal) => refusal,
     };
     for line in refusal.lines {
