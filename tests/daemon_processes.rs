@@ -8,7 +8,7 @@ mod host;
 mod skip;
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::Duration;
@@ -199,17 +199,22 @@ fn a_worker_that_is_killed_while_the_file_is_bad_is_replaced_all_the_same() {
 #[test]
 fn a_reader_of_the_log_who_does_not_read_holds_nothing_up() {
     let Some(mut host) = host_with_router() else { return };
-    let (reader, mut writer) = std::io::pipe().unwrap();
+    let (mut reader, mut writer) = std::io::pipe().unwrap();
     // A pipe holds 64 KiB: not one line fits any more.
     writer.write_all(&[b'.'; 65_536]).unwrap();
     let mut child = host.command(&["-n", "-l"]).stderr(writer).spawn().unwrap();
     host.wait("the address", |host| host.holds(ADDRESS));
     let pids = [host.supervisor(), host.worker()];
+    // Two pages read: a line fits again, and says first what is missing.
+    reader.read_exact(&mut [0; 8_192]).unwrap();
+    host.signal(libc::SIGHUP);
     host.signal(libc::SIGTERM);
     host.wait("the daemon to end", |_| child.try_wait().unwrap().is_some());
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert_all_gone(&mut host, &pids);
-    drop(reader);
+    let mut text = String::new();
+    reader.read_to_string(&mut text).unwrap();
+    assert!(text.contains("log lines lost before this, because nobody read them: "), "{text}");
 }
 
 #[test]

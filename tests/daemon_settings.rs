@@ -292,18 +292,30 @@ fn lines_reach_the_system_log_with_the_facility_asked_for() {
         return skip::skip(test, &String::from_utf8_lossy(&output.stderr));
     }
     host.use_system_log();
+    // The queue of a socket is short: somebody must read from the beginning.
+    let (received, lines) = std::sync::mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        let mut buffer = [0; 1024];
+        while let Ok(length) = log.recv(&mut buffer) {
+            let line = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            let last = line.contains("Stopped alived");
+            if received.send(line).is_err() || last {
+                break;
+            }
+        }
+    });
     let output = host.run(&["-S", "3"]);
     assert!(output.status.success(), "{output:?}");
     assert!(output.stderr.is_empty(), "{output:?}");
     let (supervisor, worker) = (host.supervisor(), host.worker());
-    let mut lines = Vec::new();
+    let mut seen: Vec<String> = Vec::new();
     let mut wait_for = |words: &str| {
-        while !lines.iter().any(|line: &String| line.contains(words)) {
-            let mut buffer = [0; 1024];
-            let length = log.recv(&mut buffer).unwrap_or_else(|error| panic!("{words}: {error}: {lines:#?}"));
-            lines.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
+        while !seen.iter().any(|line| line.contains(words)) {
+            let line =
+                lines.recv().unwrap_or_else(|_| panic!("{words}: the log fell silent after {seen:#?}"));
+            seen.push(line);
         }
-        lines.iter().find(|line| line.contains(words)).unwrap().clone()
+        seen.iter().find(|line| line.contains(words)).unwrap().clone()
     };
     // Facility local3 (19), severity information (6).
     let master = wait_for("(VI_1) Entering MASTER STATE");
@@ -314,4 +326,5 @@ fn lines_reach_the_system_log_with_the_facility_asked_for() {
     host.signal(libc::SIGTERM);
     let stopped = wait_for("Stopped alived");
     assert!(stopped.starts_with("<158>"), "{stopped}");
+    reader.join().unwrap();
 }

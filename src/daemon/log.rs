@@ -109,15 +109,11 @@ impl Console {
         };
         let lost = self.lost.load(Ordering::Relaxed);
         let patience = if lost == 0 { READER_PATIENCE } else { Duration::ZERO };
-        let mut written = write_in_time(&line, patience);
-        if written && lost > 0 {
+        let notice = format!("log lines lost before this, because nobody read them: {lost}\n");
+        if lost > 0 && write_in_time(&notice, patience) {
             self.lost.store(0, Ordering::Relaxed);
-            written = write_in_time(
-                &format!("({lost} log lines before this were lost, nobody read them)\n"),
-                patience,
-            );
         }
-        if !written {
+        if self.lost.load(Ordering::Relaxed) > 0 || !write_in_time(&line, patience) {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -1,4 +1,4 @@
-//! The system log: datagrams to `/dev/log` in the form of RFC 3164, never blocking.
+//! The system log: datagrams to `/dev/log` in the form of RFC 3164, never waiting for long.
 
 #![allow(unsafe_code)]
 
@@ -6,8 +6,13 @@ use std::fmt::Write;
 use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use super::poll;
 use crate::time::WallTime;
+
+/// How long to wait for a log daemon whose queue is full; once, until it takes lines again.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Severities of the system log (RFC 5424 §6.2.1).
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -32,6 +37,8 @@ pub struct Syslog {
     facility: u8,
     socket: Option<UnixDatagram>,
     line: String,
+    /// Lines that nobody took since the last one that was.
+    lost: u64,
 }
 
 impl Syslog {
@@ -41,11 +48,36 @@ impl Syslog {
     }
 
     const fn at(path: PathBuf, facility: u8) -> Self {
-        Self { path, facility, socket: None, line: String::new() }
+        Self { path, facility, socket: None, line: String::new(), lost: 0 }
     }
 
-    /// Sends one line. False when nobody takes it: no log daemon runs, or its queue is full.
+    /// Sends one line. False when nobody takes it: no log daemon runs, or its queue stays full. Such lines are
+    /// counted, and the number is sent when lines are taken again.
     pub fn send(&mut self, severity: Severity, wall: WallTime, identity: &str, pid: u32, text: &str) -> bool {
+        if self.lost > 0 {
+            let text = format!(
+                "log lines lost before this, because the system log did not take them: {}",
+                self.lost
+            );
+            if !self.send_line(Severity::Warning, wall, identity, pid, &text) {
+                self.lost += 1;
+                return false;
+            }
+            self.lost = 0;
+        }
+        let sent = self.send_line(severity, wall, identity, pid, text);
+        self.lost += u64::from(!sent);
+        sent
+    }
+
+    fn send_line(
+        &mut self,
+        severity: Severity,
+        wall: WallTime,
+        identity: &str,
+        pid: u32,
+        text: &str,
+    ) -> bool {
         let priority = u32::from(self.facility) * 8 + severity as u32;
         self.line.clear();
         // Writing to a String cannot fail.
@@ -60,7 +92,15 @@ impl Syslog {
                 self.socket = self.connect().ok();
             }
             let Some(socket) = &self.socket else { return false };
-            match socket.send(self.line.as_bytes()) {
+            let mut sent = socket.send(self.line.as_bytes());
+            // A burst of lines fills the queue of a log daemon that is only slow.
+            if self.lost == 0
+                && sent.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+                && poll::is_writable(socket, PATIENCE)
+            {
+                sent = socket.send(self.line.as_bytes());
+            }
+            match sent {
                 Ok(_) => return true,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(_) => self.socket = None,
@@ -98,16 +138,41 @@ mod tests {
     use super::*;
 
     #[test]
+    fn lines_that_a_full_log_does_not_take_are_counted() {
+        let path = std::env::temp_dir().join(format!("alived-syslog-full-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let server = UnixDatagram::bind(&path).unwrap();
+        server.set_nonblocking(true).unwrap();
+        let mut log = Syslog::at(path.clone(), 3);
+        let wall = WallTime::from_unix_micros(1_795_456_766_000_000);
+        let mut send = || log.send(Severity::Info, wall, "Keepalived", 7, "(VI_1) hello");
+        while send() {}
+        assert!(!send() && !send());
+        let mut buffer = [0; 200];
+        while server.recv(&mut buffer).is_ok() {}
+        assert!(send());
+        for words in ["did not take them: 3", "(VI_1) hello"] {
+            let length = server.recv(&mut buffer).unwrap();
+            let line = std::str::from_utf8(&buffer[..length]).unwrap();
+            assert!(line.contains(words), "{line}");
+        }
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
     fn a_line_reaches_a_log_that_was_restarted() {
         let path = std::env::temp_dir().join(format!("alived-syslog-{}", std::process::id()));
         let mut log = Syslog::at(path.clone(), 3);
         let wall = WallTime::from_unix_micros(1_795_456_766_000_000);
         assert!(!log.send(Severity::Info, wall, "Keepalived", 7, "nobody listens"));
-        for _ in 0..2 {
+        for lost in [true, false] {
             let _ = std::fs::remove_file(&path);
             let server = UnixDatagram::bind(&path).unwrap();
             assert!(log.send(Severity::Warning, wall, "Keepalived_vrrp", 7, "(VI_1) hello"));
             let mut buffer = [0; 200];
+            if lost {
+                server.recv(&mut buffer).unwrap();
+            }
             let length = server.recv(&mut buffer).unwrap();
             let line = std::str::from_utf8(&buffer[..length]).unwrap();
             assert!(line.starts_with("<28>"), "{line}");
