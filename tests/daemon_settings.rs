@@ -9,6 +9,7 @@ mod skip;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::time::Duration;
@@ -175,6 +176,56 @@ fn a_reload_starts_no_router_with_the_flag_for_health_checks_only() {
 }
 
 #[test]
+fn the_daemon_runs_in_the_network_namespace_that_is_named() {
+    let test = "the_daemon_runs_in_the_network_namespace_that_is_named";
+    let Some(mut host) = host_with_router() else { return };
+    // The host's namespace is called blue, and the daemon is started in another one.
+    host.start_through(
+        "exec unshare --mount sh -c 'mount -t tmpfs none /run && mkdir /run/netns && touch /run/netns/blue \
+         && mount --bind /proc/self/ns/net /run/netns/blue && exec unshare --net % \"$@\"' sh \"$@\"",
+    );
+    let output = host.command(&["-v"]).output().unwrap();
+    if !output.status.success() {
+        return skip::skip(test, &String::from_utf8_lossy(&output.stderr));
+    }
+    for (flags, status, words) in
+        [(&["-s", "green"][..], 1, "namespace 'green'"), (&[], 2, "lan0 does not exist")]
+    {
+        let output = host.run(flags);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(status), "{text}");
+        assert!(text.contains(words), "{text}");
+    }
+    host.start(&["-s", "blue"]);
+    host.wait("the address", |host| host.holds(ADDRESS));
+    stop(&mut host);
+    assert!(!host.holds(ADDRESS));
+    host.configure(&format!("net_namespace blue\n{}", instance("VI_1", 51, 100, ADDRESS)));
+    host.start(&[]);
+    host.wait("the address", |host| host.holds(ADDRESS));
+    stop(&mut host);
+}
+
+#[test]
+fn an_interrupt_stops_unless_it_is_to_be_ignored() {
+    let Some(mut host) = host_with_router() else { return };
+    host.start(&["--ignore-sigint"]);
+    host.wait("the address", |host| host.holds(ADDRESS));
+    for pid in [host.supervisor(), host.worker()] {
+        alived::sys::process::signal(pid, libc::SIGINT);
+    }
+    host.signal(libc::SIGHUP);
+    host.wait_for_lines("Reloaded", 1);
+    assert!(!host.log().contains("Stopping"), "{}", host.log());
+    stop(&mut host);
+    host.start(&[]);
+    host.wait("the address", |host| host.holds(ADDRESS));
+    host.signal(libc::SIGINT);
+    assert_eq!(host.wait_for_end().code(), Some(0), "{}", host.log());
+    assert!(!host.holds(ADDRESS));
+}
+
+#[test]
 fn changes_of_addresses_are_reported_when_asked_for() {
     let Some(mut host) = host_with_router() else { return };
     host.start(&["-a"]);
@@ -202,12 +253,14 @@ fn dumps_are_where_the_configuration_puts_them() {
         folder.display(),
         instance("VI_1", 51, 100, ADDRESS)
     ));
-    host.start(&["-d"]);
+    host.start(&["-d", "-u", "022"]);
     assert!(host.log().contains("virtual_router_id 51"), "-d: {}", host.log());
     host.signal(libc::SIGUSR1);
     host.wait_for_lines("wrote", 1);
     let data = fs::read_to_string(folder.join("keepalived.blue.data")).unwrap();
     assert!(data.contains("VRRP Instance = VI_1"), "{data}");
+    let mode = fs::metadata(folder.join("keepalived.blue.data")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o644, "the umask says who may read it");
     host.signal(alived::sys::signals::Signal::Json.number());
     host.wait_for_lines("wrote", 2);
     let json = fs::read_to_string(host.path("keepalived.json")).unwrap();

@@ -69,14 +69,14 @@ pub(super) fn data_dump(options: &Options, settings: &Settings) -> (PathBuf, Str
     (folder, name)
 }
 
-/// Writes a dump that its owner alone may read. A symbolic link in its place is not followed.
+/// Writes a dump, which the umask alone protects: keepalived's default lets its owner read it. A symbolic link in its place is not followed.
 pub(super) fn write_dump(folder: &Path, name: &str, text: &str) -> io::Result<PathBuf> {
     let path = folder.join(name);
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
-        .mode(0o600)
+        .mode(0o666)
         .custom_flags(libc::O_NOFOLLOW)
         .open(&path)?;
     file.write_all(text.as_bytes())?;
