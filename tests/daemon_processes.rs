@@ -79,6 +79,21 @@ fn the_first_process_of_a_background_start_ends_when_the_daemon_serves() {
 }
 
 #[test]
+fn the_folder_of_a_pid_file_is_made_and_goes_with_it() {
+    let Some(mut host) = host_with_router() else { return };
+    let path = host.path("run/keepalived/vrrp.pid");
+    host.start(&["-r", path.to_str().unwrap()]);
+    become_master(&mut host);
+    for folder in ["run", "run/keepalived"] {
+        let mode = fs::metadata(host.path(folder)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o755, "{folder}");
+    }
+    host.signal(libc::SIGTERM);
+    assert_eq!(host.wait_for_end().code(), Some(0));
+    assert!(!host.path("run/keepalived").exists());
+}
+
+#[test]
 fn a_bad_configuration_is_explained_and_refused() {
     let Some(host) = Host::new() else { return };
     host.configure("vrrp_instance VI_1 {\n    interface lan0\n    virtual_router_id 300\n}\n");

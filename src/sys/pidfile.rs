@@ -23,6 +23,8 @@ pub enum PidFileError {
 pub struct PidFile {
     path: PathBuf,
     file: File,
+    /// Its folder was made for it.
+    made_folder: bool,
 }
 
 impl PidFile {
@@ -32,10 +34,7 @@ impl PidFile {
     /// # Errors
     /// See [`PidFileError`].
     pub fn lock(path: &Path) -> Result<Self, PidFileError> {
-        if let Some(folder) = path.parent() {
-            // Only the file's own error is of interest.
-            let _ = std::fs::create_dir_all(folder);
-        }
+        let made_folder = path.parent().is_some_and(make_folder);
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -67,7 +66,7 @@ impl PidFile {
         if holder.is_some_and(runs_a_router_daemon) {
             return Err(PidFileError::Locked);
         }
-        Ok(Self { path: path.to_owned(), file })
+        Ok(Self { path: path.to_owned(), file, made_folder })
     }
 
     /// The same locked file, for a process that is forked from here.
@@ -75,7 +74,7 @@ impl PidFile {
     /// # Errors
     /// When the system has no descriptor left.
     pub fn share(&self) -> io::Result<Self> {
-        Ok(Self { path: self.path.clone(), file: self.file.try_clone()? })
+        Ok(Self { path: self.path.clone(), file: self.file.try_clone()?, made_folder: false })
     }
 
     /// Where it is.
@@ -93,11 +92,25 @@ impl PidFile {
         self.file.write_all(format!("{pid}\n").as_bytes())
     }
 
-    /// Removes the file from its folder.
+    /// Removes the file, and the folder that was made for it if nothing else is in it.
     pub fn remove(self) {
         // It may be gone already, or the folder may have become read-only; neither is worth a failure at stop.
         let _ = std::fs::remove_file(&self.path);
+        if let Some(folder) = self.path.parent().filter(|_| self.made_folder) {
+            let _ = std::fs::remove_dir(folder);
+        }
     }
+}
+
+/// Makes a folder and those above it, whatever the umask: a folder without the right to enter it is of no use
+/// even to its owner. False if it was there, or cannot be made: then the file's own error will tell.
+fn make_folder(folder: &Path) -> bool {
+    if folder.as_os_str().is_empty() || folder.is_dir() {
+        return false;
+    }
+    folder.parent().map(make_folder);
+    std::fs::create_dir(folder).is_ok()
+        && std::fs::set_permissions(folder, Permissions::from_mode(0o755)).is_ok()
 }
 
 /// Whether this is a living process, other than the calling one, that is called `keepalived`. The number alone
@@ -123,7 +136,7 @@ mod tests {
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
         assert!(matches!(PidFile::lock(&path), Err(PidFileError::Locked)));
         first.remove();
-        assert!(!path.exists());
+        assert!(!path.exists() && !folder.join("deeper").exists() && folder.exists());
         PidFile::lock(&path).unwrap().remove();
         std::fs::remove_dir_all(folder).unwrap();
     }
