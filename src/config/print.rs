@@ -50,6 +50,16 @@ mod tests {
     }
 
     #[test]
+    fn words_that_mean_something_at_the_beginning_of_a_line_are_quoted() {
+        let text = "vrrp_sync_group G {\n group {\n A @ @node ~SEQ(N,3) $A=b include includem\n }\n}\n";
+        let loaded = load(&FakeHost::with_file("a", text), "a", &LoadOptions::default());
+        let printed = print(&loaded.config, ALL);
+        let again = load(&FakeHost::with_file("a", printed.as_str()), "a", &LoadOptions::default());
+        assert_eq!(again.config, loaded.config, "{printed}");
+        assert_eq!(loaded.config.sync_groups[0].group.len(), 7);
+    }
+
+    #[test]
     fn secrets_are_masked_unless_asked_for() {
         let text = "vrrp_instance V {\n authentication {\n auth_type PASS\n auth_pass hush1234\n }\n}\n";
         let loaded = load(&FakeHost::with_file("a", text), "a", &LoadOptions::default());

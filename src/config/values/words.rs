@@ -262,7 +262,10 @@ impl Printed {
     /// Appends a word, in quotes if it needs them.
     pub fn word(&mut self, word: &str) {
         self.separate();
+        // At the beginning of a line these would be a condition, a repetition, a definition, an include.
+        let special = word.starts_with(['@', '~', '$']) || word.starts_with("include");
         let plain = !word.is_empty()
+            && !special
             && !word.bytes().any(|b| matches!(b, b' ' | b'\t' | b'#' | b'!' | b'{' | b'}' | b'\\'));
         if plain {
             self.text.push_str(word);
