@@ -57,6 +57,10 @@ mod tests {
         let again = load(&FakeHost::with_file("a", printed.as_str()), "a", &LoadOptions::default());
         assert_eq!(again.config, loaded.config, "{printed}");
         assert_eq!(loaded.config.sync_groups[0].group.len(), 7);
+        let text = "vrrp_track_process p {\n process \"sleep\u{c}\" \"a\u{b}b\" \"c\td\"\n}\n";
+        let loaded = load(&FakeHost::with_file("a", text), "a", &LoadOptions::default());
+        let printed = print(&loaded.config, ALL);
+        assert_eq!(printed, text.replace(" process", "    process"));
     }
 
     #[test]

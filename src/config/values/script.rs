@@ -198,8 +198,12 @@ pub(super) fn quote(command: &[Box<str>]) -> String {
         for c in word.chars() {
             if c.is_ascii_alphanumeric() || "/._-+:=,@%".contains(c) || !c.is_ascii() {
                 text.push(c);
-            } else {
+            } else if c.is_ascii_control() || matches!(c, '"' | '$') {
+                // A backslash does not hide these from the reader of lines.
                 text.push_str(&format!("\\x{:02x}", c as u32));
+            } else {
+                text.push('\\');
+                text.push(c);
             }
         }
     }

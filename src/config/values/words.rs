@@ -266,7 +266,9 @@ impl Printed {
         let special = word.starts_with(['@', '~', '$']) || word.starts_with("include");
         let plain = !word.is_empty()
             && !special
-            && !word.bytes().any(|b| matches!(b, b' ' | b'\t' | b'#' | b'!' | b'{' | b'}' | b'\\'));
+            && !word
+                .bytes()
+                .any(|b| b.is_ascii_control() || matches!(b, b' ' | b'#' | b'!' | b'{' | b'}' | b'\\'));
         if plain {
             self.text.push_str(word);
         } else {
