@@ -24,6 +24,7 @@ mod options;
 mod receive_pace;
 mod record;
 mod respawn;
+mod scheduling;
 mod send_failures;
 mod snapshot;
 mod status;

@@ -17,6 +17,7 @@ use super::log::{Console, Log, Sink};
 use super::mailbox::Mailbox;
 use super::options::Options;
 use super::record;
+use super::scheduling::{self, RealtimeScheduling};
 use super::snapshot::Snapshot;
 use super::spawn;
 use super::status::{FATAL, PERMISSION};
@@ -27,7 +28,7 @@ use crate::sys::netlink::{self, Monitor};
 use crate::sys::pidfile::PidFile;
 use crate::sys::poll::Poller;
 use crate::sys::process;
-use crate::sys::realtime::{self, Loan, MemoryLock};
+use crate::sys::realtime::{self, Loan};
 use crate::sys::signals::{Signal, SignalQueue};
 use crate::sys::syslog::Severity;
 
@@ -93,9 +94,7 @@ struct Worker<'a> {
     last_good: LastGood,
     settings: Settings,
     readiness: Option<File>,
-    /// For changes of its scheduling.
-    vrrp_thread: JoinHandle<()>,
-    loan: Loan,
+    scheduling: RealtimeScheduling,
     /// What the snapshots asked for and not answered yet are for.
     wanted: VecDeque<Dump>,
     stopping: bool,
@@ -132,24 +131,10 @@ impl<'a> Worker<'a> {
             .and_then(|()| leftovers.write(&node))
             .map_err(|error| (FATAL, format!("cannot write the pid file: {error}")))?;
 
-        apply_scheduling(&settings, &log);
-        match realtime::lock_memory(settings.no_swap) {
-            MemoryLock::Locked => {}
-            MemoryLock::Limited(limit) => log.say(
-                Severity::Notice,
-                format!(
-                    "memory is not locked, because the limit of {} KiB could make the daemon fail; run it \
-                     with CAP_IPC_LOCK or an unlimited RLIMIT_MEMLOCK (systemd: LimitMEMLOCK=infinity)",
-                    limit / 1024
-                ),
-            ),
-            MemoryLock::Refused(error) => log.say(Severity::Notice, format!("memory is not locked: {error}")),
-        }
-
+        scheduling::apply(&settings, &log);
         let inbox = Mailbox::new().map_err(|error| fatal(&error))?;
         let notices = Mailbox::new().map_err(|error| fatal(&error))?;
-        let priority = settings.realtime_priority;
-        let loan = Loan::new(loan_priority(priority));
+        let loan = Loan::new(None);
         let channels = Channels {
             inbox: inbox.clone(),
             kernel: Mailbox::new().map_err(|error| fatal(&error))?,
@@ -157,7 +142,11 @@ impl<'a> Worker<'a> {
             notices: notices.clone(),
             log: log.clone(),
         };
-        let vrrp_thread = start_threads(options, node, priority, &pid_file, channels)?;
+        let vrrp_thread = start_threads(options, node, &pid_file, channels)?;
+        let scheduling = RealtimeScheduling::new(vrrp_thread, loan);
+        if settings.realtime_priority.is_some() {
+            scheduling.set(settings.realtime_priority, &log);
+        }
         // What reading the configuration took; the threads have hardly begun to use their own.
         realtime::trim_memory();
         Ok(Self {
@@ -169,8 +158,7 @@ impl<'a> Worker<'a> {
             last_good,
             settings,
             readiness,
-            vrrp_thread,
-            loan,
+            scheduling,
             wanted: VecDeque::new(),
             stopping: false,
             log,
@@ -335,18 +323,12 @@ impl<'a> Worker<'a> {
             return;
         }
         let priority = new.realtime_priority;
-        self.loan.set_priority(loan_priority(priority));
-        match realtime::schedule_thread(&self.vrrp_thread, priority) {
-            Ok(()) => {
-                self.settings.realtime_priority = priority;
-                let what = priority.map_or_else(
-                    || "ordinary".to_owned(),
-                    |priority| format!("real-time (priority {priority})"),
-                );
-                let text = format!("the thread that sends advertisements has {what} scheduling now");
-                self.log.say(Severity::Info, text);
-            }
-            Err(error) => self.log.say(Severity::Notice, no_realtime(&error)),
+        if self.scheduling.set(priority, &self.log) {
+            self.settings.realtime_priority = priority;
+            let what = priority
+                .map_or_else(|| "ordinary".to_owned(), |priority| format!("real-time (priority {priority})"));
+            let text = format!("the thread that sends advertisements has {what} scheduling now");
+            self.log.say(Severity::Info, text);
         }
     }
 
@@ -394,24 +376,10 @@ fn keep(last_good: &LastGood, kept: &str, log: &Log) {
     }
 }
 
-/// What the configuration says of the whole worker; threads started later inherit it.
-fn apply_scheduling(settings: &Settings, log: &Log) {
-    let nice = settings.nice.map(|nice| ("vrrp_priority", realtime::set_nice(nice)));
-    let limit = settings.realtime_limit_us.map(|us| ("vrrp_rlimit_rttime", realtime::limit_realtime(us)));
-    let processors = (!settings.processors.is_empty())
-        .then(|| ("vrrp_cpu_affinity", realtime::set_affinity(&settings.processors)));
-    for (keyword, result) in [nice, limit, processors].into_iter().flatten() {
-        if let Err(error) = result {
-            log.say(Severity::Warning, format!("{keyword} cannot be applied: {error}"));
-        }
-    }
-}
-
 /// Starts the worker's other threads and gives the vrrp thread.
 fn start_threads(
     options: &Options,
     node: NodeConfig,
-    priority: Option<u8>,
     pid_file: &PidFile,
     channels: Channels,
 ) -> Result<JoinHandle<()>, (u8, String)> {
@@ -423,31 +391,10 @@ fn start_threads(
     let (kernel, inbox, loan) = (channels.kernel.clone(), channels.inbox.clone(), channels.loan.clone());
     let kernel_thread =
         KernelThread::new(kernel, inbox, record, loan).map_err(|error| no_privilege(&error))?;
-    let log = channels.log.clone();
     let vrrp_thread = VrrpThread::new(node, monitor, channels, options.address_monitoring)
         .map_err(|error| no_privilege(&error))?;
     spawn("kernel", move || kernel_thread.run()).map_err(|error| fatal(&error))?;
-    spawn("vrrp", move || {
-        if let Some(priority) = priority
-            && let Err(error) = realtime::schedule_fifo(priority)
-        {
-            log.say(Severity::Notice, no_realtime(&error));
-        }
-        vrrp_thread.run(view);
-    })
-    .map_err(|error| fatal(&error))
-}
-
-/// What the vrrp thread lends: the advertisements of some routers go before the addresses of others.
-fn loan_priority(priority: Option<u8>) -> Option<u8> {
-    priority.map(|priority| priority.saturating_sub(1).max(1))
-}
-
-fn no_realtime(error: &io::Error) -> String {
-    format!(
-        "no real-time scheduling for the thread that sends advertisements: {error}; on a busy machine they may \
-         be late (allow it with CAP_SYS_NICE or RLIMIT_RTPRIO, or switch it off with --realtime=off)"
-    )
+    spawn("vrrp", move || vrrp_thread.run(view)).map_err(|error| fatal(&error))
 }
 
 /// A panic in any thread ends the worker: half of it would be worse than the next one.

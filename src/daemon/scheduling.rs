@@ -1,0 +1,63 @@
+//! Scheduling and memory of the worker, as the settings have them.
+
+use std::thread::JoinHandle;
+
+use super::configuration::Settings;
+use super::log::Log;
+use crate::sys::realtime::{self, Loan, MemoryLock};
+use crate::sys::syslog::Severity;
+
+/// Applies what holds for the whole worker; threads started later inherit it.
+pub(super) fn apply(settings: &Settings, log: &Log) {
+    let nice = settings.nice.map(|nice| ("vrrp_priority", realtime::set_nice(nice)));
+    let limit = settings.realtime_limit_us.map(|us| ("vrrp_rlimit_rttime", realtime::limit_realtime(us)));
+    let processors = (!settings.processors.is_empty())
+        .then(|| ("vrrp_cpu_affinity", realtime::set_affinity(&settings.processors)));
+    for (keyword, result) in [nice, limit, processors].into_iter().flatten() {
+        if let Err(error) = result {
+            log.say(Severity::Warning, format!("{keyword} cannot be applied: {error}"));
+        }
+    }
+    match realtime::lock_memory(settings.no_swap) {
+        MemoryLock::Locked => {}
+        MemoryLock::Limited(limit) => log.say(
+            Severity::Notice,
+            format!(
+                "memory is not locked, because the limit of {} KiB could make the daemon fail; run it with \
+                 CAP_IPC_LOCK or an unlimited RLIMIT_MEMLOCK (systemd: LimitMEMLOCK=infinity)",
+                limit / 1024
+            ),
+        ),
+        MemoryLock::Refused(error) => log.say(Severity::Notice, format!("memory is not locked: {error}")),
+    }
+}
+
+/// The real-time scheduling of the vrrp thread, and what it lends of it.
+#[derive(Debug)]
+pub(super) struct RealtimeScheduling {
+    vrrp_thread: JoinHandle<()>,
+    loan: Loan,
+}
+
+impl RealtimeScheduling {
+    /// Of this thread, which is an ordinary one yet and lends nothing.
+    pub(super) const fn new(vrrp_thread: JoinHandle<()>, loan: Loan) -> Self {
+        Self { vrrp_thread, loan }
+    }
+
+    /// Gives the thread this priority (1 to 99), or makes it an ordinary one. False, and said so, where that is
+    /// not allowed.
+    pub(super) fn set(&self, priority: Option<u8>, log: &Log) -> bool {
+        // The advertisements of some routers go before the addresses of others.
+        self.loan.set_priority(priority.map(|priority| priority.saturating_sub(1).max(1)));
+        let Err(error) = realtime::schedule_thread(&self.vrrp_thread, priority) else { return true };
+        log.say(
+            Severity::Notice,
+            format!(
+                "no real-time scheduling for the thread that sends advertisements: {error}; on a busy machine they \
+                 may be late (allow it with CAP_SYS_NICE or RLIMIT_RTPRIO, or switch it off with --realtime=off)"
+            ),
+        );
+        false
+    }
+}
