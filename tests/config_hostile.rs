@@ -141,6 +141,10 @@ fn what_is_no_file_is_named_and_never_waited_for() {
         expect(&folder, "includes", format!("include {name}\n"), 0, skipped);
         expect(&folder, "demands", format!("includem {name}\n"), 6, skipped);
     }
+    // As files that vanish between the search for them and reading: the pattern finds the link, not its end.
+    symlink("nowhere", path("gone.inc")).unwrap();
+    expect(&folder, "vanishing", "include *.inc\n", 0, "there is no file");
+    expect(&folder, "vanishing", "includer *.inc\n", 6, "there is no file");
     // A file of the kernel that gives its text when there is some: it is there for root only, and not waited for.
     expect(&folder, "devices", "include /dev/zero\ninclude /proc/kmsg\n", 0, "FIFO, socket or device");
 }
