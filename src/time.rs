@@ -85,6 +85,11 @@ impl WallTime {
     pub const fn as_unix_micros(self) -> u64 {
         self.us
     }
+
+    /// Time since `earlier`; zero when `earlier` is later. Wrong by as much as the clock was set between.
+    pub const fn saturating_since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.us.saturating_sub(earlier.us))
+    }
 }
 
 /// What an engine is told about time with every event.

@@ -15,7 +15,8 @@ use super::receive_pace::{Change, ReceivePace};
 use super::send_failures::SendFailures;
 use super::snapshot::{Lateness, Snapshot};
 use crate::kernel::{
-    AddressReply, AddressVerb, KernelError, KernelEvent, KernelView, Link, ReceiveSocket, SocketEvent,
+    AddressReply, AddressRequest, AddressVerb, KernelError, KernelEvent, KernelView, Link, ReceiveSocket,
+    SocketEvent,
 };
 use crate::node::{Event, HaNode, NodeConfig};
 use crate::sys::clock::{self, Alarm};
@@ -30,6 +31,9 @@ use crate::vrrp::{Action, Announcement, Datagram};
 /// Batches taken from one receive socket in one wake-up: 4096 packets, two seconds of the busiest LAN. All
 /// that waits must be read before a timer is served, or a delay of ours would look like a dead master.
 const RECEIVE_BATCHES: usize = 128;
+
+/// How much earlier than it was read a packet is believed to have arrived.
+const WAITED_MAX: Duration = Duration::from_millis(1);
 
 /// Notifications taken from the kernel in one wake-up.
 const MONITOR_DATAGRAMS: usize = 1024;
@@ -192,8 +196,10 @@ impl VrrpThread {
                     self.lateness.note(now.instant.saturating_since(armed));
                 }
             }
-            // Before a timer is served, all that has arrived must be known.
-            if received || alarm || self.pace.pause().is_some() {
+            // Before a timer is served, all that has arrived must be known. It may be due without the alarm: the
+            // process can stand still between its wake-up and the reading of the clock.
+            let due = self.node.poll_timeout().is_some_and(|deadline| deadline <= now.instant);
+            if received || due || self.pace.pause().is_some() {
                 self.receive_all(now)?;
             }
             if monitor {
@@ -335,27 +341,21 @@ impl VrrpThread {
         Ok(())
     }
 
-    /// Does what the node wants, advertisements first. True when the node has stopped.
+    /// Does what the node wants. True when the node has stopped.
+    ///
+    /// The kernel thread is woken first: that takes as long as an advertisement, which leaves meanwhile, and
+    /// both go before all announcements.
     fn act(&mut self, now: Now) -> io::Result<bool> {
         if self.actions.is_empty() {
             return Ok(false);
         }
         let mut actions = core::mem::take(&mut self.actions);
+        self.request_addresses(&mut actions);
         self.transmit(&actions);
         let (mut frames, mut rest) = (Vec::new(), Vec::new());
         for action in actions.drain(..) {
             match action {
                 Action::Transmit(_) => {}
-                Action::Addresses(request) => {
-                    if let Some(record) = self.monitor.record() {
-                        let added = request.operations.iter().filter(|o| o.verb == AddressVerb::Add);
-                        record.extend(added.map(|operation| (operation.link, operation.spec.prefix)));
-                    }
-                    if let Some(loan) = &self.channels.loan {
-                        loan.lend();
-                    }
-                    self.channels.kernel.send(Request::Addresses(request));
-                }
                 Action::Announce(Announcement { link, mac, address, is_router }) => {
                     frames.push(Frame::announcement(link, mac, address, is_router));
                 }
@@ -394,6 +394,23 @@ impl VrrpThread {
             self.channels.notices.send(Notice::Stopped);
         }
         Ok(stopped)
+    }
+
+    /// Hands the address requests among the actions to the kernel thread.
+    fn request_addresses(&mut self, actions: &mut [Action]) {
+        for action in actions {
+            let Action::Addresses(request) = action else { continue };
+            let operations = core::mem::take(&mut request.operations);
+            if let Some(record) = self.monitor.record() {
+                let added = operations.iter().filter(|o| o.verb == AddressVerb::Add);
+                record.extend(added.map(|operation| (operation.link, operation.spec.prefix)));
+            }
+            if let Some(loan) = &self.channels.loan {
+                loan.lend();
+            }
+            let request = AddressRequest { router: request.router, operations };
+            self.channels.kernel.send(Request::Addresses(request));
+        }
     }
 
     fn transmit(&mut self, actions: &[Action]) {
@@ -492,6 +509,10 @@ fn receive(
         let Ok(count) = batch.fill(receiver) else { break };
         packets += count;
         for packet in batch.packets() {
+            // A master-down time runs from the arrival. The two clocks are read at different times, and the wall
+            // clock may be set between: what it says is believed as far as it says little.
+            let waited = packet.arrived.map_or(Duration::ZERO, |arrived| now.wall.saturating_since(arrived));
+            let now = Now { instant: now.instant - waited.min(WAITED_MAX), ..now };
             let datagram = Datagram {
                 link,
                 source: packet.source,

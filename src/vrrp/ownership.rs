@@ -39,6 +39,8 @@ struct Item {
     /// Operations not answered yet, and the last of them.
     outstanding: u32,
     last_verb: AddressVerb,
+    /// Announced since it was last asked for.
+    announced: bool,
     /// Gone, as the kernel told last, while an operation was outstanding: our own, or somebody else's doing.
     vanished: bool,
     /// When to look whether the kernel holds what it should.
@@ -62,6 +64,7 @@ impl Item {
         let Some(link) = self.link else { return };
         self.outstanding += 1;
         self.last_verb = verb;
+        self.announced = false;
         operations.push(AddressOperation { verb, link: link.key, spec: self.spec.clone() });
     }
 
@@ -205,7 +208,7 @@ impl Ownership {
         for key in keys {
             match known(key.0, key.1) {
                 Some(ours) => {
-                    self.on_present(now, key, ours);
+                    self.learn_present(now, key, ours);
                 }
                 None => self.on_gone(now, key),
             }
@@ -265,13 +268,25 @@ impl Ownership {
         self.undecided && self.count_ours() > 0
     }
 
-    /// The kernel tells of an address.
+    /// The kernel tells of an address. Returns what to announce, and what to tell: an address that was asked
+    /// for is there now, and the answer to the request comes later.
     pub(super) fn on_present(
         &mut self,
         now: Instant,
         key: (LinkKey, Prefix),
         ours: bool,
-    ) -> Option<ReportKind> {
+    ) -> (Option<Announceable>, Option<ReportKind>) {
+        let report = self.learn_present(now, key, ours);
+        let wanted = self.wanted;
+        let announceable = self.item(key).and_then(|item| {
+            let asked_for = wanted && item.outstanding > 0 && item.last_verb == AddressVerb::Add;
+            let news = asked_for && item.held == Held::Ours && !core::mem::replace(&mut item.announced, true);
+            item.link.filter(|_| news).map(|link| (link, key.1))
+        });
+        (announceable, report)
+    }
+
+    fn learn_present(&mut self, now: Instant, key: (LinkKey, Prefix), ours: bool) -> Option<ReportKind> {
         let stray = !self.wanted && !self.undecided;
         let item = self.item(key)?;
         let was = item.held;
@@ -299,12 +314,13 @@ impl Ownership {
         }
     }
 
-    /// The kernel answered one operation. Returns what to announce, and what to tell.
+    /// The kernel answered one operation. Returns what to announce, with whether that was begun when the kernel
+    /// told of the address, and what to tell.
     pub(super) fn on_outcome(
         &mut self,
         now: Instant,
         outcome: &AddressOutcome,
-    ) -> (Option<Announceable>, Option<ReportKind>) {
+    ) -> (Option<(Announceable, bool)>, Option<ReportKind>) {
         let wanted = self.wanted;
         let key = (outcome.link, outcome.prefix);
         if let Some(unanswered) = self.orphans.get_mut(&key) {
@@ -325,10 +341,11 @@ impl Ownership {
         }
         match outcome.verb {
             AddressVerb::Add => {
+                let begun = core::mem::replace(&mut item.announced, true);
+                let announceable = item.link.filter(|_| wanted).map(|link| ((link, outcome.prefix), begun));
                 if item.vanished {
                     // Removed by somebody else before the answer came, or the notification of an earlier removal
                     // of ours came late: announced for the second case, looked at again for the first.
-                    let announceable = item.link.filter(|_| wanted).map(|link| (link, outcome.prefix));
                     let at = item.judge_later(now);
                     self.judge_no_later_than(at);
                     return (announceable, None);
@@ -336,8 +353,7 @@ impl Ownership {
                 if item.held == Held::Absent {
                     item.held = Held::Ours;
                 }
-                let announce = wanted && item.will_be_held();
-                (announce.then_some(item.link).flatten().map(|link| (link, outcome.prefix)), None)
+                (announceable.filter(|_| item.will_be_held()), None)
             }
             AddressVerb::Remove => {
                 if item.held == Held::Ours {
@@ -464,6 +480,7 @@ fn items_of(config: &RouterConfig) -> Vec<Item> {
         held: Held::Absent,
         outstanding: 0,
         last_verb: AddressVerb::Add,
+        announced: false,
         vanished: false,
         judge_at: None,
         repairs: 0,

@@ -216,10 +216,15 @@ impl VirtualRouter {
         }
     }
 
-    /// The kernel tells that it holds one of our addresses, and whether with our mark.
+    /// The kernel tells that it holds one of our addresses, and whether with our mark. One that it was asked for
+    /// is announced for the first time.
     pub fn on_address_present(&mut self, now: Now, key: (LinkKey, Prefix), ours: bool, out: &mut Output<'_>) {
-        if let Some(kind) = self.addresses.on_present(now.instant, key, ours) {
+        let (announceable, report) = self.addresses.on_present(now.instant, key, ours);
+        if let Some(kind) = report {
             self.report(kind, out);
+        }
+        if let Some(announceable) = announceable.filter(|_| self.state() == State::Master) {
+            self.announce(&[announceable], 1, out);
         }
         if matches!(self.phase, Phase::Fault) && self.addresses.has_leftovers() {
             self.release_addresses(out);
@@ -243,8 +248,10 @@ impl VirtualRouter {
             if let Some(kind) = report {
                 self.report(kind, out);
             }
-            if let Some(announceable) = announceable.filter(|_| self.state() == State::Master) {
-                self.announce(&[announceable], self.config.announce.repeat.max(1), out);
+            if let Some((announceable, begun)) = announceable.filter(|_| self.state() == State::Master) {
+                // All addresses of a chunk once, then all again (`behaviours` A9).
+                let rounds = self.config.announce.repeat.max(1) - u32::from(begun);
+                self.announce(&[announceable], rounds, out);
             }
         }
     }

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use super::option;
 use crate::kernel::{KernelError, ReceiveSocket};
 use crate::sys::netlink::error_from_io;
+use crate::time::WallTime;
 use crate::wire::ip::{VRRP_PROTOCOL, parse_ipv4};
 
 /// Packets in one system call.
@@ -21,8 +22,8 @@ const PACKET_BYTES: usize = 4352;
 /// Two seconds of advertisements of 250 virtual routers, each 0.1 s.
 const RECEIVE_QUEUE_BYTES: i32 = 4 << 20;
 
-/// Room for packet information and hop limit.
-const CONTROL_BYTES: usize = 96;
+/// Room for packet information, hop limit and time of arrival.
+const CONTROL_BYTES: usize = 128;
 
 /// A socket that receives on one interface what is sent to one group or address.
 #[derive(Debug)]
@@ -112,6 +113,7 @@ fn bind_to_link(socket: &OwnedFd, key: ReceiveSocket) -> io::Result<i32> {
     let index = i32::try_from(key.link.index.get()).map_err(io::Error::other)?;
     option::set(socket, libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, &index)?;
     option::set_buffer(socket, true, RECEIVE_QUEUE_BYTES)?;
+    option::set(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, &1i32)?;
     discard_waiting(socket);
     Ok(index)
 }
@@ -150,6 +152,8 @@ pub struct Received<'a> {
     pub hop_limit: Option<u8>,
     /// The VRRP message, without IP header.
     pub payload: &'a [u8],
+    /// When the kernel got it, where it tells.
+    pub arrived: Option<WallTime>,
 }
 
 /// Buffers for one system call, used again for each.
@@ -247,6 +251,7 @@ impl ReceiveBatch {
                 libc::AF_INET => {
                     let packet = parse_ipv4(packet).ok()?;
                     Some(Received {
+                        arrived: control(&header.msg_hdr).arrived,
                         source: packet.source,
                         destination: packet.destination,
                         hop_limit: Some(packet.hop_limit),
@@ -254,8 +259,9 @@ impl ReceiveBatch {
                     })
                 }
                 libc::AF_INET6 => {
-                    let (destination, hop_limit) = ipv6_control(&header.msg_hdr);
+                    let Control { destination, hop_limit, arrived } = control(&header.msg_hdr);
                     Some(Received {
+                        arrived,
                         source: Ipv6Addr::from(name.sin6_addr.s6_addr).into(),
                         destination: destination?.into(),
                         hop_limit,
@@ -268,31 +274,54 @@ impl ReceiveBatch {
     }
 }
 
-/// Destination and hop limit from the control messages.
-fn ipv6_control(header: &libc::msghdr) -> (Option<Ipv6Addr>, Option<u8>) {
-    let (mut destination, mut hop_limit) = (None, None);
+/// What the kernel tells beside a packet.
+#[derive(Default)]
+struct Control {
+    /// IPv6 only.
+    destination: Option<Ipv6Addr>,
+    /// IPv6 only.
+    hop_limit: Option<u8>,
+    arrived: Option<WallTime>,
+}
+
+fn control(header: &libc::msghdr) -> Control {
+    let mut control = Control::default();
     // SAFETY: the kernel wrote `msg_controllen` bytes of control messages into our buffer; the macros stay
-    // within them, and the values are read unaligned after their length was checked.
+    // within them, and `value` reads unaligned after the length was checked.
     unsafe {
         let mut message = libc::CMSG_FIRSTHDR(header);
         while !message.is_null() {
-            let kind = ((*message).cmsg_level, (*message).cmsg_type);
-            let length = (*message).cmsg_len as usize;
-            let data = libc::CMSG_DATA(message);
-            if kind == (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO)
-                && length >= libc::CMSG_LEN(size_of::<libc::in6_pktinfo>() as u32) as usize
-            {
-                let information: libc::in6_pktinfo = core::ptr::read_unaligned(data.cast());
-                destination = Some(Ipv6Addr::from(information.ipi6_addr.s6_addr));
-            }
-            if kind == (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT)
-                && length >= libc::CMSG_LEN(size_of::<i32>() as u32) as usize
-            {
-                let value: i32 = core::ptr::read_unaligned(data.cast());
-                hop_limit = u8::try_from(value).ok();
+            match ((*message).cmsg_level, (*message).cmsg_type) {
+                (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+                    let information = value::<libc::in6_pktinfo>(message);
+                    control.destination = information.map(|value| value.ipi6_addr.s6_addr.into());
+                }
+                (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT) => {
+                    control.hop_limit = value::<i32>(message).and_then(|value| u8::try_from(value).ok());
+                }
+                (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => {
+                    control.arrived = value::<libc::timespec>(message).and_then(|time| {
+                        let seconds = u64::try_from(time.tv_sec).ok()?;
+                        let nanos = u64::try_from(time.tv_nsec).ok()?;
+                        Some(WallTime::from_unix_micros(seconds.checked_mul(1_000_000)? + nanos / 1000))
+                    });
+                }
+                _ => {}
             }
             message = libc::CMSG_NXTHDR(header, message);
         }
     }
-    (destination, hop_limit)
+    control
+}
+
+/// The content of a control message, if it is that long.
+///
+/// # Safety
+/// `message` must point to a control message within its buffer, and `T` be a plain C type.
+unsafe fn value<T: Copy>(message: *const libc::cmsghdr) -> Option<T> {
+    // SAFETY: as the caller promises; the length covers the value.
+    unsafe {
+        let whole = (*message).cmsg_len as usize >= libc::CMSG_LEN(size_of::<T>() as u32) as usize;
+        whole.then(|| core::ptr::read_unaligned(libc::CMSG_DATA(message).cast()))
+    }
 }
