@@ -18,6 +18,10 @@ pub(super) fn apply(settings: &Settings, log: &Log) {
             log.say(Severity::Warning, format!("{keyword} cannot be applied: {error}"));
         }
     }
+}
+
+/// Locks the memory of the worker where that can do no harm.
+pub(super) fn lock_memory(settings: &Settings, log: &Log) {
     match realtime::lock_memory(settings.no_swap) {
         MemoryLock::Locked => {}
         MemoryLock::Limited(limit) => log.say(

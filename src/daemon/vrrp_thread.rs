@@ -170,6 +170,8 @@ impl VrrpThread {
     }
 
     fn serve(&mut self, view: KernelView) -> io::Result<()> {
+        // The memory that other threads allocated is theirs to reuse.
+        self.node = HaNode::new(self.node.config().detached());
         let now = clock::now();
         self.monitor.start_from(&view);
         self.node.handle(now, Event::Kernel(KernelEvent::View(view)), &mut self.actions);

@@ -147,8 +147,6 @@ impl<'a> Worker<'a> {
         if settings.realtime_priority.is_some() {
             scheduling.set(settings.realtime_priority, &log);
         }
-        // What reading the configuration took; the threads have hardly begun to use their own.
-        realtime::trim_memory();
         Ok(Self {
             options,
             console,
@@ -335,6 +333,10 @@ impl<'a> Worker<'a> {
     fn announce_readiness(&mut self) {
         self.log.say(Severity::Info, "Startup complete");
         self.console.started();
+        // What reading the configuration took is given back: the vrrp thread has its own copy by now. Locked
+        // memory could not be.
+        realtime::trim_memory();
+        scheduling::lock_memory(&self.settings, &self.log);
         if let Some(mut readiness) = self.readiness.take() {
             if self.options.background
                 && let Err(error) = process::close_standard_streams(!self.options.log.console)

@@ -59,6 +59,11 @@ impl InterfaceName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// A copy that shares no memory with this one.
+    pub fn detached(&self) -> Self {
+        Self(Arc::from(&*self.0))
+    }
 }
 
 impl fmt::Display for InterfaceName {

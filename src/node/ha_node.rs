@@ -16,6 +16,8 @@ use crate::wire::vrrp::{Vrid, peek};
 
 /// Advertisements due within this time go out in one wake-up.
 const COALESCE: Duration = Duration::from_millis(1);
+/// Routers whose timers are served at a time: all that they ask for is done before the next ones are served.
+const ROUTERS_PER_WAKE_UP: usize = 128;
 /// Announcements given to the driver at a time, so that no advertisement waits for a long list.
 const ANNOUNCEMENTS_PER_WAKE_UP: usize = 128;
 /// A receive socket that the kernel refused is asked for again after this time.
@@ -122,7 +124,8 @@ impl HaNode {
         }
     }
 
-    /// Serves every timer due at `now`, and advertisements due within the next millisecond.
+    /// Serves the timers due at `now`, and advertisements due within the next millisecond; if there are many, some
+    /// of them, and [`HaNode::poll_timeout`] is due still.
     pub fn handle_timeout(&mut self, now: Now, actions: &mut Vec<Action>) {
         self.notice_stall(now, actions);
         if let Phase::Held(until) = self.phase
@@ -133,7 +136,9 @@ impl HaNode {
         }
         let horizon = now.instant + COALESCE;
         let mut due = Vec::new();
-        while let Some((_, id)) = self.timers.pop_due(horizon) {
+        while due.len() < ROUTERS_PER_WAKE_UP
+            && let Some((_, id)) = self.timers.pop_due(horizon)
+        {
             due.push(id);
         }
         for id in due {
@@ -264,6 +269,7 @@ impl HaNode {
         for config in core::mem::take(&mut self.config.routers) {
             self.add_router(config);
         }
+        self.index_names();
         self.sync_sockets(actions);
         self.update_environments(now, None, actions);
     }
@@ -272,7 +278,6 @@ impl HaNode {
         let id = RouterId(self.next_id);
         self.next_id += 1;
         self.routers.insert(id, Box::new(VirtualRouter::new(id, config)));
-        self.index_names();
     }
 
     fn handle_socket(&mut self, now: Now, event: SocketEvent, actions: &mut Vec<Action>) {

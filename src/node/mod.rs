@@ -4,7 +4,7 @@
 //! 1. hand over every received message ([`HaNode::handle_datagram`]),
 //! 2. every other event ([`HaNode::handle`]),
 //! 3. when [`HaNode::poll_timeout`] is due, [`HaNode::handle_timeout`],
-//! 4. carry out the actions, advertisements first.
+//! 4. carry out the actions: address requests are on their way first, then advertisements, then announcements.
 //!
 //! A call with nothing due is harmless.
 
@@ -20,6 +20,8 @@ pub use ha_node::HaNode;
 pub use kernel_model::KernelModel;
 pub use static_items::{StaticAddress, StaticConfig, StaticRoute, StaticRule, TrackGroup};
 
+use std::collections::BTreeSet;
+
 use crate::kernel::{AddressReply, KernelEvent, SocketEvent};
 use crate::time::Duration;
 use crate::vrrp::RouterConfig;
@@ -33,6 +35,16 @@ pub struct NodeConfig {
     pub startup_delay: Duration,
     /// `-V`: leave addresses in place at stop.
     pub keep_addresses_on_stop: bool,
+}
+
+impl NodeConfig {
+    /// A copy that shares no memory with this one and lies together: what is left of a text that was read is
+    /// strewn over all the memory that reading took, which could not be given back.
+    pub fn detached(&self) -> Self {
+        let mut names = BTreeSet::new();
+        let routers = self.routers.iter().map(|router| router.detached(&mut names)).collect();
+        Self { routers, ..*self }
+    }
 }
 
 /// What happens to an [`HaNode`], other than received messages and time.

@@ -1,6 +1,7 @@
 //! Configuration of a virtual router, owned by the engine: a router can be built without any text.
 
 use core::net::IpAddr;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::kernel::AddressSpec;
@@ -196,6 +197,24 @@ impl RouterConfig {
             skip_check_adv_addr: false,
             owner_ignore_adverts: false,
         }
+    }
+
+    /// A copy that shares no memory with this one; interface names are shared with other copies through `names`.
+    pub fn detached(&self, names: &mut BTreeSet<InterfaceName>) -> Self {
+        let mut copy = self.clone();
+        copy.name = Arc::from(&*self.name);
+        let RouterInterfaces { transmit, receive, addresses, .. } = &mut copy.interfaces;
+        let others = copy.addresses.iter_mut().chain(&mut copy.excluded);
+        let others = others.filter_map(|address| address.interface.as_mut());
+        for name in [transmit, receive, addresses].into_iter().chain(others) {
+            if !names.contains(name) {
+                names.insert(name.detached());
+            }
+            if let Some(known) = names.get(name) {
+                *name = known.clone();
+            }
+        }
+        copy
     }
 
     /// What stays the same over a reload for this to be the same router.

@@ -27,17 +27,18 @@ pub struct Counters {
     pub addresses_repaired: u64,
     /// Times the process stood still longer than a master-down time.
     pub stalls: u64,
-    rejected: [u64; RejectionKind::ALL.len()],
+    /// Normally nothing is ever rejected: no room is set aside for that.
+    rejected: Option<Box<[u64; RejectionKind::ALL.len()]>>,
 }
 
 impl Counters {
     /// Counts a packet that failed a check.
-    pub(super) const fn count_rejection(&mut self, rejection: &Rejection) {
-        self.rejected[rejection.kind() as usize] += 1;
+    pub(super) fn count_rejection(&mut self, rejection: &Rejection) {
+        self.rejected.get_or_insert_default()[rejection.kind() as usize] += 1;
     }
 
     /// Packets that failed a check.
-    pub const fn rejected(&self, kind: RejectionKind) -> u64 {
-        self.rejected[kind as usize]
+    pub fn rejected(&self, kind: RejectionKind) -> u64 {
+        self.rejected.as_ref().map_or(0, |rejected| rejected[kind as usize])
     }
 }

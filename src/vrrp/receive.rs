@@ -83,7 +83,7 @@ impl VirtualRouter {
         datagram: &Datagram<'_>,
         heard: Advertisement,
         out: &mut Output<'_>,
-    ) -> Recent {
+    ) -> Box<Recent> {
         let source = Some(datagram.source);
         let skip = self.config.skip_check_adv_addr && self.reported.compared == source;
         let list_differs = !skip && self.differs_in_addresses(&heard);
@@ -94,13 +94,13 @@ impl VirtualRouter {
         } else if !list_differs && self.reported.differing == source {
             self.reported.differing = None;
         }
-        Recent {
+        Box::new(Recent {
             source: datagram.source,
             destination: datagram.destination,
             payload: datagram.payload.into(),
             advertisement: heard,
             list_differs,
-        }
+        })
     }
 
     fn differs_in_addresses(&self, heard: &Advertisement) -> bool {

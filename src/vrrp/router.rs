@@ -49,7 +49,7 @@ pub struct VirtualRouter {
     pub(super) peers: PeerTable,
     pub(super) counters: Counters,
     pub(super) outgoing: Outgoing,
-    pub(super) recent: Option<Recent>,
+    pub(super) recent: Option<Box<Recent>>,
     /// Interval of the master followed; our own while we are master.
     pub(super) master_interval: AdvertisementInterval,
     /// The operator switched over: our higher priority does not count until the successor fails.
