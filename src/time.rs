@@ -92,6 +92,9 @@ impl WallTime {
     }
 }
 
+/// How much earlier than it was read a packet is believed to have arrived.
+pub const ARRIVAL_MAX: Duration = Duration::from_millis(1);
+
 /// What an engine is told about time with every event.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Now {
@@ -99,4 +102,13 @@ pub struct Now {
     pub instant: Instant,
     /// For people and for authentication trailers.
     pub wall: WallTime,
+}
+
+impl Now {
+    /// The time at which a packet arrived that is read now: a master-down time runs from there. The wall clock
+    /// may have been set between, so what it says is believed as far as it says little.
+    pub fn of_arrival(self, arrived: WallTime) -> Self {
+        let waited = self.wall.saturating_since(arrived).min(ARRIVAL_MAX);
+        Self { instant: self.instant - waited, ..self }
+    }
 }

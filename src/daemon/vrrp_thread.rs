@@ -32,9 +32,6 @@ use crate::vrrp::{Action, Announcement, Datagram};
 /// that waits must be read before a timer is served, or a delay of ours would look like a dead master.
 const RECEIVE_BATCHES: usize = 128;
 
-/// How much earlier than it was read a packet is believed to have arrived.
-const WAITED_MAX: Duration = Duration::from_millis(1);
-
 /// Notifications taken from the kernel in one wake-up.
 const MONITOR_DATAGRAMS: usize = 1024;
 
@@ -511,10 +508,7 @@ fn receive(
         let Ok(count) = batch.fill(receiver) else { break };
         packets += count;
         for packet in batch.packets() {
-            // A master-down time runs from the arrival. The two clocks are read at different times, and the wall
-            // clock may be set between: what it says is believed as far as it says little.
-            let waited = packet.arrived.map_or(Duration::ZERO, |arrived| now.wall.saturating_since(arrived));
-            let now = Now { instant: now.instant - waited.min(WAITED_MAX), ..now };
+            let now = packet.arrived.map_or(now, |arrived| now.of_arrival(arrived));
             let datagram = Datagram {
                 link,
                 source: packet.source,

@@ -341,11 +341,12 @@ impl Cluster {
         let machine = &mut self.machines[id.0];
         let Some(link) = machine.kernel.by_port(port).filter(|link| link.usable()) else { return };
         let (key, mac) = (link.key, link.mac);
+        let now = machine.now(self.now);
         match frame {
             Frame::Advertisement(packet) => {
                 let local = is_group(&packet.destination) || machine.kernel.answers(key, &packet.destination);
                 let Some(process) = machine.process.as_mut().filter(|_| local) else { return };
-                if process.receive(key, arriving(&packet, damage), damage.is_some(), &self.pace) {
+                if process.receive(now, key, arriving(&packet, damage), damage.is_some(), &self.pace) {
                     self.wake_soon(id);
                 }
             }

@@ -11,7 +11,7 @@ use super::invariants::{Heard, Ledger, Pace};
 use crate::kernel::{AddressOperation, ReceiveSocket, RouterId};
 use crate::net::{Family, LinkKey};
 use crate::node::{Event, HaNode, NodeConfig};
-use crate::time::{Instant, Now};
+use crate::time::{Instant, Now, WallTime};
 use crate::vrrp::{Action, Datagram};
 
 /// A driver or engine broken on purpose, to see that the rules notice. Stands between a node and its driver.
@@ -45,6 +45,7 @@ struct Received {
     link: LinkKey,
     packet: Packet,
     damaged: bool,
+    arrived: WallTime,
 }
 
 /// What a wake-up brought and what came of it.
@@ -118,7 +119,7 @@ impl Process {
     }
 
     /// Puts a message into the socket that listens for it. False when none does or it is full.
-    pub fn receive(&mut self, link: LinkKey, packet: Packet, damaged: bool, pace: &Pace) -> bool {
+    pub fn receive(&mut self, now: Now, link: LinkKey, packet: Packet, damaged: bool, pace: &Pace) -> bool {
         let socket = ReceiveSocket { link, address: packet.destination };
         if self.sockets.get(&socket) != Some(&true) {
             return false;
@@ -127,7 +128,7 @@ impl Process {
         if queue.len() >= pace.receive_queue {
             return false;
         }
-        queue.push_back(Received { link, packet, damaged });
+        queue.push_back(Received { link, packet, damaged, arrived: now.wall });
         true
     }
 
@@ -191,7 +192,7 @@ impl Process {
                 hop_limit: Some(*hop_limit),
                 payload,
             };
-            self.node.handle_datagram(now, &datagram, actions);
+            self.node.handle_datagram(now.of_arrival(received.arrived), &datagram, actions);
         }
         for event in core::mem::take(&mut self.events) {
             events.push(event.clone());

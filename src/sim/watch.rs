@@ -173,7 +173,9 @@ impl Cluster {
     pub(super) fn observe(&mut self) {
         let survey = self.survey();
         let (pace, most, repair) = (self.pace, self.most_addresses, self.repair_pause());
-        let stop = self.deadlines().into_iter().map(|(_, due)| due.addresses).max().unwrap_or_default();
+        // A daemon without virtual routers takes its time to stop, too.
+        let least = deadlines(&Bounds::default(), &pace, most, repair).addresses;
+        let stop = self.deadlines().into_iter().map(|(_, due)| due.addresses).fold(least, Duration::max);
         let bounds = &self.bounds;
         let bound = |group: GroupKey| bounds.get(&group).copied().unwrap_or_default();
         let mut broken = self.service.observe(&survey, |group, delay| bound(group).election(&pace, delay));

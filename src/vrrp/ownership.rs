@@ -88,10 +88,10 @@ impl Item {
     }
 
     fn learn(&mut self, ours: bool) {
-        let adding = self.outstanding > 0 && self.last_verb == AddressVerb::Add;
         self.held = match self.held {
             Held::Foreign => Held::Foreign,
-            Held::Absent if !ours && !adding => Held::Foreign,
+            // Also while it is being added: the kernel leaves an address that is there as it is.
+            Held::Absent if !ours => Held::Foreign,
             Held::Absent | Held::Ours => Held::Ours,
         };
     }

@@ -11,7 +11,7 @@ use crate::kernel::{AddressVerb, HeldAddress, KernelEvent, Link, RouterId};
 use crate::net::{Family, LinkKey, Prefix};
 use crate::node::{Event, NodeConfig};
 use crate::sim::kernel::usable_source;
-use crate::time::{Duration, Instant};
+use crate::time::{ARRIVAL_MAX, Duration, Instant};
 use crate::vrrp::{Action, Cause, InitialState, ReportKind, RouterConfig, State, Transition};
 use crate::wire::vrrp::Version;
 
@@ -61,7 +61,7 @@ pub struct Ledger {
     pub routers: BTreeMap<RouterId, Standing>,
     /// Addresses it asked for and did not ask to remove since.
     pub wanted: BTreeSet<(RouterId, LinkKey, Prefix)>,
-    /// Addresses without our mark that it was told of before it asked for them itself.
+    /// Addresses without our mark that it was told of.
     foreign: BTreeSet<(LinkKey, Prefix)>,
     /// Every address that it was ever configured with.
     pub configured: BTreeSet<IpAddr>,
@@ -103,9 +103,11 @@ impl Ledger {
                     for operation in &request.operations {
                         let key = (request.router, operation.link, operation.spec.prefix);
                         match operation.verb {
-                            AddressVerb::Add => self.wanted.insert(key),
-                            AddressVerb::Remove => self.wanted.remove(&key),
-                        };
+                            // Told of in the same wake-up: adding leaves it as it is.
+                            AddressVerb::Add if self.is_foreign(key.1, key.2) => {}
+                            AddressVerb::Add => _ = self.wanted.insert(key),
+                            AddressVerb::Remove => _ = self.wanted.remove(&key),
+                        }
                     }
                 }
                 Action::Report(report) if report.kind == ReportKind::SwitchOverAbandoned => {
@@ -173,7 +175,7 @@ impl Ledger {
                 continue;
             }
             match standing.state {
-                State::Backup => standing.hear(batch.local, config, heard),
+                State::Backup => standing.hear(batch.local - ARRIVAL_MAX, config, heard),
                 State::Master if heard.glance.priority > 0 => standing.rival = Some(batch.at),
                 State::Master | State::Initialize | State::Fault => {}
             }
@@ -300,11 +302,11 @@ impl Ledger {
     fn note_present(&mut self, held: &HeldAddress) {
         let key = (held.link, held.prefix);
         self.addresses.insert(key, held.clone());
-        let asked_for = self.wanted.iter().any(|(_, link, prefix)| (*link, *prefix) == key);
         if held.ours {
             self.foreign.remove(&key);
-        } else if !asked_for {
+        } else {
             self.foreign.insert(key);
+            self.wanted.retain(|(_, link, prefix)| (*link, *prefix) != key);
         }
     }
 }
@@ -318,7 +320,8 @@ fn addresses(config: &NodeConfig) -> impl Iterator<Item = IpAddr> {
 }
 
 impl Standing {
-    /// RFC 9568 §6.4.2, as an observer: when this backup may become master after an advertisement.
+    /// RFC 9568 §6.4.2, as an observer: when this backup may become master after an advertisement that cannot have
+    /// arrived before `local`.
     fn hear(&mut self, local: Instant, config: &RouterConfig, heard: &Heard) {
         let priority = heard.glance.priority;
         let interval = heard.glance.interval;
@@ -347,7 +350,8 @@ impl Standing {
             self.shortest_interval = self.shortest_interval.min(heard.glance.interval);
         }
         let from_start = transition.from == State::Initialize && config.initial == InitialState::Master;
-        self.earliest = batch.local
+        let begin = if batch.heard.is_empty() { batch.local } else { batch.local - ARRIVAL_MAX };
+        self.earliest = begin
             + if from_start { config.interval.duration() } else { at_least(config, self.shortest_interval) };
         if batch.heard.iter().any(|h| h.glance.priority == 0 && h.glance.vrid == config.vrid.get()) {
             let skew = skew_time(config, self.shortest_interval);

@@ -321,7 +321,8 @@ fn control(header: &libc::msghdr) -> Control {
 unsafe fn value<T: Copy>(message: *const libc::cmsghdr) -> Option<T> {
     // SAFETY: as the caller promises; the length covers the value.
     unsafe {
-        let whole = (*message).cmsg_len as usize >= libc::CMSG_LEN(size_of::<T>() as u32) as usize;
+        let length: usize = (*message).cmsg_len as _;
+        let whole = length >= libc::CMSG_LEN(size_of::<T>() as u32) as usize;
         whole.then(|| core::ptr::read_unaligned(libc::CMSG_DATA(message).cast()))
     }
 }
