@@ -229,12 +229,12 @@ fn an_interrupt_stops_unless_it_is_to_be_ignored() {
 fn changes_of_addresses_are_reported_when_asked_for() {
     let Some(mut host) = host_with_router() else { return };
     host.start(&["-a"]);
-    host.wait_for_lines("Assigned address 192.0.2.50 for interface lan0", 1);
+    host.wait_for_lines("Netlink reflector reports IP 192.0.2.50 added to lan0", 1);
     let lan = host.lan();
     host.socket.add_address(lan, prefix("198.51.100.7/24")).unwrap();
-    host.wait_for_lines("Assigned address 198.51.100.7 for interface lan0", 1);
+    host.wait_for_lines("Netlink reflector reports IP 198.51.100.7 added to lan0", 1);
     host.socket.remove_address(lan, prefix("198.51.100.7/24")).unwrap();
-    host.wait_for_lines("Deassigned address 198.51.100.7 for interface lan0", 1);
+    host.wait_for_lines("Netlink reflector reports IP 198.51.100.7 removed from lan0", 1);
     stop(&mut host);
     host.start(&[]);
     host.wait_for_lines("Entering MASTER STATE", 2);

@@ -268,12 +268,12 @@ impl VrrpThread {
     /// `-a`, in keepalived's words.
     fn report_address(&self, now: Now, event: &KernelEvent) {
         let (verb, link, prefix) = match event {
-            KernelEvent::AddressPresent(held) => ("Assigned", held.link, held.prefix),
-            KernelEvent::AddressGone { link, prefix } => ("Deassigned", *link, *prefix),
+            KernelEvent::AddressPresent(held) => ("added to", held.link, held.prefix),
+            KernelEvent::AddressGone { link, prefix } => ("removed from", *link, *prefix),
             _ => return,
         };
         let name = self.node.kernel().link(link).map_or("unknown", |link| link.name.as_str());
-        let text = format!("{verb} address {} for interface {name}", prefix.address());
+        let text = format!("Netlink reflector reports IP {} {verb} {name}", prefix.address());
         self.say(now, Severity::Info, &text);
     }
 
