@@ -240,7 +240,7 @@ fn changes_of_addresses_are_reported_when_asked_for() {
     host.wait_for_lines("Entering MASTER STATE", 2);
     stop(&mut host);
     // Ours at its coming and going the first time; the second time nobody asked.
-    assert_eq!(host.log().matches("ssigned address 192.0.2.50").count(), 2, "{}", host.log());
+    assert_eq!(host.log().matches("reports IP 192.0.2.50").count(), 2, "{}", host.log());
 }
 
 #[test]
