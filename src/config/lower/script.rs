@@ -31,14 +31,14 @@ pub(super) struct Scripts {
 
 impl Scripts {
     /// Learns what `global_defs` says so far.
-    pub(super) fn know(&mut self, cx: &Cx<'_>, global: Option<&GlobalDefs>) {
-        // The host is asked only when `global_defs` says something new.
+    pub(super) fn know(&mut self, global: Option<&GlobalDefs>) {
+        // The host is asked again only when `global_defs` says something new.
         let says = global.map(|global| {
             (global.enable_script_security.is_some(), global.script_user.as_ref().map(|entry| entry.at))
         });
         if self.known != Some(says) {
             self.known = Some(says);
-            self.policy = Policy::new(cx, global);
+            self.policy = Policy::new(global);
         }
     }
 
@@ -76,7 +76,7 @@ impl Scripts {
         let place = cx.sources.word_at(entry.at);
         let own = user.map(|user| &user.value).or(entry.value.run_as.as_deref());
         let at = user.map_or(entry.at, |user| user.at);
-        if self.policy.lacks_user(own) {
+        if self.policy.lacks_user(cx, own) {
             return Err(Fault(
                 Diagnostic::error("no-script-user", "this script has no user to run as")
                     .at(place)

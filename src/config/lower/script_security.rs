@@ -4,6 +4,8 @@
 //! and with links resolved, must belong to root and be writable for root alone; sticky directories may be
 //! written to by others. A symbolic link among the directories disables the script in any case (2.3.0).
 
+use core::cell::OnceCell;
+
 use crate::config::host::{Lookup, PathKind, PathMetadata};
 use crate::config::model::GlobalDefs;
 use crate::config::values::{Cx, RunAs};
@@ -13,8 +15,11 @@ use crate::config::values::{Cx, RunAs};
 pub(super) struct Policy {
     /// `enable_script_security`.
     pub(super) enabled: bool,
-    /// User and group of scripts that name none: `script_user`, else the user keepalived_script, else ours.
-    default: Default,
+    /// `script_user`.
+    user: Option<RunAs>,
+    /// User and group of scripts that name none: `script_user`, else the user keepalived_script, else ours. Looked
+    /// up for the first such script, as it may load the modules of the name service.
+    default: OnceCell<Default>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -29,30 +34,34 @@ enum Default {
 }
 
 impl Policy {
-    pub(super) fn new(cx: &Cx<'_>, global: Option<&GlobalDefs>) -> Self {
+    pub(super) fn new(global: Option<&GlobalDefs>) -> Self {
         let enabled = global.is_some_and(|global| global.enable_script_security.is_some());
-        let default = match global.and_then(|global| global.script_user.as_ref()) {
-            Some(entry) => Default::Own { root: is_root(cx, &entry.value) },
-            None => match cx.host.user("keepalived_script") {
-                Some(Lookup::Found(user)) => Default::Own { root: user.uid == 0 || user.gid == 0 },
-                Some(Lookup::Missing) if enabled => Default::Missing,
-                _ => Default::Ours,
-            },
-        };
-        Self { enabled, default }
+        let user = global.and_then(|global| global.script_user.as_ref()).map(|entry| entry.value.clone());
+        Self { enabled, user, default: OnceCell::new() }
     }
 
     /// Whether a script that names no user has none to run as.
-    pub(super) fn lacks_user(&self, own: Option<&RunAs>) -> bool {
-        own.is_none() && self.default == Default::Missing
+    pub(super) fn lacks_user(&self, cx: &Cx<'_>, own: Option<&RunAs>) -> bool {
+        own.is_none() && self.default(cx) == Default::Missing
     }
 
     /// Whether a script runs with root's rights.
     pub(super) fn runs_as_root(&self, cx: &Cx<'_>, own: Option<&RunAs>) -> bool {
         match own {
             Some(own) => is_root(cx, own),
-            None => matches!(self.default, Default::Ours | Default::Own { root: true }),
+            None => matches!(self.default(cx), Default::Ours | Default::Own { root: true }),
         }
+    }
+
+    fn default(&self, cx: &Cx<'_>) -> Default {
+        *self.default.get_or_init(|| match &self.user {
+            Some(user) => Default::Own { root: is_root(cx, user) },
+            None => match cx.host.user("keepalived_script") {
+                Some(Lookup::Found(user)) => Default::Own { root: user.uid == 0 || user.gid == 0 },
+                Some(Lookup::Missing) if self.enabled => Default::Missing,
+                _ => Default::Ours,
+            },
+        })
     }
 }
 

@@ -93,7 +93,7 @@ impl Reader {
     /// Takes what was added to the model since the last call. `keep`: virtual servers stay in the model, for
     /// printing.
     pub(in crate::config) fn take(&mut self, cx: &Cx<'_>, config: &mut Config, keep: bool) {
-        self.balancer.checks.scripts.know(cx, config.global.as_deref());
+        self.balancer.checks.scripts.know(config.global.as_deref());
         for block in fresh(&config.virtual_servers, &mut self.taken.virtual_servers) {
             self.balancer.add(cx, &self.defined, block);
         }
