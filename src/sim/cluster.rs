@@ -600,8 +600,9 @@ impl Cluster {
     pub(super) fn daemon_ended(&mut self, id: MachineId) {
         let machine = &mut self.machines[id.0];
         let Some(process) = machine.process.take() else { return };
-        let left: Vec<Prefix> =
-            machine.kernel.addresses().iter().filter(|a| a.ours).map(|a| a.prefix).collect();
+        let left = machine.kernel.addresses().iter().filter(|held| held.ours);
+        let left = left.filter(|held| process.ledger.concerned.contains(&held.link));
+        let left: Vec<Prefix> = left.map(|held| held.prefix).collect();
         machine.touched = self.now;
         self.changed = true;
         self.record(EntryKind::Phase, id, "daemon stopped");

@@ -8,11 +8,13 @@ use std::sync::Arc;
 use super::bounds::{at_least, skew_time};
 use super::{Batch, Heard};
 use crate::kernel::{AddressVerb, HeldAddress, KernelEvent, Link, RouterId};
-use crate::net::{Family, LinkKey, Prefix};
+use crate::net::{Family, InterfaceName, LinkKey, Prefix};
 use crate::node::{Event, NodeConfig};
 use crate::sim::kernel::usable_source;
 use crate::time::{ARRIVAL_MAX, Duration, Instant};
-use crate::vrrp::{Action, Cause, InitialState, ReportKind, RouterConfig, State, Transition};
+use crate::vrrp::{
+    Action, Cause, InitialState, ReportKind, RouterConfig, RouterInterfaces, State, Transition,
+};
 use crate::wire::vrrp::Version;
 
 /// Where a router is in a switch-over.
@@ -63,6 +65,9 @@ pub struct Ledger {
     pub wanted: BTreeSet<(RouterId, LinkKey, Prefix)>,
     /// Addresses without our mark that it was told of.
     foreign: BTreeSet<(LinkKey, Prefix)>,
+    /// Interfaces that it saw under a name of its configuration: elsewhere it does not look for what a predecessor
+    /// left.
+    pub concerned: BTreeSet<LinkKey>,
     /// Every address that it was ever configured with.
     pub configured: BTreeSet<IpAddr>,
     /// Whether it was told to stop.
@@ -74,6 +79,7 @@ impl Ledger {
     pub fn new(config: NodeConfig) -> Self {
         Self {
             configured: addresses(&config).collect(),
+            concerned: BTreeSet::new(),
             config,
             links: BTreeMap::new(),
             addresses: BTreeMap::new(),
@@ -187,6 +193,7 @@ impl Ledger {
         match event {
             Event::Kernel(KernelEvent::View(view)) => {
                 self.links = view.links.iter().map(|link| (link.key, link.clone())).collect();
+                view.links.iter().for_each(|link| self.note_link(link));
                 self.addresses.clear();
                 view.addresses.iter().for_each(|held| self.note_present(held));
                 let held = &self.addresses;
@@ -195,6 +202,7 @@ impl Ledger {
             }
             Event::Kernel(KernelEvent::LinkChanged(link)) => {
                 self.links.insert(link.key, link.clone());
+                self.note_link(link);
             }
             Event::Kernel(KernelEvent::LinkGone(key)) => {
                 self.links.remove(key);
@@ -229,6 +237,8 @@ impl Ledger {
                 }
                 self.configured.extend(addresses(config));
                 self.config = config.clone();
+                let links: Vec<Link> = self.links.values().cloned().collect();
+                links.iter().for_each(|link| self.note_link(link));
             }
             Event::SwitchOver => {
                 let mut routers = core::mem::take(&mut self.routers);
@@ -299,6 +309,12 @@ impl Ledger {
         self.foreign.contains(&(link, prefix))
     }
 
+    fn note_link(&mut self, link: &Link) {
+        if self.config.routers.iter().any(|router| names(router).any(|name| *name == link.name)) {
+            self.concerned.insert(link.key);
+        }
+    }
+
     fn note_present(&mut self, held: &HeldAddress) {
         let key = (held.link, held.prefix);
         self.addresses.insert(key, held.clone());
@@ -309,6 +325,13 @@ impl Ledger {
             self.wanted.retain(|(_, link, prefix)| (*link, *prefix) != key);
         }
     }
+}
+
+/// The interfaces that a configuration names.
+fn names(config: &RouterConfig) -> impl Iterator<Item = &InterfaceName> {
+    let others = config.addresses.iter().chain(&config.excluded);
+    let RouterInterfaces { transmit, receive, addresses, .. } = &config.interfaces;
+    [transmit, receive, addresses].into_iter().chain(others.filter_map(|other| other.interface.as_ref()))
 }
 
 /// All virtual addresses of a configuration.
