@@ -119,7 +119,7 @@ impl HaNode {
             Event::Socket(event) => self.handle_socket(now, event, actions),
             Event::Reconfigure(config) => self.reconfigure(now, config, actions),
             Event::SwitchOver => self.for_each(now, actions, |router, out| router.switch_over(now, out)),
-            Event::SwitchBack => self.for_each(now, actions, |router, _| router.switch_back()),
+            Event::SwitchBack => self.for_each(now, actions, |router, out| router.switch_back(now, out)),
             Event::Stop => self.stop(now, actions),
         }
     }

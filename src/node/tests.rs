@@ -337,6 +337,22 @@ fn a_switch_over_that_nobody_takes_is_abandoned_and_an_owner_refuses() {
 }
 
 #[test]
+fn switching_back_before_a_successor_is_heard_ends_the_switch_over() {
+    let mut script = Script::new(|_| {});
+    script.pass(4_000);
+    script.obey();
+    script.tell(Event::SwitchOver);
+    script.take();
+    script.tell(Event::SwitchBack);
+    assert_eq!(script.priorities_sent(), [100]);
+    assert_eq!(script.state(), State::Master);
+    // A successor that was elected all the same is a rival of lower priority.
+    script.hear(RIVAL, 50);
+    assert_eq!(script.state(), State::Master);
+    assert_eq!(script.priorities_sent(), [100, 100]);
+}
+
+#[test]
 fn a_switch_over_delays_announcements_without_staying_due() {
     // Master at 3.6 s, second block of announcements at 8.6 s, in the middle of the switch-over.
     let mut script = Script::new(|_| {});

@@ -306,6 +306,8 @@ pub enum ReportKind {
     SwitchOverBegun,
     /// No successor was heard: mastership resumed.
     SwitchOverAbandoned,
+    /// The operator switched back before a successor was heard.
+    SwitchOverEnded,
     /// The owner of the addresses (255) does not switch over.
     SwitchOverRefused,
     /// The process stood still longer than a master-down time.
@@ -370,6 +372,9 @@ impl fmt::Display for ReportKind {
             ),
             Self::SwitchOverAbandoned => {
                 f.write_str("nobody took over within the time allowed: staying master")
+            }
+            Self::SwitchOverEnded => {
+                f.write_str("told to switch back before a successor was heard: staying master")
             }
             Self::SwitchOverRefused => f.write_str(
                 "refusing to switch over: the owner of the addresses (priority 255) always is master; lower \

@@ -142,8 +142,12 @@ impl VirtualRouter {
         }
     }
 
-    /// The operator ends a switch-over: takes back mastership from a master of lower priority, at once.
-    pub fn switch_back(&mut self) {
+    /// The operator ends a switch-over: takes back mastership from a master of lower priority, at once; before a
+    /// successor is heard, goes on as master.
+    pub fn switch_back(&mut self, now: Now, out: &mut Output<'_>) {
+        if self.hands_over() {
+            return self.resume(now, ReportKind::SwitchOverEnded, out);
+        }
         if !core::mem::take(&mut self.yielded) {
             return;
         }

@@ -168,7 +168,7 @@ impl VirtualRouter {
         let Phase::Master(mastership) = &mut self.phase else { return };
         if let Some(give_up) = mastership.handover {
             if give_up <= now.instant {
-                self.resume(now, out);
+                self.resume(now, ReportKind::SwitchOverAbandoned, out);
             }
             return;
         }
@@ -235,11 +235,16 @@ impl VirtualRouter {
         self.report(ReportKind::SwitchOverBegun, out);
     }
 
-    /// Nobody took over: master as before.
-    fn resume(&mut self, now: Now, out: &mut Output<'_>) {
+    /// Whether it is master and waits for a successor.
+    pub(super) const fn hands_over(&self) -> bool {
+        matches!(&self.phase, Phase::Master(mastership) if mastership.handover.is_some())
+    }
+
+    /// The switch-over ends without a successor: master as before.
+    pub(super) fn resume(&mut self, now: Now, why: ReportKind, out: &mut Output<'_>) {
         let Phase::Master(mastership) = &mut self.phase else { return };
         mastership.handover = None;
-        self.report(ReportKind::SwitchOverAbandoned, out);
+        self.report(why, out);
         self.send_advertisement(out);
         self.restart_advert_timer(now);
     }

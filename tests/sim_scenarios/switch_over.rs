@@ -22,6 +22,19 @@ fn switch_over_and_back() {
 }
 
 #[test]
+fn switching_back_in_the_middle_of_a_switch_over_leaves_the_better_router_master() {
+    // From before the successor's election, a skew time after the priority 0, to after it.
+    for pause in [0, 5, 30, 55, 60, 61, 62, 65, 100] {
+        let mut lan = Lan::started([router(150), router(100)]);
+        lan.apply(Fault::SwitchOver(R1));
+        lan.run(pause);
+        lan.apply(Fault::SwitchBack(R1));
+        lan.settle();
+        lan.assert_served_by(R1);
+    }
+}
+
+#[test]
 fn a_switch_over_leaves_no_moment_without_the_address() {
     let mut lan = Lan::started([router(150), router(100)]);
     lan.apply(Fault::SwitchOver(R1));
