@@ -14,24 +14,29 @@ use crate::sim::MachineId;
 /// - Of two masters the one with the higher priority stays, at equal priority the one with the higher address.
 /// - Where several members of the same highest priority could take over, whichever is first stays, because
 ///   none of them takes over from an equal.
+/// - While a master is being preempted, others as good as the new one may have elected themselves, too, before
+///   they hear of it.
 /// - The owner of the addresses (255) always is master.
 pub fn permitted(members: &[&Member], masters: &BTreeSet<MachineId>) -> BTreeSet<MachineId> {
     let able = || members.iter().copied().filter(|member| member.able);
     let mut permitted = BTreeSet::new();
     for &master in masters {
         let Some(current) = able().find(|member| member.machine == master) else { continue };
-        // Nobody listens to whom another master beats.
-        let beaten = able()
+        let best_master = able()
             .filter(|other| masters.contains(&other.machine))
-            .any(|other| (other.priority, other.source) > (current.priority, current.source));
-        if beaten {
-            continue;
-        }
+            .max_by_key(|other| (other.priority, other.source))
+            .filter(|best| best.machine != master);
         let challengers = able().filter(|other| {
             other.machine != master
                 && other.priority > current.priority
                 && ((other.preempt && other.switch != Switch::Held) || other.priority == 255)
         });
+        // Nobody listens any more to whom another master beats.
+        if let Some(winner) = best_master {
+            let equals = challengers.filter(|o| o.priority == winner.priority && o.source > winner.source);
+            permitted.extend(equals.map(|other| other.machine));
+            continue;
+        }
         let best = challengers.clone().map(|other| other.priority).max();
         match best {
             None => {
@@ -94,6 +99,13 @@ mod tests {
         assert_eq!(outcome(&members, &[0]), [0]);
         assert_eq!(outcome(&members, &[1]), [1]);
         assert_eq!(outcome(&members, &[0, 1]), [1]);
+    }
+
+    #[test]
+    fn of_equals_that_preempt_at_once_any_may_be_last() {
+        let members = [member(0, 50, true), member(1, 100, true), member(2, 100, true), member(3, 90, true)];
+        assert_eq!(outcome(&members, &[0, 1]), [1, 2]);
+        assert_eq!(outcome(&members, &[0, 2]), [2]);
     }
 
     #[test]
