@@ -31,6 +31,9 @@ impl Cluster {
                 address: a.prefix.address(),
                 ours: a.ours,
             }));
+            if daemon.is_none() {
+                survey.leavers.insert(machine.id, machine.touched);
+            }
             if let Some(process) = &machine.process {
                 if self.now < process.deaf_until {
                     survey.deaf.insert(machine.id);

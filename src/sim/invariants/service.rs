@@ -33,18 +33,14 @@ impl Service {
             for machines in circles(survey, group, &able) {
                 let members = || able.iter().filter(|member| machines.contains(&member.machine));
                 // Also who cannot take part may say a last word to them when something happens to it.
-                let heard_by_them = |member: &&Member| {
-                    machines.contains(&member.machine)
-                        || machines
-                            .iter()
-                            .any(|m| survey.hearing.contains(&(member.machine, *m, group.segment)))
+                let heard_by_them = |(machine, _): &(MachineId, Instant)| {
+                    machines.contains(machine)
+                        || machines.iter().any(|m| survey.hearing.contains(&(*machine, *m, group.segment)))
                 };
-                let touched = survey
-                    .group(group)
-                    .filter(heard_by_them)
-                    .map(|member| member.touched)
-                    .max()
-                    .unwrap_or_default();
+                let touched = survey.group(group).map(|member| (member.machine, member.touched));
+                let leavers = survey.leavers.iter().map(|(machine, touched)| (*machine, *touched));
+                let touched = touched.chain(leavers).filter(heard_by_them).map(|(_, touched)| touched);
+                let touched = touched.max().unwrap_or_default();
                 let key = (group, machines.clone());
                 let since = self.since.get(&key).map_or(survey.at, |since| touched.max(*since));
                 let bound = election(group, delay);

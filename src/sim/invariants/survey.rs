@@ -2,7 +2,7 @@
 
 use core::fmt;
 use core::net::IpAddr;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Switch;
@@ -111,6 +111,8 @@ pub struct Survey {
     pub deaf: BTreeSet<MachineId>,
     /// Machines whose daemon was told to stop and still runs, since when.
     pub stopping: Vec<(MachineId, Instant)>,
+    /// Machines whose daemon is no member any more, told to stop or ended: when something last happened to them.
+    pub leavers: BTreeMap<MachineId, Instant>,
 }
 
 impl Survey {
