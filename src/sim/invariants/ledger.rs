@@ -373,6 +373,8 @@ impl Standing {
             self.shortest_interval = self.shortest_interval.min(heard.glance.interval);
         }
         let from_start = transition.from == State::Initialize && config.initial == InitialState::Master;
+        // The wait is that of the priority at this moment: a reload in the same wake-up may have lowered it since.
+        let config = &RouterConfig { priority: transition.priority, ..config.clone() };
         let begin = if batch.heard.is_empty() { batch.local } else { batch.local - ARRIVAL_MAX };
         self.earliest = begin
             + if from_start { config.interval.duration() } else { at_least(config, self.shortest_interval) };
