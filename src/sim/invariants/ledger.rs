@@ -40,8 +40,8 @@ pub struct Standing {
     pub elected: Option<Instant>,
     /// When it last, being master, heard another master that loses to it (simulator's time).
     pub rival: Option<Instant>,
-    /// When it last, being master, yielded to a better one (simulator's time).
-    pub yielded: Option<Instant>,
+    /// To whom it last, being master, yielded as to a better one, and when (simulator's time).
+    pub yielded: Option<(IpAddr, Instant)>,
     /// Switch-over.
     pub switch: Switch,
     /// Earliest time (machine's clock) at which it may become master.
@@ -283,8 +283,8 @@ impl Ledger {
                 }
             }
             State::Backup => {
-                if matches!(transition.cause, Cause::BetterMaster { .. }) {
-                    standing.yielded = Some(batch.at);
+                if let Cause::BetterMaster { from, .. } = transition.cause {
+                    standing.yielded = Some((from, batch.at));
                 }
                 let handed_over = matches!(transition.cause, Cause::SwitchOver { .. });
                 standing.switch = match standing.switch {

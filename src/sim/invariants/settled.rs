@@ -156,7 +156,8 @@ fn judge_routes(
         let Some(member) = survey.group(*group).find(|member| member.machine == *master) else { continue };
         // Who won or beat a rival since the LAN is whole has announced to every host. Otherwise a host may
         // have missed the announcements of the past, and only its own doubts can help it.
-        let yielded = survey.group(*group).filter_map(|other| other.yielded).max();
+        let yielded = survey.group(*group).filter_map(|other| other.yielded);
+        let yielded = yielded.filter(|(to, _)| Some(*to) == member.source).map(|(_, at)| at).max();
         let announced = member.elected.max(member.rival).max(yielded).is_some_and(|at| at >= since);
         for (address, segment) in &member.addresses {
             // A dead daemon's left-over or a foreign address elsewhere answers too: nobody's fault here.

@@ -56,8 +56,8 @@ pub struct Member {
     pub elected: Option<Instant>,
     /// When it last beat a rival.
     pub rival: Option<Instant>,
-    /// When it last yielded to a better master.
-    pub yielded: Option<Instant>,
+    /// To which better master it last yielded, and when.
+    pub yielded: Option<(IpAddr, Instant)>,
     /// Last change of its machine by a fault.
     pub touched: Instant,
     /// Addresses it must hold as master and where: segment of the interface, if that exists and is usable.
