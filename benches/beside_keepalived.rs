@@ -231,7 +231,7 @@ impl Bench {
                     }
                     std::thread::sleep(Duration::from_millis(1));
                 };
-                serving.add(name, ms(between(clock, first)));
+                serving.add(name, ms(first.saturating_since(clock)));
             }
         }
         forked.print();
@@ -327,7 +327,7 @@ fn percentile_gap(sightings: &[Sighting], router: usize) -> f64 {
         if let What::Advertisement { vrid, .. } = sighting.what
             && let Some(before) = last.insert((sighting.front, vrid), sighting.time)
         {
-            gaps.push(between(before, sighting.time));
+            gaps.push(sighting.time.saturating_since(before));
         }
     }
     gaps.sort_unstable();
@@ -368,10 +368,6 @@ fn pss_mb(daemon: &Daemon) -> Result<f64> {
         kilobytes += line.trim().trim_end_matches("kB").trim().parse::<u32>()?;
     }
     Ok(f64::from(kilobytes) / 1024.0)
-}
-
-fn between(earlier: WallTime, later: WallTime) -> Duration {
-    Duration::from_micros(later.as_unix_micros().saturating_sub(earlier.as_unix_micros()))
 }
 
 fn ms(time: Duration) -> f64 {

@@ -91,15 +91,3 @@ pub(super) fn ip_protocol(host: &dyn Host, name: &str) -> Option<u8> {
         (official == name || words.any(|alias| alias == name)).then_some(number)
     })
 }
-
-/// The name of a scope, or its number.
-pub(super) fn scope_name(scope: u8) -> String {
-    match scope {
-        0 => "global".to_owned(),
-        200 => "site".to_owned(),
-        253 => "link".to_owned(),
-        254 => "host".to_owned(),
-        255 => "nowhere".to_owned(),
-        other => other.to_string(),
-    }
-}

@@ -69,7 +69,8 @@ pub(super) fn data_dump(options: &Options, settings: &Settings) -> (PathBuf, Str
     (folder, name)
 }
 
-/// Writes a dump, which the umask alone protects: keepalived's default lets its owner read it. A symbolic link in its place is not followed.
+/// Writes a dump, which the umask alone protects: keepalived's default lets its owner read it. A symbolic link
+/// in its place is not followed.
 pub(super) fn write_dump(folder: &Path, name: &str, text: &str) -> io::Result<PathBuf> {
     let path = folder.join(name);
     let mut file = OpenOptions::new()

@@ -4,7 +4,7 @@
 use core::fmt::{self, Write as _};
 
 use super::snapshot::{RouterSnapshot, Snapshot};
-use crate::kernel::AddressSpec;
+use crate::kernel::{AddressSpec, scope_name};
 use crate::net::Family;
 use crate::vrrp::{Counters, State, VirtualAddress};
 use crate::wire::vrrp::{AuthenticationData, Priority, RejectionKind};
@@ -113,15 +113,7 @@ fn address_line(spec: &AddressSpec, interface: &str, set: bool) -> Result<String
     if let Some(broadcast) = &spec.broadcast {
         write!(line, " brd {broadcast}")?;
     }
-    let scope = match spec.scope {
-        0 => "global".to_owned(),
-        200 => "site".to_owned(),
-        253 => "link".to_owned(),
-        254 => "host".to_owned(),
-        255 => "nowhere".to_owned(),
-        other => other.to_string(),
-    };
-    write!(line, " dev {interface} scope {scope}")?;
+    write!(line, " dev {interface} scope {}", scope_name(spec.scope))?;
     if let Some(label) = &spec.label {
         write!(line, " label {label}")?;
     }

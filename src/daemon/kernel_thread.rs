@@ -52,8 +52,8 @@ pub(super) struct KernelThread {
     /// Where the kernel does not know whose an address is.
     record: Option<AddressRecord>,
     poller: Poller,
-    /// What the vrrp thread lends, if it has it.
-    loan: Option<Loan>,
+    /// What the vrrp thread lends.
+    loan: Loan,
 }
 
 impl KernelThread {
@@ -62,7 +62,7 @@ impl KernelThread {
         requests: Mailbox<Request>,
         replies: Mailbox<Message>,
         record: Option<AddressRecord>,
-        loan: Option<Loan>,
+        loan: Loan,
     ) -> io::Result<Self> {
         let socket = RouteSocket::open().map_err(|error| io::Error::from_raw_os_error(error.errno))?;
         let poller = Poller::new()?;
@@ -72,9 +72,7 @@ impl KernelThread {
 
     /// Serves requests until the process ends.
     pub(super) fn run(mut self) {
-        if let Some(loan) = &self.loan {
-            loan.borrow_here();
-        }
+        self.loan.borrow_here();
         loop {
             if self.poller.wait(None).map(Iterator::count).is_err() {
                 return;
@@ -90,16 +88,12 @@ impl KernelThread {
                 }
                 self.change_addresses(chunk);
                 chunk = CHUNK;
-                if let Some(loan) = self.loan.as_ref().filter(|_| !overdrawn)
-                    && clock::now().instant.saturating_since(started) > LOAN_MAX
-                {
+                if !overdrawn && clock::now().instant.saturating_since(started) > LOAN_MAX {
                     overdrawn = true;
-                    loan.go_on_without();
+                    self.loan.go_on_without();
                 }
             }
-            if let Some(loan) = &self.loan {
-                loan.give_back();
-            }
+            self.loan.give_back();
             if let Some(record) = &mut self.record {
                 record.save();
             }

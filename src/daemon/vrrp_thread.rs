@@ -15,8 +15,7 @@ use super::receive_pace::{Change, ReceivePace};
 use super::send_failures::SendFailures;
 use super::snapshot::{Lateness, Snapshot};
 use crate::kernel::{
-    AddressReply, AddressRequest, AddressVerb, KernelError, KernelEvent, KernelView, Link, ReceiveSocket,
-    SocketEvent,
+    AddressReply, AddressVerb, KernelError, KernelEvent, KernelView, Link, ReceiveSocket, SocketEvent,
 };
 use crate::node::{Event, HaNode, NodeConfig};
 use crate::sys::clock::{self, Alarm};
@@ -87,7 +86,7 @@ pub(super) struct Channels {
     pub(super) inbox: Mailbox<Message>,
     pub(super) kernel: Mailbox<Request>,
     /// For the kernel thread, while an election waits for its addresses.
-    pub(super) loan: Option<Loan>,
+    pub(super) loan: Loan,
     pub(super) notices: Mailbox<Notice>,
     pub(super) log: Log,
 }
@@ -123,12 +122,7 @@ pub(super) struct VrrpThread {
 impl VrrpThread {
     /// Opens what the thread needs, in the calling thread's network namespace. `report_addresses` logs every
     /// change of an address of the host.
-    pub(super) fn new(
-        config: NodeConfig,
-        monitor: Monitor,
-        channels: Channels,
-        report_addresses: bool,
-    ) -> io::Result<Self> {
+    pub(super) fn new(monitor: Monitor, channels: Channels, report_addresses: bool) -> io::Result<Self> {
         let poller = Poller::new()?;
         let alarm = Alarm::new()?;
         poller.add(&alarm, ALARM)?;
@@ -137,7 +131,7 @@ impl VrrpThread {
         let receive_poller = Poller::new()?;
         poller.add(&receive_poller, RECEIVERS)?;
         Ok(Self {
-            node: HaNode::new(config),
+            node: HaNode::new(NodeConfig::default()),
             channels,
             poller,
             receive_poller,
@@ -159,16 +153,17 @@ impl VrrpThread {
         })
     }
 
-    /// Runs from the kernel's state `view` on, until all routers have left.
-    pub(super) fn run(mut self, view: KernelView) {
+    /// Runs `config` from the kernel's state `view` on, until all routers have left.
+    pub(super) fn run(mut self, config: NodeConfig, view: KernelView) {
+        // The memory that other threads allocated is theirs to reuse.
+        self.node = HaNode::new(config.detached());
+        drop(config);
         if let Err(error) = self.serve(view) {
             self.channels.notices.send(Notice::Failed(format!("the vrrp thread cannot go on: {error}")));
         }
     }
 
     fn serve(&mut self, view: KernelView) -> io::Result<()> {
-        // The memory that other threads allocated is theirs to reuse.
-        self.node = HaNode::new(self.node.config().detached());
         let now = clock::now();
         self.monitor.start_from(&view);
         self.node.handle(now, Event::Kernel(KernelEvent::View(view)), &mut self.actions);
@@ -396,18 +391,14 @@ impl VrrpThread {
     }
 
     /// Hands the address requests among the actions to the kernel thread.
-    fn request_addresses(&mut self, actions: &mut [Action]) {
-        for action in actions {
+    fn request_addresses(&mut self, actions: &mut Vec<Action>) {
+        for action in actions.extract_if(.., |action| matches!(action, Action::Addresses(_))) {
             let Action::Addresses(request) = action else { continue };
-            let operations = core::mem::take(&mut request.operations);
             if let Some(record) = self.monitor.record() {
-                let added = operations.iter().filter(|o| o.verb == AddressVerb::Add);
+                let added = request.operations.iter().filter(|o| o.verb == AddressVerb::Add);
                 record.extend(added.map(|operation| (operation.link, operation.spec.prefix)));
             }
-            if let Some(loan) = &self.channels.loan {
-                loan.lend();
-            }
-            let request = AddressRequest { router: request.router, operations };
+            self.channels.loan.lend();
             self.channels.kernel.send(Request::Addresses(request));
         }
     }

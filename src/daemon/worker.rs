@@ -138,7 +138,7 @@ impl<'a> Worker<'a> {
         let channels = Channels {
             inbox: inbox.clone(),
             kernel: Mailbox::new().map_err(|error| fatal(&error))?,
-            loan: Some(loan.clone()),
+            loan: loan.clone(),
             notices: notices.clone(),
             log: log.clone(),
         };
@@ -236,21 +236,20 @@ impl<'a> Worker<'a> {
     }
 
     fn write_dump(&mut self, snapshot: &Snapshot) {
-        let (folder, name) = match self.wanted.front() {
-            Some(Dump::Data) => files::data_dump(self.options, &self.settings),
-            Some(Dump::Stats) => (files::dump_folder(), "keepalived.stats".to_owned()),
-            Some(Dump::Json) => (files::dump_folder(), "keepalived.json".to_owned()),
-            None => return,
+        let Some(dump) = self.wanted.pop_front() else { return };
+        let (folder, name) = match dump {
+            Dump::Data => files::data_dump(self.options, &self.settings),
+            Dump::Stats => (files::dump_folder(), "keepalived.stats".to_owned()),
+            Dump::Json => (files::dump_folder(), "keepalived.json".to_owned()),
         };
-        let written = match self.wanted.pop_front() {
-            Some(Dump::Data) => files::write_dump(&folder, &name, &snapshot.data()),
-            Some(Dump::Stats) => files::write_dump(&folder, &name, &snapshot.stats()),
-            Some(Dump::Json) => match json::text(snapshot, self.settings.json_version) {
+        let written = match dump {
+            Dump::Data => files::write_dump(&folder, &name, &snapshot.data()),
+            Dump::Stats => files::write_dump(&folder, &name, &snapshot.stats()),
+            Dump::Json => match json::text(snapshot, self.settings.json_version) {
                 Some(text) => files::replace_dump(&folder, &name, &text),
                 // As keepalived: no file without virtual routers.
                 None => return,
             },
-            None => return,
         };
         let path = folder.join(name);
         match written {
@@ -393,10 +392,10 @@ fn start_threads(
     let (kernel, inbox, loan) = (channels.kernel.clone(), channels.inbox.clone(), channels.loan.clone());
     let kernel_thread =
         KernelThread::new(kernel, inbox, record, loan).map_err(|error| no_privilege(&error))?;
-    let vrrp_thread = VrrpThread::new(node, monitor, channels, options.address_monitoring)
+    let vrrp_thread = VrrpThread::new(monitor, channels, options.address_monitoring)
         .map_err(|error| no_privilege(&error))?;
     spawn("kernel", move || kernel_thread.run()).map_err(|error| fatal(&error))?;
-    spawn("vrrp", move || vrrp_thread.run(view)).map_err(|error| fatal(&error))
+    spawn("vrrp", move || vrrp_thread.run(node, view)).map_err(|error| fatal(&error))
 }
 
 /// A panic in any thread ends the worker: half of it would be worse than the next one.

@@ -85,10 +85,10 @@ pub fn measure(
             .max();
         if let Some(last) = measures.last_advertisement {
             let announced = announcements(sightings, first.router, last, addresses);
-            measures.takeover = Some(since(last, first.time));
-            measures.first_announcement = announced.values().min().map(|&time| since(last, time));
+            measures.takeover = Some(first.time.saturating_since(last));
+            measures.first_announcement = announced.values().min().map(|&time| time.saturating_since(last));
             measures.last_announcement = (announced.len() == addresses.len())
-                .then(|| announced.values().max().map(|&time| since(last, time)))
+                .then(|| announced.values().max().map(|&time| time.saturating_since(last)))
                 .flatten();
         }
     }
@@ -126,7 +126,7 @@ fn reigns(sightings: &[Sighting], interval: Duration) -> Vec<Reign> {
         let What::Advertisement { priority, .. } = sighting.what else { continue };
         let Sighting { time, router, .. } = *sighting;
         if let Some(reign) = current.get_mut(&router) {
-            if since(reign.last, time) <= pause {
+            if time.saturating_since(reign.last) <= pause {
                 reign.last = time;
             } else {
                 ended.extend(current.remove(&router));
@@ -154,15 +154,11 @@ fn overlap(reigns: &[Reign], from: WallTime) -> Duration {
     let (mut count, mut start, mut total) = (0, WallTime::default(), Duration::ZERO);
     for (time, change) in changes {
         if count >= 2 {
-            total += since(start, time);
+            total += time.saturating_since(start);
         }
         (count, start) = (count + change, time);
     }
     total
-}
-
-fn since(earlier: WallTime, later: WallTime) -> Duration {
-    Duration::from_micros(later.as_unix_micros().saturating_sub(earlier.as_unix_micros()))
 }
 
 #[cfg(test)]

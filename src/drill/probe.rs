@@ -68,7 +68,7 @@ impl ProbeRun {
             match (lost_since, arrived) {
                 (None, false) => lost_since = Some(time),
                 (Some(first), true) => {
-                    let length = between(first, time);
+                    let length = time.saturating_since(first);
                     if longest.is_none_or(|(_, so_far)| length > so_far) {
                         longest = Some((first, length));
                     }
@@ -79,10 +79,6 @@ impl ProbeRun {
         }
         longest
     }
-}
-
-fn between(earlier: WallTime, later: WallTime) -> Duration {
-    Duration::from_micros(later.as_unix_micros().saturating_sub(earlier.as_unix_micros()))
 }
 
 /// Probes under way: sent and counted on two threads.

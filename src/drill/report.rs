@@ -82,7 +82,9 @@ fn object(plan: &Plan, outcome: &Outcome) -> Value {
         .measures
         .elections
         .iter()
-        .map(|e| json!({ "router": router(e.router), "at_ms": ms(since(outcome.window.0, e.time)) }))
+        .map(
+            |e| json!({ "router": router(e.router), "at_ms": ms(e.time.saturating_since(outcome.window.0)) }),
+        )
         .collect();
     let measured = outcome.skipped.is_none();
     json!({
@@ -264,10 +266,6 @@ fn last_lines(log: &str, count: usize) -> impl Iterator<Item = &str> {
 
 fn router(number: usize) -> String {
     format!("r{}", number + 1)
-}
-
-fn since(earlier: WallTime, later: WallTime) -> Duration {
-    Duration::from_micros(later.as_unix_micros().saturating_sub(earlier.as_unix_micros()))
 }
 
 fn ms(time: Duration) -> f64 {

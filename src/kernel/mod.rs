@@ -137,6 +137,18 @@ impl AddressSpec {
     }
 }
 
+/// The name of a scope in `rt_scopes`, or its number.
+pub fn scope_name(scope: u8) -> String {
+    match scope {
+        0 => "global".to_owned(),
+        200 => "site".to_owned(),
+        253 => "link".to_owned(),
+        254 => "host".to_owned(),
+        255 => "nowhere".to_owned(),
+        other => other.to_string(),
+    }
+}
+
 /// Flags of an address line; all off by default.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct AddressFlags {

@@ -421,7 +421,7 @@ impl HaNode {
 
     fn interfaces_of(&self, config: &RouterConfig) -> Vec<(InterfaceName, Interface)> {
         let mut interfaces: Vec<(InterfaceName, Interface)> = Vec::with_capacity(1);
-        for name in names_of(config) {
+        for name in config.interface_names() {
             if let Some(interface) = self.kernel.interface(name)
                 && !interfaces.iter().any(|(known, _)| known == name)
             {
@@ -467,7 +467,7 @@ impl HaNode {
     fn index_names(&mut self) {
         self.by_name.clear();
         for router in self.routers.values() {
-            for name in names_of(router.config()) {
+            for name in router.config().interface_names() {
                 self.by_name.entry(name.clone()).or_default().insert(router.id());
             }
         }
@@ -521,11 +521,4 @@ impl HaNode {
         }
         self.timers.set(id, router.poll_timeout());
     }
-}
-
-/// Every interface a router has to do with.
-fn names_of(config: &RouterConfig) -> impl Iterator<Item = &InterfaceName> {
-    let own = [&config.interfaces.transmit, &config.interfaces.receive, &config.interfaces.addresses];
-    let addresses = config.addresses.iter().chain(&config.excluded);
-    own.into_iter().chain(addresses.filter_map(|address| address.interface.as_ref()))
 }

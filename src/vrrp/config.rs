@@ -199,6 +199,15 @@ impl RouterConfig {
         }
     }
 
+    /// Every interface that the router has to do with; one may come more than once.
+    pub fn interface_names(&self) -> impl Iterator<Item = &InterfaceName> {
+        let RouterInterfaces { transmit, receive, addresses, .. } = &self.interfaces;
+        let others = self.addresses.iter().chain(&self.excluded);
+        [transmit, receive, addresses]
+            .into_iter()
+            .chain(others.filter_map(|address| address.interface.as_ref()))
+    }
+
     /// A copy that shares no memory with this one; interface names are shared with other copies through `names`.
     pub fn detached(&self, names: &mut BTreeSet<InterfaceName>) -> Self {
         let mut copy = self.clone();

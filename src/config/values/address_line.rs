@@ -8,7 +8,7 @@ use super::words::{Args, Argument, Printed};
 use super::{number, parse};
 use crate::config::iproute;
 use crate::config::schema::{Context, schema};
-use crate::kernel::AddressFlags;
+use crate::kernel::{self, AddressFlags};
 use crate::net::{Family, InterfaceName, Prefix};
 #[cfg(test)]
 use crate::prng::Prng;
@@ -185,7 +185,7 @@ impl Argument for AddressLine {
             out.option("dev", interface);
         }
         if let Some(scope) = self.scope {
-            out.option("scope", iproute::scope_name(scope));
+            out.option("scope", kernel::scope_name(scope));
         }
         if let Some(broadcast) = self.broadcast {
             out.option("brd", broadcast);

@@ -7,12 +7,12 @@ use super::parse;
 use super::route_hop::{encapsulation, family_word, gateway, leg, print_hop, print_leg};
 use super::words::{Args, Argument, Printed, Word};
 use crate::config::diagnostics::Diagnostic;
-use crate::config::iproute::{self, Table};
+use crate::config::iproute::Table;
 use crate::config::schema::Context;
 use crate::config::source::{Position, Span};
 use crate::kernel::{
-    CongestionControl, MetricValue, NextHop, NextHops, ROUTE_PROTOCOL, Route, RouteInsertion, RouteMetric,
-    RouteTable, RouteType, RouterPreference, WeightedHop,
+    self, CongestionControl, MetricValue, NextHop, NextHops, ROUTE_PROTOCOL, Route, RouteInsertion,
+    RouteMetric, RouteTable, RouteType, RouterPreference, WeightedHop,
 };
 use crate::net::{Family, InterfaceName, Prefix};
 #[cfg(test)]
@@ -385,7 +385,7 @@ impl Argument for RouteLine {
             out.option("protocol", route.protocol);
         }
         if let Some(scope) = route.scope {
-            out.option("scope", iproute::scope_name(scope));
+            out.option("scope", kernel::scope_name(scope));
         }
         if let Some(metric) = route.metric {
             out.option("metric", metric);

@@ -8,13 +8,11 @@ use std::sync::Arc;
 use super::bounds::{at_least, skew_time};
 use super::{Batch, Heard};
 use crate::kernel::{AddressVerb, HeldAddress, KernelEvent, Link, RouterId};
-use crate::net::{Family, InterfaceName, LinkKey, Prefix};
+use crate::net::{Family, LinkKey, Prefix};
 use crate::node::{Event, NodeConfig};
 use crate::sim::kernel::usable_source;
 use crate::time::{ARRIVAL_MAX, Duration, Instant};
-use crate::vrrp::{
-    Action, Cause, InitialState, ReportKind, RouterConfig, RouterInterfaces, State, Transition,
-};
+use crate::vrrp::{Action, Cause, InitialState, ReportKind, RouterConfig, State, Transition};
 use crate::wire::vrrp::Version;
 
 /// Where a router is in a switch-over.
@@ -310,7 +308,7 @@ impl Ledger {
     }
 
     fn note_link(&mut self, link: &Link) {
-        if self.config.routers.iter().any(|router| names(router).any(|name| *name == link.name)) {
+        if self.config.routers.iter().any(|router| router.interface_names().any(|name| *name == link.name)) {
             self.concerned.insert(link.key);
         }
     }
@@ -325,13 +323,6 @@ impl Ledger {
             self.wanted.retain(|(_, link, prefix)| (*link, *prefix) != key);
         }
     }
-}
-
-/// The interfaces that a configuration names.
-fn names(config: &RouterConfig) -> impl Iterator<Item = &InterfaceName> {
-    let others = config.addresses.iter().chain(&config.excluded);
-    let RouterInterfaces { transmit, receive, addresses, .. } = &config.interfaces;
-    [transmit, receive, addresses].into_iter().chain(others.filter_map(|other| other.interface.as_ref()))
 }
 
 /// All virtual addresses of a configuration.
