@@ -364,11 +364,16 @@ impl Standing {
             self.shortest_interval = self.shortest_interval.min(heard.glance.interval);
         }
         let from_start = transition.from == State::Initialize && config.initial == InitialState::Master;
-        // The wait is that of the priority at this moment: a reload in the same wake-up may have lowered it since.
-        let config = &RouterConfig { priority: transition.priority, ..config.clone() };
+        // The wait is that of the priority at this moment: a reload in the same wake-up may have lowered it since,
+        // or raised it, which shortens the wait.
+        let then = &RouterConfig { priority: transition.priority, ..config.clone() };
         let begin = if batch.heard.is_empty() { batch.local } else { batch.local - ARRIVAL_MAX };
         self.earliest = begin
-            + if from_start { config.interval.duration() } else { at_least(config, self.shortest_interval) };
+            + if from_start {
+                config.interval.duration()
+            } else {
+                at_least(then, self.shortest_interval).min(at_least(config, self.shortest_interval))
+            };
         if batch.heard.iter().any(|h| h.glance.priority == 0 && h.glance.vrid == config.vrid.get()) {
             let skew = skew_time(config, self.shortest_interval);
             self.earliest = self.earliest.min(batch.local + skew);
