@@ -115,13 +115,7 @@ impl Bench {
             .collect();
         assert_eq!(requests.len(), ROUTERS);
         for request in requests {
-            let outcome = |operation: &alived::kernel::AddressOperation| AddressOutcome {
-                verb: operation.verb,
-                link: operation.link,
-                prefix: operation.spec.prefix,
-                error: None,
-            };
-            let outcomes = request.operations.iter().map(outcome).collect();
+            let outcomes = request.operations.iter().map(|o| AddressOutcome::of(o, None)).collect();
             bench.tell(Event::Addresses(AddressReply { router: request.router, outcomes }));
         }
         // Past the second block of announcements.

@@ -7,7 +7,12 @@ mod host;
 #[path = "support/skip.rs"]
 mod skip;
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use alived::sys::capture::Capture;
 use alived::sys::process::signal;
+use alived::wire::arp::ArpFrame;
 use host::{Host, instance, name, prefix};
 
 const ADDRESS: &str = "192.0.2.50/24";
@@ -39,6 +44,38 @@ fn an_address_removed_by_hand_returns_without_a_transition() {
     host.wait_for_lines("putting it back", 1);
     host.wait("the address", |host| host.holds(ADDRESS));
     assert_eq!(transitions(&host, "VI_1"), before, "{}", host.log());
+}
+
+/// As many times as configured, on the wire: the first by the thread that adds the address, the others after
+/// it; with a pace, all by the queue that keeps it.
+#[test]
+fn an_election_announces_each_address_as_often_as_configured() {
+    for pace in ["", "    garp_interval 0.01\n    gna_interval 0.01\n"] {
+        let Some(mut host) = Host::new() else { return };
+        let mut capture = host.switch.run(Capture::open).unwrap().unwrap();
+        let addresses = [ADDRESS, "192.0.2.51/24", "192.0.2.52/24"];
+        let settings = format!("    garp_master_repeat 3\n    garp_master_delay 0\n{pace}");
+        let text = instance("VI_1", 51, 100, &addresses.join("\n        "));
+        host.configure(&text.replace("    priority", &format!("{settings}    priority")));
+        host.start(&[]);
+        let mut seen: Vec<IpAddr> = Vec::new();
+        let mut advertisements = 0;
+        host.wait("ten advertisements and nine announcements", |_| {
+            while let Some(frame) = capture.read().unwrap() {
+                match ArpFrame::parse(&frame.bytes) {
+                    Some(arp) if arp.is_gratuitous() => seen.push(arp.sender.into()),
+                    Some(_) => {}
+                    None => advertisements += 1,
+                }
+            }
+            advertisements >= 10 && seen.len() >= 9
+        });
+        let each_once: BTreeSet<IpAddr> = addresses.iter().map(|text| prefix(text).address()).collect();
+        for round in seen.chunks(3) {
+            assert_eq!(round.iter().copied().collect::<BTreeSet<_>>(), each_once, "{seen:?}");
+        }
+        assert_eq!(seen.len(), 9, "{seen:?}");
+    }
 }
 
 #[test]

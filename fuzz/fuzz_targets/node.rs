@@ -234,6 +234,7 @@ impl World {
                     link: held.link,
                     prefix: held.prefix,
                     error: bytes.flag().then(refusal),
+                    announced: bytes.flag(),
                 };
                 let router = RouterId(u32::from(bytes.next()));
                 self.handle(Event::Addresses(AddressReply { router, outcomes: vec![outcome] }));
@@ -245,11 +246,11 @@ impl World {
 
     /// The kernel takes the first operations of a request, or refuses some.
     fn reply(&mut self, request: &AddressRequest, bytes: &mut Bytes<'_>) {
-        let outcomes = request.operations.iter().map(|operation| AddressOutcome {
-            verb: operation.verb,
-            link: operation.link,
-            prefix: operation.spec.prefix,
-            error: (bytes.below(8) == 7).then(refusal),
+        let outcomes = request.operations.iter().map(|operation| {
+            let fate = bytes.below(16);
+            let error = (fate & 7 == 7).then(refusal);
+            let announced = error.is_none() && operation.announcement.is_some() && fate & 8 == 0;
+            AddressOutcome { announced, ..AddressOutcome::of(operation, error) }
         });
         let outcomes: Vec<AddressOutcome> = outcomes.collect();
         let (first, second) = outcomes.split_at(outcomes.len().min(usize::from(bytes.below(4))));

@@ -3,15 +3,19 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::IpAddr;
 
 use super::mailbox::Mailbox;
 use super::record::AddressRecord;
 use super::vrrp_thread::Message;
-use crate::kernel::{AddressOperation, AddressReply, AddressRequest, KernelError, ReceiveSocket, RouterId};
-use crate::net::NamespaceId;
+use crate::kernel::{
+    AddressOperation, AddressReply, AddressRequest, AddressSpec, AddressVerb, Announcement, KernelError,
+    ReceiveSocket, RouterId, first_announcements,
+};
+use crate::net::{InterfaceIndex, LinkKey, MacAddress, NamespaceId, Prefix};
 use crate::sys::clock;
 use crate::sys::netlink::{self, Ownership, RouteSocket};
-use crate::sys::packet::Receiver;
+use crate::sys::packet::{Announcer, Frame, Receiver};
 use crate::sys::poll::Poller;
 use crate::sys::realtime::Loan;
 use crate::time::Duration;
@@ -49,6 +53,9 @@ pub(super) struct KernelThread {
     socket: RouteSocket,
     /// Address changes not carried out yet, in order.
     waiting: VecDeque<(RouterId, VecDeque<AddressOperation>)>,
+    /// Everything else that was asked for.
+    errands: VecDeque<Request>,
+    announcer: Announcer,
     /// Where the kernel does not know whose an address is.
     record: Option<AddressRecord>,
     poller: Poller,
@@ -67,12 +74,23 @@ impl KernelThread {
         let socket = RouteSocket::open().map_err(|error| io::Error::from_raw_os_error(error.errno))?;
         let poller = Poller::new()?;
         poller.add(&requests, 0)?;
-        Ok(Self { requests, replies, socket, waiting: VecDeque::new(), record, poller, loan })
+        Ok(Self {
+            requests,
+            replies,
+            socket,
+            waiting: VecDeque::new(),
+            errands: VecDeque::new(),
+            announcer: Announcer::open()?,
+            record,
+            poller,
+            loan,
+        })
     }
 
     /// Serves requests until the process ends.
     pub(super) fn run(mut self) {
         self.loan.borrow_here();
+        self.rehearse();
         loop {
             if self.poller.wait(None).map(Iterator::count).is_err() {
                 return;
@@ -83,6 +101,7 @@ impl KernelThread {
             let mut overdrawn = false;
             loop {
                 self.take_requests();
+                self.run_errands();
                 if self.waiting.is_empty() {
                     break;
                 }
@@ -106,6 +125,15 @@ impl KernelThread {
                 Request::Addresses(request) => {
                     self.waiting.push_back((request.router, request.operations.into()));
                 }
+                other => self.errands.push_back(other),
+            }
+        }
+    }
+
+    fn run_errands(&mut self) {
+        while let Some(request) = self.errands.pop_front() {
+            match request {
+                Request::Addresses(_) => {}
                 Request::Open(key) => self.replies.send(match Receiver::open(key) {
                     Ok(receiver) => Message::Opened(receiver),
                     Err(error) => Message::Refused(key, error),
@@ -118,13 +146,35 @@ impl KernelThread {
         }
     }
 
-    /// One chunk, of one or several routers' operations in the order they were asked for.
+    /// One chunk, of one or several routers' operations in the order they were asked for. What is added is
+    /// announced from here: the vrrp thread may be in the midst of its advertisements.
     fn change_addresses(&mut self, limit: usize) {
         let (routers, operations) = next_chunk(&mut self.waiting, limit);
         if let Some(record) = &mut self.record {
             record.before(&operations);
         }
-        let mut outcomes = netlink::apply(&mut self.socket, &operations).into_iter();
+        let mut outcomes = netlink::apply(&mut self.socket, &operations);
+        // A router that has yielded meanwhile has asked for the removal, and announces nothing any more.
+        self.take_requests();
+        let (mut frames, mut positions, mut start) = (Vec::new(), Vec::new(), 0);
+        for (router, count) in &routers {
+            let chunk = start..start + count;
+            start = chunk.end;
+            let later = self.waiting.iter().filter(|(owner, _)| owner == router);
+            let announcements = first_announcements(
+                &operations[chunk.clone()],
+                &outcomes[chunk.clone()],
+                later.flat_map(|(_, operations)| operations),
+            );
+            for (position, announcement) in announcements {
+                outcomes[chunk.start + position].announced = true;
+                positions.push(chunk.start + position);
+                frames.push(Frame::announcement(&announcement));
+            }
+        }
+        // The vrrp thread tries again, and tells of the failure.
+        self.announcer.send(&frames, |frame, _| outcomes[positions[frame]].announced = false);
+        let mut outcomes = outcomes.into_iter();
         for (router, count) in routers {
             let outcomes: Vec<_> = outcomes.by_ref().take(count).collect();
             if let Some(record) = &mut self.record {
@@ -132,6 +182,22 @@ impl KernelThread {
             }
             self.replies.send(Message::Addresses(AddressReply { router, outcomes }));
         }
+    }
+
+    /// Asks for no address on an interface that does not exist, which has no effect, and announces it: the first
+    /// takeover then finds the code that it takes in memory.
+    fn rehearse(&mut self) {
+        let Some(index) = InterfaceIndex::new(i32::MAX as u32) else { return };
+        let link = LinkKey { namespace: NamespaceId(0), index };
+        let address = IpAddr::from([0, 0, 0, 0]);
+        let mut operation =
+            AddressOperation::new(AddressVerb::Add, link, AddressSpec::new(Prefix::host(address)));
+        let announcement = Announcement { link, mac: MacAddress([0; 6]), address, is_router: false };
+        operation.announcement = Some(announcement);
+        self.waiting.push_back((RouterId(0), [operation].into()));
+        let (_, operations) = next_chunk(&mut self.waiting, FIRST_CHUNK);
+        netlink::apply(&mut self.socket, &operations);
+        self.announcer.send(&[Frame::announcement(&announcement)], |_, _| {});
     }
 }
 
@@ -165,16 +231,13 @@ pub(super) fn view_failed(error: &KernelError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::{AddressSpec, AddressVerb};
-    use crate::net::{InterfaceIndex, LinkKey, Prefix};
 
     fn operations(count: u8) -> VecDeque<AddressOperation> {
         let link = LinkKey { namespace: NamespaceId(0), index: InterfaceIndex::new(1).unwrap() };
         (0..count)
-            .map(|number| AddressOperation {
-                verb: AddressVerb::Add,
-                link,
-                spec: AddressSpec::new(Prefix::host([192, 0, 2, number].into())),
+            .map(|number| {
+                let spec = AddressSpec::new(Prefix::host([192, 0, 2, number].into()));
+                AddressOperation::new(AddressVerb::Add, link, spec)
             })
             .collect()
     }

@@ -71,11 +71,7 @@ impl Leftovers {
             .chain(view.addresses.iter().filter(|held| !held.secondary))
             .filter(|held| held.ours)
             .filter(|held| name(held.link).is_some_and(|name| listed.contains(&(name, held.prefix))))
-            .map(|held| AddressOperation {
-                verb: AddressVerb::Remove,
-                link: held.link,
-                spec: AddressSpec::new(held.prefix),
-            })
+            .map(|held| AddressOperation::new(AddressVerb::Remove, held.link, AddressSpec::new(held.prefix)))
             .collect();
         let mut socket = RouteSocket::open().map_err(|error| to_io(error.errno))?;
         let mut record = record;

@@ -124,14 +124,12 @@ mod tests {
         let path = folder.join("vrrp.addresses");
         let link = LinkKey { namespace: NamespaceId(0), index: InterfaceIndex::new(3).unwrap() };
         let prefixes = ["192.0.2.1/24", "2001:db8::1/128"].map(|text| parse_prefix(text).unwrap());
-        let operations = prefixes.map(|prefix| AddressOperation {
-            verb: AddressVerb::Add,
-            link,
-            spec: AddressSpec::new(prefix),
-        });
+        let operations =
+            prefixes.map(|prefix| AddressOperation::new(AddressVerb::Add, link, AddressSpec::new(prefix)));
         let mut record = AddressRecord::read(path.clone());
         record.before(&operations);
-        record.after(&[AddressOutcome { verb: AddressVerb::Remove, link, prefix: prefixes[0], error: None }]);
+        let removal = AddressOperation::new(AddressVerb::Remove, link, AddressSpec::new(prefixes[0]));
+        record.after(&[AddressOutcome::of(&removal, None)]);
         // Killed before it is saved: the removed address is still written down, the other one too.
         assert_eq!(AddressRecord::read(path.clone()).addresses.len(), 2);
         record.save();

@@ -25,7 +25,7 @@ use crate::sys::poll::Poller;
 use crate::sys::realtime::Loan;
 use crate::sys::syslog::Severity;
 use crate::time::{Duration, Now};
-use crate::vrrp::{Action, Announcement, Datagram};
+use crate::vrrp::{Action, Datagram};
 
 /// Batches taken from one receive socket in one wake-up: 4096 packets, two seconds of the busiest LAN. All
 /// that waits must be read before a timer is served, or a delay of ours would look like a dead master.
@@ -350,9 +350,7 @@ impl VrrpThread {
         for action in actions.drain(..) {
             match action {
                 Action::Transmit(_) => {}
-                Action::Announce(Announcement { link, mac, address, is_router }) => {
-                    frames.push(Frame::announcement(link, mac, address, is_router));
-                }
+                Action::Announce(announcement) => frames.push(Frame::announcement(&announcement)),
                 other => rest.push(other),
             }
         }

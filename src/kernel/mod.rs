@@ -16,6 +16,7 @@ pub use script::{NamedUser, Script, ScriptUser};
 
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr};
+use std::collections::BTreeSet;
 
 use crate::net::{Family, InterfaceName, LinkKey, MacAddress, Prefix};
 
@@ -182,6 +183,29 @@ pub struct AddressOperation {
     pub link: LinkKey,
     /// The address.
     pub spec: AddressSpec,
+    /// To be sent, once, when the address has been added, unless a later request of the same router removes
+    /// it again: who carries out the change knows first that it is done.
+    pub announcement: Option<Announcement>,
+}
+
+impl AddressOperation {
+    /// A change that is not announced.
+    pub const fn new(verb: AddressVerb, link: LinkKey, spec: AddressSpec) -> Self {
+        Self { verb, link, spec, announcement: None }
+    }
+}
+
+/// One gratuitous ARP (IPv4) or unsolicited neighbour advertisement (IPv6) to send (`behaviours` A8).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Announcement {
+    /// Through this interface.
+    pub link: LinkKey,
+    /// The MAC that hosts shall use.
+    pub mac: MacAddress,
+    /// The address.
+    pub address: IpAddr,
+    /// The router flag of a neighbour advertisement.
+    pub is_router: bool,
 }
 
 /// A router's number in a [`crate::node::HaNode`], stable over its life; never reused.
@@ -209,6 +233,16 @@ pub struct AddressOutcome {
     pub prefix: Prefix,
     /// The kernel's refusal, if it refused.
     pub error: Option<KernelError>,
+    /// Whether the operation's announcement was sent.
+    pub announced: bool,
+}
+
+impl AddressOutcome {
+    /// What became of `operation`, which was not announced.
+    pub const fn of(operation: &AddressOperation, error: Option<KernelError>) -> Self {
+        let AddressOperation { verb, link, spec, .. } = operation;
+        Self { verb: *verb, link: *link, prefix: spec.prefix, error, announced: false }
+    }
 }
 
 /// The kernel's answer to a chunk of a router's operations, in their order.
@@ -218,6 +252,34 @@ pub struct AddressReply {
     pub router: RouterId,
     /// One outcome for each operation of the chunk.
     pub outcomes: Vec<AddressOutcome>,
+}
+
+/// The announcements to send when `operations` have been carried out with these `outcomes`, each with its
+/// position: of addresses added that none of these operations and of the same router's `later` ones removes.
+pub fn first_announcements<'a>(
+    operations: &[AddressOperation],
+    outcomes: &[AddressOutcome],
+    later: impl Iterator<Item = &'a AddressOperation>,
+) -> Vec<(usize, Announcement)> {
+    if operations.iter().all(|operation| operation.announcement.is_none()) {
+        return Vec::new();
+    }
+    let key = |operation: &AddressOperation| (operation.link, operation.spec.prefix);
+    let removal = |operation: &&AddressOperation| operation.verb == AddressVerb::Remove;
+    let mut removed: BTreeSet<(LinkKey, Prefix)> = later.filter(removal).map(key).collect();
+    let mut announcements = Vec::new();
+    for (position, (operation, outcome)) in operations.iter().zip(outcomes).enumerate().rev() {
+        if operation.verb == AddressVerb::Remove {
+            removed.insert(key(operation));
+        } else if let Some(announcement) = operation.announcement
+            && outcome.error.is_none()
+            && !removed.contains(&key(operation))
+        {
+            announcements.push((position, announcement));
+        }
+    }
+    announcements.reverse();
+    announcements
 }
 
 /// A refusal by the kernel: error number and, where it gave one, its own explanation.
@@ -251,4 +313,35 @@ pub enum SocketEvent {
     Opened(ReceiveSocket),
     /// Could not be opened, or failed later.
     Failed(ReceiveSocket, KernelError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn operation(verb: AddressVerb, number: u8) -> AddressOperation {
+        let address = [192, 0, 2, number].into();
+        let spec = AddressSpec::new(Prefix::host(address));
+        let mac = MacAddress([2, 0, 0, 0, 0, 1]);
+        let announcement = Announcement { link: LinkKey::LOWEST, mac, address, is_router: false };
+        let announcement = (verb == AddressVerb::Add).then_some(announcement);
+        AddressOperation { announcement, ..AddressOperation::new(verb, LinkKey::LOWEST, spec) }
+    }
+
+    #[test]
+    fn what_is_there_to_stay_is_announced() {
+        use AddressVerb::{Add, Remove};
+        let operations = [(Add, 1), (Add, 2), (Remove, 2), (Add, 3), (Add, 4), (Remove, 5), (Add, 5)]
+            .map(|(v, n)| operation(v, n));
+        let mut outcomes: Vec<_> = operations.iter().map(|o| AddressOutcome::of(o, None)).collect();
+        outcomes[3].error = Some(KernelError { errno: 19, message: String::new() });
+        let later = [operation(Remove, 4), operation(Add, 6)];
+        let positions = |later: &[AddressOperation]| -> Vec<usize> {
+            let announcements = first_announcements(&operations, &outcomes, later.iter());
+            announcements.into_iter().map(|(position, _)| position).collect()
+        };
+        // 2 is removed again, 3 was refused, 4 is removed by a later request.
+        assert_eq!(positions(&later), [0, 6]);
+        assert_eq!(positions(&[]), [0, 4, 6]);
+    }
 }

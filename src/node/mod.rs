@@ -6,6 +6,9 @@
 //! 3. when [`HaNode::poll_timeout`] is due, [`HaNode::handle_timeout`],
 //! 4. carry out the actions: address requests are on their way first, then advertisements, then announcements.
 //!
+//! Whoever changes the addresses sends the announcements that go along with the request
+//! ([`first_announcements`](crate::kernel::first_announcements)), and says so in the reply.
+//!
 //! A call with nothing due is harmless.
 
 mod balancing;

@@ -5,8 +5,8 @@ use core::net::IpAddr;
 
 use super::*;
 use crate::kernel::{
-    AddressOutcome, AddressSpec, AddressVerb, Forwarding, HeldAddress, KernelView, Link, ReceiveSocket,
-    RouterId,
+    AddressOperation, AddressOutcome, AddressSpec, AddressVerb, Forwarding, HeldAddress, KernelView, Link,
+    ReceiveSocket, RouterId,
 };
 use crate::net::{Family, InterfaceIndex, LinkKey, MacAddress, NamespaceId, Prefix};
 use crate::time::{Instant, Now, WallTime};
@@ -81,18 +81,21 @@ impl Script {
         self.node.handle_datagram(self.now, &datagram, &mut self.actions);
     }
 
-    /// Answers every address request with success.
+    /// Answers every address request with success, and makes the announcements that come with them.
     fn obey(&mut self) -> Vec<AddressVerb> {
+        self.answer(true)
+    }
+
+    /// Answers every address request with success.
+    fn answer(&mut self, announces: bool) -> Vec<AddressVerb> {
         let mut verbs = Vec::new();
         for action in self.take() {
             let Action::Addresses(request) = action else {
                 continue;
             };
-            let outcome = |operation: &crate::kernel::AddressOperation| AddressOutcome {
-                verb: operation.verb,
-                link: operation.link,
-                prefix: operation.spec.prefix,
-                error: None,
+            let outcome = |operation: &AddressOperation| AddressOutcome {
+                announced: announces && operation.announcement.is_some(),
+                ..AddressOutcome::of(operation, None)
             };
             let outcomes: Vec<_> = request.operations.iter().map(outcome).collect();
             verbs.extend(outcomes.iter().map(|outcome| outcome.verb));
@@ -162,6 +165,27 @@ fn alone_it_advertises_then_asks_for_its_address_then_announces_it() {
     script.actions = actions;
     assert_eq!(script.obey(), [AddressVerb::Add]);
     script.pass(0);
+    // After the one that went along with the request.
+    assert_eq!(script.announced(), 4);
+}
+
+#[test]
+fn what_the_driver_could_not_announce_is_announced_in_full() {
+    let mut script = Script::new(|_| {});
+    script.pass(4_000);
+    assert_eq!(script.answer(false), [AddressVerb::Add]);
+    script.pass(0);
+    assert_eq!(script.announced(), 5);
+}
+
+#[test]
+fn announcements_with_a_pace_are_left_to_the_queue() {
+    let mut script = Script::new(|config| config.announce.arp_interval = Duration::from_millis(100));
+    script.pass(4_000);
+    assert_eq!(script.obey(), [AddressVerb::Add]);
+    script.pass(0);
+    assert_eq!(script.announced(), 1);
+    script.pass(400);
     assert_eq!(script.announced(), 5);
 }
 

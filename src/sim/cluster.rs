@@ -12,7 +12,9 @@ use super::machine::{Machine, MachineId, MachineSpec};
 use super::network::{Arrival, Network, PortId, SegmentId};
 use super::process::{Sabotage, Wakeup, arriving, is_group};
 use super::timeline::{EntryKind, Timeline};
-use crate::kernel::{AddressReply, AddressVerb, KernelEvent, ReceiveSocket, SocketEvent};
+use crate::kernel::{
+    AddressReply, AddressVerb, Announcement, KernelEvent, ReceiveSocket, SocketEvent, first_announcements,
+};
 use crate::net::{LinkKey, MacAddress, Prefix};
 use crate::node::Event;
 use crate::prng::Prng;
@@ -463,12 +465,7 @@ impl Cluster {
         for action in wakeup.actions {
             match action {
                 Action::Transmit(transmission) => self.transmit(id, &transmission),
-                Action::Announce(announcement) => {
-                    if let Some(port) = self.usable_port(id, announcement.link) {
-                        let (address, mac) = (announcement.address, announcement.mac);
-                        self.carry(port, None, &Frame::Announcement { address, mac });
-                    }
-                }
+                Action::Announce(announcement) => _ = self.announce(id, &announcement),
                 Action::Addresses(request) => {
                     let Some(process) = self.machines[id.0].process.as_mut() else { continue };
                     let router = request.router;
@@ -502,6 +499,14 @@ impl Cluster {
                 }
             }
         }
+    }
+
+    /// Whether it left.
+    fn announce(&mut self, id: MachineId, announcement: &Announcement) -> bool {
+        let Some(port) = self.usable_port(id, announcement.link) else { return false };
+        let (address, mac) = (announcement.address, announcement.mac);
+        self.carry(port, None, &Frame::Announcement { address, mac });
+        true
     }
 
     fn usable_port(&self, id: MachineId, link: LinkKey) -> Option<PortId> {
@@ -556,12 +561,18 @@ impl Cluster {
             return;
         }
         let Some(&(router, _)) = process.operations.front() else { return };
-        let mut outcomes = Vec::new();
+        let (mut operations, mut outcomes) = (Vec::new(), Vec::new());
         while outcomes.len() < longest
             && process.operations.front().is_some_and(|(owner, _)| *owner == router)
         {
             let Some((_, operation)) = process.operations.pop_front() else { break };
             outcomes.push(machine.kernel.carry_out(&operation));
+            operations.push(operation);
+        }
+        let later = process.operations.iter().filter(|(owner, _)| *owner == router);
+        let announcements = first_announcements(&operations, &outcomes, later.map(|(_, later)| later));
+        for (position, announcement) in announcements {
+            outcomes[position].announced = self.announce(id, &announcement);
         }
         for outcome in &outcomes {
             let sign = match outcome.verb {

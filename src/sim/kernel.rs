@@ -190,7 +190,7 @@ impl Kernel {
                 None
             }
         };
-        AddressOutcome { verb: operation.verb, link, prefix, error }
+        AddressOutcome::of(operation, error)
     }
 
     /// What a daemon reads at start or after lost notifications.

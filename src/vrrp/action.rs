@@ -4,8 +4,8 @@ use core::fmt;
 use core::net::IpAddr;
 use std::sync::Arc;
 
-use crate::kernel::{AddressRequest, KernelError, ReceiveSocket, RouterId};
-use crate::net::{InterfaceName, LinkKey, MacAddress, Prefix};
+use crate::kernel::{AddressRequest, Announcement, KernelError, ReceiveSocket, RouterId};
+use crate::net::{InterfaceName, LinkKey, Prefix};
 use crate::time::Duration;
 use crate::wire::vrrp::{AdvertisementInterval, Priority, Rejection};
 
@@ -188,19 +188,6 @@ pub struct Transmission {
     pub hop_limit: u8,
     /// The message, encoded once and shared until it changes.
     pub payload: Arc<[u8]>,
-}
-
-/// One gratuitous ARP (IPv4) or unsolicited neighbour advertisement (IPv6) to send (`behaviours` A8).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Announcement {
-    /// Through this interface.
-    pub link: LinkKey,
-    /// The MAC that hosts shall use.
-    pub mac: MacAddress,
-    /// The address.
-    pub address: IpAddr,
-    /// The router flag of a neighbour advertisement.
-    pub is_router: bool,
 }
 
 /// What the driver shall do. Within one batch the order is binding for each router.

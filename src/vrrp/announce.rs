@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::{Action, Announcement};
-use crate::kernel::RouterId;
+use super::Action;
+use crate::kernel::{Announcement, RouterId};
 use crate::net::{Family, LinkKey};
 use crate::time::{Duration, Instant};
 

@@ -2,11 +2,13 @@
 
 use core::net::IpAddr;
 
+use super::environment::Interface;
 use super::ownership::Announceable;
 use super::router::{Output, Phase, VirtualRouter};
 use super::timing::skew_time;
-use super::{Announcement, Cause, ReportKind, State};
-use crate::net::Family;
+use super::{Cause, ReportKind, State};
+use crate::kernel::Announcement;
+use crate::net::{Family, Prefix};
 use crate::time::{Duration, Instant, Now};
 use crate::wire::vrrp::{Advertisement, Priority};
 
@@ -275,14 +277,28 @@ impl VirtualRouter {
     /// Queues announcements of addresses, with the pace of the configuration.
     pub(super) fn announce(&self, addresses: &[Announceable], rounds: u32, out: &mut Output<'_>) {
         for (interface, prefix) in addresses {
-            let Some(mac) = self.config.interfaces.source_mac.or(interface.mac) else { continue };
-            let (is_router, interval) = match prefix.family() {
-                Family::Ipv4 => (false, self.config.announce.arp_interval),
-                Family::Ipv6 => (interface.ipv6_forwarding, self.config.announce.ndisc_interval),
-            };
-            let announcement =
-                Announcement { link: interface.key, mac, address: prefix.address(), is_router };
-            out.announcements.push(self.id, announcement, rounds, interval);
+            if let Some(announcement) = self.announcement(interface, *prefix) {
+                let interval = self.announcement_interval(prefix.family());
+                out.announcements.push(self.id, announcement, rounds, interval);
+            }
+        }
+    }
+
+    /// What tells hosts of an address; `None` where the interface has no MAC.
+    pub(super) fn announcement(&self, interface: &Interface, prefix: Prefix) -> Option<Announcement> {
+        Some(Announcement {
+            link: interface.key,
+            mac: self.config.interfaces.source_mac.or(interface.mac)?,
+            address: prefix.address(),
+            is_router: prefix.family() == Family::Ipv6 && interface.ipv6_forwarding,
+        })
+    }
+
+    /// `garp_interval`, `gna_interval`.
+    pub(super) const fn announcement_interval(&self, family: Family) -> Duration {
+        match family {
+            Family::Ipv4 => self.config.announce.arp_interval,
+            Family::Ipv6 => self.config.announce.ndisc_interval,
         }
     }
 }

@@ -28,9 +28,7 @@ mod router;
 mod timing;
 mod transmit;
 
-pub use action::{
-    Action, Announcement, Cause, Datagram, FaultReason, Report, ReportKind, State, Transition, Transmission,
-};
+pub use action::{Action, Cause, Datagram, FaultReason, Report, ReportKind, State, Transition, Transmission};
 pub use announce::AnnouncementQueue;
 pub use config::{
     AnnounceSettings, Destinations, InitialState, RouterConfig, RouterIdentity, RouterInterfaces,

@@ -39,8 +39,6 @@ struct Item {
     /// Operations not answered yet, and the last of them.
     outstanding: u32,
     last_verb: AddressVerb,
-    /// Announced since it was last asked for.
-    announced: bool,
     /// Gone, as the kernel told last, while an operation was outstanding: our own, or somebody else's doing.
     vanished: bool,
     /// When to look whether the kernel holds what it should.
@@ -64,8 +62,7 @@ impl Item {
         let Some(link) = self.link else { return };
         self.outstanding += 1;
         self.last_verb = verb;
-        self.announced = false;
-        operations.push(AddressOperation { verb, link: link.key, spec: self.spec.clone() });
+        operations.push(AddressOperation::new(verb, link.key, self.spec.clone()));
     }
 
     /// Plans a look at the address: at once the first time, later the more often it had to be repaired.
@@ -173,8 +170,7 @@ impl Ownership {
                         && (self.wanted || added || known(old, prefix) == Some(true))
                     {
                         unanswered += 1;
-                        let spec = item.spec.clone();
-                        operations.push(AddressOperation { verb: AddressVerb::Remove, link: old, spec });
+                        operations.push(AddressOperation::new(AddressVerb::Remove, old, item.spec.clone()));
                     }
                     if unanswered > 0 {
                         *self.orphans.entry((old, prefix)).or_default() += unanswered;
@@ -208,7 +204,7 @@ impl Ownership {
         for key in keys {
             match known(key.0, key.1) {
                 Some(ours) => {
-                    self.learn_present(now, key, ours);
+                    self.on_present(now, key, ours);
                 }
                 None => self.on_gone(now, key),
             }
@@ -268,25 +264,13 @@ impl Ownership {
         self.undecided && self.count_ours() > 0
     }
 
-    /// The kernel tells of an address. Returns what to announce, and what to tell: an address that was asked
-    /// for is there now, and the answer to the request comes later.
+    /// The kernel tells of an address. Returns what to tell the operator.
     pub(super) fn on_present(
         &mut self,
         now: Instant,
         key: (LinkKey, Prefix),
         ours: bool,
-    ) -> (Option<Announceable>, Option<ReportKind>) {
-        let report = self.learn_present(now, key, ours);
-        let wanted = self.wanted;
-        let announceable = self.item(key).and_then(|item| {
-            let asked_for = wanted && item.outstanding > 0 && item.last_verb == AddressVerb::Add;
-            let news = asked_for && item.held == Held::Ours && !core::mem::replace(&mut item.announced, true);
-            item.link.filter(|_| news).map(|link| (link, key.1))
-        });
-        (announceable, report)
-    }
-
-    fn learn_present(&mut self, now: Instant, key: (LinkKey, Prefix), ours: bool) -> Option<ReportKind> {
+    ) -> Option<ReportKind> {
         let stray = !self.wanted && !self.undecided;
         let item = self.item(key)?;
         let was = item.held;
@@ -314,13 +298,12 @@ impl Ownership {
         }
     }
 
-    /// The kernel answered one operation. Returns what to announce, with whether that was begun when the kernel
-    /// told of the address, and what to tell.
+    /// The kernel answered one operation. Returns what to announce, and what to tell.
     pub(super) fn on_outcome(
         &mut self,
         now: Instant,
         outcome: &AddressOutcome,
-    ) -> (Option<(Announceable, bool)>, Option<ReportKind>) {
+    ) -> (Option<Announceable>, Option<ReportKind>) {
         let wanted = self.wanted;
         let key = (outcome.link, outcome.prefix);
         if let Some(unanswered) = self.orphans.get_mut(&key) {
@@ -341,8 +324,7 @@ impl Ownership {
         }
         match outcome.verb {
             AddressVerb::Add => {
-                let begun = core::mem::replace(&mut item.announced, true);
-                let announceable = item.link.filter(|_| wanted).map(|link| ((link, outcome.prefix), begun));
+                let announceable = item.link.filter(|_| wanted).map(|link| (link, outcome.prefix));
                 if item.vanished {
                     // Removed by somebody else before the answer came, or the notification of an earlier removal
                     // of ours came late: announced for the second case, looked at again for the first.
@@ -480,7 +462,6 @@ fn items_of(config: &RouterConfig) -> Vec<Item> {
         held: Held::Absent,
         outstanding: 0,
         last_verb: AddressVerb::Add,
-        announced: false,
         vanished: false,
         judge_at: None,
         repairs: 0,

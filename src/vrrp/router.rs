@@ -20,7 +20,7 @@ use super::{
     Action, AnnouncementQueue, Cause, Counters, FaultReason, Report, ReportKind, RouterConfig, State,
     Transition,
 };
-use crate::kernel::{AddressOperation, AddressReply, AddressRequest, RouterId};
+use crate::kernel::{AddressOperation, AddressReply, AddressRequest, AddressVerb, RouterId};
 use crate::net::{Family, LinkKey, Prefix};
 use crate::time::{Duration, Instant, Now, WallTime};
 use crate::wire::vrrp::{AdvertisementInterval, Priority, Version};
@@ -216,15 +216,10 @@ impl VirtualRouter {
         }
     }
 
-    /// The kernel tells that it holds one of our addresses, and whether with our mark. One that it was asked for
-    /// is announced for the first time.
+    /// The kernel tells that it holds one of our addresses, and whether with our mark.
     pub fn on_address_present(&mut self, now: Now, key: (LinkKey, Prefix), ours: bool, out: &mut Output<'_>) {
-        let (announceable, report) = self.addresses.on_present(now.instant, key, ours);
-        if let Some(kind) = report {
+        if let Some(kind) = self.addresses.on_present(now.instant, key, ours) {
             self.report(kind, out);
-        }
-        if let Some(announceable) = announceable.filter(|_| self.state() == State::Master) {
-            self.announce(&[announceable], 1, out);
         }
         if matches!(self.phase, Phase::Fault) && self.addresses.has_leftovers() {
             self.release_addresses(out);
@@ -248,9 +243,9 @@ impl VirtualRouter {
             if let Some(kind) = report {
                 self.report(kind, out);
             }
-            if let Some((announceable, begun)) = announceable.filter(|_| self.state() == State::Master) {
+            if let Some(announceable) = announceable.filter(|_| self.state() == State::Master) {
                 // All addresses of a chunk once, then all again (`behaviours` A9).
-                let rounds = self.config.announce.repeat.max(1) - u32::from(begun);
+                let rounds = self.config.announce.repeat.max(1) - u32::from(outcome.announced);
                 self.announce(&[announceable], rounds, out);
             }
         }
@@ -470,7 +465,18 @@ impl VirtualRouter {
         out.actions.push(Action::Report(Report { router: Arc::clone(&self.config.name), kind }));
     }
 
-    pub(super) fn request_addresses(&self, operations: Vec<AddressOperation>, out: &mut Output<'_>) {
+    /// Asks for changes of addresses. The first announcement of what is added goes along, unless announcements
+    /// have to keep a pace.
+    pub(super) fn request_addresses(&self, mut operations: Vec<AddressOperation>, out: &mut Output<'_>) {
+        for operation in operations.iter_mut().filter(|operation| operation.verb == AddressVerb::Add) {
+            let prefix = operation.spec.prefix;
+            let interfaces = || self.environment.interfaces.iter().map(|(_, interface)| interface);
+            if self.announcement_interval(prefix.family()).is_zero()
+                && let Some(interface) = interfaces().find(|interface| interface.key == operation.link)
+            {
+                operation.announcement = self.announcement(interface, prefix);
+            }
+        }
         if !operations.is_empty() {
             out.actions.push(Action::Addresses(AddressRequest { router: self.id, operations }));
         }

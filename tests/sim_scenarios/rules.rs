@@ -185,11 +185,8 @@ fn an_address_kept_without_mastership_is_seen() {
 fn the_removal_of_a_foreign_address_is_seen() {
     let vandal = || -> Box<dyn Sabotage> {
         Box::new(Tamper(|_, actions: &mut Vec<Action>| {
-            let operation = AddressOperation {
-                verb: AddressVerb::Remove,
-                link: eth0(),
-                spec: AddressSpec::new(own_addresses(R2, LAN)[0]),
-            };
+            let spec = AddressSpec::new(own_addresses(R2, LAN)[0]);
+            let operation = AddressOperation::new(AddressVerb::Remove, eth0(), spec);
             actions
                 .push(Action::Addresses(AddressRequest { router: RouterId(0), operations: vec![operation] }));
         }))
@@ -246,6 +243,10 @@ fn a_misled_host_is_seen() {
     let mute = || -> Box<dyn Sabotage> {
         Box::new(Tamper(|_, actions: &mut Vec<Action>| {
             actions.retain(|action| !matches!(action, Action::Announce(_)));
+            for action in actions {
+                let Action::Addresses(request) = action else { continue };
+                request.operations.iter_mut().for_each(|operation| operation.announcement = None);
+            }
         }))
     };
     let broken = sabotaged(&[R2], mute, |lan| {

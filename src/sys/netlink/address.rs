@@ -23,20 +23,16 @@ pub fn apply(socket: &mut RouteSocket, operations: &[AddressOperation]) -> Vec<A
         let (message, flags) = request(operation);
         batch.push(message, flags);
     }
-    let outcome = |operation: &AddressOperation, error| AddressOutcome {
-        verb: operation.verb,
-        link: operation.link,
-        prefix: operation.spec.prefix,
-        error,
-    };
     match socket.send(batch, Acknowledge::Last) {
         Ok(results) => operations
             .iter()
             .zip(results)
-            .map(|(operation, result)| outcome(operation, refusal(operation.verb, result)))
+            .map(|(operation, result)| AddressOutcome::of(operation, refusal(operation.verb, result)))
             .collect(),
         // What was carried out of it is not known; the kernel's notifications tell.
-        Err(error) => operations.iter().map(|operation| outcome(operation, Some(error.clone()))).collect(),
+        Err(error) => {
+            operations.iter().map(|operation| AddressOutcome::of(operation, Some(error.clone()))).collect()
+        }
     }
 }
 
@@ -108,7 +104,7 @@ mod tests {
 
     fn operation(verb: AddressVerb, spec: AddressSpec) -> AddressOperation {
         let link = LinkKey { namespace: NamespaceId(0), index: InterfaceIndex::new(7).unwrap() };
-        AddressOperation { verb, link, spec }
+        AddressOperation::new(verb, link, spec)
     }
 
     fn prefix(address: &str, length: u8) -> Prefix {

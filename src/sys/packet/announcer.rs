@@ -7,7 +7,8 @@ use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
 use super::{batch::send_all, option};
-use crate::net::{LinkKey, MacAddress};
+use crate::kernel::Announcement;
+use crate::net::LinkKey;
 use crate::wire::arp::ArpFrame;
 use crate::wire::ndisc::{self, NeighbourAdvertisement};
 
@@ -26,9 +27,9 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Tells the hosts on `link` that `address` is at `mac`: by gratuitous ARP, or by a neighbour
-    /// advertisement, which also says whether this host is a router.
-    pub fn announcement(link: LinkKey, mac: MacAddress, address: IpAddr, is_router: bool) -> Self {
+    /// The gratuitous ARP or the neighbour advertisement.
+    pub fn announcement(announcement: &Announcement) -> Self {
+        let Announcement { link, mac, address, is_router } = *announcement;
         let mut frame = Self { link, bytes: [0; ndisc::FRAME_LENGTH], length: 0 };
         match address {
             IpAddr::V4(address) => frame.fill(&ArpFrame::gratuitous(mac, address).encode()),
