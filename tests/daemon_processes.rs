@@ -212,6 +212,22 @@ fn a_worker_that_is_killed_while_the_file_is_bad_is_replaced_all_the_same() {
 }
 
 #[test]
+fn a_worker_that_is_killed_while_the_interface_is_missing_is_replaced_all_the_same() {
+    let Some(mut host) = host_with_router() else { return };
+    host.start(&[]);
+    become_master(&mut host);
+    let lan = host.lan();
+    host.socket.delete(lan).unwrap();
+    host.wait_for_lines("Entering FAULT STATE", 1);
+    alived::sys::process::signal(host.worker(), libc::SIGKILL);
+    host.wait_for_lines("goes on with the last good one", 1);
+    host.wait_for_lines("Entering FAULT STATE", 2);
+    host.plug_in();
+    host.wait_for_lines("Entering MASTER STATE", 2);
+    host.wait("the address", |host| host.holds(ADDRESS));
+}
+
+#[test]
 fn a_reader_of_the_log_who_does_not_read_holds_nothing_up() {
     let Some(mut host) = host_with_router() else { return };
     let (mut reader, mut writer) = std::io::pipe().unwrap();
