@@ -1,7 +1,7 @@
 //! New configurations for running daemons.
 
 use alived::node::NodeConfig;
-use alived::sim::Fault;
+use alived::sim::{Fault, MachineSpec};
 use alived::vrrp::RouterConfig;
 use alived::wire::vrrp::{Priority, Vrid};
 
@@ -86,4 +86,18 @@ fn a_master_adds_and_removes_single_addresses() {
     assert_eq!(lan.transitions(begun), 0);
     assert_eq!(lan.cluster.masters(NAME), [R1].into());
     assert!(lan.since(begun, "-10.0.0.100/24").is_empty(), "what stays is not touched");
+}
+
+#[test]
+fn the_left_over_of_a_router_that_is_no_longer_configured_is_left_alone() {
+    let mut lan = Lan::of(vec![MachineSpec { config: both(100, 100), ..MachineSpec::default() }]);
+    lan.start_all();
+    lan.apply(Fault::Crashed(R1));
+    lan.apply(Fault::Reloaded(R1, NodeConfig { routers: vec![second(100)], ..NodeConfig::default() }));
+    lan.apply(Fault::Started(R1));
+    lan.settle();
+    lan.apply(Fault::Stopped(R1));
+    lan.settle();
+    assert!(!lan.cluster.holds(R1, &address(9)));
+    assert!(lan.cluster.holds(R1, &address(0)), "it may be another daemon's");
 }
