@@ -176,7 +176,7 @@ impl Cluster {
     pub(super) fn observe(&mut self) {
         let survey = self.survey();
         let (pace, most, repair) = (self.pace, self.most_addresses, self.repair_pause());
-        // A daemon without virtual routers takes its time to stop, too.
+        // A daemon without virtual routers takes its time to give up addresses and to stop, too.
         let least = deadlines(&Bounds::default(), &pace, most, repair).addresses;
         let stop = self.deadlines().into_iter().map(|(_, due)| due.addresses).fold(least, Duration::max);
         let bounds = &self.bounds;
@@ -186,6 +186,7 @@ impl Cluster {
             broken.extend(settling.observe(
                 &survey,
                 |group| deadlines(&bound(group), &pace, most, repair),
+                least,
                 stop,
             ));
         }

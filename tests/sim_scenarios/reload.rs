@@ -89,6 +89,17 @@ fn a_master_adds_and_removes_single_addresses() {
 }
 
 #[test]
+fn a_daemon_whose_only_router_is_removed_while_it_stood_still_gives_up_the_address() {
+    let mut lan = Lan::started([router(100)]);
+    lan.apply(Fault::Frozen(R1));
+    lan.apply(Fault::Reloaded(R1, NodeConfig::default()));
+    lan.run(5_000);
+    lan.apply(Fault::Thawed(R1));
+    lan.settle();
+    assert!(!lan.cluster.holds(R1, &address(0)));
+}
+
+#[test]
 fn the_left_over_of_a_router_that_is_no_longer_configured_is_left_alone() {
     let mut lan = Lan::of(vec![MachineSpec { config: both(100, 100), ..MachineSpec::default() }]);
     lan.start_all();
