@@ -38,6 +38,12 @@ impl Cluster {
                 if self.now < process.deaf_until {
                     survey.deaf.insert(machine.id);
                 }
+                for ((interface, family, vrid), at) in &process.ledger.removed {
+                    if let Some(segment) = machine.segment_of(interface) {
+                        let group = GroupKey { segment, family: *family, vrid: *vrid };
+                        survey.removed.insert((machine.id, group), *at);
+                    }
+                }
                 if let Some(since) = process.stopping {
                     survey.stopping.push((machine.id, since));
                 } else {

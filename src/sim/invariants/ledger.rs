@@ -8,12 +8,12 @@ use std::sync::Arc;
 use super::bounds::{at_least, skew_time};
 use super::{Batch, Heard};
 use crate::kernel::{AddressVerb, HeldAddress, KernelEvent, Link, RouterId};
-use crate::net::{Family, LinkKey, Prefix};
+use crate::net::{Family, InterfaceName, LinkKey, Prefix};
 use crate::node::{Event, NodeConfig};
 use crate::sim::kernel::usable_source;
 use crate::time::{ARRIVAL_MAX, Duration, Instant};
 use crate::vrrp::{Action, Cause, InitialState, ReportKind, RouterConfig, State, Transition};
-use crate::wire::vrrp::Version;
+use crate::wire::vrrp::{Version, Vrid};
 
 /// Where a router is in a switch-over.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -68,6 +68,8 @@ pub struct Ledger {
     pub concerned: BTreeSet<LinkKey>,
     /// Every address that it was ever configured with.
     pub configured: BTreeSet<IpAddr>,
+    /// Routers that a reload removed, and when the last of each was (simulator's time).
+    pub removed: BTreeMap<(InterfaceName, Family, Vrid), Instant>,
     /// Whether it was told to stop.
     pub stopping: bool,
 }
@@ -84,6 +86,7 @@ impl Ledger {
             routers: BTreeMap::new(),
             wanted: BTreeSet::new(),
             foreign: BTreeSet::new(),
+            removed: BTreeMap::new(),
             stopping: false,
         }
     }
@@ -231,6 +234,12 @@ impl Ledger {
                     }
                     if let Some(new) = new {
                         standing.shortest_interval = standing.shortest_interval.min(new.interval.duration());
+                    }
+                }
+                for old in &self.config.routers {
+                    if !config.routers.iter().any(|new| new.name == old.name) {
+                        let group = (old.interfaces.receive.clone(), old.family, old.vrid);
+                        self.removed.insert(group, batch.at);
                     }
                 }
                 self.configured.extend(addresses(config));
