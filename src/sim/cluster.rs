@@ -511,7 +511,12 @@ impl Cluster {
     }
 
     fn transmit(&mut self, id: MachineId, sent: &Transmission) {
-        let Some(port) = self.usable_port(id, sent.link) else { return };
+        let Some(port) = self.usable_port(id, sent.link) else {
+            if let Some(process) = self.machines[id.0].process.as_mut() {
+                process.ledger.note_unsent(sent.router, self.now);
+            }
+            return;
+        };
         if let Some(glance) = Glance::of(&sent.payload).filter(|glance| glance.priority == 0) {
             self.record(EntryKind::Advertisement, id, glance);
         }

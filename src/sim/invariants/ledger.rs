@@ -38,7 +38,7 @@ pub struct Standing {
     pub elected: Option<Instant>,
     /// When it last, being master, heard another master that loses to it (simulator's time).
     pub rival: Option<Instant>,
-    /// To whom it last, being master, yielded as to a better one, and when (simulator's time).
+    /// To whom it last, being master, yielded as to a better one and said so, and when (simulator's time).
     pub yielded: Option<(IpAddr, Instant)>,
     /// Switch-over.
     pub switch: Switch,
@@ -129,6 +129,14 @@ impl Ledger {
                 | Action::Report(_)
                 | Action::Stopped => {}
             }
+        }
+    }
+
+    /// Notes that what the router sent in the wake-up at `at` did not leave the machine: if it yielded then, the
+    /// better master was not told.
+    pub fn note_unsent(&mut self, router: RouterId, at: Instant) {
+        if let Some(standing) = self.routers.get_mut(&router) {
+            standing.yielded = standing.yielded.filter(|(_, yielded)| *yielded != at);
         }
     }
 
