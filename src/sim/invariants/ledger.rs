@@ -117,6 +117,15 @@ impl Ledger {
                         }
                     }
                 }
+                Action::Report(report) if report.kind == ReportKind::SwitchOverBegun => {
+                    // Whether it became master before it was told to switch over, both in one wake-up, it says
+                    // itself.
+                    let told = batch.events.contains(&Event::SwitchOver);
+                    let begins = |s: &&mut Standing| s.name == report.router && s.elected == Some(batch.at);
+                    for standing in self.routers.values_mut().filter(begins).filter(|_| told) {
+                        standing.switch = Switch::Leaving;
+                    }
+                }
                 Action::Report(report) if report.kind == ReportKind::SwitchOverAbandoned => {
                     for standing in self.routers.values_mut().filter(|s| s.name == report.router) {
                         standing.switch = Switch::Off;
