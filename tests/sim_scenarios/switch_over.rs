@@ -51,6 +51,20 @@ fn switching_back_and_over_again_at_once_leaves_the_successor_master() {
 }
 
 #[test]
+fn switching_back_and_over_again_before_a_successor_is_heard_goes_on_with_the_switch_over() {
+    let mut lan = Lan::started([router(150), router(100)]);
+    lan.apply(Fault::SwitchOver(R1));
+    lan.run(10);
+    lan.apply(Fault::Frozen(R1));
+    lan.apply(Fault::SwitchBack(R1));
+    lan.apply(Fault::SwitchOver(R1));
+    lan.run(10);
+    lan.apply(Fault::Thawed(R1));
+    lan.settle();
+    lan.assert_served_by(R2);
+}
+
+#[test]
 fn a_switch_over_leaves_no_moment_without_the_address() {
     let mut lan = Lan::started([router(150), router(100)]);
     lan.apply(Fault::SwitchOver(R1));
