@@ -417,8 +417,13 @@ impl VirtualRouter {
 
     /// Time without advertisements after which a backup takes over.
     pub fn master_down_interval(&self) -> Duration {
+        self.master_down_interval_at(self.master_interval)
+    }
+
+    /// The same at the interval of a certain master.
+    pub(super) fn master_down_interval_at(&self, interval: AdvertisementInterval) -> Duration {
         let (version, priority) = (self.config.version, self.priority.get());
-        master_down_interval(version, priority, self.master_interval, self.config.down_timer_adverts)
+        master_down_interval(version, priority, interval, self.config.down_timer_adverts)
     }
 
     /// Skew time of our priority.

@@ -1,9 +1,9 @@
 //! Who is master, and when.
 
 use alived::net::{Family, Prefix};
-use alived::sim::Fault;
 use alived::sim::machine::interface_name;
 use alived::sim::network::{Conditions, Ratio};
+use alived::sim::Fault;
 use alived::time::{Duration, Instant};
 use alived::vrrp::{InitialState, RouterConfig, State};
 use alived::wire::vrrp::{AdvertisementInterval, Priority, Version, Vrid};
@@ -201,6 +201,39 @@ fn a_version_3_backup_follows_its_masters_interval_and_then_its_own() {
     lan.assert_served_by(R3);
     let delay = lan.delay(lost, "-> MASTER");
     assert!((270..=382).contains(&delay), "followed the interval of the new master: {delay}");
+}
+
+#[test]
+fn the_last_word_of_a_beaten_master_does_not_shorten_the_wait_for_the_winner() {
+    // The others would be through with waiting before the winner, which answers no rival, sends again.
+    let slow = RouterConfig { interval: centiseconds(100), lower_prio_no_advert: true, ..router(150) };
+    let mut lan = Lan::started([slow, router(100), router(100)]);
+    lan.apply(Fault::Partition(LAN, vec![lan.cluster.machine_port(R2, LAN)]));
+    lan.run(10_000);
+    assert_eq!(lan.cluster.masters(NAME), [R1, R2].into());
+    let healed = lan.now();
+    lan.apply(Fault::HealNetwork);
+    lan.settle();
+    lan.assert_served_by(R1);
+    assert_eq!(lan.transitions(healed), 1, "{}", lan.cluster.timeline());
+}
+
+#[test]
+fn who_took_over_from_a_dead_master_is_followed_with_its_own_interval() {
+    let slow = RouterConfig { interval: centiseconds(50), ..router(200) };
+    let mut lan = Lan::started([slow, router(100), router(150)]);
+    let lost = lan.now();
+    lan.apply(Fault::PowerLost(R1));
+    while !lan.cluster.masters(NAME).contains(&R3) {
+        lan.run(1);
+    }
+    lan.run(300);
+    let lost_again = lan.now();
+    lan.apply(Fault::PowerLost(R3));
+    lan.run(500);
+    lan.assert_served_by(R2);
+    assert_eq!(lan.transitions(lost), 2, "{}", lan.cluster.timeline());
+    assert!(lan.delay(lost_again, "-> MASTER") < 370);
 }
 
 #[test]
