@@ -188,7 +188,14 @@ impl Ledger {
             && heard.hop_limit == 255
             && heard.glance.interval > Duration::ZERO
             && (config.version == Version::V3 || heard.glance.interval == config.interval.duration())
-            && !self.addresses.keys().any(|(_, prefix)| prefix.address() == heard.source)
+            && !self.is_own_source(config.family, heard.source)
+    }
+
+    /// Whether its own advertisements may carry this source. A virtual address that it holds for an owner is the
+    /// owner's, who may send from it.
+    fn is_own_source(&self, family: Family, source: IpAddr) -> bool {
+        let mut own = self.addresses.values().filter(|held| usable_source(held, family));
+        own.any(|held| held.prefix.address() == source)
     }
 
     fn note_heard(&mut self, batch: &Batch<'_>, heard: &Heard) {
