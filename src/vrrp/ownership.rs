@@ -55,9 +55,14 @@ impl Item {
         self.link.map(|link| (link.key, self.spec.prefix))
     }
 
+    /// Whether we asked for it last: what a late notification calls gone may be there then all the same, and is ours.
+    const fn asked_for(&self) -> bool {
+        matches!(self.last_verb, AddressVerb::Add)
+    }
+
     /// Whether the kernel will hold it once all requests are answered.
     fn will_be_held(&self) -> bool {
-        if self.outstanding > 0 { self.last_verb == AddressVerb::Add } else { self.held != Held::Absent }
+        if self.outstanding > 0 { self.asked_for() } else { self.held != Held::Absent }
     }
 
     fn request(&mut self, verb: AddressVerb, operations: &mut Vec<AddressOperation>) {
@@ -168,10 +173,8 @@ impl Ownership {
                 // The interface may live on under another name: what we added there is not left behind.
                 if let Some((old, prefix)) = item.key() {
                     let mut unanswered = item.outstanding;
-                    let added = item.outstanding > 0 && item.last_verb == AddressVerb::Add;
-                    if item.held != Held::Foreign
-                        && (self.wanted || added || known(old, prefix) == Some(true))
-                    {
+                    let added = item.asked_for() && (self.wanted || item.outstanding > 0);
+                    if item.held != Held::Foreign && (added || known(old, prefix) == Some(true)) {
                         unanswered += 1;
                         let spec = item.spec.clone();
                         operations.push(AddressOperation { verb: AddressVerb::Remove, link: old, spec });
@@ -238,14 +241,13 @@ impl Ownership {
     /// secondaries go before the primary of their subnet. Returns how many a predecessor left.
     pub(super) fn release(&mut self, operations: &mut Vec<AddressOperation>) -> usize {
         let leftovers = if self.undecided { self.count_ours() } else { 0 };
-        let asked_for = core::mem::take(&mut self.wanted);
+        let wanted = core::mem::take(&mut self.wanted);
         self.undecided = false;
         for item in self.items.iter_mut().rev() {
             item.repairs = 0;
             item.judge_at = None;
-            // Of what was asked for, a late notification may say that it is gone though the kernel has it
-            // again: it is removed all the same, and "already gone" is success.
-            if (asked_for || item.will_be_held()) && item.held != Held::Foreign {
+            // "Already gone" is success.
+            if (wanted && item.asked_for() || item.will_be_held()) && item.held != Held::Foreign {
                 item.request(AddressVerb::Remove, operations);
             }
         }
@@ -479,7 +481,7 @@ fn items_of(config: &RouterConfig) -> Vec<Item> {
         link: None,
         held: Held::Absent,
         outstanding: 0,
-        last_verb: AddressVerb::Add,
+        last_verb: AddressVerb::Remove,
         announced: false,
         vanished: false,
         judge_at: None,

@@ -118,3 +118,22 @@ fn excluded_addresses_move_along() {
         assert!(!lan.cluster.holds(R1, &address(number)));
     }
 }
+
+#[test]
+fn an_owners_address_that_goes_and_comes_back_unseen_is_not_removed_by_a_fault_in_between() {
+    let owner = RouterConfig { priority: Priority::OWNER, initial: InitialState::Master, ..router(255) };
+    let foreign = vec![(LAN, prefix(0, 24))];
+    let mut lan = Lan::of(vec![MachineSpec { config: node(owner), foreign, ..MachineSpec::default() }]);
+    lan.start_all();
+    lan.apply(Fault::Frozen(R1));
+    // The virtual address is a secondary of the own one and goes with it.
+    lan.apply(Fault::OwnAddressRemoved(R1, LAN));
+    assert!(!lan.cluster.holds(R1, &address(0)));
+    lan.apply(Fault::OwnAddressRestored(R1, LAN));
+    lan.run(20);
+    let thawed = lan.now();
+    lan.apply(Fault::Thawed(R1));
+    lan.settle();
+    lan.assert_state(R1, State::Master);
+    assert_eq!(lan.since(thawed, "-10.0.0.100").len(), 0);
+}
