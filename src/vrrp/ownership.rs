@@ -39,6 +39,8 @@ struct Item {
     /// Operations not answered yet, and the last of them.
     outstanding: u32,
     last_verb: AddressVerb,
+    /// The opposite of the last operation is wanted since, and asked for when that is answered.
+    reversed: bool,
     /// Announced since it was last asked for.
     announced: bool,
     /// Gone, as the kernel told last, while an operation was outstanding: our own, or somebody else's doing.
@@ -62,11 +64,36 @@ impl Item {
 
     /// Whether the kernel will hold it once all requests are answered.
     fn will_be_held(&self) -> bool {
-        if self.outstanding > 0 { self.asked_for() } else { self.held != Held::Absent }
+        if self.outstanding > 0 { self.asked_for() != self.reversed } else { self.held != Held::Absent }
     }
 
+    /// Asks for an operation. While another one is under way it waits: of a router that wavers, the kernel would
+    /// otherwise have ever more to do that comes to nothing.
     fn request(&mut self, verb: AddressVerb, operations: &mut Vec<AddressOperation>) {
+        if self.outstanding > 0 {
+            self.reversed = verb != self.last_verb;
+            self.announced = false;
+        } else {
+            self.request_now(verb, operations);
+        }
+    }
+
+    /// Asks for what waited, once nothing is under way any more.
+    fn request_reversed(&mut self, operations: &mut Vec<AddressOperation>) {
+        if self.outstanding > 0 || !core::mem::take(&mut self.reversed) {
+            return;
+        }
+        match (self.last_verb, self.held) {
+            (AddressVerb::Remove, _) => self.request_now(AddressVerb::Add, operations),
+            // The kernel had it already.
+            (AddressVerb::Add, Held::Foreign) => {}
+            (AddressVerb::Add, _) => self.request_now(AddressVerb::Remove, operations),
+        }
+    }
+
+    fn request_now(&mut self, verb: AddressVerb, operations: &mut Vec<AddressOperation>) {
         let Some(link) = self.link else { return };
+        self.reversed = false;
         self.outstanding += 1;
         self.last_verb = verb;
         self.announced = false;
@@ -186,6 +213,7 @@ impl Ownership {
                 item.link = link;
                 item.outstanding = item.key().and_then(|key| self.orphans.remove(&key)).unwrap_or_default();
                 item.last_verb = AddressVerb::Remove;
+                item.reversed = false;
                 item.judge_at = None;
                 item.held = Held::Absent;
                 if let Some(ours) = item.key().and_then(|(link, prefix)| known(link, prefix)) {
@@ -193,9 +221,9 @@ impl Ownership {
                 }
                 let unwanted = !self.wanted && !self.undecided;
                 if self.wanted && !item.will_be_held() {
-                    item.request(AddressVerb::Add, operations);
+                    item.request_now(AddressVerb::Add, operations);
                 } else if unwanted && item.will_be_held() && item.held == Held::Ours {
-                    item.request(AddressVerb::Remove, operations);
+                    item.request_now(AddressVerb::Remove, operations);
                 }
             }
             item.link = link;
@@ -255,7 +283,8 @@ impl Ownership {
     }
 
     /// The router ends without touching the kernel (`-V`).
-    pub(super) const fn abandon(&mut self) {
+    pub(super) fn abandon(&mut self) {
+        self.items.iter_mut().for_each(|item| item.reversed = false);
         self.wanted = false;
         self.undecided = true;
     }
@@ -366,6 +395,19 @@ impl Ownership {
         }
     }
 
+    /// After answers of the kernel: asks for what had to wait for them, of removals again the last added first.
+    pub(super) fn request_reversed(
+        &mut self,
+        answered: &[AddressOutcome],
+        operations: &mut Vec<AddressOperation>,
+    ) {
+        for outcome in answered.iter().rev() {
+            if let Some(item) = self.item((outcome.link, outcome.prefix)) {
+                item.request_reversed(operations);
+            }
+        }
+    }
+
     /// Looks at every address whose time has come: puts back what somebody removed, removes what is ours
     /// and should not be.
     pub(super) fn judge(
@@ -424,8 +466,8 @@ impl Ownership {
         }
         let mut gone: Vec<Item> = old.into_values().collect();
         for item in gone.iter_mut().rev() {
-            if item.will_be_held() && item.held != Held::Foreign {
-                item.request(AddressVerb::Remove, operations);
+            if (item.will_be_held() || item.reversed) && item.held != Held::Foreign {
+                item.request_now(AddressVerb::Remove, operations);
             }
             if let Some(key) = item.key().filter(|_| item.outstanding > 0) {
                 *self.orphans.entry(key).or_default() += item.outstanding;
@@ -440,7 +482,7 @@ impl Ownership {
                         && gone.spec.prefix.network() == item.spec.prefix.network()
                 });
             if self.wanted && endangered && item.held != Held::Foreign {
-                item.request(AddressVerb::Add, operations);
+                item.request_now(AddressVerb::Add, operations);
             }
         }
         // An address whose attributes alone changed is removed above and must be added again.
@@ -482,6 +524,7 @@ fn items_of(config: &RouterConfig) -> Vec<Item> {
         held: Held::Absent,
         outstanding: 0,
         last_verb: AddressVerb::Remove,
+        reversed: false,
         announced: false,
         vanished: false,
         judge_at: None,

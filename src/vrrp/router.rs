@@ -254,6 +254,9 @@ impl VirtualRouter {
                 self.announce(&[announceable], rounds, out);
             }
         }
+        let mut operations = Vec::new();
+        self.addresses.request_reversed(&reply.outcomes, &mut operations);
+        self.request_addresses(operations, out);
     }
 
     /// Ends the router: a master sends priority 0 first. With `keep_addresses` (`-V`) the kernel is left as
