@@ -415,3 +415,22 @@ fn stopped_when_the_kernel_has_taken_the_addresses_away() {
     assert_eq!(script.obey(), [AddressVerb::Remove]);
     assert!(script.actions.contains(&Action::Stopped));
 }
+
+#[test]
+fn a_master_that_lowers_its_priority_is_followed_as_it_is_and_a_worse_one_does_not_take_its_place() {
+    let mut script = Script::new(|_| {});
+    let followed = |script: &Script| script.node.router(RouterId(0)).unwrap().master();
+    let master = |from: &str, priority| Some((from.parse().unwrap(), Priority(priority)));
+    script.hear(RIVAL, 150);
+    script.hear(RIVAL, 120);
+    assert_eq!(followed(&script), master(RIVAL, 120));
+    script.hear("192.0.2.30", 110);
+    assert_eq!(followed(&script), master(RIVAL, 120));
+    // It has not sent again for as long as a master may be silent.
+    script.pass(3_500);
+    script.hear("192.0.2.30", 110);
+    script.pass(200);
+    script.hear("192.0.2.30", 110);
+    assert_eq!(followed(&script), master("192.0.2.30", 110));
+    assert_eq!(script.state(), State::Backup);
+}

@@ -516,7 +516,12 @@ impl Cluster {
     }
 
     fn transmit(&mut self, id: MachineId, sent: &Transmission) {
-        let Some(port) = self.usable_port(id, sent.link) else { return };
+        let Some(port) = self.usable_port(id, sent.link) else {
+            if let Some(process) = self.machines[id.0].process.as_mut() {
+                process.ledger.note_unsent(sent.router, self.now);
+            }
+            return;
+        };
         if let Some(glance) = Glance::of(&sent.payload).filter(|glance| glance.priority == 0) {
             self.record(EntryKind::Advertisement, id, glance);
         }
@@ -613,6 +618,8 @@ impl Cluster {
         let Some(process) = machine.process.take() else { return };
         let left = machine.kernel.addresses().iter().filter(|held| held.ours);
         let left = left.filter(|held| process.ledger.concerned.contains(&held.link));
+        // With our mark, but of no router that it ever had: it may be another daemon's.
+        let left = left.filter(|held| process.ledger.configured.contains(&held.prefix.address()));
         let left: Vec<Prefix> = left.map(|held| held.prefix).collect();
         machine.touched = self.now;
         self.changed = true;

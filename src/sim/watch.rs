@@ -38,6 +38,12 @@ impl Cluster {
                 if self.now < process.deaf_until {
                     survey.deaf.insert(machine.id);
                 }
+                for ((interface, family, vrid), at) in &process.ledger.removed {
+                    if let Some(segment) = machine.segment_of(interface) {
+                        let group = GroupKey { segment, family: *family, vrid: *vrid };
+                        survey.removed.insert((machine.id, group), *at);
+                    }
+                }
                 if let Some(since) = process.stopping {
                     survey.stopping.push((machine.id, since));
                 } else {
@@ -176,7 +182,7 @@ impl Cluster {
     pub(super) fn observe(&mut self) {
         let survey = self.survey();
         let (pace, most, repair) = (self.pace, self.most_addresses, self.repair_pause());
-        // A daemon without virtual routers takes its time to stop, too.
+        // A daemon without virtual routers takes its time to give up addresses and to stop, too.
         let least = deadlines(&Bounds::default(), &pace, most, repair).addresses;
         let stop = self.deadlines().into_iter().map(|(_, due)| due.addresses).fold(least, Duration::max);
         let bounds = &self.bounds;
@@ -186,6 +192,7 @@ impl Cluster {
             broken.extend(settling.observe(
                 &survey,
                 |group| deadlines(&bound(group), &pace, most, repair),
+                least,
                 stop,
             ));
         }

@@ -14,6 +14,8 @@ pub(super) struct Backup {
     pub(super) master_down: Instant,
     /// The master followed.
     pub(super) master: Option<(IpAddr, Priority)>,
+    /// Until when a worse master cannot take its place: as long as it may just not have sent again yet.
+    master_until: Instant,
     /// A master whose priority is lower than ours and that we therefore do not follow.
     lower: Option<(IpAddr, Priority)>,
     /// Who sent priority 0, if that is what the timer waits for.
@@ -29,6 +31,7 @@ impl VirtualRouter {
         let backup = Backup {
             master_down: now.instant + wait,
             master: None,
+            master_until: now.instant,
             lower: None,
             left: None,
             preempt_at: None,
@@ -58,13 +61,7 @@ impl VirtualRouter {
             return;
         }
         if self.follows(now, advertisement.priority) {
-            self.learn_interval(from, advertisement, out);
-            let at = now.instant + self.master_down_interval();
-            if let Phase::Backup(backup) = &mut self.phase {
-                backup.master_down = at;
-                backup.master = Some((from, advertisement.priority));
-                backup.left = None;
-            }
+            self.wait_for(now, from, advertisement, out);
             if self.addresses.has_leftovers() {
                 self.release_addresses(out);
             } else if !self.addresses.wanted() {
@@ -99,6 +96,31 @@ impl VirtualRouter {
         }
         let preempt_at = *backup.preempt_at.get_or_insert(now.instant + delay);
         now.instant < preempt_at
+    }
+
+    /// RFC 9568 §6.4.2 (430): an advertisement sets the timer. Where two masters meet, the last word of the loser may
+    /// come after the winner's: with the loser's shorter interval the timer would fire before the winner sends
+    /// again. So the better of the two is followed while it may be alive, and the other one only delays the timer.
+    fn wait_for(&mut self, now: Now, from: IpAddr, advertisement: &Advertisement, out: &mut Output<'_>) {
+        let Phase::Backup(backup) = &self.phase else { return };
+        let priority = advertisement.priority;
+        let better = |(master, best)| master != from && (best, master) > (priority, from);
+        let beaten = backup.master.is_some_and(better);
+        if beaten && backup.left.is_none() && now.instant < backup.master_until {
+            let at = now.instant + self.master_down_interval_at(advertisement.interval);
+            if let Phase::Backup(backup) = &mut self.phase {
+                backup.master_down = backup.master_down.max(at);
+            }
+            return;
+        }
+        self.learn_interval(from, advertisement, out);
+        let at = now.instant + self.master_down_interval();
+        if let Phase::Backup(backup) = &mut self.phase {
+            backup.master_down = at;
+            backup.master = Some((from, priority));
+            backup.master_until = at;
+            backup.left = None;
+        }
     }
 
     /// RFC 9568 §6.4.2 (430): version 3 follows the master's interval.

@@ -23,6 +23,8 @@ pub(super) struct Mastership {
     refresh: Option<Instant>,
     /// A beaten rival is answered with announcements once in an interval, however often it sends.
     rival_quiet_until: Instant,
+    /// A rival sent within that interval: hosts may have believed it since, and it may say no more.
+    rival_due: Option<Instant>,
     /// A switch-over is under way: priority 0 is sent, no successor heard yet, give up at this time.
     pub(super) handover: Option<Instant>,
     /// After a stall: a router that does not preempt yields to any master heard until then.
@@ -35,7 +37,7 @@ impl Mastership {
         if let Some(give_up) = self.handover {
             return give_up;
         }
-        let others = [self.second_block.map(|(at, _)| at), self.refresh];
+        let others = [self.second_block.map(|(at, _)| at), self.refresh, self.rival_due];
         others.into_iter().flatten().fold(self.next_advert, Instant::min)
     }
 }
@@ -60,6 +62,7 @@ impl VirtualRouter {
             second_block: later(now, settings.delay).map(|at| (at, settings.repeat)),
             refresh: later(now, settings.refresh),
             rival_quiet_until: now.instant,
+            rival_due: None,
             handover: None,
             listening_until: None,
         };
@@ -130,14 +133,16 @@ impl VirtualRouter {
     }
 
     /// Announces the addresses again, now and a second time, because hosts may have learned another master's
-    /// MAC; at most once in an interval.
+    /// MAC; at most once in an interval. What comes too early for that is not left out but waits.
     fn announce_over_rival(&mut self, now: Now, out: &mut Output<'_>) -> bool {
         let settings = self.config.announce;
         let interval = self.config.interval.duration();
         let Phase::Master(mastership) = &mut self.phase else { return false };
         if now.instant < mastership.rival_quiet_until {
+            mastership.rival_due = Some(mastership.rival_quiet_until);
             return false;
         }
+        mastership.rival_due = None;
         mastership.rival_quiet_until = now.instant + interval;
         if let Some(at) = later(now, settings.lower_prio_delay).filter(|_| settings.lower_prio_repeat > 0) {
             mastership.second_block = Some((at, settings.lower_prio_repeat));
@@ -191,11 +196,15 @@ impl VirtualRouter {
             mastership.refresh = later(now, settings.refresh);
             rounds = rounds.max(settings.refresh_repeat.max(1));
         }
+        let rival_due = mastership.rival_due.is_some_and(|at| at <= now.instant);
         if advertise {
             self.send_advertisement(out);
         }
         if rounds > 0 {
             self.announce(&self.addresses.announceable(), rounds, out);
+        }
+        if rival_due {
+            self.announce_over_rival(now, out);
         }
     }
 

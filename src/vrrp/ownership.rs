@@ -39,6 +39,8 @@ struct Item {
     /// Operations not answered yet, and the last of them.
     outstanding: u32,
     last_verb: AddressVerb,
+    /// Wanted again while its removal is under way: asked for when that is answered.
+    wanted_again: bool,
     /// Gone, as the kernel told last, while an operation was outstanding: our own, or somebody else's doing.
     vanished: bool,
     /// When to look whether the kernel holds what it should.
@@ -53,13 +55,37 @@ impl Item {
         self.link.map(|link| (link.key, self.spec.prefix))
     }
 
-    /// Whether the kernel will hold it once all requests are answered.
-    fn will_be_held(&self) -> bool {
-        if self.outstanding > 0 { self.last_verb == AddressVerb::Add } else { self.held != Held::Absent }
+    /// Whether we asked for it last: what a late notification calls gone may be there then all the same, and is ours.
+    const fn asked_for(&self) -> bool {
+        matches!(self.last_verb, AddressVerb::Add)
     }
 
+    /// Whether the kernel will hold it once all requests are answered.
+    fn will_be_held(&self) -> bool {
+        if self.outstanding > 0 { self.asked_for() || self.wanted_again } else { self.held != Held::Absent }
+    }
+
+    /// Asks for an operation. A removal follows an addition at once, so that nothing is announced any more; an
+    /// addition waits until the removal before it is answered: of a router that wavers, the kernel would otherwise
+    /// have ever more to do that comes to nothing.
     fn request(&mut self, verb: AddressVerb, operations: &mut Vec<AddressOperation>) {
+        if self.outstanding > 0 && !self.asked_for() {
+            self.wanted_again = verb == AddressVerb::Add;
+        } else {
+            self.request_now(verb, operations);
+        }
+    }
+
+    /// Asks for what waited, once nothing is under way any more.
+    fn request_again(&mut self, operations: &mut Vec<AddressOperation>) {
+        if self.outstanding == 0 && self.wanted_again {
+            self.request_now(AddressVerb::Add, operations);
+        }
+    }
+
+    fn request_now(&mut self, verb: AddressVerb, operations: &mut Vec<AddressOperation>) {
         let Some(link) = self.link else { return };
+        self.wanted_again = false;
         self.outstanding += 1;
         self.last_verb = verb;
         operations.push(AddressOperation::new(verb, link.key, self.spec.clone()));
@@ -165,10 +191,8 @@ impl Ownership {
                 // The interface may live on under another name: what we added there is not left behind.
                 if let Some((old, prefix)) = item.key() {
                     let mut unanswered = item.outstanding;
-                    let added = item.outstanding > 0 && item.last_verb == AddressVerb::Add;
-                    if item.held != Held::Foreign
-                        && (self.wanted || added || known(old, prefix) == Some(true))
-                    {
+                    let added = item.asked_for() && (self.wanted || item.outstanding > 0);
+                    if item.held != Held::Foreign && (added || known(old, prefix) == Some(true)) {
                         unanswered += 1;
                         operations.push(AddressOperation::new(AddressVerb::Remove, old, item.spec.clone()));
                     }
@@ -179,6 +203,7 @@ impl Ownership {
                 item.link = link;
                 item.outstanding = item.key().and_then(|key| self.orphans.remove(&key)).unwrap_or_default();
                 item.last_verb = AddressVerb::Remove;
+                item.wanted_again = false;
                 item.judge_at = None;
                 item.held = Held::Absent;
                 if let Some(ours) = item.key().and_then(|(link, prefix)| known(link, prefix)) {
@@ -186,9 +211,9 @@ impl Ownership {
                 }
                 let unwanted = !self.wanted && !self.undecided;
                 if self.wanted && !item.will_be_held() {
-                    item.request(AddressVerb::Add, operations);
+                    item.request_now(AddressVerb::Add, operations);
                 } else if unwanted && item.will_be_held() && item.held == Held::Ours {
-                    item.request(AddressVerb::Remove, operations);
+                    item.request_now(AddressVerb::Remove, operations);
                 }
             }
             item.link = link;
@@ -234,14 +259,13 @@ impl Ownership {
     /// secondaries go before the primary of their subnet. Returns how many a predecessor left.
     pub(super) fn release(&mut self, operations: &mut Vec<AddressOperation>) -> usize {
         let leftovers = if self.undecided { self.count_ours() } else { 0 };
-        let asked_for = core::mem::take(&mut self.wanted);
+        let wanted = core::mem::take(&mut self.wanted);
         self.undecided = false;
         for item in self.items.iter_mut().rev() {
             item.repairs = 0;
             item.judge_at = None;
-            // Of what was asked for, a late notification may say that it is gone though the kernel has it
-            // again: it is removed all the same, and "already gone" is success.
-            if (asked_for || item.will_be_held()) && item.held != Held::Foreign {
+            // "Already gone" is success.
+            if (wanted && item.asked_for() || item.will_be_held()) && item.held != Held::Foreign {
                 item.request(AddressVerb::Remove, operations);
             }
         }
@@ -249,7 +273,8 @@ impl Ownership {
     }
 
     /// The router ends without touching the kernel (`-V`).
-    pub(super) const fn abandon(&mut self) {
+    pub(super) fn abandon(&mut self) {
+        self.items.iter_mut().for_each(|item| item.wanted_again = false);
         self.wanted = false;
         self.undecided = true;
     }
@@ -346,6 +371,19 @@ impl Ownership {
         }
     }
 
+    /// After answers of the kernel: asks for what had to wait for them.
+    pub(super) fn request_again(
+        &mut self,
+        answered: &[AddressOutcome],
+        operations: &mut Vec<AddressOperation>,
+    ) {
+        for outcome in answered {
+            if let Some(item) = self.item((outcome.link, outcome.prefix)) {
+                item.request_again(operations);
+            }
+        }
+    }
+
     /// Looks at every address whose time has come: puts back what somebody removed, removes what is ours
     /// and should not be.
     pub(super) fn judge(
@@ -404,8 +442,8 @@ impl Ownership {
         }
         let mut gone: Vec<Item> = old.into_values().collect();
         for item in gone.iter_mut().rev() {
-            if item.will_be_held() && item.held != Held::Foreign {
-                item.request(AddressVerb::Remove, operations);
+            if item.will_be_held() && !item.wanted_again && item.held != Held::Foreign {
+                item.request_now(AddressVerb::Remove, operations);
             }
             if let Some(key) = item.key().filter(|_| item.outstanding > 0) {
                 *self.orphans.entry(key).or_default() += item.outstanding;
@@ -420,7 +458,7 @@ impl Ownership {
                         && gone.spec.prefix.network() == item.spec.prefix.network()
                 });
             if self.wanted && endangered && item.held != Held::Foreign {
-                item.request(AddressVerb::Add, operations);
+                item.request_now(AddressVerb::Add, operations);
             }
         }
         // An address whose attributes alone changed is removed above and must be added again.
@@ -461,7 +499,8 @@ fn items_of(config: &RouterConfig) -> Vec<Item> {
         link: None,
         held: Held::Absent,
         outstanding: 0,
-        last_verb: AddressVerb::Add,
+        last_verb: AddressVerb::Remove,
+        wanted_again: false,
         vanished: false,
         judge_at: None,
         repairs: 0,

@@ -249,6 +249,9 @@ impl VirtualRouter {
                 self.announce(&[announceable], rounds, out);
             }
         }
+        let mut operations = Vec::new();
+        self.addresses.request_again(&reply.outcomes, &mut operations);
+        self.request_addresses(operations, out);
     }
 
     /// Ends the router: a master sends priority 0 first. With `keep_addresses` (`-V`) the kernel is left as
@@ -412,8 +415,13 @@ impl VirtualRouter {
 
     /// Time without advertisements after which a backup takes over.
     pub fn master_down_interval(&self) -> Duration {
+        self.master_down_interval_at(self.master_interval)
+    }
+
+    /// The same at the interval of a certain master.
+    pub(super) fn master_down_interval_at(&self, interval: AdvertisementInterval) -> Duration {
         let (version, priority) = (self.config.version, self.priority.get());
-        master_down_interval(version, priority, self.master_interval, self.config.down_timer_adverts)
+        master_down_interval(version, priority, interval, self.config.down_timer_adverts)
     }
 
     /// Skew time of our priority.

@@ -1,5 +1,6 @@
 //! Addresses that others remove, own, or keep.
 
+use alived::sim::invariants::Pace;
 use alived::sim::{Fault, MachineSpec};
 use alived::time::Duration;
 use alived::vrrp::{InitialState, RouterConfig, State};
@@ -117,4 +118,45 @@ fn excluded_addresses_move_along() {
         assert!(lan.cluster.holds(R2, &address(number)));
         assert!(!lan.cluster.holds(R1, &address(number)));
     }
+}
+
+#[test]
+fn an_owners_address_that_goes_and_comes_back_unseen_is_not_removed_by_a_fault_in_between() {
+    let owner = RouterConfig { priority: Priority::OWNER, initial: InitialState::Master, ..router(255) };
+    let foreign = vec![(LAN, prefix(0, 24))];
+    let mut lan = Lan::of(vec![MachineSpec { config: node(owner), foreign, ..MachineSpec::default() }]);
+    lan.start_all();
+    lan.apply(Fault::Frozen(R1));
+    // The virtual address is a secondary of the own one and goes with it.
+    lan.apply(Fault::OwnAddressRemoved(R1, LAN));
+    assert!(!lan.cluster.holds(R1, &address(0)));
+    lan.apply(Fault::OwnAddressRestored(R1, LAN));
+    lan.run(20);
+    let thawed = lan.now();
+    lan.apply(Fault::Thawed(R1));
+    lan.settle();
+    lan.assert_state(R1, State::Master);
+    assert_eq!(lan.since(thawed, "-10.0.0.100").len(), 0);
+}
+
+#[test]
+fn a_router_that_wavers_asks_for_no_more_than_the_kernel_can_do() {
+    let many = |priority| {
+        let addresses = (0..40).map(|number| virtual_address(prefix(number, 32))).collect();
+        let config = node(RouterConfig { addresses, ..router(priority) });
+        MachineSpec { config, ..MachineSpec::default() }
+    };
+    let mut lan = Lan::at_pace(Pace::SLUGGISH, vec![many(150), many(100)]);
+    lan.start_all();
+    for _ in 0..60 {
+        lan.apply(Fault::Partition(LAN, vec![lan.cluster.machine_port(R2, LAN)]));
+        lan.run(400);
+        lan.apply(Fault::HealNetwork);
+        lan.run(150);
+    }
+    lan.assert_state(R2, State::Backup);
+    lan.run(2_500);
+    assert!((0..40).all(|number| !lan.cluster.holds(R2, &address(number))), "{}", lan.cluster.timeline());
+    lan.settle();
+    lan.assert_served_by(R1);
 }

@@ -1,9 +1,9 @@
 //! Who is master, and when.
 
 use alived::net::{Family, Prefix};
-use alived::sim::Fault;
 use alived::sim::machine::interface_name;
 use alived::sim::network::{Conditions, Ratio};
+use alived::sim::{Fault, MachineSpec};
 use alived::time::{Duration, Instant};
 use alived::vrrp::{InitialState, RouterConfig, State};
 use alived::wire::vrrp::{AdvertisementInterval, Priority, Version, Vrid};
@@ -204,6 +204,39 @@ fn a_version_3_backup_follows_its_masters_interval_and_then_its_own() {
 }
 
 #[test]
+fn the_last_word_of_a_beaten_master_does_not_shorten_the_wait_for_the_winner() {
+    // The others would be through with waiting before the winner, which answers no rival, sends again.
+    let slow = RouterConfig { interval: centiseconds(100), lower_prio_no_advert: true, ..router(150) };
+    let mut lan = Lan::started([slow, router(100), router(100)]);
+    lan.apply(Fault::Partition(LAN, vec![lan.cluster.machine_port(R2, LAN)]));
+    lan.run(10_000);
+    assert_eq!(lan.cluster.masters(NAME), [R1, R2].into());
+    let healed = lan.now();
+    lan.apply(Fault::HealNetwork);
+    lan.settle();
+    lan.assert_served_by(R1);
+    assert_eq!(lan.transitions(healed), 1, "{}", lan.cluster.timeline());
+}
+
+#[test]
+fn who_took_over_from_a_dead_master_is_followed_with_its_own_interval() {
+    let slow = RouterConfig { interval: centiseconds(50), ..router(200) };
+    let mut lan = Lan::started([slow, router(100), router(150)]);
+    let lost = lan.now();
+    lan.apply(Fault::PowerLost(R1));
+    while !lan.cluster.masters(NAME).contains(&R3) {
+        lan.run(1);
+    }
+    lan.run(300);
+    let lost_again = lan.now();
+    lan.apply(Fault::PowerLost(R3));
+    lan.run(500);
+    lan.assert_served_by(R2);
+    assert_eq!(lan.transitions(lost), 2, "{}", lan.cluster.timeline());
+    assert!(lan.delay(lost_again, "-> MASTER") < 370);
+}
+
+#[test]
 fn one_lost_advertisement_elects_nobody() {
     let mut lan = Lan::started([router(150), router(100)]);
     let since = lan.now();
@@ -251,6 +284,42 @@ fn ipv6_elects_and_fails_over() {
     lan.settle();
     assert_eq!(lan.cluster.masters(NAME), [R2].into());
     assert!(lan.cluster.holds(R2, &"2001:db8::100".parse().unwrap()));
+}
+
+#[test]
+fn an_owner_that_sends_from_its_virtual_address_is_obeyed_by_who_held_it() {
+    let vip = Prefix::new("fe80::aaaa:0".parse().unwrap(), 64).unwrap();
+    let v6 = |priority, initial| RouterConfig {
+        version: Version::V3,
+        priority: Priority(priority),
+        initial,
+        interval: centiseconds(10),
+        addresses: vec![virtual_address(vip)],
+        ..RouterConfig::new(NAME, Vrid::new(51).unwrap(), Family::Ipv6, interface_name(LAN))
+    };
+    let owner = node(v6(255, InitialState::Master));
+    let backup = node(v6(50, InitialState::Backup));
+    let mut lan = Lan::of(vec![
+        MachineSpec { config: owner, foreign: vec![(LAN, vip)], ..MachineSpec::default() },
+        MachineSpec { config: backup, ..MachineSpec::default() },
+    ]);
+    lan.start_all();
+    lan.apply(Fault::OwnAddressRemoved(R1, LAN));
+    lan.apply(Fault::Partition(LAN, vec![lan.cluster.machine_port(R2, LAN)]));
+    lan.run(1_000);
+    lan.assert_state(R1, State::Master);
+    lan.assert_state(R2, State::Master);
+    // It does not learn yet that its kernel has given up the address.
+    lan.apply(Fault::NotificationsLost(R2, Duration::from_secs(2)));
+    lan.apply(Fault::HealNetwork);
+    while lan.cluster.masters(NAME).contains(&R2) {
+        lan.run(1);
+    }
+    let stopped = lan.now();
+    lan.apply(Fault::Stopped(R1));
+    lan.run(500);
+    lan.assert_state(R2, State::Master);
+    assert!(lan.delay(stopped, "-> MASTER: master fe80::aaaa:0 left") < 100);
 }
 
 #[test]

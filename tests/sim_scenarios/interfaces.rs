@@ -5,7 +5,7 @@ use alived::sim::network::SegmentId;
 use alived::sim::{Fault, MachineId};
 use alived::vrrp::{RouterConfig, State, VirtualAddress};
 
-use super::lan::{LAN, Lan, R1, R2, address, router, virtual_address};
+use super::lan::{IMPATIENT, LAN, Lan, PATIENT, R1, R2, address, router, virtual_address};
 
 /// Breaks R1 and mends it: R2 takes over, R1 faults and gives up its address, and takes back.
 fn out_and_back(breaking: Fault, mending: Fault, reason: &str) {
@@ -100,4 +100,28 @@ fn an_address_on_another_interface_comes_back_with_it() {
     lan.settle();
     assert!(lan.cluster.holds(R1, &there));
     lan.assert_served_by(R1);
+}
+
+#[test]
+fn who_lost_its_interface_while_it_stood_still_tells_the_new_master_nothing() {
+    let mut lan = Lan::started([router(100), router(150)]);
+    lan.apply(Fault::PowerLost(R2));
+    lan.run(1_000);
+    lan.assert_state(R1, State::Master);
+    lan.apply(Fault::Frozen(R1));
+    lan.apply(Fault::Cut(lan.cluster.machine_port(R2, LAN), lan.cluster.host_port(IMPATIENT)));
+    lan.apply(Fault::Booted(R2));
+    lan.apply(Fault::Started(R2));
+    // Its second block of announcements is over.
+    lan.run(10_000);
+    lan.apply(Fault::InterfaceDeleted(R1, LAN, false));
+    lan.apply(Fault::InterfaceCreated(R1, LAN));
+    lan.apply(Fault::HealNetwork);
+    let thawed = lan.now();
+    lan.apply(Fault::Thawed(R1));
+    lan.settle();
+    assert_eq!(lan.since(thawed, "MASTER -> BACKUP: master 10.0.0.2 with priority 150 heard").len(), 1);
+    lan.assert_state(R2, State::Master);
+    assert_eq!(lan.cluster.route(PATIENT, &address(0)), Some(R2));
+    assert_eq!(lan.cluster.route(IMPATIENT, &address(0)), None, "nobody can have told it");
 }

@@ -63,12 +63,17 @@ pub(crate) struct Lan {
 impl Lan {
     /// One machine for each configuration, none started.
     pub(crate) fn of(machines: Vec<MachineSpec>) -> Self {
+        Self::at_pace(Pace::PROMPT, machines)
+    }
+
+    /// The same of quicker or slower machines.
+    pub(crate) fn at_pace(pace: Pace, machines: Vec<MachineSpec>) -> Self {
         let cluster = Cluster::new(ClusterSpec {
             seed: 1,
             segments: 2,
             machines,
             hosts: vec![(LAN, true), (LAN, false)],
-            pace: Pace::PROMPT,
+            pace,
         });
         Self { cluster }
     }

@@ -7,7 +7,7 @@ use alived::time::Duration;
 use alived::vrrp::{AnnounceSettings, RouterConfig, State};
 
 use super::lan::{
-    IMPATIENT, LAN, Lan, NAME, PATIENT, R1, R2, address, node, prefix, router, virtual_address,
+    IMPATIENT, LAN, Lan, NAME, PATIENT, R1, R2, address, centiseconds, node, prefix, router, virtual_address,
 };
 
 #[test]
@@ -119,6 +119,28 @@ fn a_lower_rival_is_answered_and_the_addresses_are_announced_again() {
     lan.assert_served_by(R1);
     assert!(!lan.since(healed, "announcing again").is_empty());
     assert!(lan.delay(healed, "10.0.0.100 is at r1") < 120, "an impatient host learns it at once");
+}
+
+#[test]
+fn a_rival_that_sends_again_before_the_winner_may_answer_leaves_no_host_behind() {
+    let announce = |delay, lower_prio_delay| AnnounceSettings {
+        delay: Duration::from_millis(delay),
+        lower_prio_delay: Duration::from_millis(lower_prio_delay),
+        ..AnnounceSettings::default()
+    };
+    let slow = RouterConfig { interval: centiseconds(300), announce: announce(1_000, 1_000), ..router(150) };
+    let quick = RouterConfig { interval: centiseconds(200), announce: announce(1_500, 1_000), ..router(100) };
+    let mut lan = Lan::started([slow, quick]);
+    lan.apply(Fault::Cut(lan.cluster.machine_port(R1, LAN), lan.cluster.machine_port(R2, LAN)));
+    while lan.cluster.masters(NAME).len() == 1 {
+        lan.run(1);
+    }
+    // R1 has answered the rival, and its second block is over, when that announces for the second time.
+    lan.run(1_800);
+    assert_eq!(lan.cluster.route(IMPATIENT, &address(0)), Some(R2));
+    lan.apply(Fault::HealNetwork);
+    lan.settle();
+    lan.assert_served_by(R1);
 }
 
 #[test]

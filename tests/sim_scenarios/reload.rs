@@ -1,8 +1,8 @@
 //! New configurations for running daemons.
 
 use alived::node::NodeConfig;
-use alived::sim::Fault;
-use alived::vrrp::RouterConfig;
+use alived::sim::{Fault, MachineSpec};
+use alived::vrrp::{RouterConfig, State};
 use alived::wire::vrrp::{Priority, Vrid};
 
 use super::lan::{Lan, NAME, R1, R2, address, node, prefix, router, virtual_address};
@@ -86,4 +86,51 @@ fn a_master_adds_and_removes_single_addresses() {
     assert_eq!(lan.transitions(begun), 0);
     assert_eq!(lan.cluster.masters(NAME), [R1].into());
     assert!(lan.since(begun, "-10.0.0.100/24").is_empty(), "what stays is not touched");
+}
+
+#[test]
+fn a_router_removed_while_its_daemon_stood_still_ends_with_an_election() {
+    // Of equals the one with the higher address wins: R1 obeys what R2 says before it reads of its removal.
+    let mut lan = Lan::started([router(100), router(100)]);
+    lan.apply(Fault::PowerLost(R1));
+    lan.run(1_000);
+    lan.assert_state(R2, State::Master);
+    lan.apply(Fault::Booted(R1));
+    lan.apply(Fault::Started(R1));
+    lan.settle();
+    lan.apply(Fault::Frozen(R2));
+    lan.apply(Fault::Reloaded(R2, NodeConfig::default()));
+    lan.run(5_000);
+    lan.assert_state(R1, State::Master);
+    let thawed = lan.now();
+    lan.apply(Fault::Thawed(R2));
+    lan.run(1_000);
+    assert_eq!(lan.since(thawed, "MASTER -> BACKUP: master 10.0.0.2 with priority 100 heard").len(), 1);
+    lan.settle();
+    lan.assert_served_by(R1);
+}
+
+#[test]
+fn a_daemon_whose_only_router_is_removed_while_it_stood_still_gives_up_the_address() {
+    let mut lan = Lan::started([router(100)]);
+    lan.apply(Fault::Frozen(R1));
+    lan.apply(Fault::Reloaded(R1, NodeConfig::default()));
+    lan.run(5_000);
+    lan.apply(Fault::Thawed(R1));
+    lan.settle();
+    assert!(!lan.cluster.holds(R1, &address(0)));
+}
+
+#[test]
+fn the_left_over_of_a_router_that_is_no_longer_configured_is_left_alone() {
+    let mut lan = Lan::of(vec![MachineSpec { config: both(100, 100), ..MachineSpec::default() }]);
+    lan.start_all();
+    lan.apply(Fault::Crashed(R1));
+    lan.apply(Fault::Reloaded(R1, NodeConfig { routers: vec![second(100)], ..NodeConfig::default() }));
+    lan.apply(Fault::Started(R1));
+    lan.settle();
+    lan.apply(Fault::Stopped(R1));
+    lan.settle();
+    assert!(!lan.cluster.holds(R1, &address(9)));
+    assert!(lan.cluster.holds(R1, &address(0)), "it may be another daemon's");
 }

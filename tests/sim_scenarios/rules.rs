@@ -3,7 +3,7 @@
 
 use alived::kernel::{AddressOperation, AddressRequest, AddressSpec, AddressVerb, KernelEvent, RouterId};
 use alived::net::{InterfaceIndex, LinkKey, NamespaceId};
-use alived::node::Event;
+use alived::node::{Event, NodeConfig};
 use alived::sim::frame::Glance;
 use alived::sim::invariants::{Rule, Violation};
 use alived::sim::machine::own_addresses;
@@ -178,6 +178,19 @@ fn an_address_kept_without_mastership_is_seen() {
         },
     );
     assert_seen(&broken, Rule::AddressWithoutMastership, Some(R1));
+    assert_seen(&broken, Rule::AddressElsewhere, Some(R1));
+}
+
+#[test]
+fn an_address_kept_after_the_last_router_is_removed_is_seen() {
+    let broken = sabotaged(
+        &[R1, R2],
+        || without(AddressVerb::Remove),
+        |lan| {
+            lan.apply(Fault::Reloaded(R1, NodeConfig::default()));
+            lan.apply(Fault::Reloaded(R2, NodeConfig::default()));
+        },
+    );
     assert_seen(&broken, Rule::AddressElsewhere, Some(R1));
 }
 

@@ -35,6 +35,36 @@ fn switching_back_in_the_middle_of_a_switch_over_leaves_the_better_router_master
 }
 
 #[test]
+fn switching_back_and_over_again_at_once_leaves_the_successor_master() {
+    let mut lan = Lan::started([router(150), router(100)]);
+    lan.apply(Fault::SwitchOver(R1));
+    lan.settle();
+    lan.assert_served_by(R2);
+    // Both words wait for it when it goes on.
+    lan.apply(Fault::Frozen(R1));
+    lan.apply(Fault::SwitchBack(R1));
+    lan.apply(Fault::SwitchOver(R1));
+    lan.run(5_000);
+    lan.apply(Fault::Thawed(R1));
+    lan.settle();
+    lan.assert_served_by(R2);
+}
+
+#[test]
+fn switching_back_and_over_again_before_a_successor_is_heard_goes_on_with_the_switch_over() {
+    let mut lan = Lan::started([router(150), router(100)]);
+    lan.apply(Fault::SwitchOver(R1));
+    lan.run(10);
+    lan.apply(Fault::Frozen(R1));
+    lan.apply(Fault::SwitchBack(R1));
+    lan.apply(Fault::SwitchOver(R1));
+    lan.run(10);
+    lan.apply(Fault::Thawed(R1));
+    lan.settle();
+    lan.assert_served_by(R2);
+}
+
+#[test]
 fn a_switch_over_leaves_no_moment_without_the_address() {
     let mut lan = Lan::started([router(150), router(100)]);
     lan.apply(Fault::SwitchOver(R1));

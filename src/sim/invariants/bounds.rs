@@ -79,6 +79,7 @@ pub fn at_least(config: &RouterConfig, interval: Duration) -> Duration {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Bounds {
     interval: Duration,
+    down_timer_adverts: u8,
     master_down: Duration,
     preempt_delay: Duration,
     startup_delay: Duration,
@@ -98,8 +99,14 @@ impl Bounds {
         let paced = announce.arp_interval.max(announce.ndisc_interval) * count.saturating_mul(rounds);
         self.announce_delay = self.announce_delay.max(announce.delay.max(announce.lower_prio_delay) + paced);
         self.addresses = self.addresses.max(count as usize);
-        // The lowest priority has the longest skew; a version 3 backup may count with anybody's interval.
-        let slowest = RouterConfig { priority: crate::wire::vrrp::Priority(1), ..config.clone() };
+        // The lowest priority has the longest skew; a version 3 backup may count with anybody's interval, also who
+        // waits for more advertisements than the one whose interval that is.
+        self.down_timer_adverts = self.down_timer_adverts.max(config.down_timer_adverts);
+        let slowest = RouterConfig {
+            priority: crate::wire::vrrp::Priority(1),
+            down_timer_adverts: self.down_timer_adverts,
+            ..config.clone()
+        };
         self.master_down = self.master_down.max(master_down_time(&slowest, self.interval));
     }
 
@@ -188,5 +195,18 @@ mod tests {
         let long = bounds.election(&Pace::PROMPT, Duration::ZERO);
         assert!(long > short && long > Duration::from_millis(3_990), "{long:?}");
         assert!(bounds.settlement(&Pace::PROMPT, Duration::ZERO) > long);
+    }
+
+    #[test]
+    fn a_member_that_waits_for_more_advertisements_may_count_with_the_longest_interval() {
+        let patient = RouterConfig { down_timer_adverts: 5, ..config(Version::V3, 100, 10) };
+        let slow = config(Version::V3, 100, 100);
+        let bound = |members: [&RouterConfig; 2]| {
+            let mut bounds = Bounds::default();
+            members.into_iter().for_each(|member| bounds.include(member, Duration::ZERO));
+            bounds.election(&Pace::PROMPT, Duration::ZERO)
+        };
+        assert!(bound([&patient, &slow]) > Duration::from_secs(5));
+        assert_eq!(bound([&patient, &slow]), bound([&slow, &patient]));
     }
 }

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use super::bounds::{at_least, skew_time};
 use super::{Batch, Heard};
 use crate::kernel::{AddressVerb, HeldAddress, KernelEvent, Link, RouterId};
-use crate::net::{Family, LinkKey, Prefix};
+use crate::net::{Family, InterfaceName, LinkKey, Prefix};
 use crate::node::{Event, NodeConfig};
 use crate::sim::kernel::usable_source;
 use crate::time::{ARRIVAL_MAX, Duration, Instant};
 use crate::vrrp::{Action, Cause, InitialState, ReportKind, RouterConfig, State, Transition};
-use crate::wire::vrrp::Version;
+use crate::wire::vrrp::{Version, Vrid};
 
 /// Where a router is in a switch-over.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -38,7 +38,7 @@ pub struct Standing {
     pub elected: Option<Instant>,
     /// When it last, being master, heard another master that loses to it (simulator's time).
     pub rival: Option<Instant>,
-    /// To whom it last, being master, yielded as to a better one, and when (simulator's time).
+    /// To whom it last, being master, yielded as to a better one and said so, and when (simulator's time).
     pub yielded: Option<(IpAddr, Instant)>,
     /// Switch-over.
     pub switch: Switch,
@@ -61,6 +61,8 @@ pub struct Ledger {
     pub routers: BTreeMap<RouterId, Standing>,
     /// Addresses it asked for and did not ask to remove since.
     pub wanted: BTreeSet<(RouterId, LinkKey, Prefix)>,
+    /// How often it asked for each and was not answered yet.
+    unanswered: BTreeMap<(RouterId, LinkKey, Prefix), u32>,
     /// Addresses without our mark that it was told of.
     foreign: BTreeSet<(LinkKey, Prefix)>,
     /// Interfaces that it saw under a name of its configuration: elsewhere it does not look for what a predecessor
@@ -68,6 +70,8 @@ pub struct Ledger {
     pub concerned: BTreeSet<LinkKey>,
     /// Every address that it was ever configured with.
     pub configured: BTreeSet<IpAddr>,
+    /// Routers that a reload removed, and when the last of each was (simulator's time).
+    pub removed: BTreeMap<(InterfaceName, Family, Vrid), Instant>,
     /// Whether it was told to stop.
     pub stopping: bool,
 }
@@ -83,7 +87,9 @@ impl Ledger {
             addresses: BTreeMap::new(),
             routers: BTreeMap::new(),
             wanted: BTreeSet::new(),
+            unanswered: BTreeMap::new(),
             foreign: BTreeSet::new(),
+            removed: BTreeMap::new(),
             stopping: false,
         }
     }
@@ -106,12 +112,24 @@ impl Ledger {
                 Action::Addresses(request) => {
                     for operation in &request.operations {
                         let key = (request.router, operation.link, operation.spec.prefix);
+                        if operation.verb == AddressVerb::Add {
+                            *self.unanswered.entry(key).or_default() += 1;
+                        }
                         match operation.verb {
                             // Told of in the same wake-up: adding leaves it as it is.
                             AddressVerb::Add if self.is_foreign(key.1, key.2) => {}
                             AddressVerb::Add => _ = self.wanted.insert(key),
                             AddressVerb::Remove => _ = self.wanted.remove(&key),
                         }
+                    }
+                }
+                Action::Report(report) if report.kind == ReportKind::SwitchOverBegun => {
+                    // Whether it became master before it was told to switch over, both in one wake-up, it says
+                    // itself.
+                    let told = batch.events.contains(&Event::SwitchOver);
+                    let begins = |s: &&mut Standing| s.name == report.router && s.elected == Some(batch.at);
+                    for standing in self.routers.values_mut().filter(begins).filter(|_| told) {
+                        standing.switch = Switch::Leaving;
                     }
                 }
                 Action::Report(report) if report.kind == ReportKind::SwitchOverAbandoned => {
@@ -126,6 +144,14 @@ impl Ledger {
                 | Action::Report(_)
                 | Action::Stopped => {}
             }
+        }
+    }
+
+    /// Notes that what the router sent in the wake-up at `at` did not leave the machine: if it yielded then, the
+    /// better master was not told.
+    pub fn note_unsent(&mut self, router: RouterId, at: Instant) {
+        if let Some(standing) = self.routers.get_mut(&router) {
+            standing.yielded = standing.yielded.filter(|(_, yielded)| *yielded != at);
         }
     }
 
@@ -168,7 +194,14 @@ impl Ledger {
             && heard.hop_limit == 255
             && heard.glance.interval > Duration::ZERO
             && (config.version == Version::V3 || heard.glance.interval == config.interval.duration())
-            && !self.addresses.keys().any(|(_, prefix)| prefix.address() == heard.source)
+            && !self.is_own_source(config.family, heard.source)
+    }
+
+    /// Whether its own advertisements may carry this source. A virtual address that it holds for an owner is the
+    /// owner's, who may send from it.
+    fn is_own_source(&self, family: Family, source: IpAddr) -> bool {
+        let mut own = self.addresses.values().filter(|held| usable_source(held, family));
+        own.any(|held| held.prefix.address() == source)
     }
 
     fn note_heard(&mut self, batch: &Batch<'_>, heard: &Heard) {
@@ -217,9 +250,18 @@ impl Ledger {
                 self.wanted.retain(|(_, on, address)| (on, address) != (link, prefix));
             }
             Event::Addresses(reply) => {
-                for outcome in reply.outcomes.iter().filter(|o| o.error.is_some()) {
-                    self.wanted.remove(&(reply.router, outcome.link, outcome.prefix));
+                for outcome in &reply.outcomes {
+                    let key = (reply.router, outcome.link, outcome.prefix);
+                    if outcome.error.is_some() {
+                        self.wanted.remove(&key);
+                    }
+                    if outcome.verb == AddressVerb::Add
+                        && let Some(unanswered) = self.unanswered.get_mut(&key)
+                    {
+                        *unanswered -= 1;
+                    }
                 }
+                self.unanswered.retain(|_, unanswered| *unanswered > 0);
             }
             Event::Reconfigure(config) => {
                 for standing in self.routers.values_mut() {
@@ -231,6 +273,12 @@ impl Ledger {
                     }
                     if let Some(new) = new {
                         standing.shortest_interval = standing.shortest_interval.min(new.interval.duration());
+                    }
+                }
+                for old in &self.config.routers {
+                    if !config.routers.iter().any(|new| new.name == old.name) {
+                        let group = (old.interfaces.receive.clone(), old.family, old.vrid);
+                        self.removed.insert(group, batch.at);
                     }
                 }
                 self.configured.extend(addresses(config));
@@ -300,6 +348,12 @@ impl Ledger {
                 }
             }
         }
+    }
+
+    /// Addresses that routers have, by what they asked for and were answered: what is under way is not theirs yet,
+    /// and who does not want it any more may wait for the answer.
+    pub fn obtained(&self) -> impl Iterator<Item = &(RouterId, LinkKey, Prefix)> {
+        self.wanted.iter().filter(|key| !self.unanswered.contains_key(key))
     }
 
     /// Whether the daemon knows that it has nothing to do with an address of its kernel.

@@ -39,7 +39,10 @@ impl Service {
                 };
                 let touched = survey.group(group).map(|member| (member.machine, member.touched));
                 let leavers = survey.leavers.iter().map(|(machine, touched)| (*machine, *touched));
-                let touched = touched.chain(leavers).filter(heard_by_them).map(|(_, touched)| touched);
+                let removed = survey.removed.iter().filter(|((_, of), _)| *of == group);
+                let removed = removed.map(|((machine, _), at)| (*machine, *at));
+                let touched =
+                    touched.chain(leavers).chain(removed).filter(heard_by_them).map(|(_, touched)| touched);
                 let touched = touched.max().unwrap_or_default();
                 let key = (group, machines.clone());
                 let since = self.since.get(&key).map_or(survey.at, |since| touched.max(*since));

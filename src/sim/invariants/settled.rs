@@ -34,12 +34,14 @@ impl Settling {
         Self { since, permitted: BTreeMap::new(), reported: BTreeSet::new() }
     }
 
-    /// Looks at the LAN, at any time and as often as one likes. `stop` is the longest that a daemon may take
-    /// to stop.
+    /// Looks at the LAN, at any time and as often as one likes. `release` is the longest that a machine may take
+    /// to give up what no router of it is configured with any more, `stop` the longest that a daemon may take to
+    /// stop.
     pub fn observe(
         &mut self,
         survey: &Survey,
         deadlines: impl Fn(GroupKey) -> Deadlines,
+        release: Duration,
         stop: Duration,
     ) -> Vec<Violation> {
         let elapsed = survey.at.saturating_since(self.since);
@@ -85,7 +87,7 @@ impl Settling {
                 )),
             }
         }
-        judge_addresses(survey, elapsed, &resting, &deadlines, &mut broken);
+        judge_addresses(survey, elapsed, &resting, &deadlines, release, &mut broken);
         judge_routes(survey, self.since, elapsed, &resting, &mut broken);
         for &(machine, since) in &survey.stopping {
             if survey.at.saturating_since(since.max(self.since)) > stop {
@@ -107,6 +109,7 @@ fn judge_addresses(
     elapsed: Duration,
     resting: &BTreeMap<GroupKey, (MachineId, Deadlines)>,
     deadlines: &impl Fn(GroupKey) -> Deadlines,
+    release: Duration,
     broken: &mut Broken,
 ) {
     let rested = |group: &GroupKey, due: &Deadlines| elapsed >= due.addresses && resting.contains_key(group);
@@ -125,7 +128,8 @@ fn judge_addresses(
             }
         }
     }
-    let longest = survey.groups().into_iter().map(|g| deadlines(g).addresses).max().unwrap_or_default();
+    // The routers of a group may all be gone from the configurations, and their addresses still on their way out.
+    let longest = survey.groups().into_iter().map(|g| deadlines(g).addresses).fold(release, Duration::max);
     if elapsed < longest {
         return;
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Batch, Ledger, Rule, Switch, Violation};
 use crate::kernel::{AddressVerb, RouterId};
+use crate::node::Event;
 use crate::sim::MachineId;
 use crate::sim::frame::Glance;
 use crate::time::Duration;
@@ -51,8 +52,11 @@ pub fn judge(machine: MachineId, ledger: &mut Ledger, batch: &Batch<'_>) -> Vec<
     });
     let entitled: BTreeSet<RouterId> =
         masters_before.iter().copied().chain(gained).chain(masters_after.iter().copied()).collect();
+    // Who is told to switch back and over again in one wake-up advertises in between.
+    let throughout = !batch.events.contains(&Event::SwitchBack);
+    let leaving_after = switched(ledger, Switch::Leaving);
     let leaving: BTreeSet<RouterId> =
-        leaving_before.intersection(&switched(ledger, Switch::Leaving)).copied().collect();
+        leaving_before.intersection(&leaving_after).copied().filter(|_| throughout).collect();
 
     for action in batch.actions {
         match action {
@@ -92,7 +96,7 @@ pub fn judge(machine: MachineId, ledger: &mut Ledger, batch: &Batch<'_>) -> Vec<
         return broken;
     }
     let kept = ledger.stopping && ledger.config.keep_addresses_on_stop;
-    for (router, _, prefix) in ledger.wanted.iter().filter(|_| !kept) {
+    for (router, _, prefix) in ledger.obtained().filter(|_| !kept) {
         if !masters_after.contains(router) {
             let name = ledger.routers.get(router).map_or("?", |s| &*s.name);
             break_rule(Rule::AddressWithoutMastership, format!("({name}) wants {prefix} and is not master"));

@@ -113,6 +113,8 @@ pub struct Survey {
     pub stopping: Vec<(MachineId, Instant)>,
     /// Machines whose daemon is no member any more, told to stop or ended: when something last happened to them.
     pub leavers: BTreeMap<MachineId, Instant>,
+    /// Machines whose daemon was a member of a group until a reload removed the router, and when that was.
+    pub removed: BTreeMap<(MachineId, GroupKey), Instant>,
 }
 
 impl Survey {
