@@ -61,8 +61,6 @@ pub struct Ledger {
     pub routers: BTreeMap<RouterId, Standing>,
     /// Addresses it asked for and did not ask to remove since.
     pub wanted: BTreeSet<(RouterId, LinkKey, Prefix)>,
-    /// How often it asked for each and was not answered yet.
-    unanswered: BTreeMap<(RouterId, LinkKey, Prefix), u32>,
     /// Addresses without our mark that it was told of.
     foreign: BTreeSet<(LinkKey, Prefix)>,
     /// Interfaces that it saw under a name of its configuration: elsewhere it does not look for what a predecessor
@@ -87,7 +85,6 @@ impl Ledger {
             addresses: BTreeMap::new(),
             routers: BTreeMap::new(),
             wanted: BTreeSet::new(),
-            unanswered: BTreeMap::new(),
             foreign: BTreeSet::new(),
             removed: BTreeMap::new(),
             stopping: false,
@@ -112,9 +109,6 @@ impl Ledger {
                 Action::Addresses(request) => {
                     for operation in &request.operations {
                         let key = (request.router, operation.link, operation.spec.prefix);
-                        if operation.verb == AddressVerb::Add {
-                            *self.unanswered.entry(key).or_default() += 1;
-                        }
                         match operation.verb {
                             // Told of in the same wake-up: adding leaves it as it is.
                             AddressVerb::Add if self.is_foreign(key.1, key.2) => {}
@@ -250,18 +244,9 @@ impl Ledger {
                 self.wanted.retain(|(_, on, address)| (on, address) != (link, prefix));
             }
             Event::Addresses(reply) => {
-                for outcome in &reply.outcomes {
-                    let key = (reply.router, outcome.link, outcome.prefix);
-                    if outcome.error.is_some() {
-                        self.wanted.remove(&key);
-                    }
-                    if outcome.verb == AddressVerb::Add
-                        && let Some(unanswered) = self.unanswered.get_mut(&key)
-                    {
-                        *unanswered -= 1;
-                    }
+                for outcome in reply.outcomes.iter().filter(|o| o.error.is_some()) {
+                    self.wanted.remove(&(reply.router, outcome.link, outcome.prefix));
                 }
-                self.unanswered.retain(|_, unanswered| *unanswered > 0);
             }
             Event::Reconfigure(config) => {
                 for standing in self.routers.values_mut() {
@@ -348,12 +333,6 @@ impl Ledger {
                 }
             }
         }
-    }
-
-    /// Addresses that routers have, by what they asked for and were answered: what is under way is not theirs yet,
-    /// and who does not want it any more may wait for the answer.
-    pub fn obtained(&self) -> impl Iterator<Item = &(RouterId, LinkKey, Prefix)> {
-        self.wanted.iter().filter(|key| !self.unanswered.contains_key(key))
     }
 
     /// Whether the daemon knows that it has nothing to do with an address of its kernel.

@@ -96,7 +96,7 @@ pub fn judge(machine: MachineId, ledger: &mut Ledger, batch: &Batch<'_>) -> Vec<
         return broken;
     }
     let kept = ledger.stopping && ledger.config.keep_addresses_on_stop;
-    for (router, _, prefix) in ledger.obtained().filter(|_| !kept) {
+    for (router, _, prefix) in ledger.wanted.iter().filter(|_| !kept) {
         if !masters_after.contains(router) {
             let name = ledger.routers.get(router).map_or("?", |s| &*s.name);
             break_rule(Rule::AddressWithoutMastership, format!("({name}) wants {prefix} and is not master"));
