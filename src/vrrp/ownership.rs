@@ -94,6 +94,8 @@ impl Item {
     fn request_now(&mut self, verb: AddressVerb, operations: &mut Vec<AddressOperation>) {
         let Some(link) = self.link else { return };
         self.reversed = false;
+        // What was told before nothing was under way is not of this request.
+        self.vanished &= self.outstanding > 0;
         self.outstanding += 1;
         self.last_verb = verb;
         self.announced = false;
@@ -466,7 +468,8 @@ impl Ownership {
         }
         let mut gone: Vec<Item> = old.into_values().collect();
         for item in gone.iter_mut().rev() {
-            if (item.will_be_held() || item.reversed) && item.held != Held::Foreign {
+            let asked_for = item.reversed || self.wanted && item.asked_for();
+            if (asked_for || item.will_be_held()) && item.held != Held::Foreign {
                 item.request_now(AddressVerb::Remove, operations);
             }
             if let Some(key) = item.key().filter(|_| item.outstanding > 0) {
