@@ -86,6 +86,8 @@ impl Item {
     fn request_now(&mut self, verb: AddressVerb, operations: &mut Vec<AddressOperation>) {
         let Some(link) = self.link else { return };
         self.wanted_again = false;
+        // What was told before nothing was under way is not of this request.
+        self.vanished &= self.outstanding > 0;
         self.outstanding += 1;
         self.last_verb = verb;
         operations.push(AddressOperation::new(verb, link.key, self.spec.clone()));
@@ -442,7 +444,9 @@ impl Ownership {
         }
         let mut gone: Vec<Item> = old.into_values().collect();
         for item in gone.iter_mut().rev() {
-            if item.will_be_held() && !item.wanted_again && item.held != Held::Foreign {
+            let asked_for = self.wanted && item.asked_for();
+            let held = item.will_be_held() && !item.wanted_again;
+            if (asked_for || held) && item.held != Held::Foreign {
                 item.request_now(AddressVerb::Remove, operations);
             }
             if let Some(key) = item.key().filter(|_| item.outstanding > 0) {

@@ -2,6 +2,7 @@
 
 use alived::node::NodeConfig;
 use alived::sim::{Fault, MachineSpec};
+use alived::time::Duration;
 use alived::vrrp::{RouterConfig, State};
 use alived::wire::vrrp::{Priority, Vrid};
 
@@ -133,4 +134,36 @@ fn the_left_over_of_a_router_that_is_no_longer_configured_is_left_alone() {
     lan.settle();
     assert!(!lan.cluster.holds(R1, &address(9)));
     assert!(lan.cluster.holds(R1, &address(0)), "it may be another daemon's");
+}
+
+#[test]
+fn a_reload_removes_what_was_added_while_notifications_were_lost() {
+    let with = |count: u8, priority| {
+        let addresses = (0..count).map(|number| virtual_address(prefix(number, 32))).collect();
+        RouterConfig { addresses, ..router(priority) }
+    };
+    let mut lan = Lan::started([with(9, 150), with(9, 100)]);
+    // Whether the notification of the removal before or the answer comes first is a matter of chance.
+    for _ in 0..8 {
+        lan.apply(Fault::PowerLost(R1));
+        lan.settle();
+        lan.apply(Fault::Booted(R1));
+        lan.apply(Fault::Started(R1));
+        lan.settle();
+        lan.assert_served_by(R1);
+        lan.apply(Fault::NotificationsLost(R2, Duration::from_secs(3)));
+        lan.apply(Fault::PowerLost(R1));
+        lan.run(1_000);
+        lan.assert_state(R2, State::Master);
+        assert!((0..9).all(|number| lan.cluster.holds(R2, &address(number))));
+        lan.apply(Fault::Reloaded(R2, node(with(1, 100))));
+        lan.run(2_500);
+        lan.settle();
+        lan.assert_served_by(R2);
+        assert!((1..9).all(|number| !lan.cluster.holds(R2, &address(number))));
+        lan.apply(Fault::Reloaded(R2, node(with(9, 100))));
+        lan.apply(Fault::Booted(R1));
+        lan.apply(Fault::Started(R1));
+        lan.settle();
+    }
 }
