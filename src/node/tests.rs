@@ -434,3 +434,19 @@ fn a_master_that_lowers_its_priority_is_followed_as_it_is_and_a_worse_one_does_n
     assert_eq!(followed(&script), master("192.0.2.30", 110));
     assert_eq!(script.state(), State::Backup);
 }
+
+#[test]
+fn an_address_that_was_there_before_the_request_is_not_removed_though_the_answer_came_first() {
+    for (told, removed) in [(vec![false], vec![]), (vec![true, false], vec![AddressVerb::Remove])] {
+        let mut script = Script::new(|_| {});
+        script.pass(4_000);
+        assert_eq!(script.obey(), [AddressVerb::Add]);
+        for ours in told {
+            script.tell(Event::Kernel(KernelEvent::AddressPresent(held_address("192.0.2.51", ours))));
+        }
+        script.take();
+        script.tell(Event::Stop);
+        // What others change of an address of ours stays ours.
+        assert_eq!(script.obey(), removed);
+    }
+}

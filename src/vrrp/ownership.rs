@@ -41,6 +41,8 @@ struct Item {
     last_verb: AddressVerb,
     /// Wanted again while its removal is under way: asked for when that is answered.
     wanted_again: bool,
+    /// The kernel has told of it with our mark since it was last asked for.
+    told: bool,
     /// Gone, as the kernel told last, while an operation was outstanding: our own, or somebody else's doing.
     vanished: bool,
     /// When to look whether the kernel holds what it should.
@@ -86,6 +88,7 @@ impl Item {
     fn request_now(&mut self, verb: AddressVerb, operations: &mut Vec<AddressOperation>) {
         let Some(link) = self.link else { return };
         self.wanted_again = false;
+        self.told = false;
         // What was told before nothing was under way is not of this request.
         self.vanished &= self.outstanding > 0;
         self.outstanding += 1;
@@ -115,10 +118,12 @@ impl Item {
     fn learn(&mut self, ours: bool) {
         self.held = match self.held {
             Held::Foreign => Held::Foreign,
-            // Also while it is being added: the kernel leaves an address that is there as it is.
+            // Also while it is being added, and just after: the kernel leaves an address that is there as it is.
             Held::Absent if !ours => Held::Foreign,
+            Held::Ours if !ours && !self.told => Held::Foreign,
             Held::Absent | Held::Ours => Held::Ours,
         };
+        self.told |= ours;
     }
 }
 
@@ -505,6 +510,7 @@ fn items_of(config: &RouterConfig) -> Vec<Item> {
         outstanding: 0,
         last_verb: AddressVerb::Remove,
         wanted_again: false,
+        told: false,
         vanished: false,
         judge_at: None,
         repairs: 0,
