@@ -156,6 +156,16 @@ fn a_bad_file_leaves_all_as_it_is() {
     host.wait_for_lines("was not reloaded", 1);
     assert!(host.log().contains("keepalived.conf:3:"), "{}", host.log());
     assert!(host.holds(ADDRESS));
+    // Half of it, as an editor leaves it for a moment; a value that is none; no text at all.
+    let half = good.split("virtual_ipaddress").next().unwrap().to_owned();
+    for (refused, bad) in
+        [half, good.replace(ADDRESS, "192.0.2.650/24"), "}\0{".to_owned()].iter().enumerate()
+    {
+        host.configure(bad);
+        host.signal(libc::SIGHUP);
+        host.wait_for_lines("was not reloaded", refused + 2);
+        assert!(host.holds(ADDRESS), "{bad}\n{}", host.log());
+    }
     host.configure(&good.replace(ADDRESS, OTHER));
     host.signal(libc::SIGHUP);
     host.wait("the new address", |host| host.holds(OTHER) && !host.holds(ADDRESS));

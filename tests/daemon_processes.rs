@@ -228,6 +228,24 @@ fn a_worker_that_is_killed_while_the_interface_is_missing_is_replaced_all_the_sa
 }
 
 #[test]
+fn a_stop_between_two_workers_leaves_no_address_behind() {
+    let Some(mut host) = host_with_router() else { return };
+    host.start(&[]);
+    become_master(&mut host);
+    // The second that dies soon is replaced after a pause.
+    for count in 1..=2 {
+        alived::sys::process::signal(host.worker(), libc::SIGKILL);
+        host.wait_for_lines("Respawning", count);
+        if count == 1 {
+            host.wait_for_lines("Entering MASTER STATE", 2);
+        }
+    }
+    host.signal(libc::SIGTERM);
+    assert_eq!(host.wait_for_end().code(), Some(0), "{}", host.log());
+    assert!(!host.holds(ADDRESS), "{}", host.log());
+}
+
+#[test]
 fn a_reader_of_the_log_who_does_not_read_holds_nothing_up() {
     let Some(mut host) = host_with_router() else { return };
     let (mut reader, mut writer) = std::io::pipe().unwrap();

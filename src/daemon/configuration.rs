@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use super::host::RealHost;
 use super::last_good::HostWithText;
 use super::options::Options;
-use crate::config::diagnostics::Style;
+use crate::config::diagnostics::{Severity, Style};
 use crate::config::{self, Loaded, OwnSettings, PrintOptions, Realtime, SettingsFault};
 use crate::node::NodeConfig;
 use crate::time::Duration;
@@ -91,8 +91,17 @@ pub(super) struct Refusal {
     pub(super) lines: Vec<String>,
 }
 
+/// What a configuration with errors is good for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Tolerance {
+    /// A start: statements with errors are dropped, as keepalived does, unless they are fatal.
+    Lenient,
+    /// In place of one that runs: half a file, just being written, must not cost what runs.
+    Strict,
+}
+
 /// Reads alived.toml and the configuration that the options name.
-pub(super) fn load(options: &Options) -> Result<Configuration, Refusal> {
+pub(super) fn load(options: &Options, tolerance: Tolerance) -> Result<Configuration, Refusal> {
     let own = load_own(options);
     let load_options = options.load_options(own.as_ref().copied().unwrap_or_default());
     let file = options.configuration.to_string_lossy();
@@ -101,6 +110,9 @@ pub(super) fn load(options: &Options) -> Result<Configuration, Refusal> {
         // The interfaces it is for are in a namespace not entered yet.
         let host = RealHost { foreign_namespace: true, ..RealHost::default() };
         loaded = config::load(&host, &file, &load_options);
+    }
+    if tolerance == Tolerance::Strict && loaded.gravest >= Some(Severity::Error) {
+        loaded.usable = false;
     }
     take(options, own, loaded)
 }

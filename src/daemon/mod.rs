@@ -40,7 +40,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use self::configuration::Configuration;
+use self::configuration::{Configuration, Tolerance};
 use self::files::PidPaths;
 use self::log::{Console, Sink};
 use self::status::{FATAL, PERMISSION};
@@ -135,7 +135,8 @@ fn prepare(options: &Options) -> Result<Prepared, Ending> {
 }
 
 fn load(options: &Options) -> Result<Configuration, Ending> {
-    configuration::load(options).map_err(|refusal| Ending { status: refusal.status, text: refusal.rendered })
+    configuration::load(options, Tolerance::Lenient)
+        .map_err(|refusal| Ending { status: refusal.status, text: refusal.rendered })
 }
 
 fn enter_namespace(name: &str) -> Result<(), Ending> {

@@ -135,6 +135,7 @@ impl Supervisor<'_> {
                 self.respawn_at = None;
                 if let Err(error) = self.start_worker(None, None) {
                     self.sink.say(Severity::Error, &format!("cannot start the worker: {error}"));
+                    self.tidy_up();
                     return FATAL;
                 }
             }
@@ -151,7 +152,11 @@ impl Supervisor<'_> {
         match signal {
             Signal::Interrupt if self.options.ignore_interrupt => {}
             Signal::Stop | Signal::Interrupt => {
-                let Some(worker) = self.worker else { return Some(0) };
+                let Some(worker) = self.worker else {
+                    // Between two workers: there is to be no next one.
+                    self.tidy_up();
+                    return Some(0);
+                };
                 process::signal(worker.pid, Signal::Stop.number());
                 if !self.stopping {
                     self.stopping = true;

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use super::configuration::{self, Configuration, Settings};
+use super::configuration::{self, Configuration, Settings, Tolerance};
 use super::files;
 use super::json;
 use super::kernel_thread::{KernelThread, view_failed};
@@ -261,7 +261,7 @@ impl<'a> Worker<'a> {
     /// Reads the configuration again. A bad one changes nothing.
     fn reload(&mut self) {
         self.log.say(Severity::Info, "Reloading");
-        let configuration = match configuration::load(self.options) {
+        let configuration = match configuration::load(self.options, Tolerance::Strict) {
             Ok(configuration) => configuration,
             Err(refusal) => {
                 for line in refusal.lines {
@@ -350,7 +350,7 @@ impl<'a> Worker<'a> {
 
 /// For a worker that replaces another: the file may have become bad since, and must not cost what runs.
 fn load_again(options: &Options, last_good: &LastGood, log: &Log) -> Result<Configuration, (u8, String)> {
-    let refusal = match configuration::load(options) {
+    let refusal = match configuration::load(options, Tolerance::Strict) {
         Ok(configuration) => {
             keep(last_good, &configuration.kept, log);
             return Ok(configuration);
