@@ -79,6 +79,22 @@ fn an_election_announces_each_address_as_often_as_configured() {
 }
 
 #[test]
+fn a_master_that_loses_its_own_address_says_that_it_leaves() {
+    let Some(mut host) = master(&instance("VI_1", 51, 100, ADDRESS)) else { return };
+    let mut capture = host.switch.run(Capture::open).unwrap().unwrap();
+    let lan = host.lan();
+    host.socket.remove_address(lan, prefix("192.0.2.1/24")).unwrap();
+    host.wait("priority 0", |_| {
+        // Behind an Ethernet and an IPv4 header: version and type, identifier, priority.
+        std::iter::from_fn(|| capture.read().unwrap()).any(|frame| {
+            frame.bytes.get(12..14) == Some(&[8, 0]) && frame.bytes.get(35..37) == Some(&[51, 0])
+        })
+    });
+    host.wait_for_lines("Entering FAULT STATE", 1);
+    host.wait("the address to go", |host| !host.holds(ADDRESS));
+}
+
+#[test]
 fn a_link_that_goes_down_is_a_fault_until_it_is_up() {
     let Some(mut host) = master(&instance("VI_1", 51, 100, ADDRESS)) else { return };
     let lan = host.lan();

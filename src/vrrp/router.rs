@@ -134,6 +134,10 @@ impl VirtualRouter {
         out: &mut Output<'_>,
     ) {
         if self.environment.source != environment.source {
+            if environment.source.is_none() && self.state() == State::Master {
+                // A fault: the last word is still said from the address that the others know.
+                self.send_leaving(out);
+            }
             self.outgoing.forget();
             self.recent = None;
         }

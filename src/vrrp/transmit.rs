@@ -35,13 +35,15 @@ impl VirtualRouter {
 
     /// Sends priority 0: the master leaves (RFC 9568 §6.4.3, shutdown).
     pub(super) fn send_leaving(&mut self, out: &mut Output<'_>) {
-        self.send(Priority::LEAVING, out);
-        self.counters.priority_zero_sent += 1;
+        if self.send(Priority::LEAVING, out) {
+            self.counters.priority_zero_sent += 1;
+        }
     }
 
-    fn send(&mut self, priority: Priority, out: &mut Output<'_>) {
-        let Some(source) = self.environment.source else { return };
-        let Some(link) = self.environment.interface(&self.config.interfaces.transmit) else { return };
+    /// False where there is nothing to send from.
+    fn send(&mut self, priority: Priority, out: &mut Output<'_>) -> bool {
+        let Some(source) = self.environment.source else { return false };
+        let Some(link) = self.environment.interface(&self.config.interfaces.transmit) else { return false };
         if self.outgoing.priority != priority || self.outgoing.messages.is_empty() {
             self.outgoing = Outgoing { priority, messages: self.encode(priority, source) };
         }
@@ -56,6 +58,7 @@ impl VirtualRouter {
                 payload: Arc::clone(payload),
             }));
         }
+        true
     }
 
     fn encode(&self, priority: Priority, source: IpAddr) -> Vec<(IpAddr, Arc<[u8]>)> {
