@@ -167,3 +167,24 @@ fn a_reload_removes_what_was_added_while_notifications_were_lost() {
         lan.settle();
     }
 }
+
+#[test]
+fn a_reload_that_lowers_a_priority_does_not_lengthen_a_wait_that_priority_0_has_shortened() {
+    let mut lan = Lan::started([router(200), router(150)]);
+    lan.apply(Fault::PowerLost(R1));
+    lan.run(1_000);
+    lan.assert_state(R2, State::Master);
+    // R1 comes and goes, and the reload comes, while R2 stands still: it reads of all in one wake-up.
+    lan.apply(Fault::Frozen(R2));
+    lan.apply(Fault::Booted(R1));
+    lan.apply(Fault::Started(R1));
+    lan.run(3_000);
+    lan.apply(Fault::Stopped(R1));
+    lan.apply(Fault::Reloaded(R2, node(router(10))));
+    lan.run(1_000);
+    let thawed = lan.now();
+    lan.apply(Fault::Thawed(R2));
+    lan.settle();
+    lan.assert_served_by(R2);
+    assert!(lan.delay(thawed, "BACKUP -> MASTER: master 10.0.0.1 left") < 50);
+}

@@ -408,8 +408,8 @@ impl Standing {
                 at_least(then, self.shortest_interval).min(at_least(config, self.shortest_interval))
             };
         if batch.heard.iter().any(|h| h.glance.priority == 0 && h.glance.vrid == config.vrid.get()) {
-            let skew = skew_time(config, self.shortest_interval);
-            self.earliest = self.earliest.min(batch.local + skew);
+            let skew = skew_time(then, self.shortest_interval).min(skew_time(config, self.shortest_interval));
+            self.earliest = self.earliest.min(begin + skew);
         }
     }
 }
