@@ -617,9 +617,9 @@ impl Cluster {
         let machine = &mut self.machines[id.0];
         let Some(process) = machine.process.take() else { return };
         let left = machine.kernel.addresses().iter().filter(|held| held.ours);
-        let left = left.filter(|held| process.ledger.concerned.contains(&held.link));
-        // With our mark, but of no router that it ever had: it may be another daemon's.
-        let left = left.filter(|held| process.ledger.configured.contains(&held.prefix.address()));
+        // What has our mark but is of no router that it ever had there may be another daemon's.
+        let charge = &process.ledger.charge;
+        let left = left.filter(|held| charge.contains(&(held.link, held.prefix.address())));
         let left: Vec<Prefix> = left.map(|held| held.prefix).collect();
         machine.touched = self.now;
         self.changed = true;

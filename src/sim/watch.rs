@@ -27,7 +27,7 @@ impl Cluster {
             let daemon = machine.process.as_ref().filter(|p| p.stopping.is_none());
             survey.held.extend(machine.kernel.addresses().iter().map(|a| HeldOnLan {
                 machine: machine.id,
-                live: daemon.is_some_and(|p| p.ledger.configured.contains(&a.prefix.address())),
+                live: daemon.is_some_and(|p| p.ledger.charge.contains(&(a.link, a.prefix.address()))),
                 address: a.prefix.address(),
                 ours: a.ours,
             }));

@@ -6,7 +6,7 @@ use alived::time::Duration;
 use alived::vrrp::{RouterConfig, State};
 use alived::wire::vrrp::{Priority, Vrid};
 
-use super::lan::{Lan, NAME, R1, R2, address, node, prefix, router, virtual_address};
+use super::lan::{LAN, Lan, NAME, R1, R2, address, node, prefix, router, virtual_address};
 
 const SECOND: &str = "VI_2";
 
@@ -187,4 +187,26 @@ fn a_reload_that_lowers_a_priority_does_not_lengthen_a_wait_that_priority_0_has_
     lan.settle();
     lan.assert_served_by(R2);
     assert!(lan.delay(thawed, "BACKUP -> MASTER: master 10.0.0.1 left") < 50);
+}
+
+#[test]
+fn what_a_reload_removes_of_an_interface_that_is_not_there_is_left_alone() {
+    let with = |count: u8| {
+        let addresses = (0..count).map(|number| virtual_address(prefix(number, 32))).collect();
+        node(RouterConfig { addresses, ..router(100) })
+    };
+    let mut lan = Lan::of(vec![MachineSpec { config: with(2), ..MachineSpec::default() }]);
+    lan.start_all();
+    lan.apply(Fault::Crashed(R1));
+    lan.apply(Fault::InterfaceRenamed(R1, LAN));
+    lan.apply(Fault::Started(R1));
+    lan.run(1_000);
+    lan.apply(Fault::Reloaded(R1, with(1)));
+    lan.run(1_000);
+    lan.apply(Fault::InterfaceNameRestored(R1, LAN));
+    lan.settle();
+    assert!(lan.cluster.holds(R1, &address(1)), "not known to be of an interface of this name");
+    lan.apply(Fault::Stopped(R1));
+    lan.settle();
+    assert!(!lan.cluster.holds(R1, &address(0)));
 }

@@ -63,11 +63,9 @@ pub struct Ledger {
     pub wanted: BTreeSet<(RouterId, LinkKey, Prefix)>,
     /// Addresses without our mark that it was told of.
     foreign: BTreeSet<(LinkKey, Prefix)>,
-    /// Interfaces that it saw under a name of its configuration: elsewhere it does not look for what a predecessor
-    /// left.
-    pub concerned: BTreeSet<LinkKey>,
-    /// Every address that it was ever configured with.
-    pub configured: BTreeSet<IpAddr>,
+    /// Every address that it was ever configured with, on the interfaces that it saw under the name it belongs to at
+    /// that time: elsewhere it does not look for what a predecessor left.
+    pub charge: BTreeSet<(LinkKey, IpAddr)>,
     /// Routers that a reload removed, and when the last of each was (simulator's time).
     pub removed: BTreeMap<(InterfaceName, Family, Vrid), Instant>,
     /// Whether it was told to stop.
@@ -78,8 +76,7 @@ impl Ledger {
     /// Notes on a daemon that starts.
     pub fn new(config: NodeConfig) -> Self {
         Self {
-            configured: addresses(&config).collect(),
-            concerned: BTreeSet::new(),
+            charge: BTreeSet::new(),
             config,
             links: BTreeMap::new(),
             addresses: BTreeMap::new(),
@@ -266,7 +263,6 @@ impl Ledger {
                         self.removed.insert(group, batch.at);
                     }
                 }
-                self.configured.extend(addresses(config));
                 self.config = config.clone();
                 let links: Vec<Link> = self.links.values().cloned().collect();
                 links.iter().for_each(|link| self.note_link(link));
@@ -341,8 +337,12 @@ impl Ledger {
     }
 
     fn note_link(&mut self, link: &Link) {
-        if self.config.routers.iter().any(|router| router.interface_names().any(|name| *name == link.name)) {
-            self.concerned.insert(link.key);
+        for router in &self.config.routers {
+            for address in router.addresses.iter().chain(&router.excluded) {
+                if *address.interface.as_ref().unwrap_or(&router.interfaces.addresses) == link.name {
+                    self.charge.insert((link.key, address.spec.prefix.address()));
+                }
+            }
         }
     }
 
@@ -356,14 +356,6 @@ impl Ledger {
             self.wanted.retain(|(_, link, prefix)| (*link, *prefix) != key);
         }
     }
-}
-
-/// All virtual addresses of a configuration.
-fn addresses(config: &NodeConfig) -> impl Iterator<Item = IpAddr> {
-    let of = |router: &RouterConfig| -> Vec<IpAddr> {
-        router.addresses.iter().chain(&router.excluded).map(|address| address.spec.prefix.address()).collect()
-    };
-    config.routers.iter().flat_map(of)
 }
 
 impl Standing {

@@ -69,7 +69,7 @@ pub struct Member {
 pub struct HeldOnLan {
     /// The machine.
     pub machine: MachineId,
-    /// Whether a daemon runs there, not about to stop, that is or was configured with the address.
+    /// Whether a daemon runs there, not about to stop, that is or was configured with the address there.
     pub live: bool,
     /// The address.
     pub address: IpAddr,
