@@ -597,6 +597,7 @@ impl Cluster {
     pub(super) fn flush_kernel(&mut self, id: MachineId) {
         let machine = &mut self.machines[id.0];
         let notifications = machine.kernel.take_notifications();
+        let taken_along = machine.kernel.take_taken_along();
         for port in &machine.ports {
             let up = machine.powered && machine.kernel.by_port(*port).is_some_and(|link| link.usable());
             self.network.set_up(*port, up);
@@ -610,6 +611,7 @@ impl Cluster {
             }
             self.tell_soon(id, Event::Kernel(notification));
         }
+        taken_along.into_iter().for_each(|held| self.lose_along(id, &held));
         self.changed = true;
     }
 

@@ -31,6 +31,8 @@ pub struct Kernel {
     next_index: u32,
     promote_secondaries: bool,
     notifications: Vec<KernelEvent>,
+    /// Secondaries that went with their primary.
+    taken_along: Vec<HeldAddress>,
 }
 
 impl Kernel {
@@ -43,6 +45,7 @@ impl Kernel {
             next_index: 2,
             promote_secondaries,
             notifications: Vec::new(),
+            taken_along: Vec::new(),
         }
     }
 
@@ -164,15 +167,14 @@ impl Kernel {
                 self.notifications.push(KernelEvent::AddressPresent(heir.clone()));
             }
         } else {
-            let mut orphans = Vec::new();
-            self.addresses.retain(|a| {
-                let orphan = a.link == link && same_subnet(a, &prefix);
-                if orphan {
-                    orphans.push(KernelEvent::AddressGone { link, prefix: a.prefix });
-                }
-                !orphan
-            });
-            self.notifications.append(&mut orphans);
+            let (orphans, kept) = core::mem::take(&mut self.addresses)
+                .into_iter()
+                .partition(|a| a.link == link && same_subnet(a, &prefix));
+            self.addresses = kept;
+            let orphans: Vec<HeldAddress> = orphans;
+            let gone = |orphan: &HeldAddress| KernelEvent::AddressGone { link, prefix: orphan.prefix };
+            self.notifications.extend(orphans.iter().map(gone));
+            self.taken_along.extend(orphans);
         }
         true
     }
@@ -204,6 +206,11 @@ impl Kernel {
     /// Takes the notifications of all changes since the last call.
     pub fn take_notifications(&mut self) -> Vec<KernelEvent> {
         core::mem::take(&mut self.notifications)
+    }
+
+    /// Takes the secondaries that went with their primary since the last call.
+    pub fn take_taken_along(&mut self) -> Vec<HeldAddress> {
+        core::mem::take(&mut self.taken_along)
     }
 
     /// All addresses, in the order they were added.

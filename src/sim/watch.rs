@@ -7,6 +7,7 @@ use super::invariants::{Bounds, GroupKey, HeldOnLan, HostRoute, Member, Pace, Se
 use super::machine::{Machine, MachineId};
 use super::network::{Conditions, SegmentId};
 use super::timeline::EntryKind;
+use crate::kernel::HeldAddress;
 use crate::node::NodeConfig;
 use crate::time::{Duration, Instant};
 use crate::vrrp::{RouterConfig, State};
@@ -144,12 +145,34 @@ impl Cluster {
         self.settling = None;
     }
 
+    /// The kernel took an address along with the primary of its subnet. The machine's own one is nobody's to put
+    /// back, and a virtual one that a router still wants needs time for it: like a fault, in a quiet period too.
+    pub(super) fn lose_along(&mut self, id: MachineId, held: &HeldAddress) {
+        let Some(process) = &self.machines[id.0].process else { return };
+        let wants = |(_, link, prefix): &_| (*link, *prefix) == (held.link, held.prefix);
+        if held.ours && !process.ledger.wanted.iter().any(wants) {
+            return;
+        }
+        self.record(EntryKind::Kernel, id, format_args!("-{} with the primary of its subnet", held.prefix));
+        if held.ours {
+            *self.removals.entry((id, held.prefix)).or_default() += 1;
+        }
+        self.touch(id);
+        if let Some(settling) = &mut self.settling {
+            settling.disturb(self.now);
+        }
+    }
+
     /// Quiet until everything must have settled, and a few intervals more. Gives the number of rules broken
     /// by then since the start of the run.
     pub fn settle(&mut self) -> usize {
         self.begin_quiet();
-        let longest = self.deadlines().into_iter().map(|(_, due)| due.caches).max().unwrap_or_default();
-        self.run_for(longest + Duration::from_secs(1));
+        let mut calm = None;
+        while let Some(rest) = self.settling.as_ref().map(Settling::rest).filter(|rest| Some(*rest) != calm) {
+            calm = Some(rest);
+            let longest = self.deadlines().into_iter().map(|(_, due)| due.caches).max().unwrap_or_default();
+            self.run_until(rest + longest + Duration::from_secs(1));
+        }
         self.observe();
         self.violations.len()
     }

@@ -1,9 +1,13 @@
 //! Interfaces that go down, vanish, come back, change their names and their addresses.
 
+use alived::net::{Family, Prefix};
+use alived::node::NodeConfig;
 use alived::sim::machine::interface_name;
 use alived::sim::network::SegmentId;
-use alived::sim::{Fault, MachineId};
+use alived::sim::{Fault, MachineId, MachineSpec};
+use alived::time::Duration;
 use alived::vrrp::{RouterConfig, State, VirtualAddress};
+use alived::wire::vrrp::Vrid;
 
 use super::lan::{IMPATIENT, LAN, Lan, PATIENT, R1, R2, address, router, virtual_address};
 
@@ -55,9 +59,9 @@ fn an_interface_renamed_while_the_addresses_are_being_written_keeps_none_either(
         lan.apply(Fault::PowerLost(R1));
         let master = MachineId(1);
         while lan.cluster.state(master, super::lan::NAME) != Some(State::Master) {
-            lan.cluster.run_for(alived::time::Duration::from_micros(50));
+            lan.cluster.run_for(Duration::from_micros(50));
         }
-        lan.cluster.run_for(alived::time::Duration::from_micros(delay_us));
+        lan.cluster.run_for(Duration::from_micros(delay_us));
         lan.apply(Fault::InterfaceRenamed(R2, LAN));
         lan.run(1_000);
         assert!(!lan.cluster.holds(R2, &address(0)), "{}", lan.cluster.timeline());
@@ -79,7 +83,7 @@ fn an_address_on_another_interface_comes_back_with_it() {
     let elsewhere = |priority| {
         let on_eth1 = VirtualAddress {
             interface: Some(interface_name(other)),
-            ..virtual_address(alived::net::Prefix::new([10, 0, 1, 100].into(), 24).unwrap())
+            ..virtual_address(Prefix::new([10, 0, 1, 100].into(), 24).unwrap())
         };
         RouterConfig { excluded: vec![on_eth1], ..router(priority) }
     };
@@ -124,4 +128,43 @@ fn who_lost_its_interface_while_it_stood_still_tells_the_new_master_nothing() {
     lan.assert_state(R2, State::Master);
     assert_eq!(lan.cluster.route(PATIENT, &address(0)), Some(R2));
     assert_eq!(lan.cluster.route(IMPATIENT, &address(0)), None, "nobody can have told it");
+}
+
+#[test]
+fn an_own_address_that_the_kernel_takes_along_with_a_virtual_one_is_a_fault_and_others_take_over() {
+    let eth1 = SegmentId(1);
+    let other = Prefix::new([10, 0, 1, 200].into(), 24).unwrap();
+    let other = VirtualAddress { interface: Some(interface_name(eth1)), ..virtual_address(other) };
+    let first = |priority| RouterConfig {
+        excluded: vec![other.clone()],
+        preempt_delay: Duration::from_secs(9),
+        ..router(priority)
+    };
+    let second = |priority| RouterConfig {
+        addresses: vec![virtual_address(Prefix::host([10, 0, 1, 100].into()))],
+        name: "VI_2".into(),
+        vrid: Vrid::new(52).unwrap(),
+        interfaces: RouterConfig::new("", Vrid::new(1).unwrap(), Family::Ipv4, interface_name(eth1))
+            .interfaces,
+        ..router(priority)
+    };
+    let machine = |one, two| {
+        let routers = vec![first(one), second(two)];
+        MachineSpec { config: NodeConfig { routers, ..NodeConfig::default() }, ..MachineSpec::default() }
+    };
+    let mut lan = Lan::of(vec![machine(100, 150), machine(150, 100)]);
+    lan.apply(Fault::Started(R1));
+    lan.settle();
+    // Without it for a moment, the virtual address is alone in the subnet and its primary.
+    lan.apply(Fault::OwnAddressRemoved(R1, eth1));
+    lan.run(1_000);
+    lan.apply(Fault::OwnAddressRestored(R1, eth1));
+    lan.settle();
+    assert_eq!(lan.cluster.masters("VI_2"), [R1].into());
+    lan.apply(Fault::Started(R2));
+    let started = lan.now();
+    lan.settle();
+    assert_eq!(lan.since(started, "(VI_2) MASTER -> FAULT: no address to send from").len(), 1);
+    lan.assert_served_by(R2);
+    assert_eq!(lan.cluster.masters("VI_2"), [R2].into());
 }

@@ -20,10 +20,16 @@ pub struct Deadlines {
     pub caches: Duration,
 }
 
+/// Some for each router that may give up its addresses in a quiet period.
+const DISTURBANCES_MAX: u32 = 4;
+
 /// Judges one quiet period.
 #[derive(Clone, Debug)]
 pub struct Settling {
     since: Instant,
+    /// From when on nothing disturbs the quiet.
+    rest: Instant,
+    disturbances: u32,
     permitted: BTreeMap<GroupKey, BTreeSet<MachineId>>,
     reported: BTreeSet<(Rule, String)>,
 }
@@ -31,7 +37,22 @@ pub struct Settling {
 impl Settling {
     /// The LAN is whole and nothing changes from `since` on.
     pub const fn new(since: Instant) -> Self {
-        Self { since, permitted: BTreeMap::new(), reported: BTreeSet::new() }
+        Self { since, rest: since, disturbances: 0, permitted: BTreeMap::new(), reported: BTreeSet::new() }
+    }
+
+    /// Something happened in the quiet for which no daemon is to blame: from now on everything has its time again.
+    /// Who makes it happen over and over is to blame.
+    pub fn disturb(&mut self, now: Instant) {
+        if now > self.rest && self.disturbances < DISTURBANCES_MAX {
+            self.disturbances += 1;
+            self.rest = now;
+            self.permitted.clear();
+        }
+    }
+
+    /// From when on nothing disturbs the quiet.
+    pub const fn rest(&self) -> Instant {
+        self.rest
     }
 
     /// Looks at the LAN, at any time and as often as one likes. `release` is the longest that a machine may take
@@ -44,7 +65,7 @@ impl Settling {
         release: Duration,
         stop: Duration,
     ) -> Vec<Violation> {
-        let elapsed = survey.at.saturating_since(self.since);
+        let elapsed = survey.at.saturating_since(self.rest);
         let mut broken = Vec::new();
         let mut resting = BTreeMap::new();
         for group in survey.groups() {
