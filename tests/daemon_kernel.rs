@@ -219,6 +219,8 @@ fn left_overs_are_adopted(ownership: &str) {
     host.start(&[]);
     host.wait_for_lines("Entering MASTER STATE", 1);
     host.wait("the address", |host| host.holds(ADDRESS));
+    let advice = format!("run `ip address del {OTHER} dev lan0`");
+    assert_eq!(host.log().matches(&advice).count(), 1, "{}", host.log());
     kill_both(&mut host);
     assert!(host.holds(ADDRESS), "nobody was left to remove it");
 

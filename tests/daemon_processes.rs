@@ -246,6 +246,24 @@ fn a_stop_between_two_workers_leaves_no_address_behind() {
 }
 
 #[test]
+fn a_start_waits_for_the_end_of_a_worker_whose_supervisor_was_killed() {
+    let Some(mut host) = host_with_router() else { return };
+    host.start(&[]);
+    become_master(&mut host);
+    let (supervisor, worker) = (host.supervisor(), host.worker());
+    // It cannot end until it goes on.
+    alived::sys::process::signal(worker, libc::SIGSTOP);
+    alived::sys::process::signal(supervisor, libc::SIGKILL);
+    host.wait_for_end();
+    let refused = host.run(&["-n", "-l"]);
+    assert_eq!(refused.status.code(), Some(1), "{}", String::from_utf8_lossy(&refused.stderr));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("worker without its supervisor"));
+    alived::sys::process::signal(worker, libc::SIGCONT);
+    host.start(&[]);
+    assert_ne!(host.supervisor(), supervisor);
+}
+
+#[test]
 fn a_reader_of_the_log_who_does_not_read_holds_nothing_up() {
     let Some(mut host) = host_with_router() else { return };
     let (mut reader, mut writer) = std::io::pipe().unwrap();

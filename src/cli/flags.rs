@@ -114,7 +114,7 @@ pub(super) const FLAGS: &[Flag] = &[
         Required("ID"),
         "which @ID lines of the configuration count, default the host name",
     ),
-    flag('e', "all-config", No, "a missing configuration file is an error"),
+    flag('e', "all-config", No, "all checks of included files: one that is missing is an error"),
     long(
         "limit",
         Required("NAME=N"),

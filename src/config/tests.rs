@@ -203,6 +203,19 @@ fn an_interface_must_exist_unless_it_may_come_later() {
 }
 
 #[test]
+fn the_interface_of_an_address_must_exist_unless_it_may_come_later() {
+    let host = |text: &str| FakeHost::with_file("/etc/k/k.conf", text).and_interfaces(&["lo", "eth0"]);
+    let text = format!(
+        "vrrp_instance V {{\n{BASE}\nvirtual_ipaddress_excluded {{\n203.0.113.5/24 dev eth8\n}}\n}}\n"
+    );
+    let loaded = load_with(&host(&text));
+    assert_eq!(codes(&loaded), ["no-such-interface"]);
+    assert_eq!((loaded.exit_code, loaded.usable), (5, false));
+    let loaded = load_with(&host(&format!("global_defs {{\ndynamic_interfaces\n}}\n{text}")));
+    assert!(loaded.usable && loaded.node.routers[0].excluded.len() == 1);
+}
+
+#[test]
 fn limits_are_named_and_hold() {
     let limited = |text: &str, limit: &str| {
         let mut options = LoadOptions::default();

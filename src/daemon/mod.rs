@@ -56,6 +56,9 @@ const IDENTITY: &str = "Keepalived";
 /// keepalived's mask for files that are created: for their owner alone.
 const UMASK: u32 = 0o177;
 
+/// How long a worker whose supervisor is dead may take to end.
+const ORPHAN_PATIENCE_MS: u32 = 3_000;
+
 /// The stack of a thread, of which only what is used costs memory.
 const STACK_BYTES: usize = 512 * 1024;
 
@@ -152,7 +155,25 @@ fn enter_namespace(name: &str) -> Result<(), Ending> {
 }
 
 fn lock(path: &std::path::Path) -> Result<PidFile, Ending> {
-    PidFile::lock(path).map_err(|error| match error {
+    let mut locked = PidFile::lock(path);
+    // Of a supervisor that was killed the worker may still be about to end, and keeps the lock until then.
+    for _ in 0..ORPHAN_PATIENCE_MS / 20 {
+        match locked {
+            Err(PidFileError::Locked) if !PidFile::writer_lives(path) => {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+                locked = PidFile::lock(path);
+            }
+            _ => break,
+        }
+    }
+    locked.map_err(|error| match error {
+        PidFileError::Locked if !PidFile::writer_lives(path) => Ending::new(
+            FATAL,
+            &format!(
+                "a worker without its supervisor still holds the pid file {}; kill it and start again",
+                path.display()
+            ),
+        ),
         PidFileError::Locked => {
             Ending::new(0, &format!("daemon is already running (pid file {})", path.display()))
         }

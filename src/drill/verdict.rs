@@ -34,6 +34,13 @@ pub fn judge(
         )),
         Some(_) => {}
     }
+    let lost = measures.blackout.map_or(Duration::ZERO, |(_, lost)| lost);
+    if scenario == Scenario::Switch && lost > plan.interval.duration() + TOLERANCE {
+        wrong.push(format!(
+            "the host lost {}, though the old master forwards until its successor does",
+            ms(lost)
+        ));
+    }
     let Some(&master) = expected.last() else { return wrong };
     wrong.extend(unsettled(ending, master));
     if !ending.traffic_flows {
@@ -151,6 +158,15 @@ mod tests {
             let wrong = verdict(Scenario::Kill, change);
             assert!(wrong.iter().any(|text| text.contains(words)), "{words}: {wrong:?}");
         }
+    }
+
+    #[test]
+    fn a_switch_over_that_interrupts_is_named() {
+        let lose =
+            |time| move |m: &mut Measures, _: &mut Ending| m.blackout = Some((WallTime::default(), time));
+        assert!(verdict(Scenario::Switch, lose(Duration::from_millis(1))).is_empty());
+        assert_eq!(verdict(Scenario::Switch, lose(Duration::from_millis(351))).len(), 1);
+        assert!(verdict(Scenario::Kill, lose(Duration::from_millis(351))).is_empty());
     }
 
     #[test]

@@ -450,3 +450,29 @@ fn an_address_that_was_there_before_the_request_is_not_removed_though_the_answer
         assert_eq!(script.obey(), removed);
     }
 }
+
+#[test]
+fn what_the_kernel_refuses_is_not_called_removed_by_somebody_else() {
+    let mut script = Script::new(|_| {});
+    script.pass(4_000);
+    for _ in 0..3 {
+        let actions = script.take();
+        let request = actions.iter().find_map(|action| match action {
+            Action::Addresses(request) => Some(request),
+            _ => None,
+        });
+        let request = request.expect("it is tried again");
+        let error = Some(crate::kernel::KernelError { errno: 1, message: "no".to_owned() });
+        let outcomes = vec![AddressOutcome::of(&request.operations[0], error)];
+        script.tell(Event::Addresses(AddressReply { router: request.router, outcomes }));
+        let reports = |kind: fn(&ReportKind) -> bool| {
+            let of = |action: &&Action| matches!(action, Action::Report(report) if kind(&report.kind));
+            actions.iter().chain(&script.actions).filter(of).count()
+        };
+        assert_eq!(reports(|kind| matches!(kind, ReportKind::AddressRefused { .. })), 1);
+        assert_eq!(reports(|kind| matches!(kind, ReportKind::AddressRepaired { .. })), 0);
+        script.take();
+        script.pass(60_000);
+    }
+    assert_eq!(script.node.router(RouterId(0)).unwrap().counters().addresses_repaired, 0);
+}

@@ -69,6 +69,12 @@ impl PidFile {
         Ok(Self { path: path.to_owned(), file, made_folder })
     }
 
+    /// Whether the process whose number is in the file lives; true where there is none.
+    pub fn writer_lives(path: &Path) -> bool {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        text.trim().parse::<u32>().ok().is_none_or(|pid| Path::new(&format!("/proc/{pid}")).exists())
+    }
+
     /// The same locked file, for a process that is forked from here.
     ///
     /// # Errors

@@ -288,6 +288,8 @@ pub enum ReportKind {
     ForeignAddress {
         /// The address.
         prefix: Prefix,
+        /// Where.
+        interface: InterfaceName,
     },
     /// A switch-over has begun: priority 0 sent, addresses kept until the successor is heard.
     SwitchOverBegun,
@@ -343,7 +345,9 @@ impl fmt::Display for ReportKind {
                 write!(f, "address {prefix} was removed by somebody else, putting it back (repair {times})")
             }
             Self::AddressRefused { prefix, error } => {
-                write!(f, "the kernel refuses address {prefix}: {error}")
+                write!(f, "the kernel refuses address {prefix}: {error}")?;
+                // EPERM.
+                f.write_str(if error.errno == 1 { "; run alived with CAP_NET_ADMIN" } else { "" })
             }
             Self::LeftoverAdopted { count } => {
                 write!(f, "adopting {count} address(es) left over by a predecessor")
@@ -351,9 +355,11 @@ impl fmt::Display for ReportKind {
             Self::LeftoverRemoved { count } => {
                 write!(f, "removing {count} address(es) left over by a predecessor")
             }
-            Self::ForeignAddress { prefix } => {
-                write!(f, "address {prefix} was there before us: it is announced but never removed")
-            }
+            Self::ForeignAddress { prefix, interface } => write!(
+                f,
+                "address {prefix} is on {interface} without our mark: it is announced while this router is master, \
+                 and never removed; if a predecessor left it behind, run `ip address del {prefix} dev {interface}`"
+            ),
             Self::SwitchOverBegun => f.write_str(
                 "switching over: priority 0 sent, keeping the addresses until a successor is heard",
             ),

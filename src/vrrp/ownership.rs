@@ -41,6 +41,10 @@ struct Item {
     last_verb: AddressVerb,
     /// Wanted again while its removal is under way: asked for when that is answered.
     wanted_again: bool,
+    /// The kernel refused the last request for it.
+    refused: bool,
+    /// The operator was told that it is foreign.
+    foreign_told: bool,
     /// The kernel has told of it with our mark since it was last asked for.
     told: bool,
     /// Gone, as the kernel told last, while an operation was outstanding: our own, or somebody else's doing.
@@ -108,6 +112,14 @@ impl Item {
         let at = now + pause;
         self.judge_at = Some(at);
         at
+    }
+
+    fn news_of_foreign(&mut self) -> Option<ReportKind> {
+        if self.held != Held::Foreign || core::mem::replace(&mut self.foreign_told, true) {
+            return None;
+        }
+        let (prefix, interface) = (self.spec.prefix, self.interface.clone());
+        Some(ReportKind::ForeignAddress { prefix, interface })
     }
 
     fn count_attempt(&mut self, now: Instant) {
@@ -213,6 +225,8 @@ impl Ownership {
                 item.wanted_again = false;
                 item.judge_at = None;
                 item.held = Held::Absent;
+                item.told = false;
+                item.foreign_told = false;
                 if let Some(ours) = item.key().and_then(|(link, prefix)| known(link, prefix)) {
                     item.learn(ours);
                 }
@@ -228,6 +242,11 @@ impl Ownership {
         if moved {
             self.reindex();
         }
+    }
+
+    /// Addresses that were found without our mark, to be told once.
+    pub(super) fn news_of_foreign(&mut self) -> Vec<ReportKind> {
+        self.items.iter_mut().filter_map(Item::news_of_foreign).collect()
     }
 
     /// Compares with the kernel's whole state, after notifications were lost.
@@ -305,11 +324,10 @@ impl Ownership {
     ) -> Option<ReportKind> {
         let stray = !self.wanted && !self.undecided;
         let item = self.item(key)?;
-        let was = item.held;
         item.learn(ours);
         item.vanished = false;
         if item.held == Held::Foreign {
-            return (was != Held::Foreign).then_some(ReportKind::ForeignAddress { prefix: key.1 });
+            return item.news_of_foreign();
         }
         if stray && item.outstanding == 0 {
             let at = item.judge_later(now);
@@ -323,6 +341,7 @@ impl Ownership {
         let wanted = self.wanted;
         let Some(item) = self.item(key) else { return };
         item.held = Held::Absent;
+        item.foreign_told = false;
         item.vanished = item.outstanding > 0;
         if wanted && item.outstanding == 0 && item.judge_at.is_none() {
             let at = item.judge_later(now);
@@ -347,6 +366,7 @@ impl Ownership {
         }
         let Some(item) = self.item(key) else { return (None, None) };
         item.outstanding = item.outstanding.saturating_sub(1);
+        item.refused = outcome.error.is_some();
         if let Some(error) = &outcome.error {
             item.count_attempt(now);
             let at = item.judge_later(now);
@@ -412,9 +432,12 @@ impl Ownership {
             }
             match (self.wanted, item.held) {
                 (true, Held::Absent) if item.link.is_some() => {
-                    item.count_attempt(now);
-                    reports
-                        .push(ReportKind::AddressRepaired { prefix: item.spec.prefix, times: item.repairs });
+                    // What the kernel refused nobody has removed: it is tried again, and that counts then.
+                    if !core::mem::take(&mut item.refused) {
+                        item.count_attempt(now);
+                        let (prefix, times) = (item.spec.prefix, item.repairs);
+                        reports.push(ReportKind::AddressRepaired { prefix, times });
+                    }
                     item.request(AddressVerb::Add, operations);
                 }
                 (false, Held::Ours) => item.request(AddressVerb::Remove, operations),
@@ -510,6 +533,8 @@ fn items_of(config: &RouterConfig) -> Vec<Item> {
         outstanding: 0,
         last_verb: AddressVerb::Remove,
         wanted_again: false,
+        refused: false,
+        foreign_told: false,
         told: false,
         vanished: false,
         judge_at: None,

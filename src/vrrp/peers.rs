@@ -21,6 +21,8 @@ pub struct Peer {
     pub rejected: u64,
     /// Why the last one did not.
     pub last_rejection: Option<Rejection>,
+    /// Whether the operator was told of that reason.
+    told: bool,
 }
 
 /// Peers by source address.
@@ -37,15 +39,24 @@ impl PeerTable {
         peer.accepted += 1;
         peer.last_advertisement = Some((advertisement.priority, advertisement.interval));
         peer.last_rejection = None;
+        peer.told = false;
     }
 
-    /// Notes a packet that did not pass. True when the reason is news.
-    pub(super) fn note_rejected(&mut self, now: Instant, source: IpAddr, rejection: Rejection) -> bool {
+    /// Notes a packet that did not pass. True when the reason is to be told now: it was not yet, and `may_tell`.
+    pub(super) fn note_rejected(
+        &mut self,
+        now: Instant,
+        source: IpAddr,
+        rejection: Rejection,
+        may_tell: bool,
+    ) -> bool {
         let peer = self.entry(now, source);
         peer.rejected += 1;
-        let news = peer.last_rejection.map(|last| last.kind()) != Some(rejection.kind());
+        peer.told &= peer.last_rejection.map(|last| last.kind()) == Some(rejection.kind());
         peer.last_rejection = Some(rejection);
-        news
+        let tell = may_tell && !peer.told;
+        peer.told |= tell;
+        tell
     }
 
     /// All peers, by address.
@@ -67,6 +78,7 @@ impl PeerTable {
                 accepted: 0,
                 rejected: 0,
                 last_rejection: None,
+                told: false,
             };
             // Normally there is a single one: no room is set aside.
             self.peers.reserve_exact(1);
@@ -94,7 +106,7 @@ mod tests {
         let mut table = PeerTable::default();
         for n in 0..1000 {
             let source = IpAddr::V4(Ipv4Addr::from_bits(n));
-            assert!(table.note_rejected(Instant::from_micros(n.into()), source, Rejection::Checksum));
+            assert!(table.note_rejected(Instant::from_micros(n.into()), source, Rejection::Checksum, true));
         }
         assert_eq!(table.iter().count(), PEERS_MAX);
         assert!(
@@ -106,8 +118,11 @@ mod tests {
     fn the_same_reason_is_news_once() {
         let mut table = PeerTable::default();
         let source = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        assert!(table.note_rejected(Instant::ZERO, source, Rejection::HopLimit { received: Some(1) }));
-        assert!(!table.note_rejected(Instant::ZERO, source, Rejection::HopLimit { received: Some(2) }));
-        assert!(table.note_rejected(Instant::ZERO, source, Rejection::Checksum));
+        let mut note = |rejection, may_tell| table.note_rejected(Instant::ZERO, source, rejection, may_tell);
+        assert!(note(Rejection::HopLimit { received: Some(1) }, true));
+        assert!(!note(Rejection::HopLimit { received: Some(2) }, true));
+        assert!(!note(Rejection::Checksum, false));
+        assert!(note(Rejection::Checksum, true), "what could not be told is told later");
+        assert!(!note(Rejection::Checksum, true));
     }
 }

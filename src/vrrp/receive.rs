@@ -117,8 +117,8 @@ impl VirtualRouter {
 
     fn reject(&mut self, now: Now, from: IpAddr, rejection: Rejection, out: &mut Output<'_>) {
         self.counters.count_rejection(&rejection);
-        let news = self.peers.note_rejected(now.instant, from, rejection);
-        if news && now.instant >= self.reported.next_rejection_at {
+        let may_tell = now.instant >= self.reported.next_rejection_at;
+        if self.peers.note_rejected(now.instant, from, rejection, may_tell) {
             self.reported.next_rejection_at = now.instant + REJECTION_REPORT_INTERVAL;
             self.report(ReportKind::Rejected { from, rejection }, out);
         }

@@ -146,6 +146,12 @@ impl VirtualRouter {
         let mut operations = Vec::new();
         self.addresses.set_environment(&self.environment, known, &mut operations);
         self.request_addresses(operations, out);
+        for kind in self.addresses.news_of_foreign() {
+            // An owner's addresses are its own.
+            if !self.config.priority.is_owner() {
+                self.report(kind, out);
+            }
+        }
         self.update_faults(now, out);
         if hardware_changed {
             self.announce_all(now, out);

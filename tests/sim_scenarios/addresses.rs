@@ -99,7 +99,7 @@ fn a_foreign_address_on_a_backup_is_left_alone() {
     lan.apply(Fault::AddressAdded(R2, LAN, prefix(0, 24)));
     lan.run(1_000);
     assert!(lan.cluster.holds(R2, &address(0)));
-    assert_eq!(lan.since(added, "was there before us").len(), 1);
+    assert_eq!(lan.since(added, "without our mark").len(), 1);
 }
 
 #[test]

@@ -513,12 +513,16 @@ impl<'a> Whole<'a> {
             && !self.dynamic_interfaces
         {
             self.push(
-                Diagnostic::error(
+                Diagnostic::fatal(
                     "no-such-interface",
                     format!("the interface {interface} of {prefix} does not exist"),
                 )
+                .status(Status::Fault)
                 .at(self.place(entry.at))
-                .label("ignored"),
+                .label("not on this host")
+                .help(
+                    "if it appears later, write dynamic_interfaces in global_defs: the router waits in FAULT",
+                ),
             );
             return false;
         }
