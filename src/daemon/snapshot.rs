@@ -118,7 +118,7 @@ fn router(router: &VirtualRouter) -> RouterSnapshot {
         master_interval: router.master_interval(),
         master_down: router.master_down_interval(),
         faults: router.faults().iter().map(ToString::to_string).collect(),
-        peers: router.peers().iter().map(|(address, peer)| (address, format!("{peer:?}"))).collect(),
+        peers: router.peers().iter().map(|(address, peer)| (address, peer.to_string())).collect(),
         holds_addresses: router.wants_addresses(),
         switching_over: router.is_switching_over(),
         yielded: router.has_yielded(),

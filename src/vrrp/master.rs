@@ -23,6 +23,8 @@ pub(super) struct Mastership {
     refresh: Option<Instant>,
     /// A beaten rival is answered with announcements once in an interval, however often it sends.
     rival_quiet_until: Instant,
+    /// Until then the last word of the master before us is no news.
+    settled_at: Instant,
     /// A rival sent within that interval: hosts may have believed it since, and it may say no more.
     rival_due: Option<Instant>,
     /// A switch-over is under way: priority 0 is sent, no successor heard yet, give up at this time.
@@ -62,6 +64,7 @@ impl VirtualRouter {
             second_block: later(now, settings.delay).map(|at| (at, settings.repeat)),
             refresh: later(now, settings.refresh),
             rival_quiet_until: now.instant,
+            settled_at: now.instant + self.config.interval.duration(),
             rival_due: None,
             handover: None,
             listening_until: None,
@@ -127,7 +130,8 @@ impl VirtualRouter {
             self.send_advertisement(out);
             self.restart_advert_timer(now);
         }
-        if self.announce_over_rival(now, out) {
+        let news = matches!(&self.phase, Phase::Master(mastership) if mastership.settled_at <= now.instant);
+        if self.announce_over_rival(now, out) && news {
             self.report(ReportKind::RivalBeaten { from, priority }, out);
         }
     }

@@ -1,5 +1,6 @@
 //! The other routers heard, by source address: who they are and why their packets are not used.
 
+use core::fmt;
 use core::net::IpAddr;
 
 use crate::time::Instant;
@@ -23,6 +24,17 @@ pub struct Peer {
     pub last_rejection: Option<Rejection>,
     /// Whether the operator was told of that reason.
     told: bool,
+}
+
+impl fmt::Display for Peer {
+    /// For status files: `priority 100, interval 1 sec, 12 accepted, 1 rejected (the last: …)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((priority, interval)) = self.last_advertisement {
+            write!(f, "priority {priority}, interval {interval} sec, ")?;
+        }
+        write!(f, "{} accepted, {} rejected", self.accepted, self.rejected)?;
+        self.last_rejection.map_or(Ok(()), |rejection| write!(f, " (the last: {rejection})"))
+    }
 }
 
 /// Peers by source address.
@@ -124,5 +136,18 @@ mod tests {
         assert!(!note(Rejection::Checksum, false));
         assert!(note(Rejection::Checksum, true), "what could not be told is told later");
         assert!(!note(Rejection::Checksum, true));
+    }
+
+    #[test]
+    fn a_peer_in_words() {
+        let mut table = PeerTable::default();
+        table.note_rejected(Instant::ZERO, IpAddr::V4(Ipv4Addr::LOCALHOST), Rejection::Checksum, true);
+        let (_, peer) = table.iter().next().unwrap();
+        assert_eq!(peer.to_string(), format!("0 accepted, 1 rejected (the last: {})", Rejection::Checksum));
+        let peer = Peer {
+            last_advertisement: Some((Priority(90), AdvertisementInterval::ONE_SECOND)),
+            ..peer.clone()
+        };
+        assert!(peer.to_string().starts_with("priority 90, interval 1 sec, 0 accepted"), "{peer}");
     }
 }
