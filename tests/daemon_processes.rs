@@ -147,6 +147,18 @@ fn reloads_during_the_start_and_the_election_change_nothing() {
 }
 
 #[test]
+fn the_right_to_change_addresses_is_needed_at_the_start() {
+    let Some(mut host) = host_with_router() else { return };
+    host.start_through("exec setpriv --bounding-set=-net_admin --inh-caps=-net_admin % \"$@\"");
+    for flags in [&[][..], &["-n", "-l"]] {
+        let output = host.command(flags).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(4), "{text}");
+        assert!(text.contains("CAP_NET_ADMIN"), "{text}");
+    }
+}
+
+#[test]
 fn a_missing_privilege_is_named() {
     let Some(mut host) = host_with_router() else { return };
     host.copy_program();

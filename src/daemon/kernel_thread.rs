@@ -74,7 +74,7 @@ impl KernelThread {
         let socket = RouteSocket::open().map_err(|error| io::Error::from_raw_os_error(error.errno))?;
         let poller = Poller::new()?;
         poller.add(&requests, 0)?;
-        Ok(Self {
+        let mut thread = Self {
             requests,
             replies,
             socket,
@@ -84,13 +84,14 @@ impl KernelThread {
             record,
             poller,
             loan,
-        })
+        };
+        thread.rehearse()?;
+        Ok(thread)
     }
 
     /// Serves requests until the process ends.
     pub(super) fn run(mut self) {
         self.loan.borrow_here();
-        self.rehearse();
         loop {
             if self.poller.wait(None).map(Iterator::count).is_err() {
                 return;
@@ -185,9 +186,9 @@ impl KernelThread {
     }
 
     /// Asks for no address on an interface that does not exist, which has no effect, and announces it: the first
-    /// takeover then finds the code that it takes in memory.
-    fn rehearse(&mut self) {
-        let Some(index) = InterfaceIndex::new(i32::MAX as u32) else { return };
+    /// takeover then finds the code that it takes in memory, and a missing privilege is noticed at the start.
+    fn rehearse(&mut self) -> io::Result<()> {
+        let Some(index) = InterfaceIndex::new(i32::MAX as u32) else { return Ok(()) };
         let link = LinkKey { namespace: NamespaceId(0), index };
         let address = IpAddr::from([0, 0, 0, 0]);
         let mut operation =
@@ -196,8 +197,13 @@ impl KernelThread {
         operation.announcement = Some(announcement);
         self.waiting.push_back((RouterId(0), [operation].into()));
         let (_, operations) = next_chunk(&mut self.waiting, FIRST_CHUNK);
-        netlink::apply(&mut self.socket, &operations);
+        let outcomes = netlink::apply(&mut self.socket, &operations);
         self.announcer.send(&[Frame::announcement(&announcement)], |_, _| {});
+        let mut errors = outcomes.iter().filter_map(|outcome| outcome.error.as_ref());
+        match errors.find(|error| error.errno == libc::EPERM) {
+            Some(error) => Err(io::Error::from_raw_os_error(error.errno)),
+            None => Ok(()),
+        }
     }
 }
 

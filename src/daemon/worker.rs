@@ -417,7 +417,7 @@ fn no_privilege(error: &io::Error) -> (u8, String) {
         io::ErrorKind::PermissionDenied => (
             PERMISSION,
             format!(
-                "cannot open raw sockets: {error}; run as root, or with the capabilities CAP_NET_RAW and \
+                "no right to send packets or to change addresses: {error}; run as root, or with the capabilities CAP_NET_RAW and \
                  CAP_NET_ADMIN"
             ),
         ),
