@@ -65,6 +65,22 @@ fn switching_back_and_over_again_before_a_successor_is_heard_goes_on_with_the_sw
 }
 
 #[test]
+fn switching_back_over_and_back_at_once_leaves_the_better_router_master() {
+    let mut lan = Lan::started([router(150), router(100)]);
+    lan.apply(Fault::SwitchOver(R1));
+    lan.settle();
+    lan.assert_served_by(R2);
+    lan.apply(Fault::Frozen(R1));
+    for word in [Fault::SwitchBack(R1), Fault::SwitchOver(R1), Fault::SwitchBack(R1)] {
+        lan.apply(word);
+    }
+    lan.run(5_000);
+    lan.apply(Fault::Thawed(R1));
+    lan.settle();
+    lan.assert_served_by(R1);
+}
+
+#[test]
 fn a_switch_over_leaves_no_moment_without_the_address() {
     let mut lan = Lan::started([router(150), router(100)]);
     lan.apply(Fault::SwitchOver(R1));

@@ -115,15 +115,19 @@ impl Ledger {
                     }
                 }
                 Action::Report(report) if report.kind == ReportKind::SwitchOverBegun => {
-                    // Whether it became master before it was told to switch over, both in one wake-up, it says
-                    // itself.
+                    // Of several words in one wake-up it says itself what it made of them, in their order.
                     let told = batch.events.contains(&Event::SwitchOver);
-                    let begins = |s: &&mut Standing| s.name == report.router && s.elected == Some(batch.at);
+                    let begins = |s: &&mut Standing| s.name == report.router && s.state == State::Master;
                     for standing in self.routers.values_mut().filter(begins).filter(|_| told) {
                         standing.switch = Switch::Leaving;
                     }
                 }
-                Action::Report(report) if report.kind == ReportKind::SwitchOverAbandoned => {
+                Action::Report(report)
+                    if matches!(
+                        report.kind,
+                        ReportKind::SwitchOverAbandoned | ReportKind::SwitchOverEnded
+                    ) =>
+                {
                     for standing in self.routers.values_mut().filter(|s| s.name == report.router) {
                         standing.switch = Switch::Off;
                     }
