@@ -157,24 +157,12 @@ impl KernelThread {
         let mut outcomes = netlink::apply(&mut self.socket, &operations);
         // A router that has yielded meanwhile has asked for the removal, and announces nothing any more.
         self.take_requests();
-        let (mut frames, mut positions, mut start) = (Vec::new(), Vec::new(), 0);
-        for (router, count) in &routers {
-            let chunk = start..start + count;
-            start = chunk.end;
-            let later = self.waiting.iter().filter(|(owner, _)| owner == router);
-            let announcements = first_announcements(
-                &operations[chunk.clone()],
-                &outcomes[chunk.clone()],
-                later.flat_map(|(_, operations)| operations),
-            );
-            for (position, announcement) in announcements {
-                outcomes[chunk.start + position].announced = true;
-                positions.push(chunk.start + position);
-                frames.push(Frame::announcement(&announcement));
-            }
-        }
+        let later = self.waiting.iter().flat_map(|(_, operations)| operations);
+        let announcements = first_announcements(&operations, &outcomes, later);
+        let frames: Vec<Frame> = announcements.iter().map(|(_, a)| Frame::announcement(a)).collect();
+        announcements.iter().for_each(|(position, _)| outcomes[*position].announced = true);
         // The vrrp thread tries again, and tells of the failure.
-        self.announcer.send(&frames, |frame, _| outcomes[positions[frame]].announced = false);
+        self.announcer.send(&frames, |frame, _| outcomes[announcements[frame].0].announced = false);
         let mut outcomes = outcomes.into_iter();
         for (router, count) in routers {
             let outcomes: Vec<_> = outcomes.by_ref().take(count).collect();
@@ -191,13 +179,10 @@ impl KernelThread {
         let Some(index) = InterfaceIndex::new(i32::MAX as u32) else { return Ok(()) };
         let link = LinkKey { namespace: NamespaceId(0), index };
         let address = IpAddr::from([0, 0, 0, 0]);
-        let mut operation =
+        let operation =
             AddressOperation::new(AddressVerb::Add, link, AddressSpec::new(Prefix::host(address)));
+        let outcomes = netlink::apply(&mut self.socket, &[operation]);
         let announcement = Announcement { link, mac: MacAddress([0; 6]), address, is_router: false };
-        operation.announcement = Some(announcement);
-        self.waiting.push_back((RouterId(0), [operation].into()));
-        let (_, operations) = next_chunk(&mut self.waiting, FIRST_CHUNK);
-        let outcomes = netlink::apply(&mut self.socket, &operations);
         self.announcer.send(&[Frame::announcement(&announcement)], |_, _| {});
         let mut errors = outcomes.iter().filter_map(|outcome| outcome.error.as_ref());
         match errors.find(|error| error.errno == libc::EPERM) {

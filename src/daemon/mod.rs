@@ -56,8 +56,8 @@ const IDENTITY: &str = "Keepalived";
 /// keepalived's mask for files that are created: for their owner alone.
 const UMASK: u32 = 0o177;
 
-/// How long a worker whose supervisor is dead may take to end.
-const ORPHAN_PATIENCE_MS: u32 = 3_000;
+/// How often, and how long each time, a start waits for the end of a worker whose supervisor is dead.
+const ORPHAN_WAITS: (u32, std::time::Duration) = (150, std::time::Duration::from_millis(20));
 
 /// The stack of a thread, of which only what is used costs memory.
 const STACK_BYTES: usize = 512 * 1024;
@@ -157,14 +157,11 @@ fn enter_namespace(name: &str) -> Result<(), Ending> {
 fn lock(path: &std::path::Path) -> Result<PidFile, Ending> {
     let mut locked = PidFile::lock(path);
     // Of a supervisor that was killed the worker may still be about to end, and keeps the lock until then.
-    for _ in 0..ORPHAN_PATIENCE_MS / 20 {
-        match locked {
-            Err(PidFileError::Locked) if !PidFile::writer_lives(path) => {
-                std::thread::sleep(std::time::Duration::from_millis(20));
-                locked = PidFile::lock(path);
-            }
-            _ => break,
-        }
+    let (mut waits, pause) = ORPHAN_WAITS;
+    while waits > 0 && matches!(locked, Err(PidFileError::Locked)) && !PidFile::writer_lives(path) {
+        std::thread::sleep(pause);
+        locked = PidFile::lock(path);
+        waits -= 1;
     }
     locked.map_err(|error| match error {
         PidFileError::Locked if !PidFile::writer_lives(path) => Ending::new(

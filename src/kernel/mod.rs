@@ -183,8 +183,8 @@ pub struct AddressOperation {
     pub link: LinkKey,
     /// The address.
     pub spec: AddressSpec,
-    /// To be sent, once, when the address has been added, unless a later request of the same router removes
-    /// it again: who carries out the change knows first that it is done.
+    /// To be sent, once, when the address has been added, unless a later request removes it again: who carries
+    /// out the change knows first that it is done.
     pub announcement: Option<Announcement>,
 }
 
@@ -255,7 +255,7 @@ pub struct AddressReply {
 }
 
 /// The announcements to send when `operations` have been carried out with these `outcomes`, each with its
-/// position: of addresses added that none of these operations and of the same router's `later` ones removes.
+/// position: of addresses added that none of these operations and of the `later` ones removes.
 pub fn first_announcements<'a>(
     operations: &[AddressOperation],
     outcomes: &[AddressOutcome],

@@ -574,8 +574,8 @@ impl Cluster {
             outcomes.push(machine.kernel.carry_out(&operation));
             operations.push(operation);
         }
-        let later = process.operations.iter().filter(|(owner, _)| *owner == router);
-        let announcements = first_announcements(&operations, &outcomes, later.map(|(_, later)| later));
+        let later = process.operations.iter().map(|(_, operation)| operation);
+        let announcements = first_announcements(&operations, &outcomes, later);
         for (position, announcement) in announcements {
             outcomes[position].announced = self.announce(id, &announcement);
         }

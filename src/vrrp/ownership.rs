@@ -46,7 +46,7 @@ struct Item {
     /// The operator was told that it is foreign.
     foreign_told: bool,
     /// The kernel has told of it with our mark since it was last asked for.
-    told: bool,
+    marked: bool,
     /// Gone, as the kernel told last, while an operation was outstanding: our own, or somebody else's doing.
     vanished: bool,
     /// When to look whether the kernel holds what it should.
@@ -92,7 +92,7 @@ impl Item {
     fn request_now(&mut self, verb: AddressVerb, operations: &mut Vec<AddressOperation>) {
         let Some(link) = self.link else { return };
         self.wanted_again = false;
-        self.told = false;
+        self.marked = false;
         // What was told before nothing was under way is not of this request.
         self.vanished &= self.outstanding > 0;
         self.outstanding += 1;
@@ -132,10 +132,10 @@ impl Item {
             Held::Foreign => Held::Foreign,
             // Also while it is being added, and just after: the kernel leaves an address that is there as it is.
             Held::Absent if !ours => Held::Foreign,
-            Held::Ours if !ours && !self.told => Held::Foreign,
+            Held::Ours if !ours && !self.marked => Held::Foreign,
             Held::Absent | Held::Ours => Held::Ours,
         };
-        self.told |= ours;
+        self.marked |= ours;
     }
 }
 
@@ -225,7 +225,7 @@ impl Ownership {
                 item.wanted_again = false;
                 item.judge_at = None;
                 item.held = Held::Absent;
-                item.told = false;
+                item.marked = false;
                 item.foreign_told = false;
                 if let Some(ours) = item.key().and_then(|(link, prefix)| known(link, prefix)) {
                     item.learn(ours);
@@ -535,7 +535,7 @@ fn items_of(config: &RouterConfig) -> Vec<Item> {
         wanted_again: false,
         refused: false,
         foreign_told: false,
-        told: false,
+        marked: false,
         vanished: false,
         judge_at: None,
         repairs: 0,

@@ -521,7 +521,7 @@ impl<'a> Whole<'a> {
                 .at(self.place(entry.at))
                 .label("not on this host")
                 .help(
-                    "if it appears later, write dynamic_interfaces in global_defs: the router waits in FAULT",
+                    "if it appears later, write dynamic_interfaces in global_defs: the address is added then",
                 ),
             );
             return false;
