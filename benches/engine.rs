@@ -9,7 +9,7 @@ use alived::kernel::{
 use alived::net::{Family, InterfaceIndex, InterfaceName, LinkKey, MacAddress, NamespaceId, Prefix};
 use alived::node::{Event, HaNode, NodeConfig};
 use alived::time::{Duration, Instant, Now, WallTime};
-use alived::vrrp::{Action, Datagram, RouterConfig, VirtualAddress, default_group};
+use alived::vrrp::{Actions, Datagram, RouterConfig, VirtualAddress, default_group};
 use alived::wire::vrrp::{
     Advertisement, AdvertisementInterval, AuthenticationData, ChecksumMode, Priority, Version, Vrid,
 };
@@ -81,7 +81,7 @@ fn view() -> KernelView {
 struct Bench {
     node: HaNode,
     now: Now,
-    actions: Vec<Action>,
+    actions: Actions,
 }
 
 impl Bench {
@@ -90,14 +90,14 @@ impl Bench {
         let mut bench = Self {
             node: HaNode::new(config()),
             now: Now { instant: Instant::ZERO, wall: WallTime::default() },
-            actions: Vec::new(),
+            actions: Actions::default(),
         };
         bench.tell(Event::Kernel(KernelEvent::View(view())));
         for link in 0..LINKS {
             let socket = ReceiveSocket { link: key(link), address: default_group(Family::Ipv4) };
             bench.tell(Event::Socket(SocketEvent::Opened(socket)));
         }
-        bench.actions.clear();
+        bench.actions = Actions::default();
         bench
     }
 
@@ -105,14 +105,7 @@ impl Bench {
     fn masters() -> Self {
         let mut bench = Self::backups();
         bench.pass(Duration::from_secs(1));
-        let requests: Vec<_> = bench
-            .actions
-            .drain(..)
-            .filter_map(|action| match action {
-                Action::Addresses(request) => Some(request),
-                _ => None,
-            })
-            .collect();
+        let requests = core::mem::take(&mut bench.actions.kernel);
         assert_eq!(requests.len(), ROUTERS);
         for request in requests {
             let outcomes = request.operations.iter().map(|o| AddressOutcome::of(o, None)).collect();
@@ -120,7 +113,7 @@ impl Bench {
         }
         // Past the second block of announcements.
         bench.pass(Duration::from_secs(10));
-        bench.actions.clear();
+        bench.actions = Actions::default();
         bench
     }
 
@@ -143,9 +136,9 @@ impl Bench {
 fn master_advertises(bencher: Bencher<'_, '_>) {
     let mut bench = Bench::masters();
     bencher.counter(ItemsCount::new(ROUTERS)).bench_local(|| {
-        bench.actions.clear();
+        bench.actions = Actions::default();
         bench.pass(interval().duration());
-        assert!(black_box(&bench.actions).len() >= ROUTERS);
+        assert!(black_box(&bench.actions).transmit.len() >= ROUTERS);
     });
 }
 

@@ -14,6 +14,7 @@ use alived::kernel::{KernelEvent, KernelView};
 use alived::net::Family;
 use alived::node::{Event, HaNode};
 use alived::time::Now;
+use alived::vrrp::Actions;
 use libfuzzer_sys::fuzz_target;
 
 const MAIN: &str = "/etc/keepalived/keepalived.conf";
@@ -81,8 +82,12 @@ fn fit_for_the_node(loaded: &Loaded) {
         assert!(router.source.is_none_or(|source| Family::of(&source) == router.family));
     }
     let mut node = HaNode::new(loaded.node.clone());
-    node.handle(Now::default(), Event::Kernel(KernelEvent::View(KernelView::default())), &mut Vec::new());
-    let mut actions = Vec::new();
+    node.handle(
+        Now::default(),
+        Event::Kernel(KernelEvent::View(KernelView::default())),
+        &mut Actions::default(),
+    );
+    let mut actions = Actions::default();
     node.handle(Now::default(), Event::Reconfigure(loaded.node.clone()), &mut actions);
-    assert_eq!(actions, [], "an equal configuration is no change");
+    assert_eq!(actions, Actions::default(), "an equal configuration is no change");
 }

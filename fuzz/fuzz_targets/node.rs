@@ -14,7 +14,9 @@ use alived::kernel::{
 use alived::net::{Family, InterfaceIndex, InterfaceName, LinkKey, MacAddress, NamespaceId, Prefix};
 use alived::node::{Event, HaNode, NodeConfig};
 use alived::time::{Duration, Instant, Now, WallTime};
-use alived::vrrp::{Action, Datagram, Destinations, InitialState, RouterConfig, State, VirtualAddress};
+use alived::vrrp::{
+    Actions, Datagram, Destinations, InitialState, RouterConfig, SocketRequest, State, VirtualAddress,
+};
 use alived::wire::vrrp::{
     Advertisement, AdvertisementInterval, AuthenticationData, Priority, Version, Vrid, peek,
 };
@@ -68,7 +70,7 @@ struct World {
     now: Instant,
     requests: VecDeque<AddressRequest>,
     sockets: VecDeque<ReceiveSocket>,
-    actions: Vec<Action>,
+    actions: Actions,
     stopped: bool,
 }
 
@@ -79,7 +81,7 @@ impl World {
             now: Instant::from_micros(1_000_000),
             requests: VecDeque::new(),
             sockets: VecDeque::new(),
-            actions: Vec::new(),
+            actions: Actions::default(),
             stopped: false,
         }
     }
@@ -97,39 +99,35 @@ impl World {
     /// Notes what was asked for and judges the rest.
     fn settle(&mut self) {
         assert!(self.actions.len() <= ACTIONS_MAX, "{} actions of one event", self.actions.len());
-        let changed: BTreeSet<RouterId> = self.actions.iter().filter_map(was_or_is_master).collect();
-        for action in self.actions.drain(..) {
-            match action {
-                Action::Addresses(request) => self.requests.push_back(request),
-                Action::OpenSocket(socket) => self.sockets.push_back(socket),
-                Action::Transmit(sent) => {
-                    assert_eq!(
-                        Family::of(&sent.source),
-                        Family::of(&sent.destination),
-                        "a packet between families"
-                    );
-                    assert!(peek(&sent.payload).is_some());
-                    let state = self.node.router(sent.router).map(|router| router.state());
-                    let leaving = sent.payload.get(2) == Some(&0);
-                    assert!(
-                        leaving || changed.contains(&sent.router) || state == Some(State::Master),
-                        "{state:?} advertises"
-                    );
-                }
-                Action::Transition(transition) => {
-                    // A router that never started is told to stop all the same.
-                    assert!(
-                        transition.from != transition.to || transition.to == State::Initialize,
-                        "no change: {}",
-                        transition.cause
-                    );
-                    assert!(!transition.cause.to_string().is_empty());
-                }
-                Action::Report(report) => assert!(!report.kind.to_string().is_empty()),
-                Action::Stopped => self.stopped = true,
-                Action::Announce(_) | Action::CloseSocket(_) => {}
-            }
+        let actions = core::mem::take(&mut self.actions);
+        let masters = actions.transitions().filter(|t| [t.from, t.to].contains(&State::Master));
+        let changed: BTreeSet<RouterId> = masters.map(|transition| transition.router).collect();
+        for sent in &actions.transmit {
+            assert_eq!(Family::of(&sent.source), Family::of(&sent.destination), "a packet between families");
+            assert!(peek(&sent.payload).is_some());
+            let state = self.node.router(sent.router).map(|router| router.state());
+            let leaving = sent.payload.get(2) == Some(&0);
+            assert!(
+                leaving || changed.contains(&sent.router) || state == Some(State::Master),
+                "{state:?} advertises"
+            );
         }
+        for transition in actions.transitions() {
+            // A router that never started is told to stop all the same.
+            assert!(
+                transition.from != transition.to || transition.to == State::Initialize,
+                "no change: {}",
+                transition.cause
+            );
+            assert!(!transition.cause.to_string().is_empty());
+        }
+        assert!(actions.reports().all(|report| !report.kind.to_string().is_empty()));
+        self.requests.extend(actions.kernel);
+        self.sockets.extend(actions.sockets.iter().filter_map(|request| match request {
+            SocketRequest::Open(socket) => Some(*socket),
+            SocketRequest::Close(_) => None,
+        }));
+        self.stopped |= actions.stopped;
         for router in self.node.routers() {
             let state = router.state();
             assert!(
@@ -220,7 +218,7 @@ impl World {
             15 if bytes.flag() => {
                 let same = self.node.config();
                 self.node.handle(self.now(), Event::Reconfigure(same), &mut self.actions);
-                assert_eq!(self.actions, [], "nothing changed");
+                assert_eq!(self.actions, Actions::default(), "nothing changed");
             }
             15 => self.handle(Event::Reconfigure(node_config(bytes))),
             16 => self.handle(if bytes.flag() { Event::SwitchOver } else { Event::SwitchBack }),
@@ -284,16 +282,6 @@ impl World {
         let datagram = Datagram { link, source, destination: group(six), hop_limit: Some(255), payload };
         self.node.handle_datagram(now, &datagram, &mut self.actions);
         self.settle();
-    }
-}
-
-/// The router that became or ceased to be master.
-fn was_or_is_master(action: &Action) -> Option<RouterId> {
-    match action {
-        Action::Transition(change) if [change.from, change.to].contains(&State::Master) => {
-            Some(change.router)
-        }
-        _ => None,
     }
 }
 

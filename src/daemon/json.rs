@@ -187,7 +187,7 @@ mod tests {
     use crate::daemon::snapshot::Lateness;
     use crate::node::{Event, HaNode, NodeConfig};
     use crate::time::Now;
-    use crate::vrrp::RouterConfig;
+    use crate::vrrp::{Actions, RouterConfig};
     use crate::wire::vrrp::Vrid;
 
     /// Written by keepalived 2.2.7 for the configuration below, up to `vips` and with what a router that has
@@ -209,7 +209,7 @@ mod tests {
         let mut node = HaNode::new(NodeConfig { routers: vec![config], ..NodeConfig::default() });
         assert_eq!(text(&Snapshot::of(&node, &Lateness::default(), 0), 1), None);
         let view = crate::kernel::KernelEvent::View(crate::kernel::KernelView::default());
-        let mut actions = Vec::new();
+        let mut actions = Actions::default();
         node.handle(Now::default(), Event::Kernel(view), &mut actions);
         let text = text(&Snapshot::of(&node, &Lateness::default(), 0), 1).unwrap();
         let text = text.replace("\"state\":3,\"wantstate\":3", "\"state\":0,\"wantstate\":0");

@@ -4,7 +4,7 @@
 //! 1. hand over every received message ([`HaNode::handle_datagram`]),
 //! 2. every other event ([`HaNode::handle`]),
 //! 3. when [`HaNode::poll_timeout`] is due, [`HaNode::handle_timeout`],
-//! 4. carry out the actions: address requests are on their way first, then advertisements, then announcements.
+//! 4. carry out the actions, in the order of [`Actions::carry_out`](crate::vrrp::Actions::carry_out).
 //!
 //! Whoever changes the addresses sends the announcements that go along with the request
 //! ([`first_announcements`](crate::kernel::first_announcements)), and says so in the reply.
@@ -65,6 +65,6 @@ pub enum Event {
     SwitchOver,
     /// Ends the effect of [`Event::SwitchOver`].
     SwitchBack,
-    /// Leave: priority 0, addresses removed, then [`Stopped`](crate::vrrp::Action::Stopped).
+    /// Leave: priority 0, addresses removed, then [`stopped`](crate::vrrp::Actions::stopped).
     Stop,
 }

@@ -10,7 +10,7 @@ use crate::kernel::{
 };
 use crate::net::{Family, InterfaceIndex, LinkKey, MacAddress, NamespaceId, Prefix};
 use crate::time::{Instant, Now, WallTime};
-use crate::vrrp::{Action, Cause, Datagram, ReportKind, State, VirtualAddress};
+use crate::vrrp::{Actions, Cause, Datagram, ReportKind, SocketRequest, State, VirtualAddress};
 use crate::wire::vrrp::{
     Advertisement, AdvertisementInterval, AuthenticationData, ChecksumMode, Priority, Version, Vrid,
 };
@@ -23,7 +23,7 @@ const RIVAL: &str = "192.0.2.20";
 struct Script {
     node: HaNode,
     now: Now,
-    actions: Vec<Action>,
+    actions: Actions,
 }
 
 impl Script {
@@ -36,13 +36,13 @@ impl Script {
         let mut script = Self {
             node: HaNode::new(NodeConfig { routers: vec![router(change)], ..NodeConfig::default() }),
             now: Now { instant: Instant::ZERO, wall: WallTime::default() },
-            actions: Vec::new(),
+            actions: Actions::default(),
         };
         let own = [(OWN, false)];
         let addresses = own.iter().chain(held).map(|(address, ours)| held_address(address, *ours)).collect();
         script.tell(Event::Kernel(KernelEvent::View(KernelView { links: vec![link(true)], addresses })));
         let socket = ReceiveSocket { link: ETH0, address: "224.0.0.18".parse().unwrap() };
-        assert!(script.take().contains(&Action::OpenSocket(socket)));
+        assert!(script.take().sockets.contains(&SocketRequest::Open(socket)));
         script.tell(Event::Socket(SocketEvent::Opened(socket)));
         script
     }
@@ -51,7 +51,7 @@ impl Script {
         self.node.handle(self.now, event, &mut self.actions);
     }
 
-    fn take(&mut self) -> Vec<Action> {
+    fn take(&mut self) -> Actions {
         core::mem::take(&mut self.actions)
     }
 
@@ -89,10 +89,7 @@ impl Script {
     /// Answers every address request with success.
     fn answer(&mut self, announces: bool) -> Vec<AddressVerb> {
         let mut verbs = Vec::new();
-        for action in self.take() {
-            let Action::Addresses(request) = action else {
-                continue;
-            };
+        for request in self.take().kernel {
             let outcome = |operation: &AddressOperation| AddressOutcome {
                 announced: announces && operation.announcement.is_some(),
                 ..AddressOutcome::of(operation, None)
@@ -109,15 +106,11 @@ impl Script {
     }
 
     fn priorities_sent(&self) -> Vec<u8> {
-        let priority = |action: &Action| match action {
-            Action::Transmit(transmission) => Some(transmission.payload[2]),
-            _ => None,
-        };
-        self.actions.iter().filter_map(priority).collect()
+        self.actions.transmit.iter().map(|transmission| transmission.payload[2]).collect()
     }
 
     fn announced(&self) -> usize {
-        self.actions.iter().filter(|action| matches!(action, Action::Announce(_))).count()
+        self.actions.announce.len()
     }
 }
 
@@ -157,11 +150,15 @@ fn alone_it_advertises_then_asks_for_its_address_then_announces_it() {
     assert!(script.take().is_empty());
     script.pass(2);
     let actions = script.take();
-    assert!(matches!(
-        &actions[..],
-        [Action::Transmit(_), Action::Addresses(_), Action::Transition(t)]
-            if t.to == State::Master && t.cause == Cause::MasterDown { last_master: None }
-    ));
+    assert_eq!(
+        (actions.transmit.len(), actions.kernel.len(), actions.news.len(), actions.len()),
+        (1, 1, 1, 3)
+    );
+    assert!(
+        actions
+            .transitions()
+            .all(|t| { t.to == State::Master && t.cause == Cause::MasterDown { last_master: None } })
+    );
     script.actions = actions;
     assert_eq!(script.obey(), [AddressVerb::Add]);
     script.pass(0);
@@ -326,7 +323,10 @@ fn a_switch_over_keeps_the_addresses_until_the_successor_is_heard() {
     script.take();
     script.pass(500);
     assert!(
-        script.take().iter().all(|action| matches!(action, Action::Announce(_))),
+        {
+            let actions = script.take();
+            actions.len() == actions.announce.len() && !actions.stopped
+        },
         "silent, addresses kept"
     );
     script.hear(RIVAL, 100);
@@ -349,15 +349,13 @@ fn a_switch_over_that_nobody_takes_is_abandoned_and_an_owner_refuses() {
     script.tell(Event::SwitchOver);
     script.pass(2_000);
     assert_eq!(script.state(), State::Master);
-    let abandoned = |action: &Action| matches!(action, Action::Report(report) if report.kind == ReportKind::SwitchOverAbandoned);
-    assert!(script.take().iter().any(abandoned));
+    assert!(script.take().reports().any(|report| report.kind == ReportKind::SwitchOverAbandoned));
 
     let mut script = Script::new(|config| config.priority = Priority::OWNER);
     script.take();
     script.tell(Event::SwitchOver);
     assert!(script.priorities_sent().is_empty());
-    let refused = |action: &Action| matches!(action, Action::Report(report) if report.kind == ReportKind::SwitchOverRefused);
-    assert!(script.take().iter().any(refused));
+    assert!(script.take().reports().any(|report| report.kind == ReportKind::SwitchOverRefused));
 }
 
 #[test]
@@ -388,7 +386,7 @@ fn a_switch_over_delays_announcements_without_staying_due() {
     assert!(script.node.poll_timeout() > Some(script.now.instant), "the driver would spin");
     script.take();
     script.pass(2_000);
-    assert!(script.take().iter().any(|action| matches!(action, Action::Announce(_))), "made up for");
+    assert!(!script.take().announce.is_empty(), "made up for");
 }
 
 #[test]
@@ -411,9 +409,9 @@ fn stopped_when_the_kernel_has_taken_the_addresses_away() {
     script.pass(4_000);
     script.obey();
     script.tell(Event::Stop);
-    assert!(!script.actions.contains(&Action::Stopped));
+    assert!(!script.actions.stopped);
     assert_eq!(script.obey(), [AddressVerb::Remove]);
-    assert!(script.actions.contains(&Action::Stopped));
+    assert!(script.actions.stopped);
 }
 
 #[test]
@@ -457,17 +455,13 @@ fn what_the_kernel_refuses_is_not_called_removed_by_somebody_else() {
     script.pass(4_000);
     for _ in 0..3 {
         let actions = script.take();
-        let request = actions.iter().find_map(|action| match action {
-            Action::Addresses(request) => Some(request),
-            _ => None,
-        });
+        let request = actions.kernel.first();
         let request = request.expect("it is tried again");
         let error = Some(crate::kernel::KernelError { errno: 1, message: "no".to_owned() });
         let outcomes = vec![AddressOutcome::of(&request.operations[0], error)];
         script.tell(Event::Addresses(AddressReply { router: request.router, outcomes }));
         let reports = |kind: fn(&ReportKind) -> bool| {
-            let of = |action: &&Action| matches!(action, Action::Report(report) if kind(&report.kind));
-            actions.iter().chain(&script.actions).filter(of).count()
+            actions.reports().chain(script.actions.reports()).filter(|report| kind(&report.kind)).count()
         };
         assert_eq!(reports(|kind| matches!(kind, ReportKind::AddressRefused { .. })), 1);
         assert_eq!(reports(|kind| matches!(kind, ReportKind::AddressRepaired { .. })), 0);

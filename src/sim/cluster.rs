@@ -13,13 +13,14 @@ use super::network::{Arrival, Network, PortId, SegmentId};
 use super::process::{Sabotage, Wakeup, arriving, is_group};
 use super::timeline::{EntryKind, Timeline};
 use crate::kernel::{
-    AddressReply, AddressVerb, Announcement, KernelEvent, ReceiveSocket, SocketEvent, first_announcements,
+    AddressReply, AddressRequest, AddressVerb, Announcement, KernelEvent, ReceiveSocket, SocketEvent,
+    first_announcements,
 };
 use crate::net::{LinkKey, MacAddress, Prefix};
 use crate::node::Event;
 use crate::prng::Prng;
 use crate::time::{Duration, Instant, micros};
-use crate::vrrp::{Action, State, Transmission};
+use crate::vrrp::{Driver, News, SocketRequest, State, Transmission};
 
 /// Changes are looked at when they happen; the pause between looks at what should have changed by now.
 const SURVEY_PERIOD: Duration = Duration::from_millis(500);
@@ -455,50 +456,14 @@ impl Cluster {
         }
     }
 
-    fn carry_out(&mut self, id: MachineId, wakeup: Wakeup) {
+    fn carry_out(&mut self, id: MachineId, mut wakeup: Wakeup) {
         for event in &wakeup.events {
             if let Event::Reconfigure(config) = event {
                 self.learn(id, config);
                 self.changed = true;
             }
         }
-        for action in wakeup.actions {
-            match action {
-                Action::Transmit(transmission) => self.transmit(id, &transmission),
-                Action::Announce(announcement) => _ = self.announce(id, &announcement),
-                Action::Addresses(request) => {
-                    let Some(process) = self.machines[id.0].process.as_mut() else { continue };
-                    let router = request.router;
-                    process.operations.extend(request.operations.into_iter().map(|o| (router, o)));
-                    self.work_soon(id);
-                }
-                Action::OpenSocket(socket) => {
-                    let at = self.now + self.draw(self.pace.socket);
-                    let Some(process) = self.machines[id.0].process.as_mut() else { continue };
-                    process.sockets.insert(socket, false);
-                    let generation = process.generation;
-                    self.schedule(at, Happening::Open { machine: id, generation, socket });
-                }
-                Action::CloseSocket(socket) => {
-                    if let Some(process) = self.machines[id.0].process.as_mut() {
-                        process.close(&socket);
-                    }
-                }
-                Action::Transition(t) => {
-                    let text =
-                        format_args!("({}) {} -> {}: {} [{}]", t.name, t.from, t.to, t.cause, t.priority);
-                    self.record(EntryKind::Transition, id, text);
-                    self.changed = true;
-                }
-                Action::Report(report) => {
-                    self.record(EntryKind::Report, id, format_args!("({}) {}", report.router, report.kind));
-                }
-                Action::Stopped => {
-                    self.daemon_ended(id);
-                    return;
-                }
-            }
-        }
+        wakeup.actions.carry_out(&mut CarryOut { cluster: self, id });
     }
 
     /// Whether it left.
@@ -632,5 +597,63 @@ impl Cluster {
                 self.report(Violation { at: self.now, rule: Rule::LeftBehind, machine: Some(id), detail });
             }
         }
+    }
+}
+
+/// A machine's daemon at work on one wake-up's actions.
+struct CarryOut<'a> {
+    cluster: &'a mut Cluster,
+    id: MachineId,
+}
+
+impl Driver for CarryOut<'_> {
+    fn request(&mut self, request: AddressRequest) {
+        let Some(process) = self.cluster.machines[self.id.0].process.as_mut() else { return };
+        let router = request.router;
+        process.operations.extend(request.operations.into_iter().map(|o| (router, o)));
+        self.cluster.work_soon(self.id);
+    }
+
+    fn transmit(&mut self, transmissions: &[Transmission]) {
+        transmissions.iter().for_each(|transmission| self.cluster.transmit(self.id, transmission));
+    }
+
+    fn announce(&mut self, announcements: &[Announcement]) {
+        for announcement in announcements {
+            self.cluster.announce(self.id, announcement);
+        }
+    }
+
+    fn socket(&mut self, request: SocketRequest) {
+        let Self { cluster, id } = self;
+        let id = *id;
+        let Some(process) = cluster.machines[id.0].process.as_mut() else { return };
+        match request {
+            SocketRequest::Open(socket) => {
+                process.sockets.insert(socket, false);
+                let generation = process.generation;
+                let at = cluster.now + cluster.draw(cluster.pace.socket);
+                cluster.schedule(at, Happening::Open { machine: id, generation, socket });
+            }
+            SocketRequest::Close(socket) => process.close(&socket),
+        }
+    }
+
+    fn news(&mut self, news: News) {
+        match news {
+            News::Transition(t) => {
+                let text = format_args!("({}) {} -> {}: {} [{}]", t.name, t.from, t.to, t.cause, t.priority);
+                self.cluster.record(EntryKind::Transition, self.id, text);
+                self.cluster.changed = true;
+            }
+            News::Report(report) => {
+                let text = format_args!("({}) {}", report.router, report.kind);
+                self.cluster.record(EntryKind::Report, self.id, text);
+            }
+        }
+    }
+
+    fn stopped(&mut self) {
+        self.cluster.daemon_ended(self.id);
     }
 }

@@ -12,7 +12,7 @@ use crate::kernel::{AddressOperation, ReceiveSocket, RouterId};
 use crate::net::{Family, LinkKey};
 use crate::node::{Event, HaNode, NodeConfig};
 use crate::time::{Instant, Now, WallTime};
-use crate::vrrp::{Action, Datagram};
+use crate::vrrp::{Actions, Datagram};
 
 /// A driver or engine broken on purpose, to see that the rules notice. Stands between a node and its driver.
 pub trait Sabotage: fmt::Debug {
@@ -34,7 +34,7 @@ pub trait Sabotage: fmt::Debug {
     }
 
     /// Changes what the node wants done.
-    fn act(&mut self, now: Now, actions: &mut Vec<Action>) {
+    fn act(&mut self, now: Now, actions: &mut Actions) {
         let _ = (now, actions);
     }
 }
@@ -55,8 +55,8 @@ pub struct Wakeup {
     pub heard: Vec<Heard>,
     /// Events.
     pub events: Vec<Event>,
-    /// What the node wants done, advertisements first.
-    pub actions: Vec<Action>,
+    /// What the node wants done.
+    pub actions: Actions,
 }
 
 /// A daemon that runs, stands still or is about to start.
@@ -217,7 +217,6 @@ impl Process {
         if let Some(sabotage) = sabotage.as_mut() {
             sabotage.act(now, actions);
         }
-        actions.sort_by_key(|action| !matches!(action, Action::Transmit(_)));
         wakeup
     }
 }

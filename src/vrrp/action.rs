@@ -1,10 +1,10 @@
-//! What goes into an engine and what comes out of it.
+//! The words of an engine: states, causes and reports, what is received and what is sent.
 
 use core::fmt;
 use core::net::IpAddr;
 use std::sync::Arc;
 
-use crate::kernel::{AddressRequest, Announcement, KernelError, ReceiveSocket, RouterId};
+use crate::kernel::{KernelError, RouterId};
 use crate::net::{InterfaceName, LinkKey, Prefix};
 use crate::time::Duration;
 use crate::wire::vrrp::{AdvertisementInterval, Priority, Rejection};
@@ -188,27 +188,6 @@ pub struct Transmission {
     pub hop_limit: u8,
     /// The message, encoded once and shared until it changes.
     pub payload: Arc<[u8]>,
-}
-
-/// What the driver shall do. Within one batch the order is binding for each router.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Action {
-    /// Send an advertisement.
-    Transmit(Transmission),
-    /// Send an announcement.
-    Announce(Announcement),
-    /// Change addresses, off the vrrp thread; answered by [`crate::kernel::AddressReply`]s.
-    Addresses(AddressRequest),
-    /// Open a receive socket, off the vrrp thread; answered by [`crate::kernel::SocketEvent`].
-    OpenSocket(ReceiveSocket),
-    /// Close a receive socket.
-    CloseSocket(ReceiveSocket),
-    /// A router changed its state: for logs, scripts, metrics.
-    Transition(Transition),
-    /// Something an operator wants to read.
-    Report(Report),
-    /// All routers have left and their addresses are gone: the driver may end.
-    Stopped,
 }
 
 /// Something to tell the operator, as data; `Display` gives the line without the router's name.

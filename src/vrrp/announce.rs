@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::Action;
 use crate::kernel::{Announcement, RouterId};
 use crate::net::{Family, LinkKey};
 use crate::time::{Duration, Instant};
@@ -63,14 +62,14 @@ impl AnnouncementQueue {
     }
 
     /// Takes up to `budget` announcements that may be sent.
-    pub fn take_due(&mut self, now: Instant, mut budget: usize, actions: &mut Vec<Action>) {
+    pub fn take_due(&mut self, now: Instant, mut budget: usize, announcements: &mut Vec<Announcement>) {
         for lane in self.lanes.values_mut() {
             while budget > 0 && lane.not_before <= now {
                 let Some(mut entry) = lane.first.pop_front().or_else(|| lane.again.pop_front()) else {
                     break;
                 };
                 budget -= 1;
-                actions.push(Action::Announce(entry.announcement));
+                announcements.push(entry.announcement);
                 if !entry.interval.is_zero() {
                     lane.not_before = now + entry.interval;
                 }
@@ -119,12 +118,12 @@ mod tests {
         }
     }
 
-    fn sent(actions: &[Action]) -> Vec<u8> {
-        let last = |action: &Action| match action {
-            Action::Announce(Announcement { address: IpAddr::V4(a), .. }) => Some(a.octets()[3]),
-            _ => None,
+    fn sent(announcements: &[Announcement]) -> Vec<u8> {
+        let last = |announcement: &Announcement| match announcement.address {
+            IpAddr::V4(address) => Some(address.octets()[3]),
+            IpAddr::V6(_) => None,
         };
-        actions.iter().filter_map(last).collect()
+        announcements.iter().filter_map(last).collect()
     }
 
     #[test]

@@ -45,8 +45,8 @@ impl Mastership {
 }
 
 impl VirtualRouter {
-    /// Grants the wish to become master. In this order: advertisement, addresses, announcements of what is
-    /// there already, notification (`behaviours` B12). RFC 9568 §6.4.1 (110 to 140), §6.4.2 (345 to 375).
+    /// Grants the wish to become master (RFC 9568 §6.4.1 (110 to 140), §6.4.2 (345 to 375)). What is done first is
+    /// the order of [`Actions::carry_out`](super::Actions::carry_out).
     pub fn grant_master(&mut self, now: Now, cause: Cause, out: &mut Output<'_>) {
         if !matches!(self.phase, Phase::Backup(_)) {
             return;

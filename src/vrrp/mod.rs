@@ -12,6 +12,7 @@
 //! ```
 
 mod action;
+mod actions;
 mod announce;
 mod backup;
 mod config;
@@ -28,7 +29,8 @@ mod router;
 mod timing;
 mod transmit;
 
-pub use action::{Action, Cause, Datagram, FaultReason, Report, ReportKind, State, Transition, Transmission};
+pub use action::{Cause, Datagram, FaultReason, Report, ReportKind, State, Transition, Transmission};
+pub use actions::{Actions, Driver, News, SocketRequest};
 pub use announce::AnnouncementQueue;
 pub use config::{
     AnnounceSettings, Destinations, InitialState, RouterConfig, RouterIdentity, RouterInterfaces,

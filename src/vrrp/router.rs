@@ -17,7 +17,7 @@ use super::receive::Recent;
 use super::timing::{master_down_interval, skew_time};
 use super::transmit::Outgoing;
 use super::{
-    Action, AnnouncementQueue, Cause, Counters, FaultReason, Report, ReportKind, RouterConfig, State,
+    Actions, AnnouncementQueue, Cause, Counters, FaultReason, Report, ReportKind, RouterConfig, State,
     Transition,
 };
 use crate::kernel::{AddressOperation, AddressReply, AddressRequest, AddressVerb, RouterId};
@@ -29,7 +29,7 @@ use crate::wire::vrrp::{AdvertisementInterval, Priority, Version};
 #[derive(Debug)]
 pub struct Output<'a> {
     /// For the driver.
-    pub actions: &'a mut Vec<Action>,
+    pub actions: &'a mut Actions,
     /// Announcements, which the node paces.
     pub announcements: &'a mut AnnouncementQueue,
 }
@@ -469,18 +469,18 @@ impl VirtualRouter {
         let from = self.state();
         self.phase = to;
         self.last_transition = now.wall;
-        out.actions.push(Action::Transition(Transition {
+        out.actions.transition(Transition {
             router: self.id,
             name: Arc::clone(&self.config.name),
             from,
             to: self.state(),
             cause,
             priority: self.priority.get(),
-        }));
+        });
     }
 
     pub(super) fn report(&self, kind: ReportKind, out: &mut Output<'_>) {
-        out.actions.push(Action::Report(Report { router: Arc::clone(&self.config.name), kind }));
+        out.actions.report(Report { router: Arc::clone(&self.config.name), kind });
     }
 
     /// Asks for changes of addresses. The first announcement of what is added goes along, unless announcements
@@ -496,7 +496,7 @@ impl VirtualRouter {
             }
         }
         if !operations.is_empty() {
-            out.actions.push(Action::Addresses(AddressRequest { router: self.id, operations }));
+            out.actions.kernel.push(AddressRequest { router: self.id, operations });
         }
     }
 

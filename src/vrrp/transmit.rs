@@ -4,7 +4,7 @@ use core::net::IpAddr;
 use std::sync::Arc;
 
 use super::router::{Output, VirtualRouter};
-use super::{Action, Destinations, Transmission};
+use super::{Destinations, Transmission};
 use crate::wire::vrrp::{Advertisement, Priority};
 
 /// Encoded messages, one for each destination; the checksum may cover the destination.
@@ -49,14 +49,14 @@ impl VirtualRouter {
         }
         for (destination, payload) in &self.outgoing.messages {
             self.counters.advertisements_sent += 1;
-            out.actions.push(Action::Transmit(Transmission {
+            out.actions.transmit.push(Transmission {
                 router: self.id,
                 link: link.key,
                 source,
                 destination: *destination,
                 hop_limit: 255,
                 payload: Arc::clone(payload),
-            }));
+            });
         }
         true
     }

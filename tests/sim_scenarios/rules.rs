@@ -10,7 +10,7 @@ use alived::sim::machine::own_addresses;
 use alived::sim::process::Sabotage;
 use alived::sim::{Fault, MachineId, MachineSpec};
 use alived::time::Now;
-use alived::vrrp::{Action, Cause, State, Transmission};
+use alived::vrrp::{Actions, Cause, State, Transmission};
 
 use super::lan::{LAN, Lan, R1, R2, node, router};
 
@@ -64,19 +64,17 @@ impl<F> core::fmt::Debug for Tamper<F> {
     }
 }
 
-impl<F: FnMut(Now, &mut Vec<Action>)> Sabotage for Tamper<F> {
-    fn act(&mut self, now: Now, actions: &mut Vec<Action>) {
+impl<F: FnMut(Now, &mut Actions)> Sabotage for Tamper<F> {
+    fn act(&mut self, now: Now, actions: &mut Actions) {
         self.0(now, actions);
     }
 }
 
 /// Drops the address operations of a kind.
 fn without(verb: AddressVerb) -> Box<dyn Sabotage> {
-    Box::new(Tamper(move |_, actions: &mut Vec<Action>| {
-        for action in actions {
-            if let Action::Addresses(request) = action {
-                request.operations.retain(|operation| operation.verb != verb);
-            }
+    Box::new(Tamper(move |_, actions: &mut Actions| {
+        for request in &mut actions.kernel {
+            request.operations.retain(|operation| operation.verb != verb);
         }
     }))
 }
@@ -128,15 +126,15 @@ fn a_master_without_a_source_address_is_seen() {
 #[test]
 fn an_advertising_backup_is_seen() {
     let forger = || -> Box<dyn Sabotage> {
-        Box::new(Tamper(|_, actions: &mut Vec<Action>| {
-            actions.push(Action::Transmit(Transmission {
+        Box::new(Tamper(|_, actions: &mut Actions| {
+            actions.transmit.push(Transmission {
                 router: RouterId(0),
                 link: eth0(),
                 source: [10, 0, 0, 2].into(),
                 destination: [224, 0, 0, 18].into(),
                 hop_limit: 255,
                 payload: [0x31, 51, 1, 0, 0, 10, 0, 0].into(),
-            }));
+            });
         }))
     };
     assert_seen(&sabotaged(&[R2], forger, |_| {}), Rule::AdvertisesWithoutMastership, Some(R2));
@@ -145,15 +143,12 @@ fn an_advertising_backup_is_seen() {
 #[test]
 fn advertising_during_a_switch_over_is_seen() {
     let repeater = || -> Box<dyn Sabotage> {
-        let mut last: Option<Action> = None;
-        Box::new(Tamper(move |_, actions: &mut Vec<Action>| {
-            let real = actions.iter().find(|action| match action {
-                Action::Transmit(sent) => Glance::of(&sent.payload).is_some_and(|g| g.priority > 0),
-                _ => false,
-            });
-            match real {
-                Some(action) => last = Some(action.clone()),
-                None => actions.extend(last.clone()),
+        let mut last: Option<Transmission> = None;
+        Box::new(Tamper(move |_, actions: &mut Actions| {
+            let lives = |sent: &&Transmission| Glance::of(&sent.payload).is_some_and(|g| g.priority > 0);
+            match actions.transmit.iter().find(lives) {
+                Some(sent) => last = Some(sent.clone()),
+                None => actions.transmit.extend(last.clone()),
             }
         }))
     };
@@ -197,11 +192,10 @@ fn an_address_kept_after_the_last_router_is_removed_is_seen() {
 #[test]
 fn the_removal_of_a_foreign_address_is_seen() {
     let vandal = || -> Box<dyn Sabotage> {
-        Box::new(Tamper(|_, actions: &mut Vec<Action>| {
+        Box::new(Tamper(|_, actions: &mut Actions| {
             let spec = AddressSpec::new(own_addresses(R2, LAN)[0]);
             let operation = AddressOperation::new(AddressVerb::Remove, eth0(), spec);
-            actions
-                .push(Action::Addresses(AddressRequest { router: RouterId(0), operations: vec![operation] }));
+            actions.kernel.push(AddressRequest { router: RouterId(0), operations: vec![operation] });
         }))
     };
     assert_seen(&sabotaged(&[R2], vandal, |_| {}), Rule::ForeignAddressRemoved, Some(R2));
@@ -254,10 +248,9 @@ fn a_missing_address_is_seen() {
 #[test]
 fn a_misled_host_is_seen() {
     let mute = || -> Box<dyn Sabotage> {
-        Box::new(Tamper(|_, actions: &mut Vec<Action>| {
-            actions.retain(|action| !matches!(action, Action::Announce(_)));
-            for action in actions {
-                let Action::Addresses(request) = action else { continue };
+        Box::new(Tamper(|_, actions: &mut Actions| {
+            actions.announce.clear();
+            for request in &mut actions.kernel {
                 request.operations.iter_mut().for_each(|operation| operation.announcement = None);
             }
         }))
@@ -273,13 +266,14 @@ fn a_winner_that_does_not_announce_again_is_seen() {
     // R1 keeps being master all the time: its announcements after the beaten rival are what counts.
     let mute_later = || -> Box<dyn Sabotage> {
         let mut elected = None;
-        Box::new(Tamper(move |now: Now, actions: &mut Vec<Action>| {
-            let wins = |action: &Action| matches!(action, Action::Transition(t) if t.to == State::Master);
-            if actions.iter().any(wins) {
+        Box::new(Tamper(move |now: Now, actions: &mut Actions| {
+            if actions.transitions().any(|transition| transition.to == State::Master) {
                 elected.get_or_insert(now.instant);
             }
             let late = elected.is_some_and(|at| now.instant.saturating_since(at).as_secs() >= 10);
-            actions.retain(|action| !late || !matches!(action, Action::Announce(_)));
+            if late {
+                actions.announce.clear();
+            }
         }))
     };
     let broken = sabotaged(&[R1], mute_later, |lan| {
@@ -294,12 +288,9 @@ fn a_winner_that_does_not_announce_again_is_seen() {
 #[test]
 fn an_address_left_behind_at_stop_is_seen() {
     let hasty = || -> Box<dyn Sabotage> {
-        Box::new(Tamper(|_, actions: &mut Vec<Action>| {
-            let stops =
-                |action: &Action| matches!(action, Action::Transition(t) if t.cause == Cause::Shutdown);
-            if actions.iter().any(stops) {
-                actions.push(Action::Stopped);
-            }
+        Box::new(Tamper(|_, actions: &mut Actions| {
+            let stops = actions.transitions().any(|transition| transition.cause == Cause::Shutdown);
+            actions.stopped |= stops;
         }))
     };
     let course = |lan: &mut Lan| lan.apply(Fault::Stopped(R1));
@@ -309,8 +300,8 @@ fn an_address_left_behind_at_stop_is_seen() {
 #[test]
 fn a_stop_without_an_end_is_seen() {
     let hanging = || -> Box<dyn Sabotage> {
-        Box::new(Tamper(|_, actions: &mut Vec<Action>| {
-            actions.retain(|action| *action != Action::Stopped);
+        Box::new(Tamper(|_, actions: &mut Actions| {
+            actions.stopped = false;
         }))
     };
     let course = |lan: &mut Lan| lan.apply(Fault::Stopped(R1));

@@ -6,60 +6,23 @@ use std::os::fd::AsFd;
 use super::super::kernel_thread::Request;
 use super::super::log::Entry;
 use super::{Notice, VrrpThread};
-use crate::kernel::{AddressVerb, Link, ReceiveSocket};
+use crate::kernel::{AddressRequest, AddressVerb, Announcement, Link, ReceiveSocket};
 use crate::sys::packet::{Frame, Packet};
 use crate::sys::syslog::Severity;
 use crate::time::Now;
-use crate::vrrp::Action;
-
-/// Room for actions that is kept from one wake-up to the next.
-const ACTIONS_KEPT: usize = 256;
+use crate::vrrp::{Driver, News, SocketRequest, Transmission};
 
 impl VrrpThread {
     /// Does what the node wants. True when the node has stopped.
-    ///
-    /// The kernel thread is woken first: that takes as long as an advertisement, which leaves meanwhile, and
-    /// both go before all announcements.
     pub(super) fn act(&mut self, now: Now) -> io::Result<bool> {
         if self.actions.is_empty() {
             return Ok(false);
         }
         let mut actions = core::mem::take(&mut self.actions);
-        self.request_addresses(&mut actions);
-        self.transmit(&actions);
-        let (mut frames, mut rest) = (Vec::new(), Vec::new());
-        for action in actions.drain(..) {
-            match action {
-                Action::Transmit(_) => {}
-                Action::Announce(announcement) => frames.push(Frame::announcement(&announcement)),
-                other => rest.push(other),
-            }
-        }
-        // The many of a start or of a takeover are not to be paid for ever after.
-        actions.shrink_to(ACTIONS_KEPT);
+        let mut act = Act { thread: self, now, stopped: false };
+        actions.carry_out(&mut act);
+        let stopped = act.stopped;
         self.actions = actions;
-        if !frames.is_empty() {
-            let failures = &mut self.failures;
-            self.announcer.send(&frames, |_, error| failures.note("announcement", "", &error));
-        }
-        let mut stopped = false;
-        for action in rest {
-            match action {
-                Action::OpenSocket(key) => {
-                    if let Some(count) = &mut self.starting {
-                        *count += 1;
-                    }
-                    self.channels.kernel.send(Request::Open(key));
-                }
-                Action::CloseSocket(key) => self.close(key),
-                Action::Transition(transition) => {
-                    self.channels.log.entry(now.wall, Entry::Transition(transition));
-                }
-                Action::Report(report) => self.channels.log.entry(now.wall, Entry::Report(report)),
-                Action::Stopped => stopped = true,
-                Action::Transmit(_) | Action::Announce(_) | Action::Addresses(_) => {}
-            }
-        }
         if let Some(line) = self.failures.due(now.instant) {
             self.say(now, Severity::Warning, &line);
         }
@@ -67,51 +30,6 @@ impl VrrpThread {
             self.channels.notices.send(Notice::Stopped);
         }
         Ok(stopped)
-    }
-
-    /// Hands the address requests among the actions to the kernel thread.
-    fn request_addresses(&mut self, actions: &mut Vec<Action>) {
-        for action in actions.extract_if(.., |action| matches!(action, Action::Addresses(_))) {
-            let Action::Addresses(request) = action else { continue };
-            if let Some(record) = self.monitor.record() {
-                let added = request.operations.iter().filter(|o| o.verb == AddressVerb::Add);
-                record.extend(added.map(|operation| (operation.link, operation.spec.prefix)));
-            }
-            self.channels.loan.lend();
-            self.channels.kernel.send(Request::Addresses(request));
-        }
-    }
-
-    fn transmit(&mut self, actions: &[Action]) {
-        let transmissions = || {
-            actions.iter().filter_map(|action| match action {
-                Action::Transmit(transmission) => Some(transmission),
-                _ => None,
-            })
-        };
-        let packets: Vec<Packet<'_>> = transmissions()
-            .map(|transmission| Packet {
-                link: transmission.link,
-                source: transmission.source,
-                destination: transmission.destination,
-                hop_limit: transmission.hop_limit,
-                payload: &transmission.payload,
-            })
-            .collect();
-        if packets.is_empty() {
-            return;
-        }
-        let (node, failures) = (&mut self.node, &mut self.failures);
-        self.sender.send(&packets, |position, error| {
-            let Some(transmission) = transmissions().nth(position) else { return };
-            node.count_send_failure(transmission.router);
-            // Nobody wonders about a packet that does not leave through a pulled cable.
-            if !node.kernel().link(transmission.link).is_some_and(Link::usable) {
-                return;
-            }
-            let name = node.router(transmission.router).map_or("", |router| &router.config().name);
-            failures.note("advertisement", name, &error);
-        });
     }
 
     fn close(&mut self, key: ReceiveSocket) {
@@ -125,5 +43,79 @@ impl VrrpThread {
             self.receive_poller.remove(&receiver.as_fd());
             self.channels.kernel.send(Request::Close(receiver));
         }
+    }
+}
+
+/// The thread at work on one wake-up's actions.
+struct Act<'a> {
+    thread: &'a mut VrrpThread,
+    now: Now,
+    stopped: bool,
+}
+
+impl Driver for Act<'_> {
+    fn request(&mut self, request: AddressRequest) {
+        let thread = &mut *self.thread;
+        if let Some(record) = thread.monitor.record() {
+            let added = request.operations.iter().filter(|o| o.verb == AddressVerb::Add);
+            record.extend(added.map(|operation| (operation.link, operation.spec.prefix)));
+        }
+        thread.channels.loan.lend();
+        thread.channels.kernel.send(Request::Addresses(request));
+    }
+
+    fn transmit(&mut self, transmissions: &[Transmission]) {
+        let packets: Vec<Packet<'_>> = transmissions.iter().map(packet).collect();
+        let VrrpThread { node, failures, sender, .. } = &mut *self.thread;
+        sender.send(&packets, |position, error| {
+            let Some(transmission) = transmissions.get(position) else { return };
+            node.count_send_failure(transmission.router);
+            // Nobody wonders about a packet that does not leave through a pulled cable.
+            if !node.kernel().link(transmission.link).is_some_and(Link::usable) {
+                return;
+            }
+            let name = node.router(transmission.router).map_or("", |router| &router.config().name);
+            failures.note("advertisement", name, &error);
+        });
+    }
+
+    fn announce(&mut self, announcements: &[Announcement]) {
+        let frames: Vec<Frame> = announcements.iter().map(Frame::announcement).collect();
+        let VrrpThread { failures, announcer, .. } = &mut *self.thread;
+        announcer.send(&frames, |_, error| failures.note("announcement", "", &error));
+    }
+
+    fn socket(&mut self, request: SocketRequest) {
+        match request {
+            SocketRequest::Open(key) => {
+                if let Some(count) = &mut self.thread.starting {
+                    *count += 1;
+                }
+                self.thread.channels.kernel.send(Request::Open(key));
+            }
+            SocketRequest::Close(key) => self.thread.close(key),
+        }
+    }
+
+    fn news(&mut self, news: News) {
+        let entry = match news {
+            News::Transition(transition) => Entry::Transition(transition),
+            News::Report(report) => Entry::Report(report),
+        };
+        self.thread.channels.log.entry(self.now.wall, entry);
+    }
+
+    fn stopped(&mut self) {
+        self.stopped = true;
+    }
+}
+
+fn packet(transmission: &Transmission) -> Packet<'_> {
+    Packet {
+        link: transmission.link,
+        source: transmission.source,
+        destination: transmission.destination,
+        hop_limit: transmission.hop_limit,
+        payload: &transmission.payload,
     }
 }

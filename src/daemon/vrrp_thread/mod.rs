@@ -28,7 +28,7 @@ use crate::sys::packet::{Announcer, ReceiveBatch, Receiver, Sender};
 use crate::sys::poll::Poller;
 use crate::sys::syslog::Severity;
 use crate::time::{Duration, Now};
-use crate::vrrp::{Action, Datagram};
+use crate::vrrp::{Actions, Datagram};
 
 /// Batches taken from one receive socket in one wake-up: 4096 packets, two seconds of the busiest LAN. All
 /// that waits must be read before a timer is served, or a delay of ours would look like a dead master.
@@ -64,7 +64,7 @@ pub(super) struct VrrpThread {
     held_back: Option<Vec<KernelEvent>>,
     /// Receive sockets asked for and not answered yet, until all are for the first time.
     starting: Option<usize>,
-    actions: Vec<Action>,
+    actions: Actions,
     failures: SendFailures,
     report_addresses: bool,
     lateness: Lateness,
@@ -97,7 +97,7 @@ impl VrrpThread {
             batch: ReceiveBatch::default(),
             held_back: None,
             starting: Some(0),
-            actions: Vec::new(),
+            actions: Actions::default(),
             failures: SendFailures::default(),
             report_addresses,
             lateness: Lateness::default(),
@@ -328,7 +328,7 @@ fn receive(
     receiver: &Receiver,
     batch: &mut ReceiveBatch,
     node: &mut HaNode,
-    actions: &mut Vec<Action>,
+    actions: &mut Actions,
 ) -> usize {
     let link = receiver.key().link;
     let mut packets = 0;

@@ -8,24 +8,25 @@ use crate::kernel::{ReceiveSocket, RouterId};
 use crate::net::{InterfaceName, LinkKey};
 use crate::time::Now;
 use crate::vrrp::{
-    Action, Destinations, Environment, Interface, Listening, Output, RouterConfig, VirtualRouter,
+    Actions, Destinations, Environment, Interface, Listening, Output, RouterConfig, SocketRequest,
+    VirtualRouter,
 };
 
 impl HaNode {
     /// Opens the sockets that routers need and closes those that none needs.
-    pub(super) fn sync_sockets(&mut self, actions: &mut Vec<Action>) {
+    pub(super) fn sync_sockets(&mut self, actions: &mut Actions) {
         let sockets = self.routers.values().filter_map(|router| self.socket_of(router.config()));
         let wanted: BTreeSet<ReceiveSocket> = sockets.collect();
         self.sockets.retain(|socket, _| {
             let keep = wanted.contains(socket);
             if !keep {
-                actions.push(Action::CloseSocket(*socket));
+                actions.sockets.push(SocketRequest::Close(*socket));
             }
             keep
         });
         for socket in wanted {
             self.sockets.entry(socket).or_insert_with(|| {
-                actions.push(Action::OpenSocket(socket));
+                actions.sockets.push(SocketRequest::Open(socket));
                 Listening::Pending
             });
         }
@@ -72,7 +73,7 @@ impl HaNode {
         &mut self,
         now: Now,
         name: Option<&InterfaceName>,
-        actions: &mut Vec<Action>,
+        actions: &mut Actions,
     ) {
         let ids: Vec<RouterId> = match name {
             Some(name) => self.by_name.get(name).into_iter().flatten().copied().collect(),
@@ -103,7 +104,7 @@ impl HaNode {
         now: Now,
         link: LinkKey,
         changes_source: bool,
-        actions: &mut Vec<Action>,
+        actions: &mut Actions,
     ) {
         if changes_source && let Some(name) = self.kernel.link(link).map(|link| link.name.clone()) {
             self.update_environments(now, Some(&name), actions);

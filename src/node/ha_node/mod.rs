@@ -10,8 +10,8 @@ use crate::net::{Family, InterfaceName, LinkKey, Prefix};
 use crate::time::{Duration, Instant, Now};
 use crate::timer::TimerQueue;
 use crate::vrrp::{
-    Action, AnnouncementQueue, Cause, Datagram, Listening, Output, Report, ReportKind, RouterConfig,
-    RouterIdentity, VirtualRouter,
+    Actions, AnnouncementQueue, Cause, Datagram, Listening, Output, Report, ReportKind, RouterConfig,
+    RouterIdentity, SocketRequest, VirtualRouter,
 };
 use crate::wire::vrrp::{Vrid, peek};
 
@@ -85,7 +85,7 @@ impl HaNode {
     }
 
     /// Takes a received message.
-    pub fn handle_datagram(&mut self, now: Now, datagram: &Datagram<'_>, actions: &mut Vec<Action>) {
+    pub fn handle_datagram(&mut self, now: Now, datagram: &Datagram<'_>, actions: &mut Actions) {
         self.notice_stall(now, actions);
         let Some(vrid) = peek(datagram.payload) else { return };
         let key = (datagram.link, Family::of(&datagram.source), vrid);
@@ -102,7 +102,7 @@ impl HaNode {
     }
 
     /// Takes an event.
-    pub fn handle(&mut self, now: Now, event: Event, actions: &mut Vec<Action>) {
+    pub fn handle(&mut self, now: Now, event: Event, actions: &mut Actions) {
         self.notice_stall(now, actions);
         match event {
             Event::Kernel(event) => self.handle_kernel(now, event, actions),
@@ -127,7 +127,7 @@ impl HaNode {
 
     /// Serves the timers due at `now`, and advertisements due within the next millisecond; if there are many, some
     /// of them, and [`HaNode::poll_timeout`] is due still.
-    pub fn handle_timeout(&mut self, now: Now, actions: &mut Vec<Action>) {
+    pub fn handle_timeout(&mut self, now: Now, actions: &mut Actions) {
         self.notice_stall(now, actions);
         if let Phase::Held(until) = self.phase
             && until <= now.instant
@@ -149,11 +149,11 @@ impl HaNode {
             self.socket_retry = None;
             for (socket, state) in &mut self.sockets {
                 if *state == Listening::Failed {
-                    actions.push(Action::OpenSocket(*socket));
+                    actions.sockets.push(SocketRequest::Open(*socket));
                 }
             }
         }
-        self.announcements.take_due(now.instant, ANNOUNCEMENTS_PER_WAKE_UP, actions);
+        self.announcements.take_due(now.instant, ANNOUNCEMENTS_PER_WAKE_UP, &mut actions.announce);
     }
 
     /// When [`HaNode::handle_timeout`] shall be called next; in the past if at once.
@@ -208,7 +208,7 @@ impl HaNode {
         config
     }
 
-    fn handle_kernel(&mut self, now: Now, event: KernelEvent, actions: &mut Vec<Action>) {
+    fn handle_kernel(&mut self, now: Now, event: KernelEvent, actions: &mut Actions) {
         match event {
             KernelEvent::View(view) => {
                 self.kernel = KernelModel::from_view(view);
@@ -262,7 +262,7 @@ impl HaNode {
     }
 
     /// The kernel's state is known for the first time: the routers come into being.
-    fn begin(&mut self, now: Now, actions: &mut Vec<Action>) {
+    fn begin(&mut self, now: Now, actions: &mut Actions) {
         self.phase = match self.config.startup_delay {
             Duration::ZERO => Phase::Running,
             delay => Phase::Held(now.instant + delay),
@@ -281,7 +281,7 @@ impl HaNode {
         self.routers.insert(id, Box::new(VirtualRouter::new(id, config)));
     }
 
-    fn handle_socket(&mut self, now: Now, event: SocketEvent, actions: &mut Vec<Action>) {
+    fn handle_socket(&mut self, now: Now, event: SocketEvent, actions: &mut Actions) {
         let (socket, state) = match &event {
             SocketEvent::Opened(socket) => (*socket, Listening::Open),
             SocketEvent::Failed(socket, _) => (*socket, Listening::Failed),
@@ -294,13 +294,13 @@ impl HaNode {
             self.socket_retry.get_or_insert(now.instant + SOCKET_RETRY);
             if news {
                 let kind = ReportKind::SocketFailed { interface: name.clone(), error };
-                actions.push(Action::Report(Report { router: "".into(), kind }));
+                actions.report(Report { router: "".into(), kind });
             }
         }
         self.update_environments(now, Some(&name), actions);
     }
 
-    fn reconfigure(&mut self, now: Now, mut config: NodeConfig, actions: &mut Vec<Action>) {
+    fn reconfigure(&mut self, now: Now, mut config: NodeConfig, actions: &mut Actions) {
         if self.phase == Phase::New {
             self.config = config;
             return;
@@ -346,7 +346,7 @@ impl HaNode {
         self.update_environments(now, None, actions);
     }
 
-    fn stop(&mut self, now: Now, actions: &mut Vec<Action>) {
+    fn stop(&mut self, now: Now, actions: &mut Actions) {
         if matches!(self.phase, Phase::Stopping | Phase::Stopped) {
             return;
         }
@@ -356,16 +356,16 @@ impl HaNode {
         self.finish_stop(actions);
     }
 
-    fn finish_stop(&mut self, actions: &mut Vec<Action>) {
+    fn finish_stop(&mut self, actions: &mut Actions) {
         let settled = self.departing.is_empty() && self.routers.values().all(|router| router.is_settled());
         if self.phase == Phase::Stopping && settled {
             self.phase = Phase::Stopped;
-            actions.push(Action::Stopped);
+            actions.stopped = true;
         }
     }
 
     /// A deadline missed by more than a router's master-down time: the process stood still.
-    fn notice_stall(&mut self, now: Now, actions: &mut Vec<Action>) {
+    fn notice_stall(&mut self, now: Now, actions: &mut Actions) {
         let Some(next) = self.timers.next() else { return };
         if now.instant.saturating_since(next) < STALL_MIN || self.stall_examined == Some(next) {
             return;
@@ -381,7 +381,7 @@ impl HaNode {
     fn for_each(
         &mut self,
         now: Now,
-        actions: &mut Vec<Action>,
+        actions: &mut Actions,
         mut tell: impl FnMut(&mut VirtualRouter, &mut Output<'_>),
     ) {
         let ids: Vec<_> = self.routers.keys().copied().collect();
@@ -394,7 +394,7 @@ impl HaNode {
         &mut self,
         now: Now,
         id: RouterId,
-        actions: &mut Vec<Action>,
+        actions: &mut Actions,
         tell: impl FnOnce(&mut VirtualRouter, &mut Output<'_>),
     ) {
         if let Some(router) = self.routers.get_mut(&id) {
@@ -404,7 +404,7 @@ impl HaNode {
     }
 
     /// After a router was told something: grants its wish and notes its deadline.
-    fn settle(&mut self, now: Now, id: RouterId, actions: &mut Vec<Action>) {
+    fn settle(&mut self, now: Now, id: RouterId, actions: &mut Actions) {
         let Some(router) = self.routers.get_mut(&id) else { return };
         if let Some(cause) = router.take_master_request() {
             let mut out = Output { actions, announcements: &mut self.announcements };

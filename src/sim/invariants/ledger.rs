@@ -12,7 +12,7 @@ use crate::net::{Family, InterfaceName, LinkKey, Prefix};
 use crate::node::{Event, NodeConfig};
 use crate::sim::kernel::usable_source;
 use crate::time::{ARRIVAL_MAX, Duration, Instant};
-use crate::vrrp::{Action, Cause, InitialState, ReportKind, RouterConfig, State, Transition};
+use crate::vrrp::{Cause, InitialState, News, ReportKind, RouterConfig, State, Transition};
 use crate::wire::vrrp::{Version, Vrid};
 
 /// Where a router is in a switch-over.
@@ -100,21 +100,21 @@ impl Ledger {
 
     /// Notes what came of a wake-up, after [`Ledger::note_received`].
     pub fn note_actions(&mut self, batch: &Batch<'_>) {
-        for action in batch.actions {
-            match action {
-                Action::Transition(transition) => self.note_transition(batch, transition),
-                Action::Addresses(request) => {
-                    for operation in &request.operations {
-                        let key = (request.router, operation.link, operation.spec.prefix);
-                        match operation.verb {
-                            // Told of in the same wake-up: adding leaves it as it is.
-                            AddressVerb::Add if self.is_foreign(key.1, key.2) => {}
-                            AddressVerb::Add => _ = self.wanted.insert(key),
-                            AddressVerb::Remove => _ = self.wanted.remove(&key),
-                        }
-                    }
+        for request in &batch.actions.kernel {
+            for operation in &request.operations {
+                let key = (request.router, operation.link, operation.spec.prefix);
+                match operation.verb {
+                    // Told of in the same wake-up: adding leaves it as it is.
+                    AddressVerb::Add if self.is_foreign(key.1, key.2) => {}
+                    AddressVerb::Add => _ = self.wanted.insert(key),
+                    AddressVerb::Remove => _ = self.wanted.remove(&key),
                 }
-                Action::Report(report) if report.kind == ReportKind::SwitchOverBegun => {
+            }
+        }
+        for news in &batch.actions.news {
+            match news {
+                News::Transition(transition) => self.note_transition(batch, transition),
+                News::Report(report) if report.kind == ReportKind::SwitchOverBegun => {
                     // Of several words in one wake-up it says itself what it made of them, in their order.
                     let told = batch.events.contains(&Event::SwitchOver);
                     let begins = |s: &&mut Standing| s.name == report.router && s.state == State::Master;
@@ -122,7 +122,7 @@ impl Ledger {
                         standing.switch = Switch::Leaving;
                     }
                 }
-                Action::Report(report)
+                News::Report(report)
                     if matches!(
                         report.kind,
                         ReportKind::SwitchOverAbandoned | ReportKind::SwitchOverEnded
@@ -132,12 +132,7 @@ impl Ledger {
                         standing.switch = Switch::Off;
                     }
                 }
-                Action::Transmit(_)
-                | Action::Announce(_)
-                | Action::OpenSocket(_)
-                | Action::CloseSocket(_)
-                | Action::Report(_)
-                | Action::Stopped => {}
+                News::Report(_) => {}
             }
         }
     }

@@ -27,7 +27,7 @@ use super::frame::Glance;
 use crate::net::LinkKey;
 use crate::node::Event;
 use crate::time::Instant;
-use crate::vrrp::Action;
+use crate::vrrp::Actions;
 
 /// An intact advertisement that was handed to a daemon.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -54,7 +54,7 @@ pub struct Batch<'a> {
     /// Events, in the order they were handed over.
     pub events: &'a [Event],
     /// Everything the node wanted done.
-    pub actions: &'a [Action],
+    pub actions: &'a Actions,
 }
 
 /// A rule that every run obeys.

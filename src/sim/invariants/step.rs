@@ -8,7 +8,7 @@ use crate::node::Event;
 use crate::sim::MachineId;
 use crate::sim::frame::Glance;
 use crate::time::Duration;
-use crate::vrrp::{Action, State};
+use crate::vrrp::State;
 
 /// Timers due within this time may be served in one wake-up.
 const COALESCING: Duration = Duration::from_millis(1);
@@ -24,9 +24,8 @@ pub fn judge(machine: MachineId, ledger: &mut Ledger, batch: &Batch<'_>) -> Vec<
     let mut break_rule = |rule, detail| {
         broken.push(Violation { at: batch.at, rule, machine: Some(machine), detail });
     };
-    for action in batch.actions {
-        if let Action::Transition(transition) = action
-            && transition.to == State::Master
+    for transition in batch.actions.transitions() {
+        if transition.to == State::Master
             && transition.from == State::Backup
             && !transition.priority.is_owner()
             && let Some(earliest) = ledger.routers.get(&transition.router).map(|s| s.earliest)
@@ -46,10 +45,8 @@ pub fn judge(machine: MachineId, ledger: &mut Ledger, batch: &Batch<'_>) -> Vec<
     }
     ledger.note_actions(batch);
     let masters_after = masters(ledger);
-    let gained = batch.actions.iter().filter_map(|action| match action {
-        Action::Transition(t) if t.to == State::Master || t.from == State::Master => Some(t.router),
-        _ => None,
-    });
+    let concerned = batch.actions.transitions().filter(|t| [t.from, t.to].contains(&State::Master));
+    let gained = concerned.map(|transition| transition.router);
     let entitled: BTreeSet<RouterId> =
         masters_before.iter().copied().chain(gained).chain(masters_after.iter().copied()).collect();
     // Who is told to switch back and over again in one wake-up advertises in between.
@@ -58,39 +55,30 @@ pub fn judge(machine: MachineId, ledger: &mut Ledger, batch: &Batch<'_>) -> Vec<
     let leaving: BTreeSet<RouterId> =
         leaving_before.intersection(&leaving_after).copied().filter(|_| throughout).collect();
 
-    for action in batch.actions {
-        match action {
-            Action::Transmit(sent) => {
-                let Some(glance) = Glance::of(&sent.payload) else {
-                    break_rule(
-                        Rule::AdvertisesWithoutMastership,
-                        format!("sent {} bytes that are no advertisement", sent.payload.len()),
-                    );
-                    continue;
-                };
-                if !entitled.contains(&sent.router) {
-                    break_rule(Rule::AdvertisesWithoutMastership, format!("sent {glance}"));
-                }
-                if glance.priority > 0 && leaving.contains(&sent.router) {
-                    break_rule(
-                        Rule::AdvertisesWithoutMastership,
-                        format!("sent {glance} while it switches over"),
-                    );
-                }
-            }
-            Action::Addresses(request) => {
-                for operation in request.operations.iter().filter(|o| o.verb == AddressVerb::Remove) {
-                    let prefix = operation.spec.prefix;
-                    if ledger.is_foreign(operation.link, prefix) {
-                        break_rule(Rule::ForeignAddressRemoved, format!("asked to remove {prefix}"));
-                    }
-                }
-            }
-            _ => {}
+    for sent in &batch.actions.transmit {
+        let Some(glance) = Glance::of(&sent.payload) else {
+            break_rule(
+                Rule::AdvertisesWithoutMastership,
+                format!("sent {} bytes that are no advertisement", sent.payload.len()),
+            );
+            continue;
+        };
+        if !entitled.contains(&sent.router) {
+            break_rule(Rule::AdvertisesWithoutMastership, format!("sent {glance}"));
+        }
+        if glance.priority > 0 && leaving.contains(&sent.router) {
+            break_rule(Rule::AdvertisesWithoutMastership, format!("sent {glance} while it switches over"));
+        }
+    }
+    for operation in batch.actions.kernel.iter().flat_map(|request| &request.operations) {
+        if operation.verb == AddressVerb::Remove && ledger.is_foreign(operation.link, operation.spec.prefix) {
+            let detail = format!("asked to remove {}", operation.spec.prefix);
+            break_rule(Rule::ForeignAddressRemoved, detail);
         }
     }
     let calm = batch.events.is_empty()
-        && !batch.actions.iter().any(|a| matches!(a, Action::Transition(_) | Action::Addresses(_)));
+        && batch.actions.kernel.is_empty()
+        && batch.actions.transitions().next().is_none();
     if calm {
         // Neither what the daemon knows nor what it holds has changed.
         return broken;

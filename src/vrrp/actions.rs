@@ -1,0 +1,128 @@
+//! What an engine wants done, and the one order in which it is carried out.
+
+use crate::kernel::{AddressRequest, Announcement, ReceiveSocket};
+
+use super::{Report, Transition, Transmission};
+
+/// Room that each bucket keeps from one wake-up to the next: the many of a start or of a takeover are not to be
+/// paid for ever after.
+const KEPT: usize = 256;
+
+/// What the driver shall do, a bucket for each kind. Within a bucket the order is binding;
+/// [`Actions::carry_out`] has the order of the buckets.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Actions {
+    /// Changes of addresses, off the vrrp thread; answered by [`crate::kernel::AddressReply`]s.
+    pub kernel: Vec<AddressRequest>,
+    /// Advertisements to send.
+    pub transmit: Vec<Transmission>,
+    /// Announcements to send.
+    pub announce: Vec<Announcement>,
+    /// Receive sockets to open or to close, off the vrrp thread.
+    pub sockets: Vec<SocketRequest>,
+    /// What happened: for hooks, status, metrics and the log. None of it may be dropped, except by the log.
+    pub news: Vec<News>,
+    /// All routers have left and their addresses are gone: the driver may end.
+    pub stopped: bool,
+}
+
+/// A change of the receive sockets.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SocketRequest {
+    /// Open it; answered by [`crate::kernel::SocketEvent`].
+    Open(ReceiveSocket),
+    /// Close it.
+    Close(ReceiveSocket),
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum News {
+    /// A router changed its state.
+    Transition(Transition),
+    /// Something an operator wants to read.
+    Report(Report),
+}
+
+/// Who carries out [`Actions`]: the daemon, the simulator.
+pub trait Driver {
+    /// Hands over changes of addresses to whoever carries them out.
+    fn request(&mut self, request: AddressRequest);
+    /// Sends advertisements, all that are due together.
+    fn transmit(&mut self, transmissions: &[Transmission]);
+    /// Sends announcements, all that are due together.
+    fn announce(&mut self, announcements: &[Announcement]);
+    /// Has a receive socket opened or closed.
+    fn socket(&mut self, request: SocketRequest);
+    /// Passes on what happened.
+    fn news(&mut self, news: News);
+    /// Everything is done: nothing follows.
+    fn stopped(&mut self);
+}
+
+impl Actions {
+    /// Carries everything out. In this order:
+    /// 1. Changes of addresses are on their way first: whoever makes them wakes up meanwhile, which takes as long as
+    ///    an advertisement.
+    /// 2. Advertisements.
+    /// 3. Announcements, which may be many.
+    /// 4. Sockets, then news: nobody on the LAN waits for these.
+    pub fn carry_out(&mut self, driver: &mut impl Driver) {
+        self.kernel.drain(..).for_each(|request| driver.request(request));
+        if !self.transmit.is_empty() {
+            driver.transmit(&self.transmit);
+            self.transmit.clear();
+        }
+        if !self.announce.is_empty() {
+            driver.announce(&self.announce);
+            self.announce.clear();
+        }
+        self.sockets.drain(..).for_each(|request| driver.socket(request));
+        self.news.drain(..).for_each(|news| driver.news(news));
+        if core::mem::take(&mut self.stopped) {
+            driver.stopped();
+        }
+        self.kernel.shrink_to(KEPT);
+        self.transmit.shrink_to(KEPT);
+        self.announce.shrink_to(KEPT);
+        self.sockets.shrink_to(KEPT);
+        self.news.shrink_to(KEPT);
+    }
+
+    /// Whether there is nothing to do.
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0 && !self.stopped
+    }
+
+    /// How many things there are to do.
+    pub const fn len(&self) -> usize {
+        let Self { kernel, transmit, announce, sockets, news, stopped: _ } = self;
+        kernel.len() + transmit.len() + announce.len() + sockets.len() + news.len()
+    }
+
+    /// Adds a transition to the news.
+    pub fn transition(&mut self, transition: Transition) {
+        self.news.push(News::Transition(transition));
+    }
+
+    /// Adds a report to the news.
+    pub fn report(&mut self, report: Report) {
+        self.news.push(News::Report(report));
+    }
+
+    /// The transitions among the news.
+    pub fn transitions(&self) -> impl Iterator<Item = &Transition> {
+        self.news.iter().filter_map(|news| match news {
+            News::Transition(transition) => Some(transition),
+            News::Report(_) => None,
+        })
+    }
+
+    /// The reports among the news.
+    pub fn reports(&self) -> impl Iterator<Item = &Report> {
+        self.news.iter().filter_map(|news| match news {
+            News::Report(report) => Some(report),
+            News::Transition(_) => None,
+        })
+    }
+}
