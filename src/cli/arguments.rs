@@ -1,98 +1,60 @@
 //! Flags that the subcommands on configuration files share.
 
-use std::ffi::OsString;
-
-use lexopt::{Arg, ValueExt};
+use clap::Args;
 
 use crate::config::{LimitOverrides, LoadOptions, OwnSettings};
 
-/// Flags and files of `check`, `print` and `keywords`.
-#[derive(Debug, Default)]
-pub(super) struct Arguments {
-    /// The files.
-    pub(super) files: Vec<String>,
-    /// How to load them, but for the limits.
-    load: LoadOptions,
-    /// `--limit`.
-    limits: LimitOverrides,
-    /// `--settings`.
+/// How configuration files are loaded.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct Loading {
+    /// Which @ID lines count, default the host name
+    #[arg(short = 'i', long = "config-id", value_name = "ID")]
+    config_id: Option<String>,
+    /// A missing include is an error
+    #[arg(short = 'e', long = "all-config")]
+    all_include_checks: bool,
+    /// Settings that keepalived does not have; default: alived.toml beside the file
+    #[arg(long, value_name = "FILE")]
     pub(super) settings: Option<String>,
-    /// `--here`.
-    pub(super) here: bool,
-    /// `--strict`.
-    pub(super) strict: bool,
-    /// `--json`.
-    pub(super) json: bool,
-    /// `--markdown`.
-    pub(super) markdown: bool,
-    /// `--defaults`.
-    pub(super) defaults: bool,
-    /// `--show-secrets`.
-    pub(super) show_secrets: bool,
-    /// `--context`.
-    pub(super) context: Option<String>,
-    /// `-h`.
-    pub(super) help: bool,
+    /// Raise a limit: file-bytes total-bytes include-depth files expanded-lines expanded-bytes expansion-depth
+    /// block-depth block-lines diagnostics errors
+    #[arg(long = "limit", value_name = "NAME=N", value_parser = limit)]
+    limits: Vec<String>,
 }
 
-impl Arguments {
-    /// Reads the words after the subcommand; `known` are the long flags it takes.
-    ///
-    /// # Errors
-    /// A sentence for the operator.
-    pub(super) fn parse(words: &[OsString], known: &[&str]) -> Result<Self, String> {
-        let mut arguments = Self::default();
-        let mut parser = lexopt::Parser::from_args(words.iter().cloned());
-        while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
-            let name = match &argument {
-                Arg::Short('h') => "help",
-                Arg::Short('i') => "config-id",
-                Arg::Short('e') => "all-config",
-                Arg::Short('f') => "use-file",
-                Arg::Short(letter) => return Err(format!("unknown flag -{letter}")),
-                Arg::Long(name) => name,
-                Arg::Value(value) => {
-                    arguments.files.push(value.to_string_lossy().into_owned());
-                    continue;
-                }
-            };
-            let name = name.to_owned();
-            if name != "help" && !known.contains(&name.as_str()) {
-                return Err(format!("unknown flag --{name}"));
-            }
-            let mut value = || {
-                parser.value().and_then(|value| value.string()).map_err(|error| format!("--{name}: {error}"))
-            };
-            match name.as_str() {
-                "help" => arguments.help = true,
-                "config-id" => arguments.load.config_id = Some(value()?),
-                "all-config" => arguments.load.all_include_checks = true,
-                "use-file" => arguments.files.push(value()?),
-                "limit" => arguments.limits.add(value()?)?,
-                "settings" => arguments.settings = Some(value()?),
-                "context" => arguments.context = Some(value()?),
-                "here" => arguments.here = true,
-                "strict" => arguments.strict = true,
-                "json" => arguments.json = true,
-                "markdown" => arguments.markdown = true,
-                "defaults" => arguments.defaults = true,
-                "show-secrets" => arguments.show_secrets = true,
-                _ => return Err(format!("unknown flag --{name}")),
-            }
-        }
-        Ok(arguments)
-    }
-
+impl Loading {
     /// How to load: the limits given here win over those of the settings.
-    pub(super) fn load_options(&self, own: OwnSettings) -> LoadOptions {
-        LoadOptions { limits: self.limits.over(own.limits), ..self.load.clone() }
+    pub(super) fn options(&self, own: OwnSettings) -> LoadOptions {
+        let mut limits = LimitOverrides::default();
+        for limit in &self.limits {
+            // What is wrong with one was said when it was read.
+            let _ = limits.add(limit.clone());
+        }
+        LoadOptions {
+            config_id: self.config_id.clone(),
+            all_include_checks: self.all_include_checks,
+            limits: limits.over(own.limits),
+            ..LoadOptions::default()
+        }
     }
 }
 
-/// Flags of all that loads files.
-pub(super) const LOADING: &str = "  -i, --config-id ID     which @ID lines count, default the host name
-  -e, --all-config       a missing include is an error
-      --settings FILE    settings that keepalived does not have; default: alived.toml beside the file
-      --limit NAME=N     raise a limit: file-bytes total-bytes include-depth files expanded-lines
-                         expanded-bytes expansion-depth block-depth block-lines diagnostics errors
-";
+fn limit(text: &str) -> Result<String, String> {
+    LimitOverrides::default().add(text.to_owned()).map(|()| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::commands::tests::read;
+    use super::*;
+
+    #[test]
+    fn limits_are_judged_when_they_are_read() {
+        let loading: Loading = read(&["--limit", "files=7", "-e", "-i", "left"]).unwrap();
+        let options = loading.options(OwnSettings::default());
+        assert!(options.all_include_checks);
+        assert_eq!((options.limits.files, options.config_id.as_deref()), (7, Some("left")));
+        let refused = read::<Loading>(&["--limit=nonsense=1"]).unwrap_err();
+        assert!(refused.contains("there is no limit named `nonsense`"), "{refused}");
+    }
+}

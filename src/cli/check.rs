@@ -1,10 +1,11 @@
 //! `alived check FILE…`: judges configurations, several as one cluster.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::process::ExitCode;
 
-use super::arguments::{Arguments, LOADING};
+use clap::Args;
+
+use super::arguments::Loading;
 use super::config_test::colour_wanted;
 use crate::config::cluster::{ClusterFinding, lint};
 use crate::config::diagnostics::{Severity, Style, to_json};
@@ -14,58 +15,46 @@ use crate::daemon::RealHost;
 const CLEAN: u8 = 0;
 const WARNINGS: u8 = 1;
 const ERRORS: u8 = 2;
-const USAGE: u8 = 64;
 
-const HELP: &str = "Usage: alived check [FLAGS] FILE...
+const EXITS: &str = "Exit status: 0 clean, 1 warnings (with --strict), 2 errors, 64 bad command line.";
 
-Judges keepalived.conf files. With two or more files, judges them as one cluster too: the files of
-the routers that back each other up.
-
-  --here                 look at this host: interfaces, users, scripts (as -t does)
-  --strict               exit with 1 for warnings
-  --json                 for editors and pipelines
-  --show-secrets         show passwords and keys in source lines
-";
-
-const EXITS: &str = "
-Exit status: 0 clean, 1 warnings (with --strict), 2 errors.
-";
+/// Judge configuration files, several as one cluster
+///
+/// Judges keepalived.conf files. With two or more files, judges them as one cluster too: the files of the routers
+/// that back each other up.
+#[derive(Debug, Args)]
+#[command(after_help = EXITS)]
+pub(super) struct Arguments {
+    /// Files to judge
+    #[arg(value_name = "FILE", required_unless_present = "more")]
+    files: Vec<String>,
+    /// One more file, as the daemon is given it
+    #[arg(id = "more", short = 'f', long = "use-file", value_name = "FILE")]
+    more: Vec<String>,
+    /// Look at this host: interfaces, users, scripts (as -t does)
+    #[arg(long)]
+    here: bool,
+    /// Exit with 1 for warnings
+    #[arg(long)]
+    strict: bool,
+    /// For editors and pipelines
+    #[arg(long)]
+    json: bool,
+    /// Show passwords and keys in source lines
+    #[arg(long)]
+    show_secrets: bool,
+    #[command(flatten)]
+    loading: Loading,
+}
 
 /// Runs the subcommand.
-pub(super) fn main(words: &[OsString]) -> ExitCode {
-    let known = [
-        "here",
-        "strict",
-        "json",
-        "show-secrets",
-        "config-id",
-        "all-config",
-        "use-file",
-        "limit",
-        "settings",
-    ];
-    let arguments = match Arguments::parse(words, &known) {
-        Ok(arguments) => arguments,
-        Err(error) => {
-            super::say(&format!("alived check: {error}\nTry `alived check --help`.\n"));
-            return ExitCode::from(USAGE);
-        }
-    };
-    if arguments.help || arguments.files.is_empty() {
-        let text = format!("{HELP}{LOADING}{EXITS}");
-        if arguments.help {
-            super::print(&text);
-            return ExitCode::SUCCESS;
-        }
-        super::say(&text);
-        return ExitCode::from(USAGE);
-    }
-
+pub(super) fn run(arguments: &Arguments) -> ExitCode {
+    let named: Vec<&str> = arguments.files.iter().chain(&arguments.more).map(String::as_str).collect();
     let host = RealHost { text_only: !arguments.here, ..RealHost::default() };
     let mut settings = SettingsFiles::default();
     let loaded: Vec<Loaded> =
-        arguments.files.iter().map(|file| settings.load(&host, &arguments, file)).collect();
-    let files: Vec<(&str, &Loaded)> = arguments.files.iter().map(String::as_str).zip(loaded.iter()).collect();
+        named.iter().map(|file| settings.load(&host, &arguments.loading, file)).collect();
+    let files: Vec<(&str, &Loaded)> = named.into_iter().zip(loaded.iter()).collect();
     let cluster = if files.len() > 1 { lint(&files) } else { Vec::new() };
 
     if arguments.json {
@@ -99,12 +88,12 @@ struct SettingsFiles {
 
 impl SettingsFiles {
     /// Loads a configuration with its settings; with the defaults where they are faulty.
-    fn load(&mut self, host: &RealHost, arguments: &Arguments, file: &str) -> Loaded {
-        let named = arguments.settings.as_deref();
+    fn load(&mut self, host: &RealHost, loading: &Loading, file: &str) -> Loaded {
+        let named = loading.settings.as_deref();
         let path = named.map_or_else(|| settings_file_beside(file), str::to_owned);
         let own = self.files.entry(path).or_insert_with(|| load_settings(host, named, file));
         let own = own.as_ref().copied().unwrap_or_default();
-        load(host, file, &arguments.load_options(own))
+        load(host, file, &loading.options(own))
     }
 
     fn faults(&self) -> impl Iterator<Item = (&str, &SettingsFault)> {

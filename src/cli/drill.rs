@@ -1,10 +1,10 @@
 //! `alived drill`: its options, and where its report goes.
 
-use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use lexopt::prelude::{Long, Short, Value, ValueExt};
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::drill::report::{self, Style};
 use crate::drill::{self, Kind, Plan, Program, Scenario, interruption};
@@ -16,30 +16,14 @@ use crate::wire::vrrp::{AdvertisementInterval, Version};
 /// A verdict failed.
 const EXIT_FAILED: u8 = 1;
 /// The command line is wrong.
-const EXIT_USAGE: u8 = 2;
+pub(super) const EXIT_USAGE: u8 = 2;
 /// The drill could not be carried out.
 const EXIT_BROKEN: u8 = 3;
 /// This machine forbids network namespaces.
 const EXIT_FORBIDDEN: u8 = 4;
 
-const HELP: &str = "\
-alived drill: rehearse failures on a network in memory, with real daemons, and measure what hosts notice
-
-Routers, a host in front of them and a server behind them are built in network namespaces of their own; the
-machine's network is not touched. Works as root, and without where user namespaces are allowed.
-
-  --scenario NAME   kill, crash, stop, link, stall, switch; may be repeated; default: all
-  --version N       VRRP version, 2 or 3; default 3
-  --family FAMILY   ipv4 or ipv6; default ipv4
-  --interval SECS   interval of advertisements; default 0.1, and 1 for version 2
-  --routers N       2 to 9; default 2
-  --addresses N     virtual addresses to hand over, 1 to 10000; default 1
-  --peer keepalived run keepalived on one router (PATH is searched)
-  --peer-role ROLE  which one: master or backup (the successor); default backup
-  --daemon NAME     alived or keepalived: what the other routers run; default alived
-  --json            a list of objects instead of the timeline
-  -h, --help        this text
-
+const AFTER: &str = "\
+Scenarios:
   kill    the machine dies: processes killed, cable cut, at one instant
   crash   the daemon is killed, its machine lives on with the addresses
   stop    an orderly stop
@@ -51,22 +35,74 @@ Measured: the protocol's bound and the successor's first announcement, both from
 advertisement; the longest run of lost probes, one sent each millisecond; the time with two masters.
 
 Exit status: 0 all well, 1 a verdict failed, 2 wrong command line, 3 the drill broke down, 4 namespaces are
-forbidden here.
-";
+forbidden here.";
 
-struct Request {
-    plan: Plan,
+/// Build routers in network namespaces, break them, and measure the failover
+///
+/// Rehearses failures on a network in memory, with real daemons, and measures what hosts notice. Routers, a host in
+/// front of them and a server behind them are built in network namespaces of their own; the machine's network is not
+/// touched. Works as root, and without where user namespaces are allowed.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER)]
+pub(super) struct Arguments {
+    /// What happens; may be repeated; default: all
+    #[arg(long = "scenario", value_name = "NAME", value_parser = scenario())]
+    scenarios: Vec<Scenario>,
+    /// VRRP version
+    #[arg(long, value_name = "N", default_value = "3", value_parser = one_of(VERSIONS))]
+    version: Version,
+    /// Family of the addresses
+    #[arg(long, value_name = "FAMILY", default_value = "ipv4", value_parser = one_of(FAMILIES))]
+    family: Family,
+    /// Interval of advertisements, 0.01 to 40.95; default 0.1, and 1 for version 2
+    #[arg(long, value_name = "SECS", value_parser = interval_of)]
+    interval: Option<AdvertisementInterval>,
+    /// Number of routers
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(2..=9))]
+    routers: u16,
+    /// Virtual addresses to hand over
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    addresses: u16,
+    /// Run keepalived on one router (PATH is searched)
+    #[arg(long, value_name = "NAME", value_parser = one_of(PEERS))]
+    peer: Option<Kind>,
+    /// Which one: master or backup (the successor)
+    #[arg(long, value_name = "ROLE", default_value = "backup", value_parser = one_of(ROLES))]
+    peer_role: usize,
+    /// What the other routers run
+    #[arg(long, value_name = "NAME", default_value = "alived", value_parser = one_of(DAEMONS))]
+    daemon: Kind,
+    /// A list of objects instead of the timeline
+    #[arg(long)]
     json: bool,
 }
 
+/// Words and what they mean.
+type Words<T> = &'static [(&'static str, T)];
+
+const VERSIONS: Words<Version> = &[("2", Version::V2), ("3", Version::V3)];
+const FAMILIES: Words<Family> =
+    &[("ipv4", Family::Ipv4), ("ipv6", Family::Ipv6), ("4", Family::Ipv4), ("6", Family::Ipv6)];
+const PEERS: Words<Kind> = &[("keepalived", Kind::Keepalived)];
+const ROLES: Words<usize> = &[("master", 0), ("backup", 1)];
+const DAEMONS: Words<Kind> = &[("alived", Kind::Alived), ("keepalived", Kind::Keepalived)];
+
+/// Reads one of these words.
+fn one_of<T: Copy + Send + Sync + 'static>(words: Words<T>) -> impl TypedValueParser<Value = T> {
+    let meaning = move |word: String| words.iter().find(|(name, _)| *name == word).map(|(_, value)| *value);
+    PossibleValuesParser::new(words.iter().map(|(name, _)| *name))
+        .try_map(move |word| meaning(word).ok_or("not one of the words"))
+}
+
+fn scenario() -> impl TypedValueParser<Value = Scenario> {
+    PossibleValuesParser::new(Scenario::ALL.map(Scenario::name))
+        .try_map(|name| Scenario::from_name(&name).ok_or("not one of the scenarios"))
+}
+
 /// Runs the drill. The process must have one thread only.
-pub(super) fn main(arguments: &[OsString]) -> ExitCode {
-    let request = match parse(arguments) {
-        Ok(Some(request)) => request,
-        Ok(None) => {
-            print(HELP);
-            return ExitCode::SUCCESS;
-        }
+pub(super) fn main(arguments: &Arguments) -> ExitCode {
+    let plan = match arguments.plan() {
+        Ok(plan) => plan,
         Err(error) => {
             say(&format!("alived drill: {error}\nTry `alived drill --help`.\n"));
             return ExitCode::from(EXIT_USAGE);
@@ -98,11 +134,10 @@ pub(super) fn main(arguments: &[OsString]) -> ExitCode {
              are longer than in service\n"
         ));
     }
-    run(&request)
+    run(&plan, arguments.json)
 }
 
-fn run(request: &Request) -> ExitCode {
-    let Request { plan, json } = request;
+fn run(plan: &Plan, json: bool) -> ExitCode {
     let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let style = if colours { Style::Terminal } else { Style::Plain };
     if !json {
@@ -127,107 +162,44 @@ fn run(request: &Request) -> ExitCode {
             }
         }
     }
-    if *json {
+    if json {
         print(&report::json(plan, &outcomes));
     }
     if outcomes.iter().all(drill::Outcome::ok) { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILED) }
 }
 
-/// `None` when help is asked for.
-fn parse(arguments: &[OsString]) -> Result<Option<Request>, lexopt::Error> {
-    let mut version = Version::V3;
-    let mut family = Family::Ipv4;
-    let mut interval = None;
-    let mut routers = 2usize;
-    let mut addresses = 1u16;
-    let mut scenarios = Vec::new();
-    let (mut peer, mut peer_role, mut others) = (None, 1usize, Kind::Alived);
-    let mut json = false;
-    let mut parser = lexopt::Parser::from_args(arguments);
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Long("scenario") => scenarios.push(parser.value()?.parse_with(|name| {
-                Scenario::from_name(name).ok_or("expected kill, crash, stop, link, stall or switch")
-            })?),
-            Long("version") => {
-                version = parser.value()?.parse_with(|number| match number {
-                    "2" => Ok(Version::V2),
-                    "3" => Ok(Version::V3),
-                    _ => Err("expected 2 or 3"),
-                })?;
-            }
-            Long("family") => {
-                family = parser.value()?.parse_with(|name| match name {
-                    "ipv4" | "4" => Ok(Family::Ipv4),
-                    "ipv6" | "6" => Ok(Family::Ipv6),
-                    _ => Err("expected ipv4 or ipv6"),
-                })?;
-            }
-            Long("interval") => interval = Some(parser.value()?.parse_with(interval_of)?),
-            Long("routers") => {
-                routers = parser.value()?.parse_with(|number| {
-                    number.parse().ok().filter(|n| (2..=9).contains(n)).ok_or("expected 2 to 9")
-                })?;
-            }
-            Long("addresses") => {
-                addresses = parser.value()?.parse_with(|number| {
-                    number.parse().ok().filter(|n| (1..=10_000).contains(n)).ok_or("expected 1 to 10000")
-                })?;
-            }
-            Long("peer") => {
-                parser.value()?.parse_with(|name| {
-                    if name == "keepalived" { Ok(()) } else { Err("expected keepalived") }
-                })?;
-                peer = Some(keepalived()?);
-            }
-            Long("peer-role") => {
-                peer_role = parser.value()?.parse_with(|role| match role {
-                    "master" => Ok(0),
-                    "backup" => Ok(1),
-                    _ => Err("expected master or backup"),
-                })?;
-            }
-            Long("daemon") => {
-                others = parser.value()?.parse_with(|name| match name {
-                    "alived" => Ok(Kind::Alived),
-                    "keepalived" => Ok(Kind::Keepalived),
-                    _ => Err("expected alived or keepalived"),
-                })?;
-            }
-            Long("json") => json = true,
-            Short('h') | Long("help") => return Ok(None),
-            Value(_) | Short(_) | Long(_) => return Err(argument.unexpected()),
+impl Arguments {
+    fn plan(&self) -> Result<Plan, String> {
+        let Self { version, family, addresses, daemon, .. } = *self;
+        if version == Version::V2 && family == Family::Ipv6 {
+            return Err("version 2 is for IPv4 only; use --version 3 with --family ipv6".to_owned());
         }
-    }
-    if version == Version::V2 && family == Family::Ipv6 {
-        return Err("version 2 is for IPv4 only; use --version 3 with --family ipv6".into());
-    }
-    let interval = match (interval, version) {
-        (Some(interval), _) => interval,
-        (None, Version::V2) => AdvertisementInterval::ONE_SECOND,
-        (None, Version::V3) => interval_of("0.1")?,
-    };
-    if version == Version::V2 && interval.centiseconds() % 100 != 0 {
-        return Err("version 2 has whole seconds only; choose --interval 1 or more".into());
-    }
-    if scenarios.is_empty() {
-        scenarios.extend(Scenario::ALL);
-    }
-    let other = match others {
-        Kind::Alived => {
-            Program::new(Kind::Alived, std::env::current_exe().map_err(|error| error.to_string())?)
+        let interval = match (self.interval, version) {
+            (Some(interval), _) => interval,
+            (None, Version::V2) => AdvertisementInterval::ONE_SECOND,
+            (None, Version::V3) => interval_of("0.1")?,
+        };
+        if version == Version::V2 && interval.centiseconds() % 100 != 0 {
+            return Err("version 2 has whole seconds only; choose --interval 1 or more".to_owned());
         }
-        Kind::Keepalived => keepalived()?,
-    };
-    let mut programs = vec![other; routers];
-    if let Some(peer) = peer {
-        programs[peer_role] = peer;
+        let scenarios =
+            if self.scenarios.is_empty() { Scenario::ALL.to_vec() } else { self.scenarios.clone() };
+        let mut programs = vec![program(daemon)?; usize::from(self.routers)];
+        if let Some(peer) = self.peer {
+            programs[self.peer_role] = program(peer)?;
+        }
+        Ok(Plan { version, family, interval, addresses, programs, scenarios })
     }
-    Ok(Some(Request { plan: Plan { version, family, interval, addresses, programs, scenarios }, json }))
 }
 
-fn keepalived() -> Result<Program, lexopt::Error> {
-    Program::keepalived().ok_or_else(|| "keepalived is not installed: not found in PATH or /usr/sbin".into())
+fn program(kind: Kind) -> Result<Program, String> {
+    match kind {
+        Kind::Alived => {
+            std::env::current_exe().map(|path| Program::new(kind, path)).map_err(|error| error.to_string())
+        }
+        Kind::Keepalived => Program::keepalived()
+            .ok_or_else(|| "keepalived is not installed: not found in PATH or /usr/sbin".to_owned()),
+    }
 }
 
 /// Seconds, with up to two places, exactly.
@@ -254,15 +226,11 @@ fn say(text: &str) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::commands::tests::read;
     use super::*;
 
-    fn plan(arguments: &[&str]) -> Result<Plan, String> {
-        let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
-        match parse(&arguments) {
-            Ok(Some(request)) => Ok(request.plan),
-            Ok(None) => Err("help".to_owned()),
-            Err(error) => Err(error.to_string()),
-        }
+    fn plan(words: &[&str]) -> Result<Plan, String> {
+        read::<Arguments>(words)?.plan()
     }
 
     #[test]

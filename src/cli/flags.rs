@@ -7,6 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::PathBuf;
 
+use super::commands;
 use crate::config::Realtime;
 use crate::daemon::Options;
 
@@ -17,8 +18,8 @@ pub enum Request {
     Run(Box<Options>),
     /// `-t`: judge the configuration, with messages to this file or to standard error.
     ConfigTest(Box<Options>, Option<PathBuf>),
-    /// A subcommand of ours with its arguments.
-    Subcommand(String, Vec<OsString>),
+    /// A subcommand of ours and its arguments.
+    Subcommand(Vec<OsString>),
     /// `--signum=NAME`.
     SignalNumber(String),
     /// `-v`.
@@ -148,15 +149,6 @@ pub(super) const FLAGS: &[Flag] = &[
     flag('h', "help", No, "print this help and exit"),
 ];
 
-/// Subcommands of ours and what they are for.
-pub(super) const SUBCOMMANDS: &[(&str, &str)] = &[
-    ("check", "judge configuration files, several as one cluster"),
-    ("print", "print the configuration as the daemon understands it"),
-    ("keywords", "list the keywords of the configuration and which are acted on"),
-    ("drill", "build routers in network namespaces, break them, and measure the failover"),
-    ("sim", "simulate a LAN of routers, faults and hours in seconds"),
-];
-
 /// Reads a command line. `program` is the name it was started under, without folder; under the name
 /// `keepalived` there are no subcommands.
 ///
@@ -165,9 +157,9 @@ pub(super) const SUBCOMMANDS: &[(&str, &str)] = &[
 pub fn parse(program: &OsStr, arguments: Vec<OsString>) -> Result<Request, UsageError> {
     if program != "keepalived"
         && let Some(first) = arguments.first().and_then(|first| first.to_str())
-        && SUBCOMMANDS.iter().any(|(name, _)| *name == first)
+        && commands::exists(first)
     {
-        return Ok(Request::Subcommand(first.to_owned(), arguments.into_iter().skip(1).collect()));
+        return Ok(Request::Subcommand(arguments));
     }
     let mut command_line = vec![program.to_owned()];
     command_line.extend(arguments.iter().cloned());
@@ -422,7 +414,7 @@ mod tests {
     #[test]
     fn subcommands_exist_only_under_our_own_name() {
         let request = read(&["check", "--json", "a.conf"]).unwrap();
-        assert_eq!(request, Request::Subcommand("check".into(), vec!["--json".into(), "a.conf".into()]));
+        assert_eq!(request, Request::Subcommand(vec!["check".into(), "--json".into(), "a.conf".into()]));
         let request = parse(OsStr::new("keepalived"), vec!["check".into()]).unwrap();
         assert!(matches!(request, Request::Run(_)));
     }

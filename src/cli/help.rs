@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::flags::{Argument, FLAGS, SUBCOMMANDS};
+use super::commands;
+use super::flags::{Argument, FLAGS};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -31,7 +32,7 @@ pub(super) fn text(program: &str) -> String {
             text,
             "  {program} SUBCOMMAND [ARG...]   see {program} SUBCOMMAND --help\n\nSubcommands:"
         );
-        for (name, help) in SUBCOMMANDS {
+        for (name, help) in commands::list() {
             let _ = writeln!(text, "  {name:<10} {help}");
         }
     }

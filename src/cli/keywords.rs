@@ -1,38 +1,37 @@
 //! `alived keywords`: every keyword of the language and what this program does with it.
 
-use std::ffi::OsString;
 use std::process::ExitCode;
 
-use super::arguments::Arguments;
+use clap::Args;
+
 use crate::config::schema::{Context, Keyword, schema};
 
-const HELP: &str = "Usage: alived keywords [FLAGS] [KEYWORD...]
-
-Lists the keywords of keepalived.conf, their arguments, and whether alived acts on them.
-
-  --context BLOCK        only those of one block, for example vrrp_instance
-  --json                 for programs
-  --markdown             the table of KEYWORDS.md
-";
+/// List the keywords of the configuration and which are acted on
+///
+/// Lists the keywords of keepalived.conf, their arguments, and whether alived acts on them.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Only these; default: all
+    #[arg(value_name = "KEYWORD")]
+    names: Vec<String>,
+    /// Only those of one block, for example vrrp_instance
+    #[arg(long, value_name = "BLOCK")]
+    context: Option<String>,
+    /// For programs
+    #[arg(long)]
+    json: bool,
+    /// The table of KEYWORDS.md
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
+}
 
 /// Runs the subcommand.
-pub(super) fn main(words: &[OsString]) -> ExitCode {
-    let arguments = match Arguments::parse(words, &["context", "json", "markdown"]) {
-        Ok(arguments) => arguments,
-        Err(error) => {
-            super::say(&format!("alived keywords: {error}\nTry `alived keywords --help`.\n"));
-            return ExitCode::from(64);
-        }
-    };
-    if arguments.help {
-        super::print(HELP);
-        return ExitCode::SUCCESS;
-    }
+pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let wanted: Vec<&Keyword> = schema()
         .keywords()
         .iter()
         .filter(|keyword| {
-            arguments.files.is_empty() || arguments.files.iter().any(|name| name == keyword.name)
+            arguments.names.is_empty() || arguments.names.iter().any(|name| name == keyword.name)
         })
         .filter(|keyword| arguments.context.as_deref().is_none_or(|path| keyword.context.path() == path))
         .collect();

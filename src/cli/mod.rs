@@ -4,6 +4,7 @@
 
 mod arguments;
 mod check;
+mod commands;
 mod config_test;
 mod drill;
 pub mod flags;
@@ -23,6 +24,8 @@ use crate::sys::signals::Signal;
 
 /// keepalived's exit status for a bad command line.
 const EXIT_USAGE: u8 = 1;
+/// The exit status of `check`, `print` and `keywords` for a bad command line: the lower ones are verdicts.
+const EXIT_USAGE_OF_FILES: u8 = 64;
 
 /// Runs the program with the arguments of the process.
 pub fn main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
@@ -39,7 +42,7 @@ pub fn main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
     match request {
         Request::Run(options) => daemon::run(&options),
         Request::ConfigTest(options, log) => config_test::run(&options, log.as_deref()),
-        Request::Subcommand(name, arguments) => subcommand(&name, &arguments),
+        Request::Subcommand(words) => commands::run(&words),
         Request::SignalNumber(name) => signal_number(&name),
         Request::Version => version(&program),
         Request::Help => {
@@ -47,19 +50,6 @@ pub fn main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
             ExitCode::SUCCESS
         }
     }
-}
-
-fn subcommand(name: &str, arguments: &[OsString]) -> ExitCode {
-    match name {
-        "check" => return check::main(arguments),
-        "drill" => return drill::main(arguments),
-        "keywords" => return keywords::main(arguments),
-        "print" => return print::main(arguments),
-        "sim" => return sim::main(arguments),
-        _ => {}
-    }
-    say(&format!("the subcommand {name} is not built into this version yet\n"));
-    ExitCode::from(EXIT_USAGE)
 }
 
 fn signal_number(name: &str) -> ExitCode {

@@ -1,51 +1,50 @@
 //! `alived print FILE`: the configuration as the daemon understands it.
 
-use std::ffi::OsString;
 use std::process::ExitCode;
 
-use super::arguments::{Arguments, LOADING};
+use clap::Args;
+
+use super::arguments::Loading;
 use super::config_test::colour_wanted;
 use crate::config::diagnostics::{Severity, Style, render};
 use crate::config::{OwnSettings, PrintOptions, load, load_settings, print};
 use crate::daemon::RealHost;
 
-const HELP: &str = "Usage: alived print [FLAGS] FILE
-
-Prints a configuration as it was understood: includes, definitions and sequences expanded, keywords in
-one order. What is printed can be read again and means the same, if secrets are shown.
-
-  --defaults             add what holds by default, as comments
-  --show-secrets         show passwords and keys
-";
+/// Print the configuration as the daemon understands it
+///
+/// Prints a configuration as it was understood: includes, definitions and sequences expanded, keywords in one order.
+/// What is printed can be read again and means the same, if secrets are shown.
+#[derive(Debug, Args)]
+#[command(after_help = "Exit status: 0, or 2 if the file has errors, 64 bad command line.")]
+pub(super) struct Arguments {
+    /// The file to print
+    #[arg(value_name = "FILE", required_unless_present = "also", conflicts_with = "also")]
+    file: Option<String>,
+    /// The same, as the daemon is given it
+    #[arg(id = "also", short = 'f', long = "use-file", value_name = "FILE")]
+    also: Option<String>,
+    /// Add what holds by default, as comments
+    #[arg(long)]
+    defaults: bool,
+    /// Show passwords and keys
+    #[arg(long)]
+    show_secrets: bool,
+    #[command(flatten)]
+    loading: Loading,
+}
 
 /// Runs the subcommand.
-pub(super) fn main(words: &[OsString]) -> ExitCode {
-    let known = ["defaults", "show-secrets", "config-id", "all-config", "use-file", "limit", "settings"];
-    let arguments = match Arguments::parse(words, &known) {
-        Ok(arguments) => arguments,
-        Err(error) => {
-            super::say(&format!("alived print: {error}\nTry `alived print --help`.\n"));
-            return ExitCode::from(64);
-        }
-    };
-    let [file] = arguments.files.as_slice() else {
-        let text = format!("{HELP}{LOADING}\nExit status: 0, or 2 if the file has errors.\n");
-        if arguments.help {
-            super::print(&text);
-            return ExitCode::SUCCESS;
-        }
-        super::say(&text);
-        return ExitCode::from(64);
-    };
+pub(super) fn run(arguments: &Arguments) -> ExitCode {
+    let file = arguments.file.as_ref().or(arguments.also.as_ref()).map_or("", String::as_str);
     let host = RealHost { text_only: true, ..RealHost::default() };
     let style = Style { colour: colour_wanted(), show_secrets: arguments.show_secrets };
     let mut status = 0;
-    let own = load_settings(&host, arguments.settings.as_deref(), file).unwrap_or_else(|fault| {
+    let own = load_settings(&host, arguments.loading.settings.as_deref(), file).unwrap_or_else(|fault| {
         super::say(&fault.render(style));
         status = 2;
         OwnSettings::default()
     });
-    let loaded = load(&host, file, &arguments.load_options(own));
+    let loaded = load(&host, file, &arguments.loading.options(own));
     let options = PrintOptions { defaults: arguments.defaults, show_secrets: arguments.show_secrets };
     super::print(&print(&loaded.config, options));
     // What could not be understood is not in the text: say so.

@@ -1,10 +1,10 @@
 //! `alived sim`: simulated LANs from seeds, their timelines, and whether a rule broke.
 
-use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use clap::Args;
 use serde_json::{Value, json};
 
 use crate::sim::timeline::Entry;
@@ -13,89 +13,59 @@ use crate::sim::{Options, Outcome, run};
 /// A rule broke.
 const EXIT_VIOLATION: u8 = 1;
 /// A bad command line.
-const EXIT_USAGE: u8 = 2;
+pub(super) const EXIT_USAGE: u8 = 2;
 
-const HELP: &str = "\
-alived sim simulates LANs of routers and hosts in virtual time: loss, delay, cuts, crashes, freezes,
-reloads, switch-overs. Every run follows from its seed alone, and rules are checked after every step.
-
-Usage:
-  alived sim [--seed=N]           run one seed and print its timeline
-  alived sim --seeds=COUNT        run so many seeds, from --seed or 1 on, and print a summary
-  alived sim --seconds=S          run seeds for so long, from --seed or a new one on
-
-Options:
-  --seed=N      seed of the (first) run, 0 to 18446744073709551615
-  --routers=R   number of routers, 1 to 16; drawn from the seed by default
-  --json        print objects instead of text: entries of the timeline, then the outcome
-  -h, --help    print this help
-
+const AFTER: &str = "\
 Timeline: `!` something was done to the LAN, `*` a router changed its state, `X` a rule broke.
-Exit status: 0 no rule broke; 1 a rule broke, the message names the seed and the command that repeats it;
-2 bad command line.
-";
 
-#[derive(Debug, Default)]
-struct Request {
+Examples:
+  alived sim --seed=N       run one seed and print its timeline
+  alived sim --seeds=COUNT  run so many seeds and print a summary
+  alived sim --seconds=S    run seeds for so long
+
+Exit status: 0 no rule broke; 1 a rule broke, the message names the seed and the command that repeats it;
+2 bad command line.";
+
+/// Simulate a LAN of routers, faults and hours in seconds
+///
+/// Simulates LANs of routers and hosts in virtual time: loss, delay, cuts, crashes, freezes, reloads, switch-overs.
+/// Every run follows from its seed alone, and rules are checked after every step.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER)]
+pub(super) struct Arguments {
+    /// Seed of the (first) run, 0 to 18446744073709551615; default: 1 with --seeds, else a new one
+    #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    routers: Option<usize>,
+    /// Number of routers; drawn from the seed by default
+    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u64).range(1..=16))]
+    routers: Option<u64>,
+    /// Run so many seeds, one after the other
+    #[arg(long, value_name = "COUNT", conflicts_with = "seconds")]
     seeds: Option<u64>,
+    /// Run seeds for so long
+    #[arg(long, value_name = "S")]
     seconds: Option<u64>,
+    /// Print objects instead of text: entries of the timeline, then the outcome
+    #[arg(long)]
     json: bool,
-    help: bool,
 }
 
-/// Runs the subcommand with the words after its name.
-pub(super) fn main(arguments: &[OsString]) -> ExitCode {
-    let request = match parse(arguments) {
-        Ok(request) => request,
-        Err(message) => {
-            let _ = writeln!(io::stderr(), "alived sim: {message}\nTry `alived sim --help`.");
-            return ExitCode::from(EXIT_USAGE);
-        }
-    };
-    if request.help {
-        let _ = io::stdout().write_all(HELP.as_bytes());
-        return ExitCode::SUCCESS;
+impl Arguments {
+    fn options(&self, seed: u64) -> Options {
+        Options { seed, routers: self.routers.map(|routers| routers as usize) }
     }
+}
+
+/// Runs the subcommand.
+pub(super) fn main(request: &Arguments) -> ExitCode {
     let many = request.seeds.is_some() || request.seconds.is_some();
     // A closed pipe ends the output, not the judgement.
-    if many { run_many(&request) } else { run_one(&request) }
+    if many { run_many(request) } else { run_one(request) }
 }
 
-fn parse(arguments: &[OsString]) -> Result<Request, String> {
-    use lexopt::prelude::{Long, Short};
-    let mut request = Request::default();
-    let mut parser = lexopt::Parser::from_args(arguments);
-    while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
-        match argument {
-            Long("seed") => request.seed = Some(number(&mut parser, "seed")?),
-            Long("seeds") => request.seeds = Some(number(&mut parser, "seeds")?),
-            Long("seconds") => request.seconds = Some(number(&mut parser, "seconds")?),
-            Long("routers") => match number(&mut parser, "routers")? {
-                routers @ 1..=16 => request.routers = Some(routers as usize),
-                other => return Err(format!("--routers={other}: 1 to 16 routers can be simulated")),
-            },
-            Long("json") => request.json = true,
-            Short('h') | Long("help") => request.help = true,
-            other => return Err(other.unexpected().to_string()),
-        }
-    }
-    if request.seeds.is_some() && request.seconds.is_some() {
-        return Err("--seeds and --seconds exclude each other".to_owned());
-    }
-    Ok(request)
-}
-
-fn number(parser: &mut lexopt::Parser, name: &str) -> Result<u64, String> {
-    use lexopt::prelude::ValueExt;
-    let value = parser.value().map_err(|error| error.to_string())?;
-    value.parse().map_err(|error| format!("--{name}: {error}"))
-}
-
-fn run_one(request: &Request) -> ExitCode {
+fn run_one(request: &Arguments) -> ExitCode {
     let seed = request.seed.unwrap_or_else(new_seed);
-    let outcome = run(Options { seed, routers: request.routers });
+    let outcome = run(request.options(seed));
     let mut output = io::stdout().lock();
     if request.json {
         let entries: Vec<Value> = outcome.timeline.entries().iter().map(entry_json).collect();
@@ -107,7 +77,7 @@ fn run_one(request: &Request) -> ExitCode {
     verdict(&outcome)
 }
 
-fn run_many(request: &Request) -> ExitCode {
+fn run_many(request: &Arguments) -> ExitCode {
     let begun = Instant::now();
     let first = request.seed.unwrap_or_else(|| if request.seconds.is_some() { new_seed() } else { 1 });
     let (mut runs, mut steps, mut virtual_time) = (0_u64, 0_u64, Duration::ZERO);
@@ -120,7 +90,7 @@ fn run_many(request: &Request) -> ExitCode {
         if enough {
             break;
         }
-        let outcome = run(Options { seed, routers: request.routers });
+        let outcome = run(request.options(seed));
         runs += 1;
         steps += outcome.steps;
         virtual_time += outcome.elapsed;
@@ -207,19 +177,16 @@ fn outcome_json(outcome: &Outcome) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use super::super::commands::tests::read;
     use super::*;
     use crate::sim::scenario;
-
-    fn read(arguments: &[&str]) -> Result<Request, String> {
-        parse(&arguments.iter().map(OsString::from).collect::<Vec<_>>())
-    }
 
     #[test]
     fn a_repeat_command_is_understood() {
         let options = Options { seed: 17, routers: Some(*scenario::ROUTERS.end()) };
         let command = options.to_string();
-        let request = read(&command.split(' ').skip(2).collect::<Vec<_>>()).unwrap();
-        assert_eq!((request.seed, request.routers), (Some(17), options.routers));
+        let request: Arguments = read(&command.split(' ').skip(2).collect::<Vec<_>>()).unwrap();
+        assert_eq!(request.options(request.seed.unwrap()), options);
     }
 
     #[test]
@@ -231,7 +198,7 @@ mod tests {
             &["extra"],
             &["--json=1"],
         ] {
-            assert!(read(bad).is_err(), "{bad:?}");
+            assert!(read::<Arguments>(bad).is_err(), "{bad:?}");
         }
     }
 }

@@ -1,0 +1,100 @@
+//! Subcommands of our own; keepalived's flags are in [`super::flags`].
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use super::{check, drill, keywords, print, sim};
+
+/// The command line after the program's name, where it begins with a subcommand.
+#[derive(Debug, Parser)]
+#[command(name = "alived", disable_help_subcommand = true, max_term_width = 110)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// All subcommands, in the order of `--help`.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(check::Arguments),
+    Print(print::Arguments),
+    Keywords(keywords::Arguments),
+    Drill(drill::Arguments),
+    Sim(sim::Arguments),
+}
+
+/// Names of the subcommands and what they are for.
+pub(super) fn list() -> Vec<(String, String)> {
+    let command = CommandLine::command();
+    let about = |command: &clap::Command| command.get_about().map(ToString::to_string).unwrap_or_default();
+    command.get_subcommands().map(|command| (command.get_name().to_owned(), about(command))).collect()
+}
+
+/// Whether that word is a subcommand.
+pub(super) fn exists(word: &str) -> bool {
+    CommandLine::command().find_subcommand(word).is_some()
+}
+
+/// Runs a subcommand: its name and its arguments.
+pub(super) fn run(words: &[OsString]) -> ExitCode {
+    let program = OsString::from("alived");
+    match CommandLine::try_parse_from(std::iter::once(&program).chain(words)) {
+        Ok(line) => match line.command {
+            Command::Check(arguments) => check::run(&arguments),
+            Command::Print(arguments) => print::run(&arguments),
+            Command::Keywords(arguments) => keywords::run(&arguments),
+            Command::Drill(arguments) => drill::main(&arguments),
+            Command::Sim(arguments) => sim::main(&arguments),
+        },
+        Err(refusal) => {
+            // A closed pipe is no error of ours.
+            let _ = refusal.print();
+            ExitCode::from(if refusal.use_stderr() { usage_status(words) } else { 0 })
+        }
+    }
+}
+
+/// The exit status for a bad command line: one that the subcommand uses for nothing else.
+fn usage_status(words: &[OsString]) -> u8 {
+    match words.first().and_then(|name| name.to_str()) {
+        Some("drill") => drill::EXIT_USAGE,
+        Some("sim") => sim::EXIT_USAGE,
+        _ => super::EXIT_USAGE_OF_FILES,
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use clap::Args;
+
+    use super::*;
+
+    /// Reads the arguments of one subcommand.
+    pub(in crate::cli) fn read<T: Args>(words: &[&str]) -> Result<T, String> {
+        #[derive(Parser)]
+        struct Only<T: Args> {
+            #[command(flatten)]
+            arguments: T,
+        }
+        let words = std::iter::once("alived").chain(words.iter().copied());
+        Only::<T>::try_parse_from(words).map(|only| only.arguments).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        CommandLine::command().debug_assert();
+        assert!(list().iter().all(|(_, about)| !about.is_empty()), "{:?}", list());
+        assert!(exists("check") && !exists("chec") && !exists("help"));
+    }
+
+    #[test]
+    fn every_flag_says_what_it_is_for() {
+        for command in CommandLine::command().get_subcommands() {
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{} {}", command.get_name(), argument.get_id());
+            }
+        }
+    }
+}
