@@ -11,6 +11,7 @@
 //! | 3 | [`node`] | composition |
 //! | 3 | [`notify`] | telling others |
 //! | 4 | [`config`] | keepalived.conf, lowered into the configuration of all below |
+//! | 4 | `status` | what a daemon tells of itself |
 //! | 4 | [`sim`] | a LAN in virtual time: network, kernels, hosts, faults, invariants |
 //! | 5 | [`daemon`] | processes, threads, loops |
 //! | 6 | [`cli`] | the command line |
@@ -31,6 +32,7 @@ pub mod sim;
 #[cfg(test)]
 #[path = "../tests/support/skip.rs"]
 mod skip;
+mod status;
 pub mod sys;
 pub mod time;
 pub mod timer;

@@ -14,7 +14,6 @@
 mod configuration;
 mod files;
 mod host;
-mod json;
 mod kernel_thread;
 mod last_good;
 mod leftovers;
@@ -26,7 +25,6 @@ mod record;
 mod respawn;
 mod scheduling;
 mod send_failures;
-mod snapshot;
 mod status;
 mod supervisor;
 mod vrrp_thread;

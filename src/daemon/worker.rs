@@ -9,7 +9,6 @@ use std::thread::JoinHandle;
 
 use super::configuration::{self, Configuration, Settings, Tolerance};
 use super::files;
-use super::json;
 use super::kernel_thread::{KernelThread, view_failed};
 use super::last_good::LastGood;
 use super::leftovers::Leftovers;
@@ -18,19 +17,20 @@ use super::mailbox::Mailbox;
 use super::options::Options;
 use super::record;
 use super::scheduling::{self, RealtimeScheduling};
-use super::snapshot::Snapshot;
 use super::spawn;
 use super::status::{FATAL, PERMISSION};
 use super::vrrp_thread::{Channels, Message, Notice, VrrpThread};
 use crate::net::NamespaceId;
 use crate::node::NodeConfig;
+use crate::status::{Snapshot, keepalived_data, keepalived_json, keepalived_stats};
 use crate::sys::netlink::{self, Monitor};
 use crate::sys::pidfile::PidFile;
 use crate::sys::poll::Poller;
 use crate::sys::process;
 use crate::sys::realtime::{self, Loan};
 use crate::sys::signals::{Signal, SignalQueue};
-use crate::sys::syslog::Severity;
+use crate::sys::syslog::{self, Severity};
+use crate::time::WallTime;
 
 /// Identity in the system log.
 const IDENTITY: &str = "Keepalived_vrrp";
@@ -243,9 +243,9 @@ impl<'a> Worker<'a> {
             Dump::Json => (files::dump_folder(), "keepalived.json".to_owned()),
         };
         let written = match dump {
-            Dump::Data => files::write_dump(&folder, &name, &snapshot.data()),
-            Dump::Stats => files::write_dump(&folder, &name, &snapshot.stats()),
-            Dump::Json => match json::text(snapshot, self.settings.json_version) {
+            Dump::Data => files::write_dump(&folder, &name, &keepalived_data::text(snapshot, local_time)),
+            Dump::Stats => files::write_dump(&folder, &name, &keepalived_stats::text(snapshot)),
+            Dump::Json => match keepalived_json::text(snapshot, self.settings.json_version) {
                 Some(text) => files::replace_dump(&folder, &name, &text),
                 // As keepalived: no file without virtual routers.
                 None => return,
@@ -423,4 +423,9 @@ fn no_privilege(error: &io::Error) -> (u8, String) {
         ),
         _ => fatal(error),
     }
+}
+
+/// As keepalived writes times in `keepalived.data`.
+fn local_time(time: WallTime) -> String {
+    syslog::local_time(time, c"%a %b %e %H:%M:%S %Y")
 }

@@ -3,9 +3,9 @@
 use super::super::kernel_thread::Request;
 use super::super::log::Log;
 use super::super::mailbox::Mailbox;
-use super::super::snapshot::Snapshot;
 use crate::kernel::{AddressReply, KernelError, KernelView, ReceiveSocket};
 use crate::node::NodeConfig;
+use crate::status::Snapshot;
 use crate::sys::packet::Receiver;
 use crate::sys::realtime::Loan;
 

@@ -17,11 +17,11 @@ use super::kernel_thread::{Request, view_failed};
 use super::log::Entry;
 use super::receive_pace::{Change, ReceivePace};
 use super::send_failures::SendFailures;
-use super::snapshot::{Lateness, Snapshot};
 use crate::kernel::{
     AddressReply, AddressVerb, KernelError, KernelEvent, KernelView, ReceiveSocket, SocketEvent,
 };
 use crate::node::{Event, HaNode, NodeConfig};
+use crate::status::{Lateness, Snapshot};
 use crate::sys::clock::{self, Alarm};
 use crate::sys::netlink::{Followed, Monitor, Ownership};
 use crate::sys::packet::{Announcer, ReceiveBatch, Receiver, Sender};

@@ -1,0 +1,8 @@
+//! What a daemon tells of itself: a [`Snapshot`] of its routers, and the texts made of it.
+
+pub(crate) mod keepalived_data;
+pub(crate) mod keepalived_json;
+pub(crate) mod keepalived_stats;
+mod snapshot;
+
+pub(crate) use snapshot::{Lateness, Snapshot};

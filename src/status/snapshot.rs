@@ -1,0 +1,116 @@
+//! What the daemon can tell of itself at one moment.
+
+use core::fmt;
+use core::net::IpAddr;
+
+use crate::node::HaNode;
+use crate::time::{Duration, WallTime, micros};
+use crate::vrrp::{Counters, RouterConfig, State, VirtualRouter};
+use crate::wire::vrrp::{AdvertisementInterval, Priority};
+
+/// Classes of [`Lateness`]: below 64 µs, 128 µs, … 1 s, and beyond.
+const CLASSES: usize = 16;
+
+/// How late timers were served.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lateness {
+    classes: [u64; CLASSES],
+    longest: Duration,
+}
+
+impl Lateness {
+    /// Counts one timer.
+    pub(crate) fn note(&mut self, late: Duration) {
+        let class = (micros(late) >> 6).checked_ilog2().map_or(0, |log| log as usize + 1);
+        self.classes[class.min(CLASSES - 1)] += 1;
+        self.longest = self.longest.max(late);
+    }
+}
+
+impl fmt::Display for Lateness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (class, count) in self.classes.iter().enumerate().filter(|(_, count)| **count > 0) {
+            match class {
+                class if class == CLASSES - 1 => {
+                    writeln!(f, "   {:>7} us or more: {count}", 64u64 << (class - 1))?
+                }
+                class => writeln!(f, "   below {:>7} us: {count}", 64u64 << class)?,
+            }
+        }
+        writeln!(f, "   longest: {} us", self.longest.as_micros())
+    }
+}
+
+/// One virtual router.
+#[derive(Clone, Debug)]
+pub(crate) struct RouterSnapshot {
+    pub(crate) config: RouterConfig,
+    pub(crate) state: State,
+    pub(crate) source: Option<IpAddr>,
+    pub(crate) priority: Priority,
+    pub(crate) master: Option<(IpAddr, Priority)>,
+    pub(crate) master_interval: AdvertisementInterval,
+    pub(crate) master_down: Duration,
+    pub(crate) faults: Vec<String>,
+    pub(crate) peers: Vec<(IpAddr, String)>,
+    pub(crate) holds_addresses: bool,
+    pub(crate) switching_over: bool,
+    pub(crate) yielded: bool,
+    pub(crate) last_transition: WallTime,
+    pub(crate) counters: Counters,
+}
+
+/// All of them.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) routers: Vec<RouterSnapshot>,
+    pub(crate) unknown_vrids: u64,
+    pub(crate) send_failures: u64,
+    pub(crate) lateness: Lateness,
+}
+
+impl Snapshot {
+    /// Describes a node.
+    pub(crate) fn of(node: &HaNode, lateness: &Lateness, send_failures: u64) -> Self {
+        Self {
+            routers: node.routers().map(router).collect(),
+            unknown_vrids: node.unknown_vrids(),
+            send_failures,
+            lateness: lateness.clone(),
+        }
+    }
+}
+
+fn router(router: &VirtualRouter) -> RouterSnapshot {
+    RouterSnapshot {
+        config: router.config().clone(),
+        state: router.state(),
+        source: router.source(),
+        priority: router.priority().get(),
+        master: router.master(),
+        master_interval: router.master_interval(),
+        master_down: router.master_down_interval(),
+        faults: router.faults().iter().map(ToString::to_string).collect(),
+        peers: router.peers().iter().map(|(address, peer)| (address, peer.to_string())).collect(),
+        holds_addresses: router.wants_addresses(),
+        switching_over: router.is_switching_over(),
+        yielded: router.has_yielded(),
+        last_transition: router.last_transition(),
+        counters: router.counters().clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lateness_is_sorted_into_classes() {
+        let mut lateness = Lateness::default();
+        for us in [0, 63, 64, 127, 128, 3_600_000_000] {
+            lateness.note(Duration::from_micros(us));
+        }
+        assert_eq!(lateness.classes[..3], [2, 2, 1]);
+        assert_eq!(lateness.classes[CLASSES - 1], 1);
+    }
+}
