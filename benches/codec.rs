@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use alived::net::Family;
+use alived::secret::Secret;
 use alived::wire::ip;
 use alived::wire::vrrp::{
     Advertisement, AdvertisementInterval, AuthenticationData, ChecksumMode, Expectation, PacketHeader,
@@ -31,7 +32,7 @@ fn advertisement(version: Version, family: Family, count: u8) -> Advertisement {
         Family::Ipv6 => IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(host)]),
     };
     let authentication = match version {
-        Version::V2 => AuthenticationData::SimplePassword(*b"secret12"),
+        Version::V2 => AuthenticationData::SimplePassword(Secret::new(*b"secret12")),
         Version::V3 => AuthenticationData::None,
     };
     Advertisement {

@@ -4,7 +4,7 @@
 //!
 //! | layer | modules | what |
 //! |---|---|---|
-//! | 0 | [`time`], [`timer`], [`prng`], [`net`] | vocabulary |
+//! | 0 | [`time`], [`timer`], [`prng`], [`net`], [`secret`] | vocabulary |
 //! | 1 | [`wire`], [`kernel`] | bytes and meaning; words exchanged with the OS |
 //! | 2 | [`vrrp`], [`track`], [`bfd`], [`lvs`], [`check`] | engines: events in, actions out, no I/O |
 //! | 2 | [`sys`] | Linux effects, the only `unsafe` |
@@ -28,6 +28,7 @@ pub mod net;
 pub mod node;
 pub mod notify;
 pub mod prng;
+pub mod secret;
 pub mod sim;
 #[cfg(test)]
 #[path = "../tests/support/skip.rs"]

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use alived::net::{Family, MacAddress};
+use alived::secret::Secret;
 use alived::wire::arp::ArpFrame;
 use alived::wire::ip::{self, IpPacket};
 use alived::wire::ndisc::NeighbourAdvertisement;
@@ -56,7 +57,7 @@ fn meaning(
 }
 
 fn with_password(password: [u8; 8], meaning: Meaning) -> Meaning {
-    let authentication = AuthenticationData::SimplePassword(password);
+    let authentication = AuthenticationData::SimplePassword(Secret::new(password));
     Meaning { advertisement: Advertisement { authentication, ..meaning.advertisement }, ..meaning }
 }
 

@@ -14,6 +14,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("time", 0),
     ("timer", 0),
     ("prng", 0),
+    ("secret", 0),
     ("net", 0),
     ("wire", 1),
     ("kernel", 1),

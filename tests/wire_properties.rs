@@ -5,6 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use alived::net::{Family, MacAddress};
+use alived::secret::Secret;
 use alived::wire::arp::{ArpFrame, Operation};
 use alived::wire::ip;
 use alived::wire::ndisc::NeighbourAdvertisement;
@@ -41,7 +42,9 @@ fn interval(version: Version) -> impl Strategy<Value = AdvertisementInterval> {
 
 fn authentication(version: Version, family: Family) -> impl Strategy<Value = AuthenticationData> {
     any::<(u8, [u8; 8])>().prop_map(move |(kind, password)| match (version, kind % 3) {
-        (Version::V2, 1) if family == Family::Ipv4 => AuthenticationData::SimplePassword(password),
+        (Version::V2, 1) if family == Family::Ipv4 => {
+            AuthenticationData::SimplePassword(Secret::new(password))
+        }
         (Version::V2, 2) => AuthenticationData::AuthenticationHeader,
         _ => AuthenticationData::None,
     })

@@ -8,6 +8,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use alived::net::Family;
+use alived::secret::Secret;
 use alived::wire::vrrp::{
     AdvertisementInterval, AuthenticationData, ChecksumMode, Expectation, PacketHeader, Version, decode, peek,
 };
@@ -32,7 +33,7 @@ fuzz_target!(|input: &[u8]| {
         interval: AdvertisementInterval::ONE_SECOND,
         authentication: match choice >> 2 & 3 {
             0 | 3 => AuthenticationData::None,
-            1 => AuthenticationData::SimplePassword(*b"secret12"),
+            1 => AuthenticationData::SimplePassword(Secret::new(*b"secret12")),
             _ => AuthenticationData::AuthenticationHeader,
         },
         checksum: if bit(4) { ChecksumMode::AsVersion2 } else { ChecksumMode::PseudoHeader },

@@ -1,11 +1,11 @@
 //! Configuration of health checks. Times a checker does not set are resolved: real server, virtual server,
 //! default. Checkers that say the same share one value.
 
-use core::fmt;
 use std::sync::Arc;
 
 use super::http::HttpCheck;
 use super::probe::{Connection, DnsCheck, FileCheck, MiscCheck, SmtpCheck, UdpCheck};
+use crate::secret::Secret;
 use crate::time::Duration;
 
 /// A health check.
@@ -77,17 +77,7 @@ pub struct TlsClient {
     /// `key`: file of its private key.
     pub key: Option<Arc<str>>,
     /// `password` of the private key.
-    pub password: Option<TlsKeyPassword>,
-}
-
-/// A secret: `Debug` hides it.
-#[derive(Clone, Eq, PartialEq)]
-pub struct TlsKeyPassword(pub Box<str>);
-
-impl fmt::Debug for TlsKeyPassword {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TlsKeyPassword(********)")
-    }
+    pub password: Option<Secret<Box<str>>>,
 }
 
 #[cfg(test)]
@@ -96,7 +86,7 @@ mod tests {
 
     #[test]
     fn password_stays_out_of_logs() {
-        let client = TlsClient { password: Some(TlsKeyPassword("hunter2".into())), ..TlsClient::default() };
+        let client = TlsClient { password: Some(Secret::new("hunter2".into())), ..TlsClient::default() };
         assert!(!format!("{client:?}").contains("hunter2"));
     }
 }

@@ -4,7 +4,7 @@ mod config;
 mod http;
 mod probe;
 
-pub use config::{CheckAssignment, Checker, CheckerKind, Timing, TlsClient, TlsKeyPassword};
+pub use config::{CheckAssignment, Checker, CheckerKind, Timing, TlsClient};
 pub use http::{
     BodyDigest, HttpCheck, HttpVersion, RegexMatch, RegexOption, ServerName, StatusCodes, TlsCheck, UrlCheck,
 };

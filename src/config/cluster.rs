@@ -206,7 +206,7 @@ impl Group<'_> {
         let view = |member: &Member<'_>| {
             let old = member.instance.authentication.as_ref().map(|block| {
                 let kind = block.auth_type.as_ref().map_or("", |entry| entry.value.word());
-                let secret = block.auth_pass.as_ref().map_or("", |entry| &entry.value.0);
+                let secret = block.auth_pass.as_ref().map_or("", |entry| entry.value.0.expose());
                 // Only 8 bytes count.
                 (kind.to_owned(), secret.as_bytes().iter().take(8).copied().collect::<Vec<u8>>())
             });

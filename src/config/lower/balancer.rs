@@ -11,7 +11,7 @@ use super::check::{Checks, Inherited};
 use super::fields::{number, text};
 use super::order::{Defined, duplicate};
 use super::server;
-use crate::check::{CheckAssignment, TlsClient, TlsKeyPassword};
+use crate::check::{CheckAssignment, TlsClient};
 use crate::config::diagnostics::Diagnostic;
 use crate::config::model::{self, Config};
 use crate::config::source::Position;
@@ -292,7 +292,7 @@ fn tls(ssl: &model::Ssl) -> TlsClient {
         authorities: path(ssl.ca.as_ref()),
         certificate: path(ssl.certificate.as_ref()),
         key: path(ssl.key.as_ref()),
-        password: text(ssl.password.as_ref()).map(|password| TlsKeyPassword(password.into())),
+        password: ssl.password.as_ref().map(|entry| entry.value.0.clone()),
     }
 }
 

@@ -5,6 +5,7 @@ use crate::config::model::{GlobalDefs, VrrpInstance};
 use crate::config::source::{Position, Span};
 use crate::config::values::{At, AuthType, Bool, Cx, StateWish};
 use crate::net::Family;
+use crate::secret::Secret;
 use crate::wire::vrrp::{AuthenticationData, Version};
 
 /// One instance with what was derived of it so far.
@@ -139,8 +140,8 @@ impl Rules<'_> {
             return AuthenticationData::None;
         }
         let password = block.auth_pass.as_ref();
-        if let Some(entry) = password.filter(|entry| entry.value.0.len() > 8) {
-            let length = entry.value.0.len();
+        if let Some(entry) = password.filter(|entry| entry.value.0.expose().len() > 8) {
+            let length = entry.value.0.expose().len();
             self.error(
                 "password-too-long",
                 entry.at,
@@ -151,10 +152,10 @@ impl Rules<'_> {
         match (block.auth_type.as_ref().map(|entry| entry.value), password) {
             (Some(AuthType::Pass), Some(entry)) => {
                 let mut bytes = [0; 8];
-                for (to, from) in bytes.iter_mut().zip(entry.value.0.bytes()) {
+                for (to, from) in bytes.iter_mut().zip(entry.value.0.expose().bytes()) {
                     *to = from;
                 }
-                AuthenticationData::SimplePassword(bytes)
+                AuthenticationData::SimplePassword(Secret::new(bytes))
             }
             (Some(AuthType::Ah), Some(_)) => {
                 if self.family == Family::Ipv6 {

@@ -5,7 +5,7 @@ use super::block::block;
 use crate::config::values::{
     Address, AddressLine, AntiReplay, AuthKey, AuthType, Bool, Flag, HmacMode, Interface, IpvlanSettings,
     Name, Natural, OptionalAll, OptionalNatural, OptionalScript, RouteLine, RuleLine, Script, Seconds,
-    StateWish, Text, TrackedName, UnicastPeer, VmacSettings, Words,
+    SecretText, StateWish, TrackedName, UnicastPeer, VmacSettings, Words,
 };
 
 block! {
@@ -85,7 +85,7 @@ block! {
     /// `authentication`.
     Authentication in Authentication, header ();
     once "auth_type" auth_type: AuthType;
-    once "auth_pass" auth_pass: Text;
+    once "auth_pass" auth_pass: SecretText;
 }
 
 block! {

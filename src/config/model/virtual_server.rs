@@ -11,13 +11,14 @@ use crate::config::schema::{Context, Keyword};
 use crate::config::tree::Statement;
 use crate::config::values::{
     Args, Argument, At, Bool, Cx, Endpoint, Flag, Granularity, GroupEndpoint, InetFamily, LvsMethod,
-    LvsProtocol, Name, Natural, OptionalNatural, Scheduler, Script, Seconds, Text, VirtualServerKey,
+    LvsProtocol, Name, Natural, OptionalNatural, Scheduler, Script, Seconds, SecretText, Text,
+    VirtualServerKey,
 };
 
 block! {
     /// `SSL`.
     Ssl in Ssl, header ();
-    once "password" password: Text;
+    once "password" password: SecretText;
     once "ca" ca: Text;
     once "certificate" certificate: Text;
     once "key" key: Text;

@@ -40,7 +40,7 @@ pub use route_line::RouteLine;
 pub use rule_line::RuleLine;
 pub use script::{Fifo, RunAs, Script};
 pub(super) use text::choices;
-pub use text::{Interface, Name, OptionalText, Text, Umask, Words};
+pub use text::{Interface, Name, OptionalText, SecretText, Text, Umask, Words};
 pub use words::{Args, Argument, Cx, Printed, Unsupported};
 
 use core::fmt;

@@ -8,6 +8,7 @@ use crate::config::diagnostics::Diagnostic;
 use crate::net::{InterfaceName, Prefix};
 #[cfg(test)]
 use crate::prng::Prng;
+use crate::secret::Secret;
 
 /// A MAC address of 6 bytes, or of 5 to which the virtual router identifier is added.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -215,19 +216,12 @@ impl Argument for IpvlanSettings {
 }
 
 /// `ID SECRET`, a key of `auth_hmac`.
-#[derive(Clone, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AuthKey {
     /// 1 to 255.
     pub id: u8,
     /// As written: text, `hex:…` or `file:…`.
-    pub secret: Box<str>,
-}
-
-impl core::fmt::Debug for AuthKey {
-    /// Without the secret.
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "key {} ********", self.id)
-    }
+    pub secret: Secret<Box<str>>,
 }
 
 impl Argument for AuthKey {
@@ -253,17 +247,20 @@ impl Argument for AuthKey {
             );
             return None;
         }
-        Some(Self { id, secret: secret.into() })
+        Some(Self { id, secret: Secret::new(secret.into()) })
     }
 
     fn print(&self, out: &mut Printed) {
         out.value(self.id);
-        out.word(&self.secret);
+        out.word(self.secret.expose());
     }
 
     #[cfg(test)]
     fn sample(random: &mut Prng) -> Self {
-        Self { id: u8::try_from(random.between(1, 255)).unwrap(), secret: "hex:".to_owned().add_pairs() }
+        Self {
+            id: u8::try_from(random.between(1, 255)).unwrap(),
+            secret: Secret::new("hex:".to_owned().add_pairs()),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use super::words::{Args, Argument, Printed};
 use crate::net::InterfaceName;
 #[cfg(test)]
 use crate::prng::Prng;
+use crate::secret::Secret;
 
 /// Any one word.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -22,6 +23,25 @@ impl Argument for Text {
     fn sample(random: &mut Prng) -> Self {
         let words = ["www.example.net", "/etc/x/y", "two words", "a#b", "x{y}", "\u{fc}nicode", "semi;colon"];
         Self(words[random.below(words.len() as u64) as usize].into())
+    }
+}
+
+/// Any one word that nobody may see.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SecretText(pub Secret<Box<str>>);
+
+impl Argument for SecretText {
+    fn parse(args: &mut Args<'_>) -> Option<Self> {
+        args.required().map(|(text, _)| Self(Secret::new(text.into())))
+    }
+
+    fn print(&self, out: &mut Printed) {
+        out.word(self.0.expose());
+    }
+
+    #[cfg(test)]
+    fn sample(random: &mut Prng) -> Self {
+        Self(Secret::new(Text::sample(random).0))
     }
 }
 

@@ -147,7 +147,7 @@ fn check_authentication(
     }
     if let AuthenticationData::SimplePassword(password) = expected.authentication
         && has_authentication_data(expected.version, expected.family)
-        && !body.ends_with(&password)
+        && !body.ends_with(password.expose())
     {
         return Err(Rejection::AuthenticationFailure);
     }
@@ -192,6 +192,7 @@ fn addresses(body: &[u8], version: Version, family: Family) -> Vec<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::Secret;
 
     const GROUP: &str = "224.0.0.18";
     /// Version 2, VRID 54, priority 100, 1 s, 192.0.2.54, no authentication; sent by a keepalived.
@@ -289,7 +290,7 @@ mod tests {
             priority: Priority::DEFAULT,
             interval: AdvertisementInterval::ONE_SECOND,
             addresses: vec!["192.0.2.51".parse().unwrap()],
-            authentication: AuthenticationData::SimplePassword(password),
+            authentication: AuthenticationData::SimplePassword(Secret::new(password)),
             trailer: None,
         };
         let PacketHeader { source, destination, .. } = header();
@@ -297,7 +298,7 @@ mod tests {
         let expected = Expectation { authentication: sent.authentication, ..expecting(Version::V2) };
         assert_eq!(decode(&header(), &bytes, &expected), Ok(sent));
 
-        let other = AuthenticationData::SimplePassword(*b"secret1\0");
+        let other = AuthenticationData::SimplePassword(Secret::new(*b"secret1\0"));
         let expected = Expectation { authentication: other, ..expected };
         assert_eq!(rejection(&bytes, &expected), Rejection::AuthenticationFailure);
         assert_eq!(rejection(V2, &expected), Rejection::AuthenticationMismatch { received: 0, expected: 1 });

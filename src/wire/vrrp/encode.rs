@@ -45,7 +45,7 @@ impl Advertisement {
         }
         if has_authentication_data(self.version, family) {
             bytes.extend_from_slice(&match self.authentication {
-                AuthenticationData::SimplePassword(password) => password,
+                AuthenticationData::SimplePassword(password) => *password.expose(),
                 AuthenticationData::None | AuthenticationData::AuthenticationHeader => [0; 8],
             });
         }
@@ -81,6 +81,7 @@ pub(super) fn authentication_type(authentication: &AuthenticationData) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::Secret;
     use crate::wire::vrrp::{
         AdvertisementInterval, Expectation, PacketHeader, Priority, Rejection, Vrid, decode,
     };
@@ -129,7 +130,7 @@ mod tests {
         let plain = advertisement(Version::V2, 54, 100, &["192.0.2.54"]);
         golden(&plain, source, group, "213664010001b890c00002360000000000000000");
 
-        let authentication = AuthenticationData::SimplePassword(*b"secret12");
+        let authentication = AuthenticationData::SimplePassword(Secret::new(*b"secret12"));
         let mut password =
             Advertisement { authentication, ..advertisement(Version::V2, 51, 100, &["192.0.2.51"]) };
         golden(&password, source, group, "2133640101014a18c00002337365637265743132");

@@ -4,6 +4,7 @@ use core::fmt;
 use core::net::IpAddr;
 use core::num::NonZeroU8;
 
+use crate::secret::Secret;
 use crate::time::Duration;
 
 /// Protocol version.
@@ -150,7 +151,7 @@ pub enum AuthenticationData {
     #[default]
     None,
     /// Type 1: a plain-text password, padded with zero bytes.
-    SimplePassword([u8; 8]),
+    SimplePassword(Secret<[u8; 8]>),
     /// Type 2: the packet carries an IP authentication header; the bytes are zero.
     AuthenticationHeader,
 }
