@@ -2,7 +2,8 @@
 //!
 //! Each has a snapshot of the rendered errors and of the configuration as understood, and each gets from
 //! `alived -t` the exit status that `keepalived -t` gives it beside, in a namespace with the interfaces
-//! eth0 to eth3, except where `tests/config/disagreements.tsv` says why not.
+//! eth0 to eth3, except where `tests/config/disagreements.tsv` says why not. The small inputs of
+//! `tests/config/cases` get the status that their table wants.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,7 +13,7 @@
     clippy::print_stdout
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -146,15 +147,14 @@ fn namespace() -> Result<Namespace, String> {
                     let link = socket.index_of(end).map_err(|error| error.to_string())?;
                     socket.set_up(link, true).map_err(|error| error.to_string())?;
                 }
+                let link = socket.index_of(&near).map_err(|error| error.to_string())?;
+                let mut own = vec![(format!("192.0.2.{}", index + 1), 24)];
                 if index == 0 {
-                    let link = socket.index_of(&near).map_err(|error| error.to_string())?;
-                    for prefix in ["192.0.2.1/24", "2001:db8::1/64"] {
-                        let (address, length) = prefix.split_once('/').unwrap();
-                        let prefix =
-                            alived::net::Prefix::new(address.parse().unwrap(), length.parse().unwrap())
-                                .unwrap();
-                        socket.add_address(link, prefix).map_err(|error| error.to_string())?;
-                    }
+                    own.push(("2001:db8::1".to_owned(), 64));
+                }
+                for (address, length) in own {
+                    let prefix = alived::net::Prefix::new(address.parse().unwrap(), length).unwrap();
+                    socket.add_address(link, prefix).map_err(|error| error.to_string())?;
                 }
             }
             Ok(())
@@ -223,6 +223,49 @@ fn config_test_exits_as_keepalived_does() {
             )),
             None if keepalived == ours => {}
             None => wrong.push(format!("{name}: keepalived {keepalived}, alived {ours}")),
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// File, wanted status.
+fn cases() -> BTreeMap<String, i32> {
+    let text = fs::read_to_string(folder().join("cases/cases.tsv")).unwrap();
+    text.lines()
+        .skip(1)
+        .map(|line| {
+            let cells: Vec<&str> = line.split('\t').collect();
+            let [name, _keepalived, wanted, _words] = cells.as_slice() else { panic!("{line}") };
+            ((*name).to_owned(), wanted.parse().unwrap())
+        })
+        .collect()
+}
+
+#[test]
+fn cases_get_the_status_that_is_wanted() {
+    let name = "cases_get_the_status_that_is_wanted";
+    let cases = cases();
+    let given = files(&folder().join("cases"));
+    let names: BTreeSet<String> = given.keys().map(|name| name.replace(".conf", "")).collect();
+    assert_eq!(names, cases.keys().cloned().collect(), "the files and the table are of one kind");
+    let not_met = fs::read_to_string(folder().join("cases/not_met.txt")).unwrap();
+    let not_met: BTreeSet<&str> = not_met.lines().filter(|line| !line.starts_with('#')).collect();
+    for name in &not_met {
+        assert!(cases.contains_key(*name), "not_met.txt: {name} is no case");
+    }
+    let namespace = match namespace() {
+        Ok(namespace) => namespace,
+        Err(error) => return skip::skip(name, &format!("no network namespace with interfaces: {error}")),
+    };
+    let mut wrong = Vec::new();
+    for (name, wanted) in &cases {
+        let file = &given[&format!("{name}.conf")];
+        let status =
+            config_test(&namespace, env!("CARGO_BIN_EXE_alived"), file).expect("alived ends by itself");
+        match (status == *wanted, not_met.contains(name.as_str())) {
+            (false, false) => wrong.push(format!("{name}: {status}, wanted {wanted}")),
+            (true, true) => wrong.push(format!("{name}: met, strike it out of not_met.txt")),
+            _ => {}
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
