@@ -1,16 +1,13 @@
 //! Frames as they arrive on the interfaces of a namespace, with the kernel's time of arrival.
 
-#![allow(unsafe_code)]
-
 use std::io::{self, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use nix::sys::socket::{
-    AddressFamily, ControlMessageOwned, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, recvmsg,
-    setsockopt, socket, sockopt,
-};
+use nix::sys::socket::{ControlMessageOwned, LinkAddr, MsgFlags, recvmsg, setsockopt, sockopt};
+use socket2::{Domain, SockFilter, Socket};
 
 use crate::net::InterfaceIndex;
+use crate::sys::socket;
 use crate::time::WallTime;
 
 /// Receive queue asked for: several seconds of advertisements and announcements.
@@ -31,24 +28,18 @@ pub struct Frame {
 /// and neighbour discovery. Frames that the namespace itself sends are left out.
 #[derive(Debug)]
 pub struct Capture {
-    socket: OwnedFd,
+    socket: Socket,
     buffer: Vec<u8>,
 }
 
 impl Capture {
     /// Opens it in the calling thread's namespace; `CAP_NET_RAW`. Reads never block.
     pub fn open() -> io::Result<Self> {
-        let socket = socket(
-            AddressFamily::Packet,
-            SockType::Raw,
-            SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
-            SockProtocol::EthAll,
-        )?;
-        attach_filter(&socket, &FILTER)?;
+        let every_protocol = i32::from((libc::ETH_P_ALL as u16).to_be());
+        let socket = socket::open_raw(Domain::PACKET, every_protocol)?;
+        socket.attach_filter(&FILTER)?;
         setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
-        if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_QUEUE_BYTES).is_err() {
-            setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_QUEUE_BYTES)?;
-        }
+        socket::set_receive_queue(&socket, RECEIVE_QUEUE_BYTES)?;
         let mut capture = Self { socket, buffer: vec![0; 2048] };
         // What arrived before the filter was attached.
         while capture.read()?.is_some() {}
@@ -92,7 +83,7 @@ impl AsFd for Capture {
 }
 
 /// Accepts ARP, IP protocol 112, and ICMPv6, unless outgoing.
-static FILTER: [libc::sock_filter; 13] = [
+static FILTER: [SockFilter; 13] = [
     // Type of packet (SKF_AD_PKTTYPE): drop PACKET_OUTGOING.
     load(LOAD_WORD, 0xffff_f000 + 4),
     jump(4, 10, 0),
@@ -116,34 +107,14 @@ const LOAD_WORD: u16 = 0x20;
 const LOAD_HALF: u16 = 0x28;
 const LOAD_BYTE: u16 = 0x30;
 
-const fn load(code: u16, offset: u32) -> libc::sock_filter {
-    libc::sock_filter { code, jt: 0, jf: 0, k: offset }
+const fn load(code: u16, offset: u32) -> SockFilter {
+    SockFilter::new(code, 0, 0, offset)
 }
 
-const fn jump(value: u32, if_equal: u8, otherwise: u8) -> libc::sock_filter {
-    libc::sock_filter { code: 0x15, jt: if_equal, jf: otherwise, k: value }
+const fn jump(value: u32, if_equal: u8, otherwise: u8) -> SockFilter {
+    SockFilter::new(0x15, if_equal, otherwise, value)
 }
 
-const fn give(length: u32) -> libc::sock_filter {
-    libc::sock_filter { code: 0x06, jt: 0, jf: 0, k: length }
-}
-
-fn attach_filter(socket: &OwnedFd, filter: &'static [libc::sock_filter]) -> io::Result<()> {
-    let program = libc::sock_fprog {
-        len: u16::try_from(filter.len()).map_err(io::Error::other)?,
-        filter: filter.as_ptr().cast_mut(),
-    };
-    let length = libc::socklen_t::try_from(size_of_val(&program)).map_err(io::Error::other)?;
-    // SAFETY: the kernel reads `length` bytes of `program` and the instructions it points to, both of which
-    // outlive the call, and writes to neither.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_ATTACH_FILTER,
-            (&raw const program).cast(),
-            length,
-        )
-    };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+const fn give(length: u32) -> SockFilter {
+    SockFilter::new(0x06, 0, 0, length)
 }

@@ -16,4 +16,5 @@ pub mod poll;
 pub mod process;
 pub mod realtime;
 pub mod signals;
+pub(crate) mod socket;
 pub mod syslog;

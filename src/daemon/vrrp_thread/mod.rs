@@ -59,7 +59,6 @@ pub(super) struct VrrpThread {
     next_receiver: u64,
     /// Closed by the node before they were open.
     unwanted: Vec<ReceiveSocket>,
-    batch: ReceiveBatch,
     /// Changes in the kernel that came after something was lost, kept until the whole state was read again.
     held_back: Option<Vec<KernelEvent>>,
     /// Receive sockets asked for and not answered yet, until all are for the first time.
@@ -94,7 +93,6 @@ impl VrrpThread {
             receivers: BTreeMap::new(),
             next_receiver: 0,
             unwanted: Vec::new(),
-            batch: ReceiveBatch::default(),
             held_back: None,
             starting: Some(0),
             actions: Actions::default(),
@@ -123,6 +121,7 @@ impl VrrpThread {
         }
         self.announce_readiness();
         let mut before = now.instant;
+        let mut batch = ReceiveBatch::default();
         loop {
             self.alarm.arm(self.node.poll_timeout())?;
             let (mut alarm, mut monitor, mut inbox, mut received) = (false, false, false, false);
@@ -145,7 +144,7 @@ impl VrrpThread {
             // process can stand still between its wake-up and the reading of the clock.
             let due = self.node.poll_timeout().is_some_and(|deadline| deadline <= now.instant);
             if received || due || self.pace.pause().is_some() {
-                self.receive_all(now)?;
+                self.receive_all(now, &mut batch)?;
             }
             if monitor {
                 self.follow_kernel(now)?;
@@ -168,8 +167,8 @@ impl VrrpThread {
         }
     }
 
-    fn receive_all(&mut self, now: Now) -> io::Result<()> {
-        let Self { receive_poller, receivers, batch, node, actions, .. } = self;
+    fn receive_all(&mut self, now: Now, batch: &mut ReceiveBatch) -> io::Result<()> {
+        let Self { receive_poller, receivers, node, actions, .. } = self;
         let mut packets = 0;
         for token in receive_poller.wait(Some(Duration::ZERO))? {
             if let Some(receiver) = receivers.get(&token) {
@@ -334,9 +333,7 @@ fn receive(
     let mut packets = 0;
     for _ in 0..RECEIVE_BATCHES {
         // An error is the interface's, said once (ENETDOWN); the monitor tells what happened to it.
-        let Ok(count) = batch.fill(receiver) else { break };
-        packets += count;
-        for packet in batch.packets() {
+        let received = batch.receive(receiver, |packet| {
             let now = packet.arrived.map_or(now, |arrived| now.of_arrival(arrived));
             let datagram = Datagram {
                 link,
@@ -346,7 +343,9 @@ fn receive(
                 payload: packet.payload,
             };
             node.handle_datagram(now, &datagram, actions);
-        }
+        });
+        let Ok(count) = received else { break };
+        packets += count;
         if count < ReceiveBatch::CAPACITY {
             break;
         }

@@ -113,6 +113,11 @@ impl RouteSocket {
         self.change(link, vec![mac], LinkFlags::empty(), LinkFlags::empty())
     }
 
+    /// Sets the largest packet in bytes that an interface sends.
+    pub fn set_mtu(&mut self, link: InterfaceIndex, mtu: u32) -> Result<(), KernelError> {
+        self.change(link, vec![LinkAttribute::Mtu(mtu)], LinkFlags::empty(), LinkFlags::empty())
+    }
+
     /// Moves an interface to another namespace.
     pub fn move_to(&mut self, link: InterfaceIndex, namespace: &Namespace) -> Result<(), KernelError> {
         let namespace = LinkAttribute::NetNsFd(namespace.as_fd().as_raw_fd());

@@ -1,36 +1,242 @@
 //! Sends many messages in few system calls.
+//!
+//! Own code around `sendmmsg`: `nix` has it too, but with one set of control messages for all messages of a
+//! call, and ours name the interface of each; and its link-layer addresses cannot be made without `unsafe`.
 
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{AsFd, AsRawFd};
 
-/// Sends all messages in order, and gives the position and error of each that could not be sent. Never blocks.
-///
-/// # Safety
-/// Everything that the headers point to must live through the call. The kernel reads it and writes only
-/// `msg_len`.
-pub(super) unsafe fn send_all(
-    socket: &OwnedFd,
-    headers: &mut [libc::mmsghdr],
-    mut failed: impl FnMut(usize, io::Error),
-) {
-    let mut done = 0;
-    while done < headers.len() {
-        let rest = &mut headers[done..];
-        // SAFETY: the slice is whole, and the caller vouches for what its elements point to.
-        let sent = unsafe {
-            libc::sendmmsg(socket.as_raw_fd(), rest.as_mut_ptr(), rest.len() as u32, libc::MSG_DONTWAIT as _)
-        };
-        match usize::try_from(sent) {
-            Ok(sent) if sent > 0 => done += sent,
-            _ => {
-                let error = io::Error::last_os_error();
-                if error.raw_os_error() != Some(libc::EINTR) {
-                    failed(done, error);
-                    done += 1;
+use nix::sys::socket::{SockaddrIn, SockaddrIn6, SockaddrLike};
+
+use crate::net::InterfaceIndex;
+use crate::wire::ip::IPV6_HEADER_LENGTH;
+
+/// Messages in one system call.
+const BATCH: usize = 64;
+
+/// A message to send.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Message<'a> {
+    target: Target,
+    interface: InterfaceIndex,
+    header: [u8; IPV6_HEADER_LENGTH],
+    header_length: usize,
+    payload: &'a [u8],
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Target {
+    Ipv4(SockaddrIn),
+    Ipv6(SockaddrIn6),
+    Link(libc::sockaddr_ll),
+}
+
+impl<'a> Message<'a> {
+    /// A packet whose IPv4 header is ours.
+    pub(super) fn ipv4(
+        interface: InterfaceIndex,
+        destination: Ipv4Addr,
+        header: &[u8],
+        payload: &'a [u8],
+    ) -> Self {
+        let target = Target::Ipv4(SocketAddrV4::new(destination, 0).into());
+        Self::new(target, interface, payload).with_header(header)
+    }
+
+    /// A packet whose IPv6 header is ours.
+    pub(super) fn ipv6(
+        interface: InterfaceIndex,
+        destination: Ipv6Addr,
+        header: &[u8],
+        payload: &'a [u8],
+    ) -> Self {
+        let target = Target::Ipv6(SocketAddrV6::new(destination, 0, 0, interface.get()).into());
+        Self::new(target, interface, payload).with_header(header)
+    }
+
+    /// A whole Ethernet frame.
+    pub(super) fn frame(interface: InterfaceIndex, frame: &'a [u8]) -> Self {
+        let mut address = [0; 8];
+        if let Some(destination) = frame.get(..6) {
+            address[..6].copy_from_slice(destination);
+        }
+        let protocol = frame.get(12..14).and_then(|bytes| bytes.try_into().ok()).unwrap_or_default();
+        let target = Target::Link(libc::sockaddr_ll {
+            sll_family: libc::AF_PACKET as u16,
+            sll_protocol: u16::from_ne_bytes(protocol),
+            sll_ifindex: i32::try_from(interface.get()).unwrap_or(0),
+            sll_hatype: 0,
+            sll_pkttype: 0,
+            sll_halen: 6,
+            sll_addr: address,
+        });
+        Self::new(target, interface, frame)
+    }
+
+    fn new(target: Target, interface: InterfaceIndex, payload: &'a [u8]) -> Self {
+        Self { target, interface, header: [0; IPV6_HEADER_LENGTH], header_length: 0, payload }
+    }
+
+    fn with_header(mut self, header: &[u8]) -> Self {
+        self.header_length = header.len().min(self.header.len());
+        self.header[..self.header_length].copy_from_slice(&header[..self.header_length]);
+        self
+    }
+}
+
+/// Buffers for one system call, used again for each.
+#[derive(Debug, Default)]
+pub(super) struct SendBatch {
+    slots: Vec<Slot>,
+    headers: Vec<libc::mmsghdr>,
+}
+
+// SAFETY: the pointers are written before each system call and not used after it.
+unsafe impl Send for SendBatch {}
+
+/// What the kernel reads of one message, beside its payload.
+#[derive(Debug)]
+struct Slot {
+    position: usize,
+    target: Target,
+    header: [u8; IPV6_HEADER_LENGTH],
+    parts: [libc::iovec; 2],
+    control: Control,
+    control_length: usize,
+}
+
+#[derive(Debug)]
+#[repr(C, align(8))]
+struct Control([u8; 48]);
+
+impl SendBatch {
+    /// Sends all messages in order, and gives the position and error of each that could not be sent. A
+    /// message that could not even be made has no more than its error. Never blocks.
+    pub(super) fn send<'a>(
+        &mut self,
+        socket: &impl AsFd,
+        messages: impl IntoIterator<Item = (usize, io::Result<Message<'a>>)>,
+        mut failed: impl FnMut(usize, io::Error),
+    ) {
+        let mut messages = messages.into_iter();
+        loop {
+            self.slots.clear();
+            for (position, message) in messages.by_ref() {
+                match message {
+                    Ok(message) => self.slots.push(Slot::new(position, &message)),
+                    Err(error) => failed(position, error),
+                }
+                if self.slots.len() == BATCH {
+                    break;
                 }
             }
+            if self.slots.is_empty() {
+                return;
+            }
+            self.send_slots(socket, &mut failed);
+        }
+    }
+
+    /// The payloads that the slots point to are borrowed by [`SendBatch::send`], which calls this.
+    fn send_slots(&mut self, socket: &impl AsFd, failed: &mut impl FnMut(usize, io::Error)) {
+        self.headers.clear();
+        // The slots stay where they are from here on.
+        self.headers.extend(self.slots.iter_mut().map(Slot::point));
+        let mut done = 0;
+        while done < self.headers.len() {
+            let rest = &mut self.headers[done..];
+            // SAFETY: each header points into its slot, and each slot to a payload that is borrowed during the
+            // call. The kernel reads all of it and writes `msg_len` alone.
+            let sent = unsafe {
+                libc::sendmmsg(
+                    socket.as_fd().as_raw_fd(),
+                    rest.as_mut_ptr(),
+                    rest.len() as u32,
+                    libc::MSG_DONTWAIT as _,
+                )
+            };
+            match usize::try_from(sent) {
+                Ok(sent) if sent > 0 => done += sent,
+                _ => {
+                    let error = io::Error::last_os_error();
+                    if error.raw_os_error() != Some(libc::EINTR) {
+                        failed(self.slots[done].position, error);
+                        done += 1;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Slot {
+    fn new(position: usize, message: &Message<'_>) -> Self {
+        let Message { target, interface, header, header_length, payload } = *message;
+        let mut control = Control([0; 48]);
+        let control_length = match target {
+            Target::Ipv4(_) => {
+                let information = libc::in_pktinfo {
+                    ipi_ifindex: i32::try_from(interface.get()).unwrap_or(0),
+                    ipi_spec_dst: libc::in_addr { s_addr: 0 },
+                    ipi_addr: libc::in_addr { s_addr: 0 },
+                };
+                control.write(libc::IPPROTO_IP, libc::IP_PKTINFO, information)
+            }
+            Target::Ipv6(_) => {
+                let information = libc::in6_pktinfo {
+                    ipi6_addr: libc::in6_addr { s6_addr: [0; 16] },
+                    ipi6_ifindex: interface.get(),
+                };
+                control.write(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, information)
+            }
+            Target::Link(_) => 0,
+        };
+        let parts = [
+            libc::iovec { iov_base: core::ptr::null_mut(), iov_len: header_length },
+            // The kernel does not write through it: sending only reads.
+            libc::iovec { iov_base: payload.as_ptr().cast_mut().cast(), iov_len: payload.len() },
+        ];
+        Self { position, target, header, parts, control, control_length }
+    }
+
+    /// A header that points into this slot; of use while the slot stays where it is.
+    fn point(&mut self) -> libc::mmsghdr {
+        self.parts[0].iov_base = self.header.as_mut_ptr().cast();
+        let (name, length): (*const libc::c_void, _) = match &self.target {
+            Target::Ipv4(name) => (name.as_ptr().cast(), name.len()),
+            Target::Ipv6(name) => (name.as_ptr().cast(), name.len()),
+            Target::Link(name) => {
+                let name: *const libc::sockaddr_ll = name;
+                (name.cast(), size_of::<libc::sockaddr_ll>() as libc::socklen_t)
+            }
+        };
+        // SAFETY: all zero is a valid mmsghdr.
+        let mut header: libc::mmsghdr = unsafe { core::mem::zeroed() };
+        header.msg_hdr.msg_name = name.cast_mut();
+        header.msg_hdr.msg_namelen = length;
+        header.msg_hdr.msg_iov = self.parts.as_mut_ptr();
+        header.msg_hdr.msg_iovlen = 2;
+        header.msg_hdr.msg_control = self.control.0.as_mut_ptr().cast();
+        header.msg_hdr.msg_controllen = self.control_length as _;
+        header
+    }
+}
+
+impl Control {
+    /// Writes the one control message, and gives the bytes that it takes with its padding.
+    fn write<T: Copy>(&mut self, level: i32, kind: i32, value: T) -> usize {
+        const { assert!(size_of::<libc::cmsghdr>() + size_of::<T>() + 8 <= size_of::<Self>()) };
+        let header: *mut libc::cmsghdr = self.0.as_mut_ptr().cast();
+        // SAFETY: the buffer is aligned for a cmsghdr and, by the assertion, long enough for it and the value.
+        unsafe {
+            (*header).cmsg_len = libc::CMSG_LEN(size_of::<T>() as u32) as _;
+            (*header).cmsg_level = level;
+            (*header).cmsg_type = kind;
+            core::ptr::write_unaligned(libc::CMSG_DATA(header).cast(), value);
+            libc::CMSG_SPACE(size_of::<T>() as u32) as usize
         }
     }
 }

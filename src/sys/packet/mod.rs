@@ -5,9 +5,10 @@
 
 mod announcer;
 mod batch;
-mod option;
 mod receiver;
 mod sender;
+#[cfg(test)]
+mod tests;
 
 pub use announcer::{Announcer, Frame};
 pub use receiver::{ReceiveBatch, Received, Receiver};

@@ -1,14 +1,21 @@
 //! Receives VRRP packets: one socket for each interface and group, many packets in one system call.
 
-#![allow(unsafe_code)]
+use core::net::Ipv6Addr;
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use nix::errno::Errno;
+use nix::sys::socket::{
+    ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrIn, SockaddrIn6, SockaddrLike, recvmmsg,
+    setsockopt, sockopt,
+};
+use nix::sys::time::TimeSpec;
+use socket2::{Domain, InterfaceIndexOrAddress, Socket};
 
-use super::option;
 use crate::kernel::{KernelError, ReceiveSocket};
 use crate::sys::netlink::error_from_io;
+use crate::sys::socket;
 use crate::time::WallTime;
 use crate::wire::ip::{VRRP_PROTOCOL, parse_ipv4};
 
@@ -20,15 +27,12 @@ const BATCH: usize = 32;
 const PACKET_BYTES: usize = 4352;
 
 /// Two seconds of advertisements of 250 virtual routers, each 0.1 s.
-const RECEIVE_QUEUE_BYTES: i32 = 4 << 20;
-
-/// Room for packet information, hop limit and time of arrival.
-const CONTROL_BYTES: usize = 128;
+const RECEIVE_QUEUE_BYTES: usize = 4 << 20;
 
 /// A socket that receives on one interface what is sent to one group or address.
 #[derive(Debug)]
 pub struct Receiver {
-    socket: OwnedFd,
+    socket: Socket,
     key: ReceiveSocket,
 }
 
@@ -38,11 +42,7 @@ impl Receiver {
     /// # Errors
     /// In the kernel's words, for example EPERM without `CAP_NET_RAW` or ENODEV when the interface is gone.
     pub fn open(key: ReceiveSocket) -> Result<Self, KernelError> {
-        let open = match key.address {
-            IpAddr::V4(address) => open_ipv4(key, address),
-            IpAddr::V6(address) => open_ipv6(key, address),
-        };
-        let socket = open.map_err(|error| error_from_io(&error))?;
+        let socket = open(key).map_err(|error| error_from_io(&error))?;
         Ok(Self { socket, key })
     }
 
@@ -58,87 +58,50 @@ impl AsFd for Receiver {
     }
 }
 
-fn open_ipv4(key: ReceiveSocket, address: Ipv4Addr) -> io::Result<OwnedFd> {
-    let socket = option::open(libc::AF_INET, i32::from(VRRP_PROTOCOL))?;
-    let index = bind_to_link(&socket, key)?;
-    if address.is_multicast() {
-        option::set(&socket, libc::IPPROTO_IP, libc::IP_MULTICAST_ALL, &0i32)?;
-        let membership = libc::ip_mreqn {
-            imr_multiaddr: libc::in_addr { s_addr: u32::from_ne_bytes(address.octets()) },
-            imr_address: libc::in_addr { s_addr: 0 },
-            imr_ifindex: index,
-        };
-        option::set(&socket, libc::IPPROTO_IP, libc::IP_ADD_MEMBERSHIP, &membership)?;
-    } else {
-        option::set(&socket, libc::IPPROTO_IP, libc::IP_FREEBIND, &1i32)?;
-        let name = libc::sockaddr_in {
-            sin_family: libc::AF_INET as libc::sa_family_t,
-            sin_port: 0,
-            sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(address.octets()) },
-            sin_zero: [0; 8],
-        };
-        bind(&socket, &name)?;
-    }
-    Ok(socket)
-}
-
-fn open_ipv6(key: ReceiveSocket, address: Ipv6Addr) -> io::Result<OwnedFd> {
-    let socket = option::open(libc::AF_INET6, i32::from(VRRP_PROTOCOL))?;
-    let index = bind_to_link(&socket, key)?;
-    option::set(&socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, &1i32)?;
-    option::set(&socket, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, &1i32)?;
-    if address.is_multicast() {
-        // Since Linux 4.20; without it the socket gets what other sockets joined, and the node sorts it out.
-        let _ = option::set(&socket, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_ALL, &0i32);
-        let membership = libc::ipv6_mreq {
-            ipv6mr_multiaddr: libc::in6_addr { s6_addr: address.octets() },
-            ipv6mr_interface: u32::try_from(index).unwrap_or(0),
-        };
-        option::set(&socket, libc::IPPROTO_IPV6, libc::IPV6_ADD_MEMBERSHIP, &membership)?;
-    } else {
-        option::set(&socket, libc::IPPROTO_IPV6, libc::IPV6_FREEBIND, &1i32)?;
-        let name = libc::sockaddr_in6 {
-            sin6_family: libc::AF_INET6 as libc::sa_family_t,
-            sin6_port: 0,
-            sin6_flowinfo: 0,
-            sin6_addr: libc::in6_addr { s6_addr: address.octets() },
-            sin6_scope_id: u32::try_from(index).unwrap_or(0),
-        };
-        bind(&socket, &name)?;
-    }
-    Ok(socket)
-}
-
-fn bind_to_link(socket: &OwnedFd, key: ReceiveSocket) -> io::Result<i32> {
-    let index = i32::try_from(key.link.index.get()).map_err(io::Error::other)?;
-    option::set(socket, libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, &index)?;
-    option::set_buffer(socket, true, RECEIVE_QUEUE_BYTES)?;
-    option::set(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, &1i32)?;
-    discard_waiting(socket);
-    Ok(index)
-}
-
-/// Forgets what arrived on other interfaces before the socket was bound to its own.
-fn discard_waiting(socket: &OwnedFd) {
-    let mut byte = [0u8; 1];
-    // Bounded, should packets arrive faster than they are read.
-    for _ in 0..10_000 {
-        // SAFETY: writes at most one byte into `byte`.
-        let got = unsafe { libc::recv(socket.as_raw_fd(), byte.as_mut_ptr().cast(), 1, libc::MSG_DONTWAIT) };
-        if got < 0 {
-            return;
+fn open(key: ReceiveSocket) -> io::Result<Socket> {
+    let index = key.link.index.get();
+    let protocol = i32::from(VRRP_PROTOCOL);
+    let device = core::num::NonZeroU32::new(index);
+    match key.address {
+        IpAddr::V4(address) => {
+            let socket = socket::open_raw(Domain::IPV4, protocol)?;
+            socket.bind_device_by_index_v4(device)?;
+            prepare(&socket)?;
+            if address.is_multicast() {
+                socket.set_multicast_all_v4(false)?;
+                socket.join_multicast_v4_n(&address, &InterfaceIndexOrAddress::Index(index))?;
+            } else {
+                socket.set_freebind_v4(true)?;
+                socket.bind(&SocketAddr::from((address, 0)).into())?;
+            }
+            Ok(socket)
+        }
+        IpAddr::V6(address) => {
+            let socket = socket::open_raw(Domain::IPV6, protocol)?;
+            socket.bind_device_by_index_v6(device)?;
+            prepare(&socket)?;
+            setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+            socket.set_recv_hoplimit_v6(true)?;
+            if address.is_multicast() {
+                // Since Linux 4.20; without it the socket gets what other sockets joined, and the node sorts it
+                // out.
+                let _ = socket.set_multicast_all_v6(false);
+                socket.join_multicast_v6(&address, index)?;
+            } else {
+                socket.set_freebind_v6(true)?;
+                socket.bind(&SocketAddr::from(SocketAddrV6::new(address, 0, 0, index)).into())?;
+            }
+            Ok(socket)
         }
     }
 }
 
-fn bind<T>(socket: &OwnedFd, name: &T) -> io::Result<()> {
-    // SAFETY: `name` is a socket address of that many bytes, which lives through the call.
-    match unsafe {
-        libc::bind(socket.as_raw_fd(), (&raw const *name).cast(), size_of::<T>() as libc::socklen_t)
-    } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
+fn prepare(socket: &Socket) -> io::Result<()> {
+    socket::set_receive_queue(socket, RECEIVE_QUEUE_BYTES)?;
+    setsockopt(socket, sockopt::ReceiveTimestampns, &true)?;
+    // What arrived on other interfaces before the socket was bound to its own.
+    socket::discard_waiting(socket);
+    Ok(())
 }
 
 /// A received packet.
@@ -159,124 +122,116 @@ pub struct Received<'a> {
 /// Buffers for one system call, used again for each.
 #[derive(Debug)]
 pub struct ReceiveBatch {
-    /// One packet after the other. Its pages cost memory only once so many packets came at once.
-    packets: Vec<u8>,
-    slots: Vec<Slot>,
-    headers: Vec<libc::mmsghdr>,
-    filled: usize,
-}
-
-// SAFETY: the pointers are written before each system call and not used after it.
-unsafe impl Send for ReceiveBatch {}
-
-#[repr(C, align(8))]
-struct Slot {
-    control: [u8; CONTROL_BYTES],
-    name: libc::sockaddr_in6,
-    part: libc::iovec,
-}
-
-impl core::fmt::Debug for Slot {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Slot").finish_non_exhaustive()
-    }
+    /// Their pages cost memory only once so many packets came at once.
+    packets: Box<[[u8; PACKET_BYTES]; BATCH]>,
+    ipv4: MultiHeaders<SockaddrIn>,
+    ipv6: MultiHeaders<SockaddrIn6>,
 }
 
 impl Default for ReceiveBatch {
     fn default() -> Self {
-        // SAFETY: all zero is valid for these plain C types.
-        let slots = (0..BATCH).map(|_| unsafe { core::mem::zeroed() }).collect();
-        Self { packets: vec![0; BATCH * PACKET_BYTES], slots, headers: Vec::with_capacity(BATCH), filled: 0 }
+        Self { packets: zeroed(), ipv4: ipv4_headers(), ipv6: ipv6_headers() }
     }
 }
 
+/// Not `Box::new`, which would build the array on the stack and write to all of its pages.
+fn zeroed() -> Box<[[u8; PACKET_BYTES]; BATCH]> {
+    match vec![[0; PACKET_BYTES]; BATCH].into_boxed_slice().try_into() {
+        Ok(packets) => packets,
+        Err(_) => unreachable!("a vector of that length"),
+    }
+}
+
+fn ipv4_headers() -> MultiHeaders<SockaddrIn> {
+    MultiHeaders::preallocate(BATCH, Some(nix::cmsg_space!(TimeSpec)))
+}
+
+fn ipv6_headers() -> MultiHeaders<SockaddrIn6> {
+    MultiHeaders::preallocate(BATCH, Some(nix::cmsg_space!(TimeSpec, libc::in6_pktinfo, libc::c_int)))
+}
+
 impl ReceiveBatch {
-    /// Packets that one [`ReceiveBatch::fill`] takes at most.
+    /// Packets that one [`ReceiveBatch::receive`] takes at most.
     pub const CAPACITY: usize = BATCH;
 
-    /// Takes the packets that wait on a socket, at most [`ReceiveBatch::CAPACITY`], and gives their number.
-    /// Never blocks.
+    /// Takes the packets that wait on a socket, at most [`ReceiveBatch::CAPACITY`], hands over those that are
+    /// whole IP packets, and gives the number of all. Never blocks.
     ///
     /// # Errors
     /// A pending error of the socket, for example ENETDOWN after the interface went down: said once by the
     /// kernel, the socket remains usable.
-    pub fn fill(&mut self, receiver: &Receiver) -> io::Result<usize> {
-        self.filled = 0;
-        self.headers.clear();
-        for (slot, packet) in self.slots.iter_mut().zip(self.packets.chunks_exact_mut(PACKET_BYTES)) {
-            slot.part = libc::iovec { iov_base: packet.as_mut_ptr().cast(), iov_len: packet.len() };
-            // SAFETY: all zero is a valid mmsghdr.
-            let mut header: libc::mmsghdr = unsafe { core::mem::zeroed() };
-            header.msg_hdr.msg_name = (&raw mut slot.name).cast();
-            header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
-            header.msg_hdr.msg_iov = &raw mut slot.part;
-            header.msg_hdr.msg_iovlen = 1;
-            header.msg_hdr.msg_control = slot.control.as_mut_ptr().cast();
-            header.msg_hdr.msg_controllen = CONTROL_BYTES as _;
-            self.headers.push(header);
-        }
-        // SAFETY: each header points to buffers of the given lengths that nothing else uses during the call.
-        let received = unsafe {
-            libc::recvmmsg(
-                receiver.socket.as_raw_fd(),
-                self.headers.as_mut_ptr(),
-                self.headers.len() as u32,
-                libc::MSG_DONTWAIT as _,
-                core::ptr::null_mut(),
-            )
+    pub fn receive(&mut self, receiver: &Receiver, mut each: impl FnMut(Received<'_>)) -> io::Result<usize> {
+        // The kernel cuts the room that a header names for control messages down to what it used, and
+        // `recvmmsg` does not restore it. That does no harm while each packet of a family brings the same ones;
+        // after one that did not, new headers are needed.
+        let mut whole = true;
+        let count = if receiver.key.address.is_ipv4() {
+            let count = fill(receiver, &mut self.packets, &mut self.ipv4, |message, packet| {
+                let beside = Beside::of(message);
+                whole &= beside.arrived.is_some();
+                let packet = parse_ipv4(packet).ok()?;
+                each(Received {
+                    arrived: beside.arrived,
+                    source: packet.source,
+                    destination: packet.destination,
+                    hop_limit: Some(packet.hop_limit),
+                    payload: packet.payload,
+                });
+                Some(())
+            })?;
+            if !whole {
+                self.ipv4 = ipv4_headers();
+            }
+            count
+        } else {
+            let count = fill(receiver, &mut self.packets, &mut self.ipv6, |message, packet| {
+                let Beside { destination, hop_limit, arrived } = Beside::of(message);
+                whole &= destination.is_some() && hop_limit.is_some() && arrived.is_some();
+                each(Received {
+                    arrived,
+                    source: message.address?.ip().into(),
+                    destination: destination?.into(),
+                    hop_limit,
+                    payload: packet,
+                });
+                Some(())
+            })?;
+            if !whole {
+                self.ipv6 = ipv6_headers();
+            }
+            count
         };
-        match usize::try_from(received) {
-            Ok(received) => {
-                self.filled = received;
-                Ok(received)
-            }
-            Err(_) => match io::Error::last_os_error() {
-                error if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => Ok(0),
-                error => Err(error),
-            },
+        Ok(count)
+    }
+}
+
+/// One system call. `each` is given what was not cut, and gives `None` for what is of no use.
+fn fill<S: SockaddrLike + Copy>(
+    receiver: &Receiver,
+    packets: &mut [[u8; PACKET_BYTES]; BATCH],
+    headers: &mut MultiHeaders<S>,
+    mut each: impl FnMut(&RecvMsg<'_, '_, S>, &[u8]) -> Option<()>,
+) -> io::Result<usize> {
+    let mut parts = packets.each_mut().map(|packet| [IoSliceMut::new(packet)]);
+    let messages =
+        match recvmmsg(receiver.socket.as_raw_fd(), headers, &mut parts, MsgFlags::MSG_DONTWAIT, None) {
+            Ok(messages) => messages,
+            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(0),
+            Err(error) => return Err(error.into()),
+        };
+    let mut count = 0;
+    for message in messages {
+        count += 1;
+        if !message.flags.contains(MsgFlags::MSG_TRUNC) {
+            each(&message, message.iovs().next().unwrap_or_default());
         }
     }
-
-    /// The packets of the last [`ReceiveBatch::fill`], without those that are no whole IP packet.
-    pub fn packets(&self) -> impl Iterator<Item = Received<'_>> {
-        let packets = self.packets.chunks_exact(PACKET_BYTES);
-        self.headers.iter().take(self.filled).zip(packets).filter_map(|(header, packet)| {
-            let packet = packet.get(..header.msg_len as usize)?;
-            if header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0 {
-                return None;
-            }
-            // SAFETY: the name buffer holds a sockaddr_in6, and all bit patterns are valid for it.
-            let name: libc::sockaddr_in6 = unsafe { core::ptr::read(header.msg_hdr.msg_name.cast()) };
-            match i32::from(name.sin6_family) {
-                libc::AF_INET => {
-                    let packet = parse_ipv4(packet).ok()?;
-                    Some(Received {
-                        arrived: control(&header.msg_hdr).arrived,
-                        source: packet.source,
-                        destination: packet.destination,
-                        hop_limit: Some(packet.hop_limit),
-                        payload: packet.payload,
-                    })
-                }
-                libc::AF_INET6 => {
-                    let Control { destination, hop_limit, arrived } = control(&header.msg_hdr);
-                    Some(Received {
-                        arrived,
-                        source: Ipv6Addr::from(name.sin6_addr.s6_addr).into(),
-                        destination: destination?.into(),
-                        hop_limit,
-                        payload: packet,
-                    })
-                }
-                _ => None,
-            }
-        })
-    }
+    Ok(count)
 }
 
 /// What the kernel tells beside a packet.
 #[derive(Default)]
-struct Control {
+struct Beside {
     /// IPv6 only.
     destination: Option<Ipv6Addr>,
     /// IPv6 only.
@@ -284,45 +239,26 @@ struct Control {
     arrived: Option<WallTime>,
 }
 
-fn control(header: &libc::msghdr) -> Control {
-    let mut control = Control::default();
-    // SAFETY: the kernel wrote `msg_controllen` bytes of control messages into our buffer; the macros stay
-    // within them, and `value` reads unaligned after the length was checked.
-    unsafe {
-        let mut message = libc::CMSG_FIRSTHDR(header);
-        while !message.is_null() {
-            match ((*message).cmsg_level, (*message).cmsg_type) {
-                (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
-                    let information = value::<libc::in6_pktinfo>(message);
-                    control.destination = information.map(|value| value.ipi6_addr.s6_addr.into());
+impl Beside {
+    /// Nothing where the kernel lacked room to tell all.
+    fn of<S>(message: &RecvMsg<'_, '_, S>) -> Self {
+        let mut beside = Self::default();
+        for control in message.cmsgs().into_iter().flatten() {
+            match control {
+                ControlMessageOwned::Ipv6PacketInfo(information) => {
+                    beside.destination = Some(information.ipi6_addr.s6_addr.into());
                 }
-                (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT) => {
-                    control.hop_limit = value::<i32>(message).and_then(|value| u8::try_from(value).ok());
-                }
-                (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => {
-                    control.arrived = value::<libc::timespec>(message).and_then(|time| {
-                        let seconds = u64::try_from(time.tv_sec).ok()?;
-                        let nanos = u64::try_from(time.tv_nsec).ok()?;
-                        Some(WallTime::from_unix_micros(seconds.checked_mul(1_000_000)? + nanos / 1000))
-                    });
-                }
+                ControlMessageOwned::Ipv6HopLimit(value) => beside.hop_limit = u8::try_from(value).ok(),
+                ControlMessageOwned::ScmTimestampns(time) => beside.arrived = wall_time(time),
                 _ => {}
             }
-            message = libc::CMSG_NXTHDR(header, message);
         }
+        beside
     }
-    control
 }
 
-/// The content of a control message, if it is that long.
-///
-/// # Safety
-/// `message` must point to a control message within its buffer, and `T` be a plain C type.
-unsafe fn value<T: Copy>(message: *const libc::cmsghdr) -> Option<T> {
-    // SAFETY: as the caller promises; the length covers the value.
-    unsafe {
-        let length: usize = (*message).cmsg_len as _;
-        let whole = length >= libc::CMSG_LEN(size_of::<T>() as u32) as usize;
-        whole.then(|| core::ptr::read_unaligned(libc::CMSG_DATA(message).cast()))
-    }
+fn wall_time(time: TimeSpec) -> Option<WallTime> {
+    let seconds = u64::try_from(time.tv_sec()).ok()?;
+    let nanos = u64::try_from(time.tv_nsec()).ok()?;
+    Some(WallTime::from_unix_micros(seconds.checked_mul(1_000_000)?.checked_add(nanos / 1000)?))
 }
