@@ -1,7 +1,7 @@
 //! Cost of sending and receiving advertisements and announcements on real sockets, in a network namespace of its
 //! own: `cargo bench --bench packets` (root, or user namespaces).
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, clippy::disallowed_types)]
 
 use std::cell::RefCell;
 use std::net::IpAddr;

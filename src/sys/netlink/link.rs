@@ -178,7 +178,7 @@ impl RouteSocket {
     pub fn has_multicast_route(&mut self, link: InterfaceIndex) -> Result<bool, KernelError> {
         let mut request = RouteMessage::default();
         request.header.address_family = AddressFamily::Inet6;
-        let routes = self.dump(&RouteNetlinkMessage::GetRoute(request))?;
+        let routes = self.dump(RouteNetlinkMessage::GetRoute(request))?;
         Ok(routes.iter().any(|route| {
             let RouteNetlinkMessage::NewRoute(route) = route else { return false };
             route.header.destination_prefix_length == 8
@@ -195,7 +195,7 @@ impl RouteSocket {
         link: InterfaceIndex,
         address: IpAddr,
     ) -> Result<Option<MacAddress>, KernelError> {
-        let neighbours = self.dump(&RouteNetlinkMessage::GetNeighbour(NeighbourMessage::default()))?;
+        let neighbours = self.dump(RouteNetlinkMessage::GetNeighbour(NeighbourMessage::default()))?;
         Ok(neighbours.iter().find_map(|neighbour| {
             let RouteNetlinkMessage::NewNeighbour(neighbour) = neighbour else { return None };
             if neighbour.header.ifindex != link.get() {

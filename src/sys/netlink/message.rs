@@ -5,10 +5,8 @@
 
 use std::net::IpAddr;
 
+use super::datagram::{attributes, i32_at, u16_at, u32_at};
 use crate::net::{InterfaceIndex, InterfaceName, MacAddress, Prefix};
-
-/// Bytes of `struct nlmsghdr`.
-pub(super) const HEADER_BYTES: usize = 16;
 
 /// What one message says, numbers as the kernel gives them.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -23,12 +21,6 @@ pub(super) enum Word {
     AddressGone(AddressWord),
     /// `RTM_NEWNETCONF` of IPv6 with `NETCONFA_FORWARDING`.
     Ipv6Forwarding(InterfaceIndex, bool),
-    /// `NLMSG_DONE`: the dump is complete.
-    Done,
-    /// `NLMSG_ERROR` with a positive `errno`; 0 is an acknowledgement.
-    Error(i32),
-    /// `NLMSG_OVERRUN`: something was lost.
-    Overrun,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -51,39 +43,10 @@ pub(super) struct AddressWord {
     pub(super) tentative: bool,
 }
 
-/// A message's header, as far as it matters.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Header {
-    pub(super) kind: u16,
-    pub(super) flags: u16,
-    pub(super) sequence: u32,
-}
-
-/// The messages of a datagram with their bodies. Ends at the first that contradicts itself.
-pub(super) fn messages(mut datagram: &[u8]) -> impl Iterator<Item = (Header, &[u8])> {
-    core::iter::from_fn(move || {
-        let length = u32_at(datagram, 0)? as usize;
-        let header = Header {
-            kind: u16_at(datagram, 4)?,
-            flags: u16_at(datagram, 6)?,
-            sequence: u32_at(datagram, 8)?,
-        };
-        let body = datagram.get(HEADER_BYTES..length)?;
-        datagram = datagram.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some((header, body))
-    })
-}
-
 /// What a message says; `None` if it does not concern us or lacks what it must have.
 pub(super) fn read(kind: u16, body: &[u8]) -> Option<Word> {
-    const DONE: u16 = libc::NLMSG_DONE as u16;
-    const ERROR: u16 = libc::NLMSG_ERROR as u16;
-    const OVERRUN: u16 = libc::NLMSG_OVERRUN as u16;
     const NEW_NETCONF: u16 = 80;
     match kind {
-        DONE => Some(Word::Done),
-        ERROR => Some(Word::Error(i32_at(body, 0)?.saturating_abs())),
-        OVERRUN => Some(Word::Overrun),
         libc::RTM_NEWLINK => link(body).map(Word::Link),
         libc::RTM_DELLINK => link_index(body).map(Word::LinkGone),
         libc::RTM_NEWADDR => address(body).map(Word::Address),
@@ -180,19 +143,6 @@ fn ipv6_forwarding(body: &[u8]) -> Option<Word> {
     Some(Word::Ipv6Forwarding(index?, forwarding?))
 }
 
-fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    const HEADER: usize = 4;
-    // NLA_F_NESTED and NLA_F_NET_BYTEORDER are no part of the number.
-    const NUMBER: u16 = 0x3fff;
-    core::iter::from_fn(move || {
-        let length = usize::from(u16_at(bytes, 0)?);
-        let kind = u16_at(bytes, 2)? & NUMBER;
-        let value = bytes.get(HEADER..length)?;
-        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some((kind, value))
-    })
-}
-
 fn ip(family: i32, value: &[u8]) -> Option<IpAddr> {
     match family {
         libc::AF_INET => Some(IpAddr::from(<[u8; 4]>::try_from(value).ok()?)),
@@ -204,18 +154,6 @@ fn ip(family: i32, value: &[u8]) -> Option<IpAddr> {
 fn text(value: &[u8]) -> &str {
     let end = value.iter().position(|&byte| byte == 0).unwrap_or(value.len());
     core::str::from_utf8(&value[..end]).unwrap_or_default()
-}
-
-fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
-    Some(u16::from_ne_bytes(*bytes.get(offset..)?.first_chunk()?))
-}
-
-fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(*bytes.get(offset..)?.first_chunk()?))
-}
-
-fn i32_at(bytes: &[u8], offset: usize) -> Option<i32> {
-    Some(i32::from_ne_bytes(*bytes.get(offset..)?.first_chunk()?))
 }
 
 #[cfg(test)]
@@ -314,27 +252,5 @@ pub(super) mod tests {
             }
             assert_eq!(read(kind, &body[..6]), None);
         }
-        for length in 0..40 {
-            let datagram: Vec<u8> = (0..length).map(|byte| byte as u8).collect();
-            let _ = messages(&datagram).count();
-        }
-    }
-
-    #[test]
-    fn messages_of_a_datagram_are_separated() {
-        let mut datagram = Vec::new();
-        for (kind, body) in [(16u16, &[1u8, 2, 3][..]), (3, &[])] {
-            datagram.extend(u32::try_from(HEADER_BYTES + body.len()).unwrap().to_ne_bytes());
-            datagram.extend(kind.to_ne_bytes());
-            datagram.extend([0; 2]);
-            datagram.extend(5u32.to_ne_bytes());
-            datagram.extend([0; 4]);
-            datagram.extend(body);
-            datagram.resize(datagram.len().next_multiple_of(4), 0);
-        }
-        let read: Vec<_> = messages(&datagram).collect();
-        assert_eq!(read.len(), 2);
-        assert_eq!(read[0].1, [1, 2, 3]);
-        assert_eq!((read[1].0.kind, read[1].0.sequence), (3, 5));
     }
 }

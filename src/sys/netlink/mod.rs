@@ -1,12 +1,17 @@
-//! The kernel's routing netlink: requests, batches, dumps and notifications.
+//! Netlink: one socket type for every protocol, and on it the kernel's routing netlink: requests, dumps and
+//! notifications.
 
 mod address;
+mod datagram;
 mod link;
 mod message;
 mod monitor;
-mod socket;
+mod route;
+mod transport;
 
 pub use address::apply;
 pub use link::{LinkState, VethEnd};
 pub use monitor::{Followed, Monitor, Ownership, view};
-pub use socket::{Acknowledge, Batch, Drained, Group, RouteSocket, error_from_io};
+pub use route::RouteSocket;
+pub(crate) use transport::error_from_io;
+use transport::{Acknowledge, Batch};

@@ -1,29 +1,25 @@
 //! Follows the interfaces and addresses of a network namespace: their whole state, then their changes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use netlink_sys::protocols::NETLINK_ROUTE;
-use netlink_sys::{Socket, SocketAddr};
-use nix::sys::socket::{setsockopt, sockopt};
 
-use super::error_from_io;
 use super::message::{self, AddressWord, LinkWord, Word};
+use super::transport::{Drained, NetlinkSocket, Options, RawMessage};
 use crate::kernel::{ADDRESS_PROTOCOL, Forwarding, HeldAddress, KernelError, KernelEvent, KernelView, Link};
 use crate::net::{InterfaceIndex, LinkKey, NamespaceId, Prefix};
-
-/// Largest datagram of a dump, doubled.
-const DATAGRAM_BYTES: usize = 65_536;
 
 /// Room for the notifications of some ten thousand addresses.
 const QUEUE_BYTES: usize = 32 << 20;
 
-/// How often a dump that changed under our hands is started again.
-const DUMP_ATTEMPTS: u32 = 10;
+/// Only requests for dumps are sent.
+const REQUEST_BYTES: usize = 65_536;
 
 /// Multicast groups: links, IPv4 addresses, IPv6 addresses, IPv6 settings (`enum rtnetlink_groups`).
 const GROUPS: [u32; 4] = [1, 5, 9, 25];
+
+const RTM_GETNETCONF: u16 = 82;
 
 /// How an address is known to be ours.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -48,30 +44,30 @@ impl Ownership {
 /// # Errors
 /// In the kernel's words; EINTR when the state never stood still.
 pub fn view(namespace: NamespaceId, ownership: &Ownership) -> Result<KernelView, KernelError> {
-    let read = || -> io::Result<KernelView> {
-        let mut socket = Reader::open()?;
-        let mut forwarding = BTreeMap::new();
-        // Absent where the host has no IPv6: then it is no router for it either.
-        for word in socket.dump(RTM_GETNETCONF, &[libc::AF_INET6 as u8, 0, 0, 0]).unwrap_or_default() {
-            if let Word::Ipv6Forwarding(index, on) = word {
-                forwarding.insert(index, on);
-            }
-        }
-        let mut view = KernelView::default();
-        for word in socket.dump(libc::RTM_GETLINK, &[0; 16])? {
-            if let Word::Link(link) = word {
-                let ipv6 = forwarding.get(&link.index).copied().unwrap_or(false);
-                view.links.push(to_link(namespace, link, Forwarding { ipv6 }));
-            }
-        }
-        for word in socket.dump(libc::RTM_GETADDR, &[0; 8])? {
-            if let Word::Address(address) = word {
-                view.addresses.push(to_address(namespace, &address, ownership));
-            }
-        }
-        Ok(view)
+    let mut socket = open(&[])?;
+    let mut words = |kind, body: &[u8]| {
+        socket.dump(RawMessage { kind, body }, |header, body| message::read(header.kind, body))
     };
-    read().map_err(|error| error_from_io(&error))
+    let mut forwarding = BTreeMap::new();
+    // Absent where the host has no IPv6: then it is no router for it either.
+    for word in words(RTM_GETNETCONF, &[libc::AF_INET6 as u8, 0, 0, 0]).unwrap_or_default() {
+        if let Word::Ipv6Forwarding(index, on) = word {
+            forwarding.insert(index, on);
+        }
+    }
+    let mut view = KernelView::default();
+    for word in words(libc::RTM_GETLINK, &[0; 16])? {
+        if let Word::Link(link) = word {
+            let ipv6 = forwarding.get(&link.index).copied().unwrap_or(false);
+            view.links.push(to_link(namespace, link, Forwarding { ipv6 }));
+        }
+    }
+    for word in words(libc::RTM_GETADDR, &[0; 8])? {
+        if let Word::Address(address) = word {
+            view.addresses.push(to_address(namespace, &address, ownership));
+        }
+    }
+    Ok(view)
 }
 
 /// What a [`Monitor::drain`] found.
@@ -86,7 +82,7 @@ pub enum Followed {
 /// A socket that is told of changes. Open it before the [`view`] that the changes apply to.
 #[derive(Debug)]
 pub struct Monitor {
-    reader: Reader,
+    socket: NetlinkSocket,
     namespace: NamespaceId,
     ownership: Ownership,
     /// What was said last of each link, because a change of forwarding comes without the rest.
@@ -99,16 +95,8 @@ impl Monitor {
     /// # Errors
     /// In the kernel's words.
     pub fn open(namespace: NamespaceId, ownership: Ownership) -> Result<Self, KernelError> {
-        let open = || -> io::Result<Reader> {
-            let reader = Reader::open()?;
-            for group in GROUPS {
-                reader.socket.add_membership(group)?;
-            }
-            reader.socket.set_non_blocking(true)?;
-            Ok(reader)
-        };
-        let reader = open().map_err(|error| error_from_io(&error))?;
-        Ok(Self { reader, namespace, ownership, links: BTreeMap::new() })
+        let socket = open(&GROUPS)?;
+        Ok(Self { socket, namespace, ownership, links: BTreeMap::new() })
     }
 
     /// Takes the links of a [`view`] as the state that later changes refer to.
@@ -129,33 +117,21 @@ impl Monitor {
     /// # Errors
     /// In the kernel's words; the socket is of no use any more.
     pub fn drain(&mut self, bound: usize, events: &mut Vec<KernelEvent>) -> Result<Followed, KernelError> {
-        for _ in 0..bound {
-            match self.reader.receive() {
-                Ok(()) => {}
-                Err(error) => {
-                    return match error.raw_os_error() {
-                        Some(libc::EAGAIN) => Ok(Followed::Current),
-                        Some(libc::ENOBUFS) => Ok(Followed::Lost),
-                        _ => Err(error_from_io(&error)),
-                    };
-                }
-            }
-            let Self { reader, namespace, ownership, links } = self;
-            for (header, body) in message::messages(&reader.buffer) {
-                match message::read(header.kind, body) {
-                    Some(Word::Overrun) => return Ok(Followed::Lost),
-                    Some(word) => events.extend(event(*namespace, ownership, links, word)),
-                    None => {}
-                }
-            }
-        }
-        Ok(Followed::Current)
+        let Self { socket, namespace, ownership, links } = self;
+        let drained = socket.drain(bound, |header, body| {
+            let word = message::read(header.kind, body);
+            events.extend(word.and_then(|word| event(*namespace, ownership, links, word)));
+        })?;
+        Ok(match drained {
+            Drained::All | Drained::Partly => Followed::Current,
+            Drained::Overrun => Followed::Lost,
+        })
     }
 }
 
 impl AsFd for Monitor {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.reader.socket.as_fd()
+        self.socket.as_fd()
     }
 }
 
@@ -190,7 +166,6 @@ fn event(
             link: LinkKey { namespace, index: word.index },
             prefix: word.prefix,
         }),
-        Word::Done | Word::Error(_) | Word::Overrun => None,
     }
 }
 
@@ -218,80 +193,13 @@ fn to_address(namespace: NamespaceId, word: &AddressWord, ownership: &Ownership)
     }
 }
 
-const RTM_GETNETCONF: u16 = 82;
-
-/// A route socket whose datagrams are read as bytes.
-#[derive(Debug)]
-struct Reader {
-    socket: Socket,
-    sequence: u32,
-    buffer: Vec<u8>,
-}
-
-impl Reader {
-    fn open() -> io::Result<Self> {
-        let mut socket = Socket::new(NETLINK_ROUTE)?;
-        socket.bind_auto()?;
-        socket.connect(&SocketAddr::new(0, 0))?;
-        // Privileged; without the privilege the system's limits apply.
-        if setsockopt(&socket, sockopt::RcvBufForce, &QUEUE_BYTES).is_err() {
-            setsockopt(&socket, sockopt::RcvBuf, &QUEUE_BYTES)?;
-        }
-        Ok(Self { socket, sequence: 0, buffer: Vec::with_capacity(DATAGRAM_BYTES) })
-    }
-
-    fn receive(&mut self) -> io::Result<()> {
-        loop {
-            self.buffer.clear();
-            match self.socket.recv(&mut self.buffer, 0) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => return other.map(|_| ()),
-            }
-        }
-    }
-
-    /// All objects of a `GET` request, whose body is the message's fixed part.
-    fn dump(&mut self, kind: u16, body: &[u8]) -> io::Result<Vec<Word>> {
-        for _ in 0..DUMP_ATTEMPTS {
-            if let Some(words) = self.dump_once(kind, body)? {
-                return Ok(words);
-            }
-        }
-        Err(io::Error::from_raw_os_error(libc::EINTR))
-    }
-
-    /// `None` when the state changed during the dump.
-    fn dump_once(&mut self, kind: u16, body: &[u8]) -> io::Result<Option<Vec<Word>>> {
-        self.sequence = self.sequence.wrapping_add(1);
-        let length = u32::try_from(message::HEADER_BYTES + body.len()).map_err(io::Error::other)?;
-        let flags = (libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16;
-        let mut request = Vec::new();
-        request.extend(length.to_ne_bytes());
-        request.extend(kind.to_ne_bytes());
-        request.extend(flags.to_ne_bytes());
-        request.extend(self.sequence.to_ne_bytes());
-        request.extend([0; 4]);
-        request.extend(body);
-        self.socket.send(&request, 0)?;
-        let (mut words, mut consistent) = (Vec::new(), true);
-        loop {
-            self.receive()?;
-            for (header, body) in message::messages(&self.buffer) {
-                if header.sequence != self.sequence {
-                    continue;
-                }
-                consistent &= header.flags & libc::NLM_F_DUMP_INTR as u16 == 0;
-                match message::read(header.kind, body) {
-                    Some(Word::Done) => return Ok(consistent.then_some(words)),
-                    Some(Word::Error(errno)) if errno != 0 => {
-                        return Err(io::Error::from_raw_os_error(errno));
-                    }
-                    Some(word) => words.push(word),
-                    None => {}
-                }
-            }
-        }
-    }
+fn open(groups: &[u32]) -> Result<NetlinkSocket, KernelError> {
+    NetlinkSocket::open(Options {
+        protocol: NETLINK_ROUTE,
+        groups,
+        receive_queue: QUEUE_BYTES,
+        send_queue: REQUEST_BYTES,
+    })
 }
 
 #[cfg(test)]
