@@ -43,8 +43,18 @@ impl fmt::Display for Entry {
         match self {
             Self::Text(_, text) => f.write_str(text),
             Self::Transition(transition) => write_transition(f, transition),
-            Self::Report(Report { router, kind }) if router.is_empty() => kind.fmt(f),
-            Self::Report(Report { router, kind }) => write!(f, "({router}) {kind}"),
+            Self::Report(Report { router, kind }) => {
+                if !router.is_empty() {
+                    write!(f, "({router}) ")?;
+                }
+                kind.fmt(f)?;
+                match kind {
+                    ReportKind::StartupDelayed { until, .. } | ReportKind::PreemptDelayed { until, .. } => {
+                        write!(f, " (until {})", local_time(*until, c"%H:%M:%S"))
+                    }
+                    _ => Ok(()),
+                }
+            }
         }
     }
 }
@@ -66,8 +76,13 @@ const fn severity_of(kind: &ReportKind) -> Severity {
         | ReportKind::LeftoverAdopted { .. }
         | ReportKind::LeftoverRemoved { .. }
         | ReportKind::FaultsChanged { .. }
+        | ReportKind::StartupDelayed { .. }
+        | ReportKind::PreemptDelayed { .. }
+        | ReportKind::SendWorks { .. }
         | ReportKind::SwitchOverBegun => Severity::Info,
-        ReportKind::AddressRefused { .. } | ReportKind::SocketFailed { .. } => Severity::Error,
+        ReportKind::AddressRefused { .. }
+        | ReportKind::SocketFailed { .. }
+        | ReportKind::SendFailing { .. } => Severity::Error,
         _ => Severity::Warning,
     }
 }
@@ -166,10 +181,21 @@ impl Sink {
     }
 }
 
+/// A line that waits. Boxed in its queue, so that an empty one is small.
+#[derive(Debug)]
+struct Line {
+    number: u64,
+    wall: WallTime,
+    entry: Entry,
+}
+
 #[derive(Debug)]
 struct Shared {
-    /// Boxed, so that an empty queue is small.
-    queue: ArrayQueue<Box<(WallTime, Entry)>>,
+    /// Transitions have a queue of their own, which nothing else can fill.
+    transitions: ArrayQueue<Box<Line>>,
+    others: ArrayQueue<Box<Line>>,
+    /// Numbers the lines, so that they are written in their order.
+    next: AtomicU64,
     dropped: AtomicU64,
     ended: AtomicBool,
     waker: Waker,
@@ -185,7 +211,9 @@ impl Log {
     /// Starts the log's thread.
     pub(super) fn start(sink: Sink) -> io::Result<(Self, LogThread)> {
         let shared = Arc::new(Shared {
-            queue: ArrayQueue::new(QUEUE_LINES),
+            transitions: ArrayQueue::new(QUEUE_LINES),
+            others: ArrayQueue::new(QUEUE_LINES),
+            next: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             ended: AtomicBool::new(false),
             waker: Waker::new()?,
@@ -199,10 +227,13 @@ impl Log {
 
     /// Queues an entry. Never blocks; when the queue is full the entry is dropped and counted.
     pub(super) fn entry(&self, wall: WallTime, entry: Entry) {
-        if self.shared.queue.push(Box::new((wall, entry))).is_err() {
-            self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+        let Shared { transitions, others, next, dropped, waker, .. } = &*self.shared;
+        let queue = if matches!(entry, Entry::Transition(_)) { transitions } else { others };
+        let line = Line { number: next.fetch_add(1, Ordering::Relaxed), wall, entry };
+        if queue.push(Box::new(line)).is_err() {
+            dropped.fetch_add(1, Ordering::Relaxed);
         }
-        self.shared.waker.wake();
+        waker.wake();
     }
 
     /// Queues a text with the time of now.
@@ -229,14 +260,15 @@ impl LogThread {
 }
 
 fn drain(shared: &Shared, poller: &mut Poller, mut sink: Sink) {
+    let (mut transition, mut other) = (None, None);
     loop {
         if poller.wait(None).map(Iterator::count).is_err() {
             return;
         }
         shared.waker.acknowledge();
         let ended = shared.ended.load(Ordering::Acquire);
-        while let Some(line) = shared.queue.pop() {
-            let (wall, entry) = *line;
+        while let Some(line) = next_line(shared, &mut transition, &mut other) {
+            let Line { wall, entry, .. } = *line;
             sink.write(wall, entry.severity(), &entry.to_string());
         }
         let dropped = shared.dropped.swap(0, Ordering::Relaxed);
@@ -246,6 +278,21 @@ fn drain(shared: &Shared, poller: &mut Poller, mut sink: Sink) {
         if ended {
             return;
         }
+    }
+}
+
+/// The line of the lowest number; the other queue's is kept for the next call.
+fn next_line(
+    shared: &Shared,
+    transition: &mut Option<Box<Line>>,
+    other: &mut Option<Box<Line>>,
+) -> Option<Box<Line>> {
+    *transition = transition.take().or_else(|| shared.transitions.pop());
+    *other = other.take().or_else(|| shared.others.pop());
+    match (&transition, &other) {
+        (Some(first), Some(second)) if first.number < second.number => transition.take(),
+        (Some(_), None) => transition.take(),
+        _ => other.take(),
     }
 }
 
@@ -265,6 +312,44 @@ mod tests {
             priority: Priority(100),
         })
         .to_string()
+    }
+
+    #[test]
+    fn a_full_queue_of_reports_costs_no_transition() {
+        let shared = Shared {
+            transitions: ArrayQueue::new(QUEUE_LINES),
+            others: ArrayQueue::new(QUEUE_LINES),
+            next: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
+            waker: Waker::new().unwrap(),
+        };
+        let log = Log { shared: Arc::new(shared) };
+        let transition = || {
+            Entry::Transition(Transition {
+                router: RouterId(0),
+                name: "VI_1".into(),
+                from: State::Backup,
+                to: State::Master,
+                cause: Cause::Startup,
+                priority: Priority(100),
+            })
+        };
+        log.say(Severity::Info, "first");
+        log.entry(WallTime::default(), transition());
+        for _ in 0..QUEUE_LINES * 2 {
+            log.say(Severity::Info, "flood");
+        }
+        log.entry(WallTime::default(), transition());
+        let (mut waiting, mut other) = (None, None);
+        let mut texts = Vec::new();
+        while let Some(line) = next_line(&log.shared, &mut waiting, &mut other) {
+            texts.push(line.entry.to_string());
+        }
+        assert_eq!(texts.len(), QUEUE_LINES + 2);
+        assert_eq!(texts[0], "first");
+        assert!(texts[1].contains("MASTER") && texts.last().unwrap().contains("MASTER"), "in their order");
+        assert_eq!(log.shared.dropped.load(Ordering::Relaxed), QUEUE_LINES as u64 + 1);
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub fn peek(payload: &[u8]) -> Option<Vrid> {
 ///
 /// # Errors
 ///
-/// The first check failed, in this order: family, length, TTL or hop limit (multicast only), version, virtual
+/// The first check failed, in this order: family, source, length, TTL or hop limit (multicast only), version, virtual
 /// router identifier, version 2 authentication, version 2 interval, type, interval 0, checksum, destination.
 pub fn decode(
     header: &PacketHeader,
@@ -40,6 +40,9 @@ pub fn decode(
     let families = (Family::of(&header.source), Family::of(&header.destination));
     if families != (expected.family, expected.family) {
         return Err(Rejection::Destination { received: header.destination });
+    }
+    if !is_host(&header.source) {
+        return Err(Rejection::Source { received: header.source });
     }
 
     let Parts { fixed, body, trailer } = split(payload, expected)?;
@@ -88,6 +91,12 @@ pub fn decode(
         authentication,
         trailer: <[u8; TRAILER_LENGTH]>::try_from(trailer).ok(),
     })
+}
+
+/// Whether a host can have this address: nobody else can be a master.
+const fn is_host(address: &IpAddr) -> bool {
+    let broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
+    !(address.is_unspecified() || address.is_multicast() || broadcast)
 }
 
 /// A message whose length is right.
@@ -279,6 +288,22 @@ mod tests {
         assert_eq!(rejection(&with(V3, &[(0, 0x32)]), &v3), Rejection::Type { received: 2 });
         assert_eq!(rejection(&with(V2, &[(2, 99)]), &v2), Rejection::Checksum);
         assert_eq!(rejection(&with(V3, &[(11, 58)]), &v3), Rejection::Checksum);
+    }
+
+    #[test]
+    fn only_a_host_can_be_a_master() {
+        for (source, good) in
+            [("0.0.0.0", false), ("224.0.0.18", false), ("255.255.255.255", false), ("192.0.2.20", true)]
+        {
+            let header = PacketHeader { source: source.parse().unwrap(), ..header() };
+            let decoded = decode(&header, V2, &expecting(Version::V2));
+            let refused = Rejection::Source { received: header.source };
+            assert_eq!(decoded.err(), (!good).then_some(refused), "{source}");
+        }
+        for source in ["::", "ff02::12"] {
+            assert!(!is_host(&source.parse().unwrap()), "{source}");
+        }
+        assert!(is_host(&"fe80::1".parse().unwrap()));
     }
 
     #[test]

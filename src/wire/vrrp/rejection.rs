@@ -65,6 +65,11 @@ pub enum Rejection {
         /// The address.
         source: IpAddr,
     },
+    /// The source is no host's address: unspecified, a group or the broadcast address.
+    Source {
+        /// The address.
+        received: IpAddr,
+    },
     /// Sent to a unicast address while we use multicast, or the other way round.
     Destination {
         /// Destination received.
@@ -102,11 +107,13 @@ pub enum RejectionKind {
     OwnAddress,
     /// See [`Rejection::Destination`].
     Destination,
+    /// See [`Rejection::Source`].
+    Source,
 }
 
 impl RejectionKind {
     /// All kinds, in the order of their counters.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Length,
         Self::HopLimit,
         Self::Version,
@@ -120,6 +127,7 @@ impl RejectionKind {
         Self::IntervalZero,
         Self::OwnAddress,
         Self::Destination,
+        Self::Source,
     ];
 }
 
@@ -140,6 +148,7 @@ impl Rejection {
             Self::IntervalZero => RejectionKind::IntervalZero,
             Self::OwnAddress { .. } => RejectionKind::OwnAddress,
             Self::Destination { .. } => RejectionKind::Destination,
+            Self::Source { .. } => RejectionKind::Source,
         }
     }
 }
@@ -172,6 +181,7 @@ impl fmt::Display for Rejection {
             }
             Self::IntervalZero => f.write_str("advertisement interval 0"),
             Self::OwnAddress { source } => write!(f, "sent from our own address {source}"),
+            Self::Source { received } => write!(f, "sent from {received}, which is no host's address"),
             Self::Destination { received } => write!(f, "sent to {received}, which is not ours to hear"),
         }
     }
