@@ -92,6 +92,15 @@ impl WallTime {
     }
 }
 
+impl Add<Duration> for WallTime {
+    type Output = Self;
+
+    /// Saturates at the end of the clock.
+    fn add(self, duration: Duration) -> Self {
+        Self { us: self.us.saturating_add(micros(duration)) }
+    }
+}
+
 /// How much earlier than it was read a packet is believed to have arrived.
 pub const ARRIVAL_MAX: Duration = Duration::from_millis(1);
 

@@ -1,4 +1,4 @@
-//! Packets that the kernel refused to send: counted, and said at most every ten seconds.
+//! Packets that the kernel refused to send: counted; of announcements it is said at most every ten seconds.
 
 use std::io;
 
@@ -16,12 +16,16 @@ pub(super) struct SendFailures {
 }
 
 impl SendFailures {
-    /// Takes note of one. `router` is the name of who sent, empty if none is concerned.
-    pub(super) fn note(&mut self, what: &str, router: &str, error: &io::Error) {
+    /// Counts one that somebody else tells of.
+    pub(super) const fn count(&mut self) {
         self.total += 1;
+    }
+
+    /// Takes note of an announcement that could not be sent; `what` names it.
+    pub(super) fn note(&mut self, what: impl FnOnce() -> String, error: &io::Error) {
+        self.count();
         if self.unsaid == 0 {
-            let name = if router.is_empty() { String::new() } else { format!("({router}) ") };
-            self.last = format!("{name}cannot send an {what}: {error}{}", advice(error));
+            self.last = format!("cannot announce {}: {error}{}", what(), advice(error));
         }
         self.unsaid += 1;
     }
@@ -47,7 +51,7 @@ impl SendFailures {
 
 fn advice(error: &io::Error) -> &'static str {
     match error.raw_os_error() {
-        Some(libc::EPERM) => ": a firewall rule of this host drops it, let protocol 112 out",
+        Some(libc::EPERM) => ": a firewall rule of this host drops it",
         Some(libc::ENOBUFS) => ": the interface's queue is full",
         _ => "",
     }
@@ -62,14 +66,15 @@ mod tests {
         let mut failures = SendFailures::default();
         let at = |seconds| Instant::from_micros(60_000_000) + Duration::from_secs(seconds);
         assert_eq!(failures.due(at(0)), None);
-        failures.note("advertisement", "VI_1", &io::Error::from_raw_os_error(libc::EPERM));
+        let what = || "(VI_1) 192.0.2.51 on eth0".to_owned();
+        failures.note(what, &io::Error::from_raw_os_error(libc::EPERM));
         let line = failures.due(at(0)).unwrap();
         assert!(
-            line.starts_with("(VI_1) cannot send an advertisement: ") && line.contains("firewall"),
+            line.starts_with("cannot announce (VI_1) 192.0.2.51 on eth0: ") && line.contains("firewall"),
             "{line}"
         );
         for _ in 0..500 {
-            failures.note("announcement", "", &io::Error::from_raw_os_error(libc::ENETDOWN));
+            failures.note(what, &io::Error::from_raw_os_error(libc::ENETDOWN));
         }
         assert_eq!(failures.due(at(9)), None);
         assert!(failures.due(at(10)).unwrap().contains("(500 packets refused"));

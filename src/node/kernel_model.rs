@@ -96,6 +96,11 @@ impl KernelModel {
         self.addresses.get(&(link, prefix)).map(|address| address.ours)
     }
 
+    /// Whether the address is known to depend on another one of its subnet.
+    pub fn is_secondary(&self, link: LinkKey, prefix: &Prefix) -> bool {
+        self.addresses.get(&(link, *prefix)).is_some_and(|address| address.secondary)
+    }
+
     /// What a router is told of the interface.
     pub fn interface(&self, name: &InterfaceName) -> Option<Interface> {
         self.link_by_name(name).map(|link| Interface {
@@ -103,6 +108,7 @@ impl KernelModel {
             mac: link.mac,
             usable: link.usable(),
             ipv6_forwarding: link.forwarding.ipv6,
+            mtu: link.mtu,
         })
     }
 

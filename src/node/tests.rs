@@ -1,6 +1,8 @@
 //! Scripts for one node: what it does, event by event. Anything with more than one router or with faults of
 //! the network is in the simulator.
 
+mod limits;
+
 use core::net::IpAddr;
 
 use super::*;
@@ -10,7 +12,7 @@ use crate::kernel::{
 };
 use crate::net::{Family, InterfaceIndex, LinkKey, MacAddress, NamespaceId, Prefix};
 use crate::time::{Instant, Now, WallTime};
-use crate::vrrp::{Actions, Cause, Datagram, ReportKind, SocketRequest, State, VirtualAddress};
+use crate::vrrp::{Actions, Cause, Datagram, ReportKind, SendObstacle, SocketRequest, State, VirtualAddress};
 use crate::wire::vrrp::{
     Advertisement, AdvertisementInterval, AuthenticationData, ChecksumMode, Priority, Version, Vrid,
 };
@@ -66,13 +68,17 @@ impl Script {
     }
 
     fn hear(&mut self, from: &str, priority: u8) {
+        self.hear_of(from, priority, AdvertisementInterval::ONE_SECOND, "192.0.2.51");
+    }
+
+    fn hear_of(&mut self, from: &str, priority: u8, interval: AdvertisementInterval, address: &str) {
         let (source, destination): (IpAddr, IpAddr) = (from.parse().unwrap(), "224.0.0.18".parse().unwrap());
         let advertisement = Advertisement {
             version: Version::V3,
             vrid: Vrid::new(51).unwrap(),
             priority: Priority(priority),
-            interval: AdvertisementInterval::ONE_SECOND,
-            addresses: vec!["192.0.2.51".parse().unwrap()],
+            interval,
+            addresses: vec![address.parse().unwrap()],
             authentication: AuthenticationData::None,
             trailer: None,
         };

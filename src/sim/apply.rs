@@ -52,7 +52,6 @@ impl Cluster {
             }
             Fault::OwnAddressRemoved(id, segment) => {
                 for prefix in super::machine::own_addresses(*id, *segment) {
-                    *self.removals.entry((*id, prefix)).or_default() += 1;
                     self.with_link(*id, *segment, |kernel, key| {
                         kernel.remove(key, prefix);
                     });
@@ -141,7 +140,6 @@ impl Cluster {
     }
 
     fn remove_by_hand(&mut self, id: MachineId, prefix: Prefix) {
-        *self.removals.entry((id, prefix)).or_default() += 1;
         let kernel = &mut self.machines[id.0].kernel;
         let links: Vec<LinkKey> =
             kernel.addresses().iter().filter(|a| a.prefix == prefix).map(|a| a.link).collect();

@@ -20,7 +20,7 @@ use crate::net::{LinkKey, MacAddress, Prefix};
 use crate::node::Event;
 use crate::prng::Prng;
 use crate::time::{Duration, Instant, micros};
-use crate::vrrp::{Driver, News, SocketRequest, State, Transmission};
+use crate::vrrp::{Actions, Driver, News, SendObstacle, SocketRequest, State, Transmission};
 
 /// Changes are looked at when they happen; the pause between looks at what should have changed by now.
 const SURVEY_PERIOD: Duration = Duration::from_millis(500);
@@ -85,8 +85,6 @@ pub struct Cluster {
     pub(super) settling: Option<Settling>,
     pub(super) changed: bool,
     pub(super) steps: u64,
-    /// How often each address was removed behind the daemon's back.
-    pub(super) removals: BTreeMap<(MachineId, Prefix), u32>,
 }
 
 impl Cluster {
@@ -111,7 +109,6 @@ impl Cluster {
             settling: None,
             changed: false,
             steps: 0,
-            removals: BTreeMap::new(),
         };
         let segments: Vec<SegmentId> = (0..spec.segments).map(|_| cluster.network.add_segment()).collect();
         for (index, machine) in spec.machines.into_iter().enumerate() {
@@ -434,16 +431,8 @@ impl Cluster {
             process.catch_up(Event::Kernel(KernelEvent::View(machine.kernel.view())));
         }
         let wakeup = process.wake(now, spurious, machine.sabotage.as_mut());
-        let batch = Batch {
-            at: self.now,
-            local: now.instant,
-            heard: &wakeup.heard,
-            events: &wakeup.events,
-            actions: &wakeup.actions,
-        };
-        let broken = step::judge(id, &mut process.ledger, &batch);
         let spins = process.spins;
-        broken.into_iter().for_each(|violation| self.report(violation));
+        self.judge(id, &wakeup);
         if spins == SPINS {
             let detail = "wakes up again and again without a reason".to_owned();
             self.report(Violation { at: self.now, rule: Rule::BusyLoop, machine: Some(id), detail });
@@ -456,6 +445,16 @@ impl Cluster {
         }
     }
 
+    fn judge(&mut self, id: MachineId, wakeup: &Wakeup) {
+        let machine = &mut self.machines[id.0];
+        let local = machine.now(self.now).instant;
+        let Some(process) = machine.process.as_mut() else { return };
+        let Wakeup { heard, events, actions } = wakeup;
+        let batch = Batch { at: self.now, local, heard, events, actions };
+        let broken = step::judge(id, &mut process.ledger, &batch);
+        broken.into_iter().for_each(|violation| self.report(violation));
+    }
+
     fn carry_out(&mut self, id: MachineId, mut wakeup: Wakeup) {
         for event in &wakeup.events {
             if let Event::Reconfigure(config) = event {
@@ -463,7 +462,14 @@ impl Cluster {
                 self.changed = true;
             }
         }
-        wakeup.actions.carry_out(&mut CarryOut { cluster: self, id });
+        let mut carry_out = CarryOut { cluster: self, id, follow_up: Actions::default() };
+        wakeup.actions.carry_out(&mut carry_out);
+        let follow_up = carry_out.follow_up;
+        if !follow_up.is_empty() {
+            let wakeup = Wakeup { actions: follow_up, ..Wakeup::default() };
+            self.judge(id, &wakeup);
+            self.carry_out(id, wakeup);
+        }
     }
 
     /// Whether it left.
@@ -480,13 +486,26 @@ impl Cluster {
         kernel.port(link)
     }
 
-    fn transmit(&mut self, id: MachineId, sent: &Transmission) {
-        let Some(port) = self.usable_port(id, sent.link) else {
+    /// Gives the kernel's refusal.
+    fn transmit(&mut self, id: MachineId, sent: &Transmission) -> Option<SendObstacle> {
+        let size = u32::try_from(sent.payload.len()).unwrap_or(u32::MAX).saturating_add(IPV4_HEADER);
+        let link = self.machines[id.0].kernel.link(sent.link);
+        let obstacle = match link {
+            Some(link) if link.admin_up && (size <= link.mtu || sent.source.is_ipv6()) => None,
+            Some(link) if link.admin_up => Some(SendObstacle { errno: EMSGSIZE }),
+            _ => Some(SendObstacle { errno: ENETDOWN }),
+        };
+        let Some(port) = self.usable_port(id, sent.link).filter(|_| obstacle.is_none()) else {
             if let Some(process) = self.machines[id.0].process.as_mut() {
                 process.ledger.note_unsent(sent.router, self.now);
             }
-            return;
+            return obstacle;
         };
+        self.put_on_wire(id, port, sent);
+        None
+    }
+
+    fn put_on_wire(&mut self, id: MachineId, port: PortId, sent: &Transmission) {
         if let Some(glance) = Glance::of(&sent.payload).filter(|glance| glance.priority == 0) {
             self.record(EntryKind::Advertisement, id, glance);
         }
@@ -600,10 +619,18 @@ impl Cluster {
     }
 }
 
+/// Bytes of an IPv4 header without options.
+const IPV4_HEADER: u32 = 20;
+/// The kernel's error numbers: a packet larger than the MTU, an interface that is down.
+const EMSGSIZE: i32 = 90;
+const ENETDOWN: i32 = 100;
+
 /// A machine's daemon at work on one wake-up's actions.
 struct CarryOut<'a> {
     cluster: &'a mut Cluster,
     id: MachineId,
+    /// What the node wants done when it knows what became of its advertisements.
+    follow_up: Actions,
 }
 
 impl Driver for CarryOut<'_> {
@@ -615,7 +642,13 @@ impl Driver for CarryOut<'_> {
     }
 
     fn transmit(&mut self, transmissions: &[Transmission]) {
-        transmissions.iter().for_each(|transmission| self.cluster.transmit(self.id, transmission));
+        let refused = |(position, sent)| Some((position, self.cluster.transmit(self.id, sent)?));
+        let failed: BTreeMap<usize, SendObstacle> =
+            transmissions.iter().enumerate().filter_map(refused).collect();
+        let now = self.cluster.machines[self.id.0].now(self.cluster.now);
+        if let Some(process) = self.cluster.machines[self.id.0].process.as_mut() {
+            self.follow_up = process.note_sent(now, transmissions, &failed);
+        }
     }
 
     fn announce(&mut self, announcements: &[Announcement]) {
@@ -625,7 +658,7 @@ impl Driver for CarryOut<'_> {
     }
 
     fn socket(&mut self, request: SocketRequest) {
-        let Self { cluster, id } = self;
+        let Self { cluster, id, .. } = self;
         let id = *id;
         let Some(process) = cluster.machines[id.0].process.as_mut() else { return };
         match request {

@@ -12,7 +12,7 @@ use crate::kernel::{AddressOperation, ReceiveSocket, RouterId};
 use crate::net::{Family, LinkKey};
 use crate::node::{Event, HaNode, NodeConfig};
 use crate::time::{Instant, Now, WallTime};
-use crate::vrrp::{Actions, Datagram};
+use crate::vrrp::{Actions, Datagram, SendObstacle, Transmission};
 
 /// A driver or engine broken on purpose, to see that the rules notice. Stands between a node and its driver.
 pub trait Sabotage: fmt::Debug {
@@ -170,6 +170,18 @@ impl Process {
     /// When the node wants to be called, on the machine's clock.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.node.poll_timeout()
+    }
+
+    /// Tells the node what became of its advertisements; gives what it wants done then.
+    pub fn note_sent(
+        &mut self,
+        now: Now,
+        sent: &[Transmission],
+        failed: &BTreeMap<usize, SendObstacle>,
+    ) -> Actions {
+        let mut actions = Actions::default();
+        self.node.note_sent(now, sent, failed, &mut actions);
+        actions
     }
 
     /// One wake-up by the contract. `spurious` calls [`HaNode::handle_timeout`] with nothing due.

@@ -39,6 +39,11 @@ struct Plan {
     oddities: bool,
 }
 
+/// The second number of IPv4 addresses: that of the machines' own addresses, and one of a subnet in which no machine
+/// has one, so that the first virtual address there is what the others depend on.
+const NEAR: u8 = 0;
+const APART: u8 = 9;
+
 /// A random LAN.
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -55,8 +60,10 @@ impl Scenario {
         let drawn = prng.between(*ROUTERS.start() as u64, *ROUTERS.end() as u64) as usize;
         let routers = routers.unwrap_or(drawn);
         let segments = if prng.chance(1, 3) { 2 } else { 1 };
-        let plans: Vec<Plan> =
-            (0..prng.between(1, 3)).map(|index| Plan::draw(prng, index as u8, segments, routers)).collect();
+        let subnet = if prng.chance(1, 3) { APART } else { NEAR };
+        let plans: Vec<Plan> = (0..prng.between(1, 3))
+            .map(|index| Plan::draw(prng, index as u8, segments, routers, subnet))
+            .collect();
         let startup_delay = if prng.chance(1, 6) { millis(prng, 100, 2_000) } else { Duration::ZERO };
         let machines = (0..routers)
             .map(|index| {
@@ -108,7 +115,7 @@ impl Scenario {
 }
 
 impl Plan {
-    fn draw(prng: &mut Prng, index: u8, segments: u32, routers: usize) -> Self {
+    fn draw(prng: &mut Prng, index: u8, segments: u32, routers: usize, subnet: u8) -> Self {
         let family = if prng.chance(1, 3) { Family::Ipv6 } else { Family::Ipv4 };
         let version = match family {
             Family::Ipv4 if prng.chance(1, 3) => Version::V2,
@@ -131,7 +138,7 @@ impl Plan {
         };
         let count = if prng.chance(1, 20) { 40 } else { prng.between(1, 5) };
         let mut addresses: Vec<VirtualAddress> = (0..count)
-            .map(|number| virtual_address(prng, family, segment, index, number as u16, None))
+            .map(|number| virtual_address(prng, family, (segment, subnet), index, number as u16, None))
             .collect();
         if family == Family::Ipv6 && prng.chance(1, 2) {
             // The RFC wants a link-local address first, and it must not be taken for a source.
@@ -145,7 +152,7 @@ impl Plan {
                 let family = if prng.chance(1, 2) { Family::Ipv4 } else { Family::Ipv6 };
                 let on = SegmentId(prng.below(segments.into()) as u32);
                 let other = (on != segment).then_some(on);
-                virtual_address(prng, family, on, index, 100 + number as u16, other)
+                virtual_address(prng, family, (on, subnet), index, 100 + number as u16, other)
             })
             .collect();
         let pause = |prng: &mut Prng| if prng.chance(1, 6) { millis(prng, 1, 20) } else { Duration::ZERO };
@@ -227,7 +234,7 @@ const ONE: Vrid = match Vrid::new(1) {
 fn virtual_address(
     prng: &mut Prng,
     family: Family,
-    segment: SegmentId,
+    (segment, subnet): (SegmentId, u8),
     plan: u8,
     number: u16,
     on: Option<SegmentId>,
@@ -237,7 +244,7 @@ fn virtual_address(
         Family::Ipv4 => {
             let place = if number < 100 { number } else { number - 40 };
             let last = 20 + plan * 75 + place as u8;
-            (IpAddr::V4(Ipv4Addr::new(10, 0, lan as u8, last)), [24, 32])
+            (IpAddr::V4(Ipv4Addr::new(10, subnet, lan as u8, last)), [24, 32])
         }
         Family::Ipv6 => {
             let address = Ipv6Addr::new(0x2001, 0xdb8, lan, 0, 0, 1, plan.into(), number + 1);

@@ -7,7 +7,7 @@ use super::invariants::{Bounds, GroupKey, HeldOnLan, HostRoute, Member, Pace, Se
 use super::machine::{Machine, MachineId};
 use super::network::{Conditions, SegmentId};
 use super::timeline::EntryKind;
-use crate::kernel::HeldAddress;
+use crate::kernel::{HeldAddress, Link};
 use crate::node::NodeConfig;
 use crate::time::{Duration, Instant};
 use crate::vrrp::{RouterConfig, State};
@@ -86,6 +86,10 @@ impl Cluster {
         let usable =
             |name| machine.kernel.by_name(name).filter(|link| link.usable() || !config.track_primary);
         let listens = usable(&config.interfaces.receive).is_some();
+        let addresses = config.addresses.iter().chain(&config.excluded).filter(|address| address.track);
+        let tracked = addresses
+            .filter_map(|address| address.interface.as_ref())
+            .all(|name| machine.kernel.by_name(name).is_some_and(Link::usable));
         let source = usable(&config.interfaces.transmit).and_then(|link| match config.source {
             Some(source) => machine.kernel.answers(link.key, &source).then_some(source),
             None => machine.kernel.source(link.key, config.family),
@@ -102,7 +106,7 @@ impl Cluster {
             priority: config.priority.0,
             preempt: config.preempt,
             source,
-            able: listens && source.is_some() && !process.frozen,
+            able: listens && source.is_some() && tracked && !process.frozen,
             state: standing.map_or(State::Initialize, |s| s.state),
             switch: standing.map_or(Switch::Off, |s| s.switch),
             elected: standing.and_then(|s| s.elected),
@@ -146,7 +150,7 @@ impl Cluster {
     }
 
     /// The kernel took an address along with the primary of its subnet. The machine's own one is nobody's to put
-    /// back, and a virtual one that a router still wants needs time for it: like a fault, in a quiet period too.
+    /// back: like a fault, in a quiet period too. A virtual one that a router still wants is put back at once.
     pub(super) fn lose_along(&mut self, id: MachineId, held: &HeldAddress) {
         let Some(process) = &self.machines[id.0].process else { return };
         let wants = |(_, link, prefix): &_| (*link, *prefix) == (held.link, held.prefix);
@@ -155,7 +159,8 @@ impl Cluster {
         }
         self.record(EntryKind::Kernel, id, format_args!("-{} with the primary of its subnet", held.prefix));
         if held.ours {
-            *self.removals.entry((id, held.prefix)).or_default() += 1;
+            self.changed = true;
+            return;
         }
         self.touch(id);
         if let Some(settling) = &mut self.settling {
@@ -190,23 +195,15 @@ impl Cluster {
     fn deadlines(&self) -> Vec<(GroupKey, Deadlines)> {
         self.bounds
             .iter()
-            .map(|(group, bounds)| {
-                (*group, deadlines(bounds, &self.pace, self.most_addresses, self.repair_pause()))
-            })
+            .map(|(group, bounds)| (*group, deadlines(bounds, &self.pace, self.most_addresses)))
             .collect()
-    }
-
-    /// Longest pause before an address is put back that somebody removed: it doubles with each time.
-    fn repair_pause(&self) -> Duration {
-        let times = self.removals.values().max().copied().unwrap_or_default();
-        Duration::from_secs(1 << times.min(6)).min(Duration::from_secs(60))
     }
 
     pub(super) fn observe(&mut self) {
         let survey = self.survey();
-        let (pace, most, repair) = (self.pace, self.most_addresses, self.repair_pause());
+        let (pace, most) = (self.pace, self.most_addresses);
         // A daemon without virtual routers takes its time to give up addresses and to stop, too.
-        let least = deadlines(&Bounds::default(), &pace, most, repair).addresses;
+        let least = deadlines(&Bounds::default(), &pace, most).addresses;
         let stop = self.deadlines().into_iter().map(|(_, due)| due.addresses).fold(least, Duration::max);
         let bounds = &self.bounds;
         let bound = |group: GroupKey| bounds.get(&group).copied().unwrap_or_default();
@@ -214,7 +211,7 @@ impl Cluster {
         if let Some(settling) = &mut self.settling {
             broken.extend(settling.observe(
                 &survey,
-                |group| deadlines(&bound(group), &pace, most, repair),
+                |group| deadlines(&bound(group), &pace, most),
                 least,
                 stop,
             ));
@@ -234,13 +231,17 @@ impl Cluster {
     }
 }
 
-fn deadlines(bounds: &Bounds, pace: &Pace, most_addresses: usize, repair: Duration) -> Deadlines {
+/// Longest pause before an address is put back that somebody removed.
+const REPAIR: Duration = Duration::from_secs(1);
+
+fn deadlines(bounds: &Bounds, pace: &Pace, most_addresses: usize) -> Deadlines {
     let delay = Conditions::HEALTHY.longest();
     // An interface that just came up first makes sure that its own addresses are nobody else's.
     Deadlines {
         election: DETECTION + bounds.election(pace, delay),
         settlement: DETECTION + bounds.settlement(pace, delay),
-        addresses: DETECTION + repair + bounds.addresses(pace, delay, most_addresses),
-        caches: DETECTION + repair + bounds.caches(pace, delay, most_addresses),
+        addresses: DETECTION + REPAIR + bounds.addresses(pace, delay, most_addresses),
+        caches: DETECTION + REPAIR + bounds.caches(pace, delay, most_addresses),
+        restoration: Bounds::restoration(pace, most_addresses),
     }
 }

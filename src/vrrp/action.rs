@@ -4,9 +4,10 @@ use core::fmt;
 use core::net::IpAddr;
 use std::sync::Arc;
 
+use super::PacketReport;
 use crate::kernel::{KernelError, RouterId};
 use crate::net::{InterfaceName, LinkKey, Prefix};
-use crate::time::Duration;
+use crate::time::{Duration, WallTime};
 use crate::wire::vrrp::{AdvertisementInterval, Priority, Rejection};
 
 /// State of a virtual router (RFC 9568 §6.4; `Fault` is keepalived's).
@@ -45,6 +46,10 @@ pub enum FaultReason {
     NoSourceAddress(InterfaceName),
     /// The receive socket is not open (yet).
     NotListening(InterfaceName),
+    /// While master, none of its advertisements could be sent for a master-down time.
+    NotSending(InterfaceName, SendObstacle),
+    /// While master, an address that was asked for was missing for longer than a master-down time.
+    AddressMissing(Prefix),
     /// A tracker or the operator says so; the name is its contribution's.
     Tracked(Arc<str>),
 }
@@ -56,8 +61,39 @@ impl fmt::Display for FaultReason {
             Self::LinkDown(name) => write!(f, "interface {name} is down"),
             Self::NoSourceAddress(name) => write!(f, "no address to send from on interface {name}"),
             Self::NotListening(name) => write!(f, "not listening on interface {name}"),
+            Self::NotSending(name, obstacle) => {
+                write!(f, "no advertisement could be sent on interface {name}: {obstacle}")
+            }
+            Self::AddressMissing(prefix) => {
+                write!(f, "address {prefix} goes missing each time it is put back")
+            }
             Self::Tracked(name) => write!(f, "{name} failed"),
         }
+    }
+}
+
+/// What keeps advertisements from being sent, by the kernel's error number.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct SendObstacle {
+    /// Positive `errno`.
+    pub errno: i32,
+}
+
+impl fmt::Display for SendObstacle {
+    /// Says what to do, where that is known.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The numbers of Linux.
+        f.write_str(match self.errno {
+            1 | 13 => "a firewall rule of this host drops it; let protocol 112 out",
+            90 => "it is larger than the interface's MTU; raise the MTU, or announce fewer addresses",
+            97 => "the host does not speak its address family",
+            99 => "its source address is not on this host",
+            100 => "the interface is down",
+            101 => "there is no route to its destination",
+            105 => "the interface's queue is full",
+            113 => "its destination does not answer",
+            errno => return write!(f, "error number {errno}"),
+        })
     }
 }
 
@@ -96,6 +132,8 @@ pub enum Cause {
     Fault(FaultReason),
     /// The last fault ended.
     FaultCleared,
+    /// It stood back for a fault of its own, and nobody took its place.
+    NobodyElse,
     /// The operator switched over, and the successor was heard.
     SwitchOver {
         /// The successor.
@@ -132,6 +170,7 @@ impl fmt::Display for Cause {
             }
             Self::Fault(reason) => reason.fmt(f),
             Self::FaultCleared => f.write_str("last fault cleared"),
+            Self::NobodyElse => f.write_str("nobody else took over: trying again"),
             Self::SwitchOver { successor } => write!(f, "switched over to {successor}"),
             Self::SwitchBack => f.write_str("switched back"),
             Self::Stalled { pause } => write!(f, "this process stood still for {} ms", pause.as_millis()),
@@ -283,6 +322,45 @@ pub enum ReportKind {
         /// How long.
         pause: Duration,
     },
+    /// Several reports of one kind, which packets cause, were left out.
+    LeftOut {
+        /// Which kind.
+        what: PacketReport,
+        /// How many.
+        count: u64,
+    },
+    /// A master of lower priority is heard, and `preempt_delay` begins.
+    PreemptDelayed {
+        /// The master.
+        master: IpAddr,
+        /// How long.
+        delay: Duration,
+        /// Its end.
+        until: WallTime,
+    },
+    /// `vrrp_startup_delay` begins.
+    StartupDelayed {
+        /// How long.
+        delay: Duration,
+        /// Its end.
+        until: WallTime,
+    },
+    /// From now on advertisements cannot be sent.
+    SendFailing {
+        /// Through this interface.
+        interface: InterfaceName,
+        /// Why.
+        obstacle: SendObstacle,
+    },
+    /// Advertisements can be sent again.
+    SendWorks {
+        /// Through this interface.
+        interface: InterfaceName,
+        /// How long they could not.
+        after: Duration,
+        /// How many could not.
+        failed: u64,
+    },
     /// A receive socket could not be opened.
     SocketFailed {
         /// On this interface.
@@ -356,6 +434,23 @@ impl fmt::Display for ReportKind {
                 f,
                 "this process stood still for {} ms, longer than a master-down time: listening before acting",
                 pause.as_millis()
+            ),
+            Self::LeftOut { what, count } => write!(f, "{count} more {} within a second", what.words()),
+            Self::PreemptDelayed { master, delay, .. } => write!(
+                f,
+                "master {master} has a lower priority: preempt_delay, taking over in {} s at the earliest",
+                delay.as_secs_f64()
+            ),
+            Self::StartupDelayed { delay, .. } => {
+                write!(f, "vrrp_startup_delay: all virtual routers start in {} s", delay.as_secs_f64())
+            }
+            Self::SendFailing { interface, obstacle } => {
+                write!(f, "cannot send advertisements on interface {interface}: {obstacle}")
+            }
+            Self::SendWorks { interface, after, failed } => write!(
+                f,
+                "advertisements are sent again on interface {interface}, after {:.1} s in which {failed} could not",
+                after.as_secs_f64()
             ),
             Self::SocketFailed { interface, error } => {
                 write!(f, "cannot listen on interface {interface}: {error}")

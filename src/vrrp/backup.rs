@@ -24,6 +24,15 @@ pub(super) struct Backup {
     preempt_at: Option<Instant>,
 }
 
+impl Backup {
+    /// `preempt_delay` was changed while it runs.
+    pub(super) fn retime(&mut self, before: Duration, delay: Duration) {
+        if let Some(at) = &mut self.preempt_at {
+            *at = (*at - before) + delay;
+        }
+    }
+}
+
 impl VirtualRouter {
     /// Enters Backup and waits `wait` for a master.
     pub(super) fn enter_backup(&mut self, now: Now, wait: Duration, cause: Cause, out: &mut Output<'_>) {
@@ -60,7 +69,7 @@ impl VirtualRouter {
             }
             return;
         }
-        if self.follows(now, advertisement.priority) {
+        if self.follows(now, from, advertisement.priority, out) {
             self.wait_for(now, from, advertisement, out);
             if self.addresses.has_leftovers() {
                 self.release_addresses(out);
@@ -78,7 +87,7 @@ impl VirtualRouter {
 
     /// RFC 9568 §6.4.2 (430): whether an advertisement is one of a master to follow. `preempt_delay` only
     /// delays the preemption of a living master (`behaviours` B6).
-    fn follows(&mut self, now: Now, priority: Priority) -> bool {
+    fn follows(&mut self, now: Now, from: IpAddr, priority: Priority, out: &mut Output<'_>) -> bool {
         let own = self.priority.get();
         let preempts = self.config.preempt && !self.yielded;
         let delay = self.config.preempt_delay;
@@ -94,8 +103,16 @@ impl VirtualRouter {
         if delay.is_zero() {
             return false;
         }
-        let preempt_at = *backup.preempt_at.get_or_insert(now.instant + delay);
-        now.instant < preempt_at
+        if let Some(preempt_at) = backup.preempt_at {
+            return now.instant < preempt_at;
+        }
+        backup.preempt_at = Some(now.instant + delay);
+        self.report_packet(
+            now,
+            ReportKind::PreemptDelayed { master: from, delay, until: now.wall + delay },
+            out,
+        );
+        true
     }
 
     /// RFC 9568 §6.4.2 (430): an advertisement sets the timer. Where two masters meet, the last word of the loser may
@@ -113,7 +130,7 @@ impl VirtualRouter {
             }
             return;
         }
-        self.learn_interval(from, advertisement, out);
+        self.learn_interval(now, from, advertisement, out);
         let at = now.instant + self.master_down_interval();
         if let Phase::Backup(backup) = &mut self.phase {
             backup.master_down = at;
@@ -126,13 +143,18 @@ impl VirtualRouter {
     /// RFC 9568 §6.4.2 (430): version 3 follows the master's interval.
     pub(super) fn learn_interval(
         &mut self,
+        now: Now,
         from: IpAddr,
         advertisement: &Advertisement,
         out: &mut Output<'_>,
     ) {
         if self.is_version_3() && self.master_interval != advertisement.interval {
             self.master_interval = advertisement.interval;
-            self.report(ReportKind::IntervalLearned { from, interval: advertisement.interval }, out);
+            self.report_packet(
+                now,
+                ReportKind::IntervalLearned { from, interval: advertisement.interval },
+                out,
+            );
         }
     }
 

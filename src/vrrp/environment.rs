@@ -17,6 +17,8 @@ pub struct Interface {
     pub usable: bool,
     /// Router flag of its neighbour advertisements.
     pub ipv6_forwarding: bool,
+    /// Largest packet in bytes.
+    pub mtu: u32,
 }
 
 /// Whether the router's receive socket is open.
@@ -57,6 +59,15 @@ impl Environment {
         })
     }
 
+    /// Whether an interface that exists in both takes packets of another size.
+    pub(super) fn mtu_differs(&self, other: &Self) -> bool {
+        self.interfaces.iter().any(|(name, interface)| {
+            other
+                .interface(name)
+                .is_some_and(|other| other.key == interface.key && other.mtu != interface.mtu)
+        })
+    }
+
     /// Every reason why a router of this configuration cannot take part here.
     pub fn faults(&self, config: &RouterConfig) -> BTreeSet<FaultReason> {
         let mut faults = BTreeSet::new();
@@ -67,6 +78,19 @@ impl Environment {
                     faults.insert(FaultReason::InterfaceMissing(name.clone()));
                 }
                 Some(interface) if config.track_primary && !interface.usable => {
+                    faults.insert(FaultReason::LinkDown(name.clone()));
+                }
+                Some(_) => {}
+            }
+        }
+        // `no_track` leaves the interface of an address alone.
+        let tracked = config.addresses.iter().chain(&config.excluded).filter(|address| address.track);
+        for name in tracked.filter_map(|address| address.interface.as_ref()) {
+            match self.interface(name) {
+                None => {
+                    faults.insert(FaultReason::InterfaceMissing(name.clone()));
+                }
+                Some(interface) if !interface.usable => {
                     faults.insert(FaultReason::LinkDown(name.clone()));
                 }
                 Some(_) => {}

@@ -6,21 +6,28 @@ use super::environment::Interface;
 use super::ownership::Announceable;
 use super::router::{Output, Phase, VirtualRouter};
 use super::timing::skew_time;
-use super::{Cause, ReportKind, State};
+use super::{AnnounceSettings, Cause, ReportKind, State};
 use crate::kernel::Announcement;
 use crate::net::{Family, Prefix};
 use crate::time::{Duration, Instant, Now};
 use crate::wire::vrrp::{Advertisement, Priority};
+
+/// Answers to rivals and to routers that leave, in one interval.
+const ANSWERS: u32 = 10;
 
 /// What a master keeps in mind.
 #[derive(Clone, Debug)]
 pub(super) struct Mastership {
     /// `Adver_Timer`.
     pub(super) next_advert: Instant,
-    /// Second block of announcements, and its rounds.
-    second_block: Option<(Instant, u32)>,
+    /// Second block of announcements.
+    second_block: Option<SecondBlock>,
     /// Periodic announcements.
     refresh: Option<Instant>,
+    /// Rivals and routers that leave are answered with an advertisement this often at most.
+    answer_not_before: Instant,
+    /// One of them came too early for that and waits for its answer.
+    answer_due: Option<Instant>,
     /// A beaten rival is answered with announcements once in an interval, however often it sends.
     rival_quiet_until: Instant,
     /// Until then the last word of the master before us is no news.
@@ -33,13 +40,56 @@ pub(super) struct Mastership {
     listening_until: Option<Instant>,
 }
 
+/// A block of announcements that is planned.
+#[derive(Clone, Copy, Debug)]
+struct SecondBlock {
+    at: Instant,
+    rounds: u32,
+    why: Why,
+}
+
+/// What a second block of announcements follows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Why {
+    /// An election: `garp_master_delay`.
+    Election,
+    /// A beaten rival: `garp_lower_prio_delay`.
+    Rival,
+    /// A pause of this process: no setting.
+    Stall,
+}
+
+impl SecondBlock {
+    /// After `delay`; zero means never.
+    fn after(now: Now, delay: Duration, rounds: u32, why: Why) -> Option<Self> {
+        later(now, delay).map(|at| Self { at, rounds, why })
+    }
+}
+
 impl Mastership {
+    /// Delays of announcements were changed while they run.
+    pub(super) fn retime(&mut self, now: Now, before: &AnnounceSettings, settings: &AnnounceSettings) {
+        self.second_block = self.second_block.and_then(|block| {
+            let (old, new) = match block.why {
+                Why::Election => (before.delay, settings.delay),
+                Why::Rival => (before.lower_prio_delay, settings.lower_prio_delay),
+                Why::Stall => return Some(block),
+            };
+            (!new.is_zero()).then(|| SecondBlock { at: (block.at - old) + new, ..block })
+        });
+        self.refresh = match (self.refresh, later(now, settings.refresh)) {
+            (Some(at), Some(_)) => Some((at - before.refresh) + settings.refresh),
+            (_, next) => next,
+        };
+    }
+
     pub(super) fn poll_timeout(&self) -> Instant {
         // A master that hands over neither advertises nor announces until it knows the outcome.
         if let Some(give_up) = self.handover {
             return give_up;
         }
-        let others = [self.second_block.map(|(at, _)| at), self.refresh, self.rival_due];
+        let second_block = self.second_block.map(|block| block.at);
+        let others = [second_block, self.refresh, self.rival_due, self.answer_due];
         others.into_iter().flatten().fold(self.next_advert, Instant::min)
     }
 }
@@ -61,8 +111,10 @@ impl VirtualRouter {
         let settings = self.config.announce;
         let mastership = Mastership {
             next_advert: now.instant + self.config.interval.duration(),
-            second_block: later(now, settings.delay).map(|at| (at, settings.repeat)),
+            second_block: SecondBlock::after(now, settings.delay, settings.repeat, Why::Election),
             refresh: later(now, settings.refresh),
+            answer_not_before: now.instant,
+            answer_due: None,
             rival_quiet_until: now.instant,
             settled_at: now.instant + self.config.interval.duration(),
             rival_due: None,
@@ -90,8 +142,7 @@ impl VirtualRouter {
         if priority.is_leaving() {
             // (720) A router that left: tell the others at once that there is a master.
             if handover.is_none() {
-                self.send_advertisement(out);
-                self.restart_advert_timer(now);
+                self.answer(now, out);
                 // Only a master leaves: hosts may have believed it.
                 self.announce_over_rival(now, out);
             }
@@ -127,13 +178,27 @@ impl VirtualRouter {
     fn beat_rival(&mut self, now: Now, from: IpAddr, priority: Priority, out: &mut Output<'_>) {
         self.counters.rivals_beaten += 1;
         if !self.config.lower_prio_no_advert {
-            self.send_advertisement(out);
-            self.restart_advert_timer(now);
+            self.answer(now, out);
         }
         let news = matches!(&self.phase, Phase::Master(mastership) if mastership.settled_at <= now.instant);
         if self.announce_over_rival(now, out) && news {
-            self.report(ReportKind::RivalBeaten { from, priority }, out);
+            self.report_packet(now, ReportKind::RivalBeaten { from, priority }, out);
         }
+    }
+
+    /// Tells a router that believes to be master, or that leaves, of us. Whoever sends often is answered all the same
+    /// [`ANSWERS`] times in an interval at most: an answer tells everybody.
+    fn answer(&mut self, now: Now, out: &mut Output<'_>) {
+        let pause = self.config.interval.duration() / ANSWERS;
+        let Phase::Master(mastership) = &mut self.phase else { return };
+        if now.instant < mastership.answer_not_before {
+            mastership.answer_due = Some(mastership.answer_not_before);
+            return;
+        }
+        mastership.answer_due = None;
+        mastership.answer_not_before = now.instant + pause;
+        self.send_advertisement(out);
+        self.restart_advert_timer(now);
     }
 
     /// Announces the addresses again, now and a second time, because hosts may have learned another master's
@@ -148,8 +213,10 @@ impl VirtualRouter {
         }
         mastership.rival_due = None;
         mastership.rival_quiet_until = now.instant + interval;
-        if let Some(at) = later(now, settings.lower_prio_delay).filter(|_| settings.lower_prio_repeat > 0) {
-            mastership.second_block = Some((at, settings.lower_prio_repeat));
+        let block =
+            SecondBlock::after(now, settings.lower_prio_delay, settings.lower_prio_repeat, Why::Rival);
+        if let Some(block) = block.filter(|block| block.rounds > 0) {
+            mastership.second_block = Some(block);
         }
         self.announce(&self.addresses.announceable(), settings.lower_prio_repeat, out);
         true
@@ -190,19 +257,23 @@ impl VirtualRouter {
             mastership.next_advert = if next <= now.instant { now.instant + interval } else { next };
         }
         let mut rounds = 0;
-        if let Some((at, repeat)) = mastership.second_block
-            && at <= now.instant
-        {
-            mastership.second_block = None;
-            rounds = repeat;
+        if let Some(block) = mastership.second_block.take_if(|block| block.at <= now.instant) {
+            rounds = block.rounds;
         }
         if mastership.refresh.is_some_and(|at| at <= now.instant) {
             mastership.refresh = later(now, settings.refresh);
             rounds = rounds.max(settings.refresh_repeat.max(1));
         }
+        let answer_due = mastership.answer_due.is_some_and(|at| at <= now.instant);
         let rival_due = mastership.rival_due.is_some_and(|at| at <= now.instant);
         if advertise {
+            // An answer, too.
+            if let Phase::Master(mastership) = &mut self.phase {
+                mastership.answer_due = None;
+            }
             self.send_advertisement(out);
+        } else if answer_due {
+            self.answer(now, out);
         }
         if rounds > 0 {
             self.announce(&self.addresses.announceable(), rounds, out);
@@ -219,13 +290,14 @@ impl VirtualRouter {
         let settings = self.config.announce;
         let wait = self.config.interval.duration() + self.skew_time();
         let Phase::Master(mastership) = &mut self.phase else { return };
-        mastership.second_block = Some((now.instant, settings.repeat));
+        let block = |at| Some(SecondBlock { at, rounds: settings.repeat, why: Why::Stall });
+        mastership.second_block = block(now.instant);
         if preempts {
             mastership.next_advert = now.instant;
         } else {
             mastership.next_advert = now.instant + wait;
             mastership.listening_until = Some(now.instant + wait);
-            mastership.second_block = Some((now.instant + wait, settings.repeat));
+            mastership.second_block = block(now.instant + wait);
         }
     }
 
@@ -276,7 +348,7 @@ impl VirtualRouter {
     pub(super) fn plan_second_block(&mut self, now: Now) {
         let settings = self.config.announce;
         if let Phase::Master(mastership) = &mut self.phase {
-            mastership.second_block = later(now, settings.delay).map(|at| (at, settings.repeat));
+            mastership.second_block = SecondBlock::after(now, settings.delay, settings.repeat, Why::Election);
         }
     }
 

@@ -11,6 +11,7 @@
 //!     Fault <--------------+--+----------------------------------------+
 //! ```
 
+mod abstention;
 mod action;
 mod actions;
 mod announce;
@@ -25,11 +26,15 @@ mod ownership;
 mod peers;
 mod priority;
 mod receive;
+mod report_limit;
 mod router;
+mod sending;
 mod timing;
 mod transmit;
 
-pub use action::{Cause, Datagram, FaultReason, Report, ReportKind, State, Transition, Transmission};
+pub use action::{
+    Cause, Datagram, FaultReason, Report, ReportKind, SendObstacle, State, Transition, Transmission,
+};
 pub use actions::{Actions, Driver, News, SocketRequest};
 pub use announce::AnnouncementQueue;
 pub use config::{
@@ -41,5 +46,6 @@ pub use environment::{Environment, Interface, Listening};
 pub use group::{GarpGroup, SyncGroupConfig, VirtualRoute, VirtualRule};
 pub use peers::{Peer, PeerTable};
 pub use priority::EffectivePriority;
+pub use report_limit::PacketReport;
 pub use router::{Output, VirtualRouter};
 pub use timing::{master_down_interval, skew_time};

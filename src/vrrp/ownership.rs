@@ -16,11 +16,18 @@ use crate::time::{Duration, Instant};
 /// A notification may come later than the answer to our own request: what looks like drift is judged after
 /// this pause.
 const JUDGE_AFTER: Duration = Duration::from_millis(10);
-/// First pause before an address is put back again, or tried again after a refusal; doubles up to
-/// [`RETRY_MAX`].
+/// First pause before an address is put back again; doubles up to [`REPAIR_MAX`].
+const REPAIR_FIRST: Duration = Duration::from_millis(250);
+/// Longest pause between two repairs: a rival that keeps deleting is named, and the address is not left missing.
+const REPAIR_MAX: Duration = Duration::from_secs(1);
+/// First pause before what the kernel refused is tried again; doubles up to [`RETRY_MAX`].
 const RETRY_FIRST: Duration = Duration::from_secs(1);
-/// Longest pause between two attempts: a rival that keeps deleting is named, not fought.
+/// Longest pause between two tries of what the kernel refuses.
 const RETRY_MAX: Duration = Duration::from_secs(60);
+/// Left in peace for so long, an address counts as never touched.
+const PEACE: Duration = Duration::from_secs(120);
+/// Held for so long, an address that was missing counts as there again.
+const STEADY: Duration = Duration::from_secs(1);
 
 /// What the kernel holds of one virtual address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -49,6 +56,11 @@ struct Item {
     marked: bool,
     /// Gone, as the kernel told last, while an operation was outstanding: our own, or somebody else's doing.
     vanished: bool,
+    /// Not `no_track`: its loss counts against the router.
+    track: bool,
+    /// Since when it is missing though it is wanted and was there, and since when it is there again.
+    lacking_since: Option<Instant>,
+    held_since: Instant,
     /// When to look whether the kernel holds what it should.
     judge_at: Option<Instant>,
     /// Attempts since the address became wanted or was last left in peace, and when the last one was.
@@ -102,12 +114,14 @@ impl Item {
 
     /// Plans a look at the address: at once the first time, later the more often it had to be repaired.
     fn judge_later(&mut self, now: Instant) -> Instant {
-        if now.saturating_since(self.repaired_at) > RETRY_MAX.saturating_mul(2) {
+        if now.saturating_since(self.repaired_at) > PEACE {
             self.repairs = 0;
         }
+        let (first, longest) =
+            if self.refused { (RETRY_FIRST, RETRY_MAX) } else { (REPAIR_FIRST, REPAIR_MAX) };
         let pause = match self.repairs {
             0 => JUDGE_AFTER,
-            repairs => RETRY_FIRST.saturating_mul(1 << (repairs - 1).min(6)).min(RETRY_MAX),
+            repairs => first.saturating_mul(1 << (repairs - 1).min(6)).min(longest),
         };
         let at = now + pause;
         self.judge_at = Some(at);
@@ -125,6 +139,21 @@ impl Item {
     fn count_attempt(&mut self, now: Instant) {
         self.repairs = self.repairs.saturating_add(1);
         self.repaired_at = now;
+    }
+
+    /// Whether it has been missing, but for moments, since it was wanted and there.
+    fn lacks(&mut self, now: Instant) -> Option<Instant> {
+        let is_back = self.held != Held::Absent && now.saturating_since(self.held_since) >= STEADY;
+        // What the kernel refuses no other router may do better.
+        if is_back || self.refused || !self.track {
+            self.lacking_since = None;
+        }
+        self.lacking_since
+    }
+
+    /// It is there from now on.
+    fn note_held(&mut self, now: Instant) {
+        self.held_since = now;
     }
 
     fn learn(&mut self, ours: bool) {
@@ -194,6 +223,42 @@ impl Ownership {
         self.judge_next
     }
 
+    /// When [`Ownership::take_lacking`] may have something to say. `limit` is how long an address may be missing.
+    pub(super) fn lacking_timeout(&self, limit: Duration) -> Option<Instant> {
+        self.items.iter().filter_map(|item| item.lacking_since).min().map(|since| since + limit)
+    }
+
+    /// An address that has been missing for longer than `limit`; told once in that time.
+    pub(super) fn take_lacking(&mut self, now: Instant, limit: Duration) -> Option<Prefix> {
+        let mut found = None;
+        for item in &mut self.items {
+            if item.lacking_since.is_some() && item.lacks(now).is_some_and(|since| since + limit <= now) {
+                item.lacking_since = Some(now);
+                found.get_or_insert(item.spec.prefix);
+            }
+        }
+        found
+    }
+
+    /// Asks again for what is wanted and what somebody's removal takes along.
+    pub(super) fn restore(
+        &mut self,
+        taken: &dyn Fn(LinkKey, &Prefix) -> bool,
+        operations: &mut Vec<AddressOperation>,
+    ) {
+        if !self.wanted {
+            return;
+        }
+        for item in &mut self.items {
+            if item.held != Held::Foreign
+                && (item.held != Held::Absent || item.outstanding > 0 && item.asked_for())
+                && item.link.is_some_and(|link| taken(link.key, &item.spec.prefix))
+            {
+                item.request_now(AddressVerb::Add, operations);
+            }
+        }
+    }
+
     /// Tells which interfaces exist and what the kernel holds there. An address on an interface that went is
     /// forgotten; on one that came it is asked for if wanted.
     pub(super) fn set_environment(
@@ -224,6 +289,7 @@ impl Ownership {
                 item.last_verb = AddressVerb::Remove;
                 item.wanted_again = false;
                 item.judge_at = None;
+                item.lacking_since = None;
                 item.held = Held::Absent;
                 item.marked = false;
                 item.foreign_told = false;
@@ -272,6 +338,7 @@ impl Ownership {
         for item in &mut self.items {
             item.repairs = 0;
             item.judge_at = None;
+            item.lacking_since = None;
             if !item.will_be_held() {
                 item.request(AddressVerb::Add, operations);
             } else if let (0, Some(link)) = (item.outstanding, item.link) {
@@ -290,6 +357,7 @@ impl Ownership {
         for item in self.items.iter_mut().rev() {
             item.repairs = 0;
             item.judge_at = None;
+            item.lacking_since = None;
             // "Already gone" is success.
             if (wanted && item.asked_for() || item.will_be_held()) && item.held != Held::Foreign {
                 item.request(AddressVerb::Remove, operations);
@@ -324,6 +392,9 @@ impl Ownership {
     ) -> Option<ReportKind> {
         let stray = !self.wanted && !self.undecided;
         let item = self.item(key)?;
+        if item.held == Held::Absent {
+            item.note_held(now);
+        }
         item.learn(ours);
         item.vanished = false;
         if item.held == Held::Foreign {
@@ -343,6 +414,9 @@ impl Ownership {
         item.held = Held::Absent;
         item.foreign_told = false;
         item.vanished = item.outstanding > 0;
+        if wanted && item.outstanding == 0 {
+            item.lacking_since.get_or_insert(now);
+        }
         if wanted && item.outstanding == 0 && item.judge_at.is_none() {
             let at = item.judge_later(now);
             self.judge_no_later_than(at);
@@ -386,6 +460,7 @@ impl Ownership {
                 }
                 if item.held == Held::Absent {
                     item.held = Held::Ours;
+                    item.note_held(now);
                 }
                 (announceable.filter(|_| item.will_be_held()), None)
             }
@@ -537,6 +612,9 @@ fn items_of(config: &RouterConfig) -> Vec<Item> {
         foreign_told: false,
         marked: false,
         vanished: false,
+        track: address.track,
+        lacking_since: None,
+        held_since: Instant::ZERO,
         judge_at: None,
         repairs: 0,
         repaired_at: Instant::ZERO,

@@ -3,12 +3,9 @@
 use core::net::IpAddr;
 
 use super::router::{Output, Phase, VirtualRouter};
-use super::{Datagram, Destinations, ReportKind};
-use crate::time::{Duration, Now};
+use super::{Datagram, Destinations, PacketReport, ReportKind};
+use crate::time::Now;
 use crate::wire::vrrp::{Advertisement, Expectation, PacketHeader, Rejection, decode};
-
-/// Rejections are told at most this often, however many senders forge packets.
-const REJECTION_REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The last message that passed all checks: a master repeats itself, and equal bytes with an equal header
 /// have an equal meaning.
@@ -25,12 +22,18 @@ impl VirtualRouter {
     /// Takes a message for this virtual router.
     pub fn handle_datagram(&mut self, now: Now, datagram: &Datagram<'_>, out: &mut Output<'_>) {
         if matches!(self.phase, Phase::Initialize | Phase::Fault) {
+            // Whoever stands back wants to know whether somebody else is there.
+            if self.abstention.reason().is_some()
+                && self.check(datagram).is_ok_and(|advertisement| !advertisement.priority.is_leaving())
+            {
+                self.abstention.hear();
+            }
             return;
         }
         let recent = match self.recent.take() {
             Some(recent) if recent.repeats(datagram) => recent,
             _ => match self.check(datagram) {
-                Ok(advertisement) => self.compare_addresses(datagram, advertisement, out),
+                Ok(advertisement) => self.compare_addresses(now, datagram, advertisement, out),
                 Err(rejection) => return self.reject(now, datagram.source, rejection, out),
             },
         };
@@ -80,6 +83,7 @@ impl VirtualRouter {
     /// used all the same (`behaviours` A10).
     fn compare_addresses(
         &mut self,
+        now: Now,
         datagram: &Datagram<'_>,
         heard: Advertisement,
         out: &mut Output<'_>,
@@ -90,7 +94,7 @@ impl VirtualRouter {
         self.reported.compared = source;
         if list_differs && self.reported.differing != source {
             self.reported.differing = source;
-            self.report(ReportKind::AddressListMismatch { from: datagram.source }, out);
+            self.report_packet(now, ReportKind::AddressListMismatch { from: datagram.source }, out);
         } else if !list_differs && self.reported.differing == source {
             self.reported.differing = None;
         }
@@ -117,10 +121,9 @@ impl VirtualRouter {
 
     fn reject(&mut self, now: Now, from: IpAddr, rejection: Rejection, out: &mut Output<'_>) {
         self.counters.count_rejection(&rejection);
-        let may_tell = now.instant >= self.reported.next_rejection_at;
+        let may_tell = self.limits.is_free(now.instant, PacketReport::Rejected);
         if self.peers.note_rejected(now.instant, from, rejection, may_tell) {
-            self.reported.next_rejection_at = now.instant + REJECTION_REPORT_INTERVAL;
-            self.report(ReportKind::Rejected { from, rejection }, out);
+            self.report_packet(now, ReportKind::Rejected { from, rejection }, out);
         }
     }
 }

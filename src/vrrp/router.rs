@@ -7,6 +7,7 @@ use core::net::IpAddr;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::abstention::{Abstention, Return};
 use super::backup::Backup;
 use super::environment::{Environment, Listening};
 use super::master::Mastership;
@@ -14,16 +15,21 @@ use super::ownership::{Known, Ownership};
 use super::peers::PeerTable;
 use super::priority::EffectivePriority;
 use super::receive::Recent;
+use super::report_limit::ReportLimits;
+use super::sending::Sending;
 use super::timing::{master_down_interval, skew_time};
 use super::transmit::Outgoing;
 use super::{
-    Actions, AnnouncementQueue, Cause, Counters, FaultReason, Report, ReportKind, RouterConfig, State,
-    Transition,
+    Actions, AnnouncementQueue, Cause, Counters, FaultReason, PacketReport, Report, ReportKind, RouterConfig,
+    State, Transition,
 };
 use crate::kernel::{AddressOperation, AddressReply, AddressRequest, AddressVerb, RouterId};
 use crate::net::{Family, LinkKey, Prefix};
 use crate::time::{Duration, Instant, Now, WallTime};
 use crate::wire::vrrp::{AdvertisementInterval, Priority, Version};
+
+/// No address is said to be missing sooner, however short a master-down time is.
+const LACKING_MIN: Duration = Duration::from_secs(3);
 
 /// Where a router puts what it wants done.
 #[derive(Debug)]
@@ -58,6 +64,9 @@ pub struct VirtualRouter {
     pub(super) master_request: Option<Cause>,
     pub(super) last_transition: WallTime,
     pub(super) reported: Reported,
+    pub(super) limits: ReportLimits,
+    pub(super) abstention: Abstention,
+    pub(super) sending: Sending,
 }
 
 /// A state with its data.
@@ -75,7 +84,6 @@ pub(super) struct Reported {
     /// The sender whose address list was compared last, and the one whose list was said to differ.
     pub(super) compared: Option<IpAddr>,
     pub(super) differing: Option<IpAddr>,
-    pub(super) next_rejection_at: Instant,
 }
 
 impl VirtualRouter {
@@ -98,6 +106,9 @@ impl VirtualRouter {
             master_request: None,
             last_transition: WallTime::default(),
             reported: Reported::default(),
+            limits: ReportLimits::default(),
+            abstention: Abstention::default(),
+            sending: Sending::default(),
             config,
         }
     }
@@ -142,6 +153,11 @@ impl VirtualRouter {
             self.recent = None;
         }
         let hardware_changed = self.environment.hardware_differs(&environment);
+        if self.environment.mtu_differs(&environment)
+            && matches!(self.abstention.reason(), Some(FaultReason::NotSending(..)))
+        {
+            self.abstention.end(now.instant);
+        }
         self.environment = environment;
         let mut operations = Vec::new();
         self.addresses.set_environment(&self.environment, known, &mut operations);
@@ -210,6 +226,7 @@ impl VirtualRouter {
         let own_interval = self.config.interval.duration();
         match &mut self.phase {
             Phase::Backup(backup) => {
+                backup.retime(before.preempt_delay, self.config.preempt_delay);
                 backup.master_down = backup.master_down.min(now.instant + master_down);
                 if self.config.interval.duration() > before.interval.duration() {
                     backup.master_down = now.instant + master_down;
@@ -221,6 +238,7 @@ impl VirtualRouter {
             Phase::Master(mastership) => {
                 self.master_interval = self.config.interval;
                 mastership.next_advert = mastership.next_advert.min(now.instant + own_interval);
+                mastership.retime(now, &before.announce, &self.config.announce);
             }
             Phase::Initialize | Phase::Fault => {}
         }
@@ -294,7 +312,9 @@ impl VirtualRouter {
             Phase::Backup(backup) => Some(backup.master_down),
             Phase::Master(mastership) => Some(mastership.poll_timeout()),
         };
-        [phase, self.addresses.poll_timeout()].into_iter().flatten().min()
+        let lacking = self.lacking_limit().and_then(|limit| self.addresses.lacking_timeout(limit));
+        let others = [self.limits.poll_timeout(), self.abstention.poll_timeout(), lacking];
+        [phase, self.addresses.poll_timeout()].into_iter().chain(others).flatten().min()
     }
 
     /// Serves what is due: advertisements due until `horizon`, everything else until now.
@@ -313,6 +333,38 @@ impl VirtualRouter {
             self.report(kind, out);
         }
         self.request_addresses(operations, out);
+        if let Some(prefix) =
+            self.lacking_limit().and_then(|limit| self.addresses.take_lacking(now.instant, limit))
+        {
+            self.abstain(now, FaultReason::AddressMissing(prefix), out);
+        }
+        self.end_abstention(now, out);
+        for (what, count) in self.limits.take_due(now.instant) {
+            self.report(ReportKind::LeftOut { what, count }, out);
+        }
+    }
+
+    /// How long an address may be missing though it was asked for, before another router shall try; `None` unless
+    /// master.
+    fn lacking_limit(&self) -> Option<Duration> {
+        matches!(self.phase, Phase::Master(_)).then(|| self.master_down_interval().max(LACKING_MIN))
+    }
+
+    /// Stands back, unless there is nobody else.
+    pub(super) fn abstain(&mut self, now: Now, reason: FaultReason, out: &mut Output<'_>) {
+        let master_down = self.master_down_interval();
+        if self.abstention.begin(now.instant, reason, master_down) {
+            self.update_faults(now, out);
+        }
+    }
+
+    fn end_abstention(&mut self, now: Now, out: &mut Output<'_>) {
+        let Some(back) = self.abstention.take_due(now.instant) else { return };
+        self.sending.forget();
+        self.update_faults(now, out);
+        if back == Return::Alone && matches!(self.phase, Phase::Backup(_)) {
+            self.master_request = Some(Cause::NobodyElse);
+        }
     }
 
     /// The process stood still for `pause` past this router's deadline: if that is longer than a
@@ -453,6 +505,7 @@ impl VirtualRouter {
 
     pub(super) fn current_faults(&self) -> BTreeSet<FaultReason> {
         let mut faults = self.environment.faults(&self.config);
+        faults.extend(self.abstention.reason().cloned());
         faults.extend(self.tracked_faults.iter().map(|name| FaultReason::Tracked(Arc::clone(name))));
         faults
     }
@@ -481,6 +534,21 @@ impl VirtualRouter {
 
     pub(super) fn report(&self, kind: ReportKind, out: &mut Output<'_>) {
         out.actions.report(Report { router: Arc::clone(&self.config.name), kind });
+    }
+
+    /// Reports what a packet caused: of each kind once in a second, then their number.
+    pub(super) fn report_packet(&mut self, now: Now, kind: ReportKind, out: &mut Output<'_>) {
+        if PacketReport::of(&kind).is_none_or(|what| self.limits.may_tell(now.instant, what)) {
+            self.report(kind, out);
+        }
+    }
+
+    /// Somebody else's removal took addresses of these subnets along, or one of these addresses: those that are
+    /// wanted are asked for again.
+    pub fn restore(&mut self, taken: &dyn Fn(LinkKey, &Prefix) -> bool, out: &mut Output<'_>) {
+        let mut operations = Vec::new();
+        self.addresses.restore(taken, &mut operations);
+        self.request_addresses(operations, out);
     }
 
     /// Asks for changes of addresses. The first announcement of what is added goes along, unless announcements

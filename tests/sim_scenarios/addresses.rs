@@ -1,10 +1,14 @@
 //! Addresses that others remove, own, or keep.
 
+use core::net::IpAddr;
+
+use alived::net::Prefix;
+use alived::node::NodeConfig;
 use alived::sim::invariants::Pace;
 use alived::sim::{Fault, MachineSpec};
 use alived::time::Duration;
 use alived::vrrp::{InitialState, RouterConfig, State};
-use alived::wire::vrrp::Priority;
+use alived::wire::vrrp::{Priority, Vrid};
 
 use super::lan::{LAN, Lan, R1, R2, address, node, prefix, router, virtual_address};
 
@@ -20,18 +24,136 @@ fn an_address_removed_by_hand_comes_back_without_a_transition() {
     assert!(lan.delay(removed, "+10.0.0.100/24") < 50);
 }
 
-#[test]
-fn a_rival_that_keeps_deleting_is_not_fought() {
-    let mut lan = Lan::started([router(150)]);
-    let begun = lan.now();
-    for _ in 0..6_000 {
+/// Removes the address each time it is there, for so long.
+fn keep_deleting(lan: &mut Lan, milliseconds: u64) {
+    let end = lan.now() + Duration::from_millis(milliseconds);
+    while lan.now() < end {
         lan.apply(Fault::AddressRemoved(R1, prefix(0, 24)));
         lan.run(10);
     }
-    let repairs = lan.since(begun, "putting it back").len();
-    assert!((5..=10).contains(&repairs), "{repairs} repairs in a minute");
+}
+
+#[test]
+fn the_first_repair_comes_at_once_and_further_ones_within_a_second() {
+    let mut lan = Lan::started([router(150), router(100)]);
+    for times in 0..40 {
+        let removed = lan.now();
+        lan.apply(Fault::AddressRemoved(R1, prefix(0, 24)));
+        while !lan.cluster.holds(R1, &address(0)) {
+            lan.run(1);
+        }
+        let missing = lan.now().saturating_since(removed);
+        let bound = Duration::from_millis(if times == 0 { 100 } else { 1_010 });
+        assert!(missing < bound, "{missing:?} after {times} repairs");
+        // It stays for a moment each time.
+        lan.run(1_500);
+    }
     lan.settle();
     lan.assert_served_by(R1);
+}
+
+#[test]
+fn a_router_whose_address_goes_missing_again_and_again_lets_another_one_try() {
+    let mut lan = Lan::started([router(150), router(100)]);
+    let begun = lan.now();
+    keep_deleting(&mut lan, 4_000);
+    let fault = "goes missing each time it is put back";
+    assert!(lan.delay(begun, fault) >= 3_000, "{}", lan.cluster.timeline());
+    assert!(lan.cluster.holds(R2, &address(0)) || lan.since(begun, "MASTER").len() >= 2);
+    // Each pause is twice as long as the one before; between them it tries again.
+    keep_deleting(&mut lan, 120_000);
+    let faults = lan.since(begun, fault);
+    let pauses: Vec<u64> =
+        faults.windows(2).map(|pair| pair[1].at.saturating_since(pair[0].at).as_secs()).collect();
+    assert!(pauses.windows(2).all(|pair| pair[1] > pair[0]), "{pauses:?}");
+    assert!((4..=7).contains(&faults.len()), "{pauses:?}");
+    let r2_masters = lan.since(begun, "BACKUP -> MASTER").iter().filter(|entry| entry.actor == "r2").count();
+    assert_eq!(r2_masters, faults.len());
+    lan.run(70_000);
+    lan.settle();
+    lan.assert_served_by(R1);
+}
+
+#[test]
+fn a_router_that_is_alone_goes_on_trying() {
+    let mut lan = Lan::started([router(150)]);
+    let begun = lan.now();
+    let mut master_ms = 0;
+    for _ in 0..6_000 {
+        lan.apply(Fault::AddressRemoved(R1, prefix(0, 24)));
+        lan.run(10);
+        master_ms += u64::from(lan.cluster.masters(super::lan::NAME).contains(&R1)) * 10;
+    }
+    let repairs = lan.since(begun, "putting it back").len();
+    assert!((40..=90).contains(&repairs), "{repairs} repairs in a minute");
+    assert!(master_ms > 55_000, "master for {master_ms} ms of a minute");
+    lan.settle();
+    lan.assert_served_by(R1);
+}
+
+/// Addresses in one subnet in which no machine has one of its own, one for each of several virtual routers.
+fn sharing(priorities: [u8; 3]) -> NodeConfig {
+    let routers = priorities.into_iter().enumerate().map(|(index, priority)| {
+        let number = index as u8 + 1;
+        let name = format!("VI_{number}");
+        RouterConfig {
+            name: name.as_str().into(),
+            vrid: Vrid::new(number).unwrap(),
+            addresses: vec![virtual_address(Prefix::new([10, 9, 0, number].into(), 24).unwrap())],
+            ..router(priority)
+        }
+    });
+    NodeConfig { routers: routers.collect(), ..NodeConfig::default() }
+}
+
+#[test]
+fn what_the_removal_of_another_router_takes_along_is_put_back_at_once() {
+    let machine = |config| MachineSpec { config, ..MachineSpec::default() };
+    let mut lan = Lan::of(vec![machine(sharing([150; 3])), machine(sharing([100; 3]))]);
+    lan.start_all();
+    let third = [10, 9, 0, 3].into();
+    let begun = lan.now();
+    for round in 0..10 {
+        // The second machine takes and gives up the first two by turns.
+        let better = [[200, 100, 100], [100, 200, 100]][round % 2];
+        lan.apply(Fault::Reloaded(R2, sharing(better)));
+        let mut missing = 0;
+        for _ in 0..2_000 {
+            lan.run(1);
+            missing += u32::from(!lan.cluster.holds(R1, &third));
+        }
+        assert!(missing <= 12, "away for {missing} ms in round {round}\n{}", lan.cluster.timeline());
+    }
+    assert_eq!(lan.since(begun, "putting it back").len(), 0, "nobody else removed it");
+    assert!(lan.since(begun, "10.9.0.3/24 with the primary").len() >= 2, "{}", lan.cluster.timeline());
+    lan.settle();
+}
+
+#[test]
+fn an_address_that_a_reload_gives_to_another_router_stays() {
+    let machine = |config| MachineSpec { config, ..MachineSpec::default() };
+    let mut lan = Lan::of(vec![machine(sharing([150; 3]))]);
+    lan.start_all();
+    let moving: IpAddr = [10, 9, 0, 9].into();
+    let with = |index: usize| {
+        let mut config = sharing([150; 3]);
+        config.routers[index].addresses.push(virtual_address(Prefix::new(moving, 24).unwrap()));
+        config
+    };
+    lan.apply(Fault::Reloaded(R1, with(0)));
+    lan.settle();
+    for index in [1, 0, 2, 1] {
+        let reloaded = lan.now();
+        lan.apply(Fault::Reloaded(R1, with(index)));
+        let mut missing = 0;
+        for _ in 0..1_000 {
+            lan.run(1);
+            missing += u32::from(!lan.cluster.holds(R1, &moving));
+        }
+        assert!(missing <= 4, "away for {missing} ms\n{}", lan.cluster.timeline());
+        assert_eq!(lan.since(reloaded, "putting it back").len(), 0);
+    }
+    lan.settle();
 }
 
 #[test]

@@ -83,6 +83,7 @@ fn an_address_on_another_interface_comes_back_with_it() {
     let elsewhere = |priority| {
         let on_eth1 = VirtualAddress {
             interface: Some(interface_name(other)),
+            track: false,
             ..virtual_address(Prefix::new([10, 0, 1, 100].into(), 24).unwrap())
         };
         RouterConfig { excluded: vec![on_eth1], ..router(priority) }
@@ -104,6 +105,34 @@ fn an_address_on_another_interface_comes_back_with_it() {
     lan.settle();
     assert!(lan.cluster.holds(R1, &there));
     lan.assert_served_by(R1);
+}
+
+#[test]
+fn the_interface_of_an_address_is_tracked() {
+    let other = SegmentId(1);
+    let elsewhere = |priority| {
+        let on_eth1 = VirtualAddress {
+            interface: Some(interface_name(other)),
+            ..virtual_address(Prefix::new([10, 0, 1, 100].into(), 24).unwrap())
+        };
+        RouterConfig { excluded: vec![on_eth1], ..router(priority) }
+    };
+    let mut lan = Lan::started([elsewhere(150), elsewhere(100)]);
+    for (down, up) in [
+        (Fault::CablePulled(R1, other), Fault::CablePlugged(R1, other)),
+        (Fault::AdminDown(R1, other), Fault::AdminUp(R1, other)),
+        (Fault::InterfaceDeleted(R1, other, false), Fault::InterfaceCreated(R1, other)),
+        (Fault::InterfaceRenamed(R1, other), Fault::InterfaceNameRestored(R1, other)),
+    ] {
+        lan.apply(down);
+        lan.settle();
+        lan.assert_state(R1, State::Fault);
+        lan.assert_served_by(R2);
+        lan.apply(up);
+        lan.settle();
+        lan.assert_served_by(R1);
+        assert!(lan.cluster.holds(R1, &[10, 0, 1, 100].into()));
+    }
 }
 
 #[test]

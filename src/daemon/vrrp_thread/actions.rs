@@ -1,16 +1,18 @@
 //! Does what the node wants, or has it done.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
 
 use super::super::kernel_thread::Request;
 use super::super::log::Entry;
 use super::{Notice, VrrpThread};
-use crate::kernel::{AddressRequest, AddressVerb, Announcement, Link, ReceiveSocket};
+use crate::kernel::{AddressRequest, AddressVerb, Announcement, ReceiveSocket};
+use crate::node::HaNode;
 use crate::sys::packet::{Frame, Packet};
 use crate::sys::syslog::Severity;
 use crate::time::Now;
-use crate::vrrp::{Driver, News, SocketRequest, Transmission};
+use crate::vrrp::{Driver, News, SendObstacle, SocketRequest, Transmission, VirtualRouter};
 
 impl VrrpThread {
     /// Does what the node wants. True when the node has stopped.
@@ -21,8 +23,15 @@ impl VrrpThread {
         let mut actions = core::mem::take(&mut self.actions);
         let mut act = Act { thread: self, now, stopped: false };
         actions.carry_out(&mut act);
-        let stopped = act.stopped;
-        self.actions = actions;
+        let mut stopped = act.stopped;
+        // What came of sending may be news, or the end of a mastership.
+        core::mem::swap(&mut self.actions, &mut actions);
+        if !self.actions.is_empty() {
+            let mut more = core::mem::take(&mut self.actions);
+            let mut act = Act { thread: self, now, stopped };
+            more.carry_out(&mut act);
+            stopped = act.stopped;
+        }
         if let Some(line) = self.failures.due(now.instant) {
             self.say(now, Severity::Warning, &line);
         }
@@ -66,23 +75,22 @@ impl Driver for Act<'_> {
 
     fn transmit(&mut self, transmissions: &[Transmission]) {
         let packets: Vec<Packet<'_>> = transmissions.iter().map(packet).collect();
-        let VrrpThread { node, failures, sender, .. } = &mut *self.thread;
+        let VrrpThread { node, failures, sender, actions, .. } = &mut *self.thread;
+        let mut failed = BTreeMap::new();
         sender.send(&packets, |position, error| {
-            let Some(transmission) = transmissions.get(position) else { return };
-            node.count_send_failure(transmission.router);
-            // Nobody wonders about a packet that does not leave through a pulled cable.
-            if !node.kernel().link(transmission.link).is_some_and(Link::usable) {
-                return;
-            }
-            let name = node.router(transmission.router).map_or("", |router| &router.config().name);
-            failures.note("advertisement", name, &error);
+            failures.count();
+            failed.insert(position, SendObstacle { errno: error.raw_os_error().unwrap_or_default() });
         });
+        node.note_sent(self.now, transmissions, &failed, actions);
     }
 
     fn announce(&mut self, announcements: &[Announcement]) {
         let frames: Vec<Frame> = announcements.iter().map(Frame::announcement).collect();
-        let VrrpThread { failures, announcer, .. } = &mut *self.thread;
-        announcer.send(&frames, |_, error| failures.note("announcement", "", &error));
+        let VrrpThread { failures, announcer, node, .. } = &mut *self.thread;
+        announcer.send(&frames, |position, error| {
+            let what = || announcements.get(position).map_or_else(String::new, |of| words(node, of));
+            failures.note(what, &error);
+        });
     }
 
     fn socket(&mut self, request: SocketRequest) {
@@ -108,6 +116,17 @@ impl Driver for Act<'_> {
     fn stopped(&mut self) {
         self.stopped = true;
     }
+}
+
+/// `(VI_1) 192.0.2.51 on eth0`.
+fn words(node: &HaNode, announcement: &Announcement) -> String {
+    let Announcement { link, address, .. } = announcement;
+    let holds = |router: &&VirtualRouter| {
+        router.address_keys().any(|(key, prefix)| key == *link && prefix.address() == *address)
+    };
+    let router = node.routers().find(holds).map_or("?", |router| &router.config().name);
+    let interface = node.kernel().link(*link).map_or("?", |link| link.name.as_str());
+    format!("({router}) {address} on {interface}")
 }
 
 fn packet(transmission: &Transmission) -> Packet<'_> {

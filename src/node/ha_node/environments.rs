@@ -123,13 +123,17 @@ impl HaNode {
     fn index_links(&mut self) {
         self.by_vrid.clear();
         self.by_address.clear();
+        self.by_subnet.clear();
         for router in self.routers.values() {
             let config = router.config();
             if let Some(link) = self.kernel.link_by_name(&config.interfaces.receive) {
                 self.by_vrid.entry((link.key, config.family, config.vrid)).or_default().push(router.id());
             }
             for key in router.address_keys() {
-                self.by_address.entry(key).or_insert_with(|| router.id());
+                let (link, prefix) = key;
+                self.by_address.entry(key).or_default().push(router.id());
+                let subnet = (link, prefix.network(), prefix.length());
+                self.by_subnet.entry(subnet).or_default().insert(router.id());
             }
         }
     }

@@ -5,13 +5,15 @@ mod environments;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Event, KernelModel, NodeConfig};
-use crate::kernel::{KernelEvent, ReceiveSocket, RouterId, SocketEvent};
+use core::net::IpAddr;
+
+use crate::kernel::{AddressVerb, KernelEvent, ReceiveSocket, RouterId, SocketEvent};
 use crate::net::{Family, InterfaceName, LinkKey, Prefix};
 use crate::time::{Duration, Instant, Now};
 use crate::timer::TimerQueue;
 use crate::vrrp::{
     Actions, AnnouncementQueue, Cause, Datagram, Listening, Output, Report, ReportKind, RouterConfig,
-    RouterIdentity, SocketRequest, VirtualRouter,
+    RouterIdentity, SendObstacle, SocketRequest, Transmission, VirtualRouter,
 };
 use crate::wire::vrrp::{Vrid, peek};
 
@@ -42,7 +44,8 @@ pub struct HaNode {
     /// Who is concerned by an interface, a message, an address.
     by_name: BTreeMap<InterfaceName, BTreeSet<RouterId>>,
     by_vrid: BTreeMap<(LinkKey, Family, Vrid), Vec<RouterId>>,
-    by_address: BTreeMap<(LinkKey, Prefix), RouterId>,
+    by_address: BTreeMap<(LinkKey, Prefix), Vec<RouterId>>,
+    by_subnet: BTreeMap<(LinkKey, IpAddr, u8), BTreeSet<RouterId>>,
     timers: TimerQueue<RouterId>,
     announcements: AnnouncementQueue,
     phase: Phase,
@@ -55,7 +58,7 @@ pub struct HaNode {
 enum Phase {
     /// The kernel's state is not known yet.
     New,
-    /// `vrrp_startup_delay` runs.
+    /// `vrrp_startup_delay` runs since then.
     Held(Instant),
     Running,
     Stopping,
@@ -76,6 +79,7 @@ impl HaNode {
             by_name: BTreeMap::new(),
             by_vrid: BTreeMap::new(),
             by_address: BTreeMap::new(),
+            by_subnet: BTreeMap::new(),
             timers: TimerQueue::default(),
             announcements: AnnouncementQueue::default(),
             phase: Phase::New,
@@ -86,7 +90,13 @@ impl HaNode {
 
     /// Takes a received message.
     pub fn handle_datagram(&mut self, now: Now, datagram: &Datagram<'_>, actions: &mut Actions) {
+        let before = actions.kernel.len();
         self.notice_stall(now, actions);
+        self.deliver(now, datagram, actions);
+        self.restore_taken(before, actions);
+    }
+
+    fn deliver(&mut self, now: Now, datagram: &Datagram<'_>, actions: &mut Actions) {
         let Some(vrid) = peek(datagram.payload) else { return };
         let key = (datagram.link, Family::of(&datagram.source), vrid);
         if !self.by_vrid.contains_key(&key) {
@@ -103,6 +113,7 @@ impl HaNode {
 
     /// Takes an event.
     pub fn handle(&mut self, now: Now, event: Event, actions: &mut Actions) {
+        let before = actions.kernel.len();
         self.notice_stall(now, actions);
         match event {
             Event::Kernel(event) => self.handle_kernel(now, event, actions),
@@ -123,15 +134,15 @@ impl HaNode {
             Event::SwitchBack => self.for_each(now, actions, |router, out| router.switch_back(now, out)),
             Event::Stop => self.stop(now, actions),
         }
+        self.restore_taken(before, actions);
     }
 
     /// Serves the timers due at `now`, and advertisements due within the next millisecond; if there are many, some
     /// of them, and [`HaNode::poll_timeout`] is due still.
     pub fn handle_timeout(&mut self, now: Now, actions: &mut Actions) {
+        let before = actions.kernel.len();
         self.notice_stall(now, actions);
-        if let Phase::Held(until) = self.phase
-            && until <= now.instant
-        {
+        if self.held_until().is_some_and(|until| until <= now.instant) {
             self.phase = Phase::Running;
             self.for_each(now, actions, |router, out| router.start(now, out));
         }
@@ -154,15 +165,13 @@ impl HaNode {
             }
         }
         self.announcements.take_due(now.instant, ANNOUNCEMENTS_PER_WAKE_UP, &mut actions.announce);
+        self.restore_taken(before, actions);
     }
 
     /// When [`HaNode::handle_timeout`] shall be called next; in the past if at once.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let hold = match self.phase {
-            Phase::Held(until) => Some(until),
-            _ => None,
-        };
-        let all = [self.timers.next(), self.announcements.poll_timeout(), self.socket_retry, hold];
+        let all =
+            [self.timers.next(), self.announcements.poll_timeout(), self.socket_retry, self.held_until()];
         all.into_iter().flatten().min()
     }
 
@@ -176,10 +185,40 @@ impl HaNode {
         self.routers.get(&id).map(Box::as_ref)
     }
 
-    /// The kernel refused to send an advertisement of that router.
-    pub fn count_send_failure(&mut self, id: RouterId) {
-        if let Some(router) = self.routers.get_mut(&id) {
-            router.counters_mut().send_failures += 1;
+    /// What became of advertisements that were handed to the driver, by the positions of those that the kernel refused
+    /// and its error number.
+    pub fn note_sent(
+        &mut self,
+        now: Now,
+        transmissions: &[Transmission],
+        failed: &BTreeMap<usize, SendObstacle>,
+        actions: &mut Actions,
+    ) {
+        let before = actions.kernel.len();
+        let mut outcomes: BTreeMap<RouterId, Result<(), SendObstacle>> = BTreeMap::new();
+        for (position, transmission) in transmissions.iter().enumerate() {
+            let id = transmission.router;
+            let outcome = failed.get(&position).map_or(Ok(()), |obstacle| Err(*obstacle));
+            if outcome.is_err() || self.routers.get(&id).is_some_and(|router| router.is_send_failing()) {
+                // One destination of several is enough.
+                let known = outcomes.entry(id).or_insert(outcome);
+                *known = known.or(outcome);
+            }
+        }
+        for (id, outcome) in outcomes {
+            self.with_router(now, id, actions, |router, out| match outcome {
+                Ok(()) => router.on_sent(now, out),
+                Err(obstacle) => router.on_send_failed(now, obstacle, out),
+            });
+        }
+        self.restore_taken(before, actions);
+    }
+
+    /// End of `vrrp_startup_delay`.
+    fn held_until(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Held(since) => Some(since + self.config.startup_delay),
+            _ => None,
         }
     }
 
@@ -242,7 +281,7 @@ impl HaNode {
             KernelEvent::AddressPresent(address) => {
                 let (key, ours) = ((address.link, address.prefix), address.ours);
                 let changes_source = self.kernel.set_address(address);
-                if let Some(&id) = self.by_address.get(&key) {
+                for id in self.by_address.get(&key).cloned().unwrap_or_default() {
                     self.with_router(now, id, actions, |router, out| {
                         router.on_address_present(now, key, ours, out);
                     });
@@ -251,7 +290,7 @@ impl HaNode {
             }
             KernelEvent::AddressGone { link, prefix } => {
                 let changes_source = self.kernel.remove_address(link, prefix);
-                if let Some(&id) = self.by_address.get(&(link, prefix)) {
+                for id in self.by_address.get(&(link, prefix)).cloned().unwrap_or_default() {
                     self.with_router(now, id, actions, |router, _| {
                         router.on_address_gone(now, (link, prefix))
                     });
@@ -265,7 +304,11 @@ impl HaNode {
     fn begin(&mut self, now: Now, actions: &mut Actions) {
         self.phase = match self.config.startup_delay {
             Duration::ZERO => Phase::Running,
-            delay => Phase::Held(now.instant + delay),
+            delay => {
+                let kind = ReportKind::StartupDelayed { delay, until: now.wall + delay };
+                actions.report(Report { router: "".into(), kind });
+                Phase::Held(now.instant)
+            }
         };
         for config in core::mem::take(&mut self.config.routers) {
             self.add_router(config);
@@ -400,6 +443,42 @@ impl HaNode {
         if let Some(router) = self.routers.get_mut(&id) {
             tell(router, &mut Output { actions, announcements: &mut self.announcements });
             self.settle(now, id, actions);
+        }
+    }
+
+    /// What is asked to be removed may take addresses of other routers along: without `promote_secondaries`, the first
+    /// address of an IPv4 subnet takes all others. Asks for these again, right behind the removal.
+    fn restore_taken(&mut self, before: usize, actions: &mut Actions) {
+        if actions.kernel.len() == before || matches!(self.phase, Phase::Stopping | Phase::Stopped) {
+            return;
+        }
+        let mut addresses: BTreeMap<(LinkKey, Prefix), RouterId> = BTreeMap::new();
+        let mut subnets: BTreeMap<(LinkKey, IpAddr, u8), BTreeSet<RouterId>> = BTreeMap::new();
+        for request in &actions.kernel[before..] {
+            for operation in &request.operations {
+                let (link, prefix) = (operation.link, operation.spec.prefix);
+                if operation.verb == AddressVerb::Add {
+                    addresses.remove(&(link, prefix));
+                    continue;
+                }
+                addresses.insert((link, prefix), request.router);
+                if prefix.family() == Family::Ipv4 && !self.kernel.is_secondary(link, &prefix) {
+                    let subnet = (link, prefix.network(), prefix.length());
+                    subnets.entry(subnet).or_default().insert(request.router);
+                }
+            }
+        }
+        let by_address = addresses.keys().filter_map(|key| self.by_address.get(key)).flatten();
+        let by_subnet = subnets.keys().filter_map(|subnet| self.by_subnet.get(subnet)).flatten();
+        let concerned: BTreeSet<RouterId> = by_address.chain(by_subnet).copied().collect();
+        for id in concerned {
+            let Some(router) = self.routers.get_mut(&id) else { continue };
+            let taken = |link, prefix: &Prefix| {
+                let by_others = |removers: &BTreeSet<RouterId>| removers.iter().any(|remover| *remover != id);
+                addresses.get(&(link, *prefix)).is_some_and(|remover| *remover != id)
+                    || subnets.get(&(link, prefix.network(), prefix.length())).is_some_and(by_others)
+            };
+            router.restore(&taken, &mut Output { actions, announcements: &mut self.announcements });
         }
     }
 

@@ -149,6 +149,12 @@ impl Bounds {
             + SLACK
     }
 
+    /// Longest time that a master may lack an address which the removal of another one took along.
+    pub fn restoration(pace: &Pace, machine_addresses: usize) -> Duration {
+        let chunks = machine_addresses + 3;
+        pace.chunk * (chunks as u32 * 3) + (pace.notification + pace.wake) * 4 + SLACK
+    }
+
     /// Longest time until each host's cache is at the master.
     pub fn caches(&self, pace: &Pace, delay: Duration, machine_addresses: usize) -> Duration {
         self.addresses(pace, delay, machine_addresses) + self.announce_delay + host::patience(delay) + SLACK

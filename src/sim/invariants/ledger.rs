@@ -165,6 +165,12 @@ impl Ledger {
                 return Some(format!("interface {name} is down"));
             }
         }
+        let tracked = config.addresses.iter().chain(&config.excluded).filter(|address| address.track);
+        for name in tracked.filter_map(|address| address.interface.as_ref()) {
+            if !self.links.values().any(|link| link.name == *name && link.usable()) {
+                return Some(format!("interface {name} of an address is down"));
+            }
+        }
         let sends = |held: &&HeldAddress| {
             self.links.get(&held.link).is_some_and(|link| link.name == config.interfaces.transmit)
         };

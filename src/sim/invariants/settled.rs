@@ -1,5 +1,6 @@
 //! After settling: exactly one master, the permitted one; addresses there alone; every host's cache there.
 
+use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{GroupKey, Member, Rule, Survey, Violation, election};
@@ -18,6 +19,8 @@ pub struct Deadlines {
     pub addresses: Duration,
     /// Hosts' caches.
     pub caches: Duration,
+    /// How long a master at rest may lack an address that went with another one.
+    pub restoration: Duration,
 }
 
 /// Some for each router that may give up its addresses in a quiet period.
@@ -31,13 +34,22 @@ pub struct Settling {
     rest: Instant,
     disturbances: u32,
     permitted: BTreeMap<GroupKey, BTreeSet<MachineId>>,
+    /// Since when each master at rest lacks an address.
+    lacking: BTreeMap<(MachineId, IpAddr), Instant>,
     reported: BTreeSet<(Rule, String)>,
 }
 
 impl Settling {
     /// The LAN is whole and nothing changes from `since` on.
     pub const fn new(since: Instant) -> Self {
-        Self { since, rest: since, disturbances: 0, permitted: BTreeMap::new(), reported: BTreeSet::new() }
+        Self {
+            since,
+            rest: since,
+            disturbances: 0,
+            permitted: BTreeMap::new(),
+            lacking: BTreeMap::new(),
+            reported: BTreeSet::new(),
+        }
     }
 
     /// Something happened in the quiet for which no daemon is to blame: from now on everything has its time again.
@@ -108,7 +120,8 @@ impl Settling {
                 )),
             }
         }
-        judge_addresses(survey, elapsed, &resting, &deadlines, release, &mut broken);
+        self.judge_lacking(survey, elapsed, &resting, &mut broken);
+        judge_addresses(survey, elapsed, &deadlines, release, &mut broken);
         judge_routes(survey, self.since, elapsed, &resting, &mut broken);
         for &(machine, since) in &survey.stopping {
             if survey.at.saturating_since(since.max(self.since)) > stop {
@@ -123,32 +136,46 @@ impl Settling {
     }
 }
 
+impl Settling {
+    fn judge_lacking(
+        &mut self,
+        survey: &Survey,
+        elapsed: Duration,
+        resting: &BTreeMap<GroupKey, (MachineId, Deadlines)>,
+        broken: &mut Broken,
+    ) {
+        let mut lacking = BTreeMap::new();
+        for (group, (master, due)) in resting.iter().filter(|(_, (_, due))| elapsed >= due.addresses) {
+            for member in survey.group(*group).filter(|member| member.machine == *master) {
+                for (address, _) in member.addresses.iter().filter(|(_, segment)| segment.is_some()) {
+                    if survey.held.iter().any(|h| h.machine == *master && h.address == *address) {
+                        continue;
+                    }
+                    let since = *self.lacking.get(&(*master, *address)).unwrap_or(&survey.at);
+                    lacking.insert((*master, *address), since);
+                    if survey.at.saturating_since(since) >= due.restoration {
+                        broken.push((
+                            Rule::AddressMissing,
+                            Some(*master),
+                            format!("{group}: is master and does not hold {address}"),
+                        ));
+                    }
+                }
+            }
+        }
+        self.lacking = lacking;
+    }
+}
+
 type Broken = Vec<(Rule, Option<MachineId>, String)>;
 
 fn judge_addresses(
     survey: &Survey,
     elapsed: Duration,
-    resting: &BTreeMap<GroupKey, (MachineId, Deadlines)>,
     deadlines: &impl Fn(GroupKey) -> Deadlines,
     release: Duration,
     broken: &mut Broken,
 ) {
-    let rested = |group: &GroupKey, due: &Deadlines| elapsed >= due.addresses && resting.contains_key(group);
-    for (group, (master, due)) in resting.iter().filter(|(group, (_, due))| rested(group, due)) {
-        let _ = due;
-        for member in survey.group(*group).filter(|member| member.machine == *master) {
-            for (address, segment) in &member.addresses {
-                let held = survey.held.iter().any(|h| h.machine == *master && h.address == *address);
-                if segment.is_some() && !held {
-                    broken.push((
-                        Rule::AddressMissing,
-                        Some(*master),
-                        format!("{group}: is master and does not hold {address}"),
-                    ));
-                }
-            }
-        }
-    }
     // The routers of a group may all be gone from the configurations, and their addresses still on their way out.
     let longest = survey.groups().into_iter().map(|g| deadlines(g).addresses).fold(release, Duration::max);
     if elapsed < longest {
