@@ -1,10 +1,13 @@
 //! Random LANs, random faults: no rule may break. `ALIVED_SIM_SEEDS=100000 cargo test --test sim_seeds`
-//! runs more of them, `ALIVED_SIM_FIRST=N` others.
+//! runs more of them, as `tests/run --soak` does, `ALIVED_SIM_FIRST=N` others.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,
     reason = "a test may read its environment and use threads"
 )]
+
+#[path = "support/soak.rs"]
+mod soak;
 
 use alived::sim::{Options, run};
 use alived::time::Duration;
@@ -33,7 +36,7 @@ fn share(seeds: impl Iterator<Item = u64>) -> Share {
 
 #[test]
 fn random_seeds_break_no_rule() {
-    let count = number("ALIVED_SIM_SEEDS").unwrap_or(1_000);
+    let count = number("ALIVED_SIM_SEEDS").unwrap_or_else(|| soak::count(1_000, 10_000));
     let first = number("ALIVED_SIM_FIRST").unwrap_or(1);
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(8) as u64;
     let shares: Vec<Share> = std::thread::scope(|scope| {
