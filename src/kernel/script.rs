@@ -4,10 +4,12 @@ use core::fmt;
 use std::ffi::{CStr, CString};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 /// A program, its arguments and whose rights it gets. No shell stands between.
 ///
 /// Arguments are bytes without NUL, not text: `\xff` in a configuration is that byte.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub struct Script {
     /// The program: a path, or a bare name to be looked up in `PATH`.
     pub program: CString,
@@ -43,7 +45,7 @@ impl fmt::Display for Script {
 }
 
 /// As whom a script runs: the words after its command, or the keyword `user`.
-#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub enum ScriptUser {
     /// `script_user` of `global_defs`.
     #[default]
@@ -53,7 +55,7 @@ pub enum ScriptUser {
 }
 
 /// A user that a script names. The names are looked up when the daemon loads the configuration.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub struct NamedUser {
     /// Name of the user, or a number.
     pub user: Arc<str>,

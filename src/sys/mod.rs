@@ -5,7 +5,9 @@
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod capabilities;
 pub mod capture;
+pub mod channel;
 pub mod clock;
 pub mod namespace;
 pub mod netlink;
@@ -17,4 +19,5 @@ pub mod process;
 pub mod realtime;
 pub mod signals;
 pub(crate) mod socket;
+pub mod spawn;
 pub mod syslog;

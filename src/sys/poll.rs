@@ -42,6 +42,16 @@ impl Poller {
         Ok(self.epoll.add(descriptor, EpollEvent::new(EpollFlags::EPOLLIN, token))?)
     }
 
+    /// Whether a descriptor of the set is also reported while it takes more.
+    ///
+    /// # Errors
+    /// When the descriptor is not in the set.
+    pub fn watch_writable(&self, descriptor: &impl AsFd, token: u64, writable: bool) -> io::Result<()> {
+        let mut flags = EpollFlags::EPOLLIN;
+        flags.set(EpollFlags::EPOLLOUT, writable);
+        Ok(self.epoll.modify(descriptor, &mut EpollEvent::new(flags, token))?)
+    }
+
     /// Takes a descriptor out.
     pub fn remove(&self, descriptor: &impl AsFd) {
         // A descriptor that is not in the set needs no removal.

@@ -5,13 +5,14 @@
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::path::PathBuf;
 
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::kill as send;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid};
+use serde::{Deserialize, Serialize};
 
 /// Which side of a fork this is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -40,7 +41,7 @@ pub fn fork() -> io::Result<Fork> {
 }
 
 /// How a process ended.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Ended {
     /// By itself, with this status.
     Exited(i32),
@@ -68,6 +69,22 @@ pub fn signal(pid: u32, number: i32) {
         // SAFETY: only sends a signal.
         unsafe { libc::kill(pid, number) };
     }
+}
+
+/// Sends a signal to a process group. A group that is gone is no error.
+pub fn signal_group(group: u32, number: i32) {
+    let Ok(group) = i32::try_from(group) else { return };
+    // 1 would be every process there is.
+    if group > 1 {
+        // SAFETY: only sends a signal.
+        unsafe { libc::kill(-group, number) };
+    }
+}
+
+/// Whether there is a process in this group, be it one that has ended and was not waited for.
+pub fn group_exists(group: u32) -> bool {
+    let Ok(group) = i32::try_from(group) else { return false };
+    group > 1 && !matches!(send(Pid::from_raw(-group), None), Err(nix::errno::Errno::ESRCH))
 }
 
 /// Whether a process of this number exists.
@@ -142,6 +159,34 @@ pub fn fill_standard_streams() {
             return;
         }
     }
+}
+
+/// Closes every descriptor from 3 on but this one: what the calling process has inherited is not its own.
+///
+/// What owned one of them must not be used or dropped any more.
+pub fn close_all_but(kept: &impl AsFd) {
+    let kept = u32::try_from(kept.as_fd().as_raw_fd()).unwrap_or(0);
+    let first = 3;
+    for (from, to) in [(first, kept.saturating_sub(1)), (kept.saturating_add(1).max(first), u32::MAX)] {
+        if from > to {
+            continue;
+        }
+        // SAFETY: closes descriptors that the caller has given up.
+        if unsafe { libc::syscall(libc::SYS_close_range, from, to, 0) } == 0 {
+            continue;
+        }
+        // Linux before 5.9.
+        for descriptor in open_descriptors().filter(|descriptor| (from..=to).contains(descriptor)) {
+            // SAFETY: as above.
+            unsafe { libc::close(i32::try_from(descriptor).unwrap_or(-1)) };
+        }
+    }
+}
+
+fn open_descriptors() -> impl Iterator<Item = u32> {
+    let listed = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    let numbers: Vec<u32> = listed.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    numbers.into_iter()
 }
 
 /// Sets the mask for files that are created.
