@@ -400,3 +400,79 @@ fn signal_numbers_are_printed() {
     assert_eq!(number("SWITCHOVER"), (Some(0), "37\n".to_owned()));
     assert_eq!(number("NONSENSE"), (Some(1), String::new()));
 }
+
+/// The privileges that a thread uses, by name.
+fn capabilities(status: &std::path::Path) -> Vec<String> {
+    let text = fs::read_to_string(status).unwrap();
+    let line = text.lines().find(|line| line.starts_with("CapEff:")).unwrap();
+    let bits = u64::from_str_radix(line.rsplit('\t').next().unwrap(), 16).unwrap();
+    let set = |capability: &caps::Capability| bits & capability.bitmask() != 0;
+    let mut names: Vec<String> = caps::all().iter().filter(|c| set(c)).map(ToString::to_string).collect();
+    names.sort();
+    names
+}
+
+/// The runner of the daemon, if there is one.
+fn runner(host: &Host) -> Option<u32> {
+    let pid = host.supervisor();
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let mut children = children.split_whitespace().filter_map(|word| word.parse().ok());
+    children.find(|child| {
+        fs::read_to_string(format!("/proc/{child}/comm")).is_ok_and(|name| name == "alived-runner\n")
+    })
+}
+
+#[test]
+fn each_process_keeps_the_privileges_that_it_needs() {
+    let Some(mut host) = host_with_router() else { return };
+    host.write("alived.toml", "[scripts]\nprepare = true\n");
+    host.start(&[]);
+    become_master(&mut host);
+    host.wait("the runner", |host| runner(host).is_some());
+    let held = capabilities("/proc/self/status".as_ref());
+    let of = |names: &[&str]| -> Vec<String> {
+        let names = names.iter().map(|name| format!("CAP_{name}"));
+        names.filter(|name| held.contains(name)).collect()
+    };
+    let status = |pid: u32| std::path::PathBuf::from(format!("/proc/{pid}/status"));
+    assert_eq!(capabilities(&status(host.supervisor())), held);
+    let ours = runner(&host).unwrap();
+    host.wait("the runner to be one", |_| capabilities(&status(ours)) == of(&["KILL", "SETGID", "SETUID"]));
+    let expected = of(&["DAC_OVERRIDE", "IPC_LOCK", "NET_ADMIN", "NET_RAW", "SYS_NICE"]);
+    let threads: Vec<_> = fs::read_dir(format!("/proc/{}/task", host.worker())).unwrap().collect();
+    assert!(threads.len() > 3);
+    for thread in threads {
+        assert_eq!(capabilities(&thread.unwrap().path().join("status")), expected);
+    }
+    let text = fs::read_to_string(status(host.worker())).unwrap();
+    let value = |name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+        line.rsplit('\t').next().unwrap().to_owned()
+    };
+    assert_eq!(value("CapBnd:"), value("CapPrm:"), "nothing that it executes has more");
+}
+
+#[test]
+fn a_killed_runner_is_replaced_and_no_router_notices() {
+    let Some(mut host) = host_with_router() else { return };
+    host.write("alived.toml", "[scripts]\nprepare = true\n");
+    // Not even without respawn of workers.
+    host.start(&["-R"]);
+    become_master(&mut host);
+    let worker = host.worker();
+    host.wait_for_lines("Entering MASTER STATE", 1);
+    let transitions = host.log().matches("Entering").count();
+    let mut before = None;
+    for _ in 0..2 {
+        host.wait("a runner", |host| runner(host).is_some_and(|next| Some(next) != before));
+        before = runner(&host);
+        alived::sys::process::signal(before.unwrap(), libc::SIGKILL);
+    }
+    host.wait_for_lines("Runner child process(", 2);
+    host.signal(libc::SIGUSR1);
+    host.wait_for_lines("wrote", 1);
+    assert_eq!(host.worker(), worker);
+    assert_eq!(host.log().matches("Entering").count(), transitions, "{}", host.log());
+    host.signal(libc::SIGTERM);
+    assert_eq!(host.wait_for_end().code(), Some(0), "{}", host.log());
+}

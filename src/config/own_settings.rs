@@ -3,7 +3,8 @@
 use core::fmt;
 use core::ops::Range;
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 use super::Limits;
 use super::diagnostics::{self, Diagnostic, Style};
@@ -84,6 +85,39 @@ pub struct OwnSettings {
     pub realtime: Realtime,
     /// `[limits]`: what reading keepalived.conf may cost.
     pub limits: Limits,
+    /// `[scripts]`: how scripts are run.
+    pub scripts: Scripts,
+}
+
+/// How scripts are run.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Scripts {
+    /// `at-once`: how many of one worker run at a time, 1 to [`Scripts::AT_ONCE_MAX`].
+    #[serde(deserialize_with = "at_once")]
+    pub at_once: u32,
+    /// `prepare`: the process that starts them is there from the start on, not only from the first script on.
+    pub prepare: bool,
+}
+
+impl Scripts {
+    /// Each that runs takes a descriptor, of which a process commonly has 1,024.
+    pub const AT_ONCE_MAX: u32 = 1000;
+
+    const NAMES: [&'static str; 2] = ["at-once", "prepare"];
+}
+
+impl Default for Scripts {
+    fn default() -> Self {
+        Self { at_once: 256, prepare: false }
+    }
+}
+
+fn at_once<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    let number = i64::deserialize(from)?;
+    u32::try_from(number).ok().filter(|number| (1..=Scripts::AT_ONCE_MAX).contains(number)).ok_or_else(|| {
+        D::Error::custom(format!("at-once takes a number from 1 to {}, not {number}", Scripts::AT_ONCE_MAX))
+    })
 }
 
 /// Why the settings cannot be used.
@@ -191,11 +225,15 @@ fn explain(error: &toml::de::Error, word: &str) -> Diagnostic {
     // serde's words for a key that no field has.
     if error.message().starts_with("unknown field") {
         let fault = Diagnostic::fatal("unknown-setting", format!("there is no setting `{word}`"));
-        let names = ["realtime", "limits"].into_iter().chain(Limits::NAMES.iter().map(|(name, _)| *name));
+        let names = ["realtime", "limits", "scripts"]
+            .into_iter()
+            .chain(Scripts::NAMES)
+            .chain(Limits::NAMES.iter().map(|(name, _)| *name));
         return match nearest(word, names) {
             Some(name) => fault.help(format!("did you mean `{name}`?")),
             None => fault.help(
-                "there are `realtime`, and in the table [limits] those of `alived check --help`; \
+                "there are `realtime`, in the table [scripts] `at-once` and `prepare`, and in the table [limits] \
+                 those of `alived check --help`; \
                  what keepalived knows belongs into keepalived.conf",
             ),
         };
@@ -232,7 +270,10 @@ mod tests {
         assert_eq!(settings("realtime = 'off'\n").unwrap().realtime, Realtime::Off);
         let read = settings("realtime = 55\n[limits]\nfile-bytes = 7\n").unwrap();
         let limits = Limits { file_bytes: 7, ..Limits::default() };
-        assert_eq!(read, OwnSettings { realtime: Realtime::Priority(55), limits });
+        let scripts = Scripts::default();
+        assert_eq!(read, OwnSettings { realtime: Realtime::Priority(55), limits, scripts });
+        let read = settings("[scripts]\nprepare = true\nat-once = 1000\n").unwrap().scripts;
+        assert_eq!(read, Scripts { at_once: 1000, prepare: true });
     }
 
     #[test]
@@ -256,6 +297,9 @@ mod tests {
             ("\nrealtime = true", ":12: ", "a priority from 1 to 99"),
             ("\nlimits.block-depth = 201", ":22: ", "200 at most"),
             ("\nlimits.files = -1", ":16: ", "-1"),
+            ("\nscripts.at-once = 0", ":19: ", "a number from 1 to 1000, not 0"),
+            ("\nscripts.at-once = 1001", ":19: ", "a number from 1 to 1000, not 1001"),
+            ("[scripts]\nprepared = true", ":1: ", "did you mean `prepare`?"),
             ("\nrealtime 5", ":", "error"),
             ("realtime = 5\nrealtime = 5", ":1: ", "duplicate"),
         ] {
@@ -280,7 +324,9 @@ mod tests {
         let read = settings(&all).unwrap();
         assert_eq!(read.realtime, Realtime::Priority(REALTIME_PRIORITY));
         assert_eq!(read.limits, Limits::default());
-        for name in ["realtime"].into_iter().chain(Limits::NAMES.map(|(name, _)| name)) {
+        assert_eq!(read.scripts, Scripts::default());
+        for name in ["realtime"].into_iter().chain(Scripts::NAMES).chain(Limits::NAMES.map(|(name, _)| name))
+        {
             assert!(all.lines().any(|line| line.starts_with(&format!("{name} = "))), "{name}");
         }
     }

@@ -6,7 +6,7 @@ use super::host::RealHost;
 use super::last_good::HostWithText;
 use super::options::Options;
 use crate::config::diagnostics::{Severity, Style};
-use crate::config::{self, Loaded, OwnSettings, PrintOptions, Realtime, SettingsFault};
+use crate::config::{self, Loaded, OwnSettings, PrintOptions, Realtime, Scripts, SettingsFault};
 use crate::node::NodeConfig;
 use crate::time::Duration;
 
@@ -43,6 +43,8 @@ pub(super) struct Settings {
     pub(super) state_dump_file: Option<String>,
     /// `json_version`.
     pub(super) json_version: u8,
+    /// `[scripts]` of alived.toml.
+    pub(super) scripts: Scripts,
 }
 
 impl Default for Settings {
@@ -63,6 +65,7 @@ impl Default for Settings {
             data_use_instance: false,
             state_dump_file: None,
             json_version: 1,
+            scripts: Scripts::default(),
         }
     }
 }
@@ -76,7 +79,7 @@ pub(super) struct Configuration {
     pub(super) warnings: Vec<String>,
     /// `-d`: all of keepalived.conf as it was understood.
     pub(super) dump: Option<String>,
-    /// For [`load_kept`]: the real-time priority in a line of its own, then all of keepalived.conf.
+    /// For [`load_kept`]: what alived.toml and flags say, in a line, then all of keepalived.conf.
     pub(super) kept: String,
 }
 
@@ -119,12 +122,18 @@ pub(super) fn load(options: &Options, tolerance: Tolerance) -> Result<Configurat
 
 /// Understands [`Configuration::kept`] of a configuration that was good, in place of what is on the disk.
 pub(super) fn load_kept(options: &Options, kept: &str) -> Result<Configuration, Refusal> {
-    let (realtime, text) = kept.split_once('\n').unwrap_or_default();
+    let (own, text) = kept.split_once('\n').unwrap_or_default();
+    let mut own = own.split(' ');
     let host = HostWithText { host: RealHost::default(), text: text.to_owned() };
     let loaded =
         config::load(&host, "the last good configuration", &options.load_options(OwnSettings::default()));
     let mut configuration = take(options, Ok(OwnSettings::default()), loaded)?;
-    configuration.settings.realtime_priority = realtime.parse().ok();
+    let settings = &mut configuration.settings;
+    settings.realtime_priority = own.next().and_then(|word| word.parse().ok());
+    if let (Some(at_once), Some(prepare)) = (own.next(), own.next()) {
+        let at_once = at_once.parse().unwrap_or(settings.scripts.at_once);
+        settings.scripts = Scripts { at_once, prepare: prepare == "true" };
+    }
     Ok(configuration)
 }
 
@@ -150,8 +159,10 @@ fn take(
     let realtime_priority = options.realtime.or(own.realtime).or(keyword).priority();
     let everything = PrintOptions { show_secrets: true, defaults: false };
     let kept = format!(
-        "{}\n{}",
-        realtime_priority.map_or_else(String::new, |priority| priority.to_string()),
+        "{} {} {}\n{}",
+        realtime_priority.map_or_else(|| "-".to_owned(), |priority| priority.to_string()),
+        own.scripts.at_once,
+        own.scripts.prepare,
         config::print(&loaded.config, everything)
     );
     let dump = options.dump_configuration.then(|| config::print(&loaded.config, PrintOptions::default()));
@@ -172,6 +183,7 @@ fn take(
             data_use_instance: settings.data_use_instance,
             state_dump_file: settings.state_dump_file.clone(),
             json_version: settings.json_version,
+            scripts: own.scripts,
         },
         node: loaded.node,
         warnings: lines,

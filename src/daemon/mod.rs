@@ -7,10 +7,12 @@
 //!     vrrp     HaNode, sockets, timer, monitor        never waits; SCHED_FIFO where allowed
 //!     kernel   address writes, joins, whole views     waits for the kernel in the vrrp thread's place
 //!     log      standard error and system log          waits for disks in everybody's place
+//!   runner     starts scripts as their users           when the worker first needs one
 //! ```
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod child;
 mod configuration;
 mod files;
 mod host;
@@ -23,6 +25,7 @@ mod options;
 mod receive_pace;
 mod record;
 mod respawn;
+pub mod runner;
 mod scheduling;
 mod send_failures;
 mod status;
@@ -41,8 +44,9 @@ use std::thread::JoinHandle;
 use self::configuration::{Configuration, Tolerance};
 use self::files::PidPaths;
 use self::log::{Console, Sink};
+use self::runner::Runner;
 use self::status::{FATAL, PERMISSION};
-use self::supervisor::PidFiles;
+use self::supervisor::{PidFiles, WorkerMain};
 use crate::sys::pidfile::{PidFile, PidFileError};
 use crate::sys::process::{self, Fork};
 use crate::sys::signals::{self, Signal};
@@ -64,6 +68,19 @@ const STACK_BYTES: usize = 512 * 1024;
 ///
 /// To be called in a process with one thread.
 pub fn run(options: &Options) -> ExitCode {
+    run_with(options, &worker::run)
+}
+
+/// The same, but with a worker that only has runners, which a test wants to steer.
+pub fn run_with_worker(options: &Options, worker: fn(Runner) -> u8) -> ExitCode {
+    run_with(options, &|_, inheritance| {
+        let mut pid_file = inheritance.pid_file;
+        let started = pid_file.write(process::own_pid()).and_then(|()| Runner::new(inheritance.runners));
+        started.map_or(FATAL, worker)
+    })
+}
+
+fn run_with(options: &Options, worker_main: WorkerMain<'_>) -> ExitCode {
     // What is asked for during the start is done after it; only a stop cannot wait.
     let mut signals = Signal::ALL.to_vec();
     signals.retain(|signal| !matches!(signal, Signal::Stop | Signal::Interrupt | Signal::Child));
@@ -71,11 +88,11 @@ pub fn run(options: &Options) -> ExitCode {
     process::fill_standard_streams();
     ExitCode::from(match prepare(options) {
         Ok(Prepared { options, configuration, pid_files }) if options.background => {
-            run_in_background(&options, configuration, pid_files)
+            run_in_background(&options, worker_main, configuration, pid_files)
         }
         Ok(Prepared { options, configuration, pid_files }) => {
             let sink = announced_sink(&options, &configuration);
-            supervisor::run(&options, configuration, pid_files, None, sink)
+            supervisor::run(&options, worker_main, configuration, pid_files, None, sink)
         }
         Err(Ending { status, text }) => {
             let _ = io::stderr().write_all(text.as_bytes());
@@ -190,7 +207,12 @@ fn lock(path: &std::path::Path) -> Result<PidFile, Ending> {
 }
 
 /// Forks the daemon off and waits until it serves or has failed.
-fn run_in_background(options: &Options, configuration: Configuration, pid_files: PidFiles) -> u8 {
+fn run_in_background(
+    options: &Options,
+    worker_main: WorkerMain<'_>,
+    configuration: Configuration,
+    pid_files: PidFiles,
+) -> u8 {
     let forked = process::pipe().and_then(|pipe| Ok((pipe, process::fork()?)));
     match forked {
         Ok(((mut read, write), Fork::Parent(_))) => {
@@ -206,7 +228,7 @@ fn run_in_background(options: &Options, configuration: Configuration, pid_files:
             if let Err(error) = process::detach() {
                 sink.say(Severity::Warning, &format!("cannot detach from the terminal: {error}"));
             }
-            supervisor::run(options, configuration, pid_files, Some(write), sink)
+            supervisor::run(options, worker_main, configuration, pid_files, Some(write), sink)
         }
         Err(error) => {
             let _ = writeln!(io::stderr(), "alived: cannot start in the background: {error}");

@@ -1,25 +1,28 @@
 //! The supervisor: a small process with one thread. It holds the pid files, passes signals on, starts a new
-//! worker when one dies, and tidies up when there is to be no next one.
+//! worker or runner when one dies, and tidies up when there is to be no next one.
 
 use std::fs::File;
 use std::io::{self, Write};
 
+use super::child::Child;
 use super::configuration::{Configuration, Settings};
 use super::last_good::LastGood;
 use super::leftovers::Leftovers;
 use super::log::Sink;
 use super::options::Options;
 use super::record;
-use super::respawn::Respawn;
+use super::runner::{self, Demand, Need};
 use super::status::{CONFIGURATION, FATAL, PERMISSION};
-use super::worker::{self, Inheritance};
+use super::worker::Inheritance;
+use crate::sys::channel::Channel;
 use crate::sys::clock;
 use crate::sys::pidfile::PidFile;
+use crate::sys::poll::Poller;
 use crate::sys::process::{self, Ended, Fork};
 use crate::sys::realtime;
 use crate::sys::signals::{Signal, SignalQueue};
 use crate::sys::syslog::Severity;
-use crate::time::{Duration, Instant};
+use crate::time::Duration;
 
 /// The pid files, locked before the first worker is started.
 #[derive(Debug)]
@@ -28,10 +31,17 @@ pub(super) struct PidFiles {
     pub(super) worker: PidFile,
 }
 
+const SIGNALS: u64 = 0;
+const DEMAND: u64 = 1;
+
+/// What a worker runs, in a process of its own. Gives its exit status.
+pub(super) type WorkerMain<'a> = &'a dyn Fn(&Options, Inheritance) -> u8;
+
 /// Runs the supervisor in the calling process and gives its exit status. `readiness` is where a background
 /// start waits for the worker's word, or for an exit status from here.
 pub(super) fn run(
     options: &Options,
+    worker_main: WorkerMain<'_>,
     configuration: Configuration,
     mut pid_files: PidFiles,
     readiness: Option<File>,
@@ -45,23 +55,29 @@ pub(super) fn run(
         let last_good = LastGood::new()?;
         last_good.write(&configuration.kept)?;
         let leftovers = Leftovers::new()?;
-        Ok((SignalQueue::open()?, leftovers, last_good, readiness.as_ref().map(File::try_clone).transpose()?))
+        let (signals, poller) = (SignalQueue::open()?, Poller::new()?);
+        poller.add(&signals, SIGNALS)?;
+        let worker_readiness = readiness.as_ref().map(File::try_clone).transpose()?;
+        Ok((signals, poller, leftovers, last_good, worker_readiness))
     });
     let status = match started {
-        Ok((signals, leftovers, last_good, worker_readiness)) => {
+        Ok((signals, poller, leftovers, last_good, worker_readiness)) => {
             let mut supervisor = Supervisor {
                 options,
+                worker_main,
                 settings,
                 sink,
                 signals,
+                poller,
                 leftovers,
                 last_good,
                 pid_files,
-                worker: None,
-                respawn: Respawn::default(),
-                respawn_at: None,
-                kill_at: None,
+                vrrp: Child::new("worker"),
+                runner: Child::new("runner"),
+                demand: None,
+                retired: Vec::new(),
                 stopping: false,
+                ending: None,
             };
             let status = supervisor.serve(configuration, worker_readiness);
             supervisor.finish(status);
@@ -81,24 +97,24 @@ pub(super) fn run(
 
 struct Supervisor<'a> {
     options: &'a Options,
+    worker_main: WorkerMain<'a>,
     settings: Settings,
     sink: Sink,
     signals: SignalQueue,
+    poller: Poller,
     leftovers: Leftovers,
     last_good: LastGood,
     pid_files: PidFiles,
-    worker: Option<Worker>,
-    respawn: Respawn,
-    respawn_at: Option<Instant>,
-    /// When a worker that was asked to stop is killed.
-    kill_at: Option<Instant>,
+    vrrp: Child,
+    /// What starts commands for the vrrp worker.
+    runner: Child,
+    /// Where the vrrp worker says that it needs a runner.
+    demand: Option<Demand>,
+    /// Runners whose worker has ended, and which are about to end too.
+    retired: Vec<Child>,
     stopping: bool,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Worker {
-    pid: u32,
-    started: Instant,
+    /// The exit status, once there is only the end of the runners to wait for.
+    ending: Option<u8>,
 }
 
 /// What the end of a worker leads to.
@@ -123,99 +139,171 @@ impl Supervisor<'_> {
             self.sink.say(Severity::Warning, &format!("cannot open /dev/null: {error}"));
         }
         loop {
-            let now = clock::now().instant;
-            if self.kill_at.is_some_and(|at| at <= now) {
-                self.kill_at = None;
-                if let Some(worker) = self.worker {
-                    self.sink.say(Severity::Warning, "the worker does not stop, killing it");
-                    process::signal(worker.pid, libc::SIGKILL);
-                }
-            }
-            if self.respawn_at.is_some_and(|at| at <= now) {
-                self.respawn_at = None;
-                if let Err(error) = self.start_worker(None, None) {
-                    self.sink.say(Severity::Error, &format!("cannot start the worker: {error}"));
-                    self.tidy_up();
-                    return FATAL;
-                }
-            }
-            let next = [self.kill_at, self.respawn_at].into_iter().flatten().min();
-            let signal = self.signals.wait(next.map(|at| at.saturating_since(now)));
-            if let Some(status) = signal.and_then(|signal| self.handle(signal)) {
+            if let Some(status) = self.ending
+                && self.children().all(|child| !child.runs())
+            {
                 return status;
             }
+            let now = clock::now().instant;
+            for child in [&mut self.vrrp, &mut self.runner].into_iter().chain(&mut self.retired) {
+                if child.kill_if_due(now) {
+                    let text = format!("the {} does not stop, killing it", child.name());
+                    self.sink.say(Severity::Warning, &text);
+                }
+            }
+            if self.vrrp.is_respawn_due(now)
+                && let Err(error) = self.start_worker(None, None)
+            {
+                self.sink.say(Severity::Error, &format!("cannot start the worker: {error}"));
+                self.tidy_up();
+                return FATAL;
+            }
+            if self.runner.is_respawn_due(now) {
+                self.start_runner();
+            }
+            let next = self.children().filter_map(Child::timeout).min();
+            // Rounded up: never early.
+            let timeout = next.map(|at| at.saturating_since(now) + Duration::from_millis(1));
+            if let Err(error) = self.poller.wait(timeout).map(Iterator::count) {
+                self.sink.say(Severity::Error, &format!("cannot wait for signals: {error}"));
+                return FATAL;
+            }
+            while let Some(signal) = self.signals.next() {
+                self.handle(signal);
+            }
+            self.look_at_demand();
         }
     }
 
-    /// Gives the exit status when it is time to end.
-    fn handle(&mut self, signal: Signal) -> Option<u8> {
+    fn children(&self) -> impl Iterator<Item = &Child> {
+        [&self.vrrp, &self.runner].into_iter().chain(&self.retired)
+    }
+
+    fn handle(&mut self, signal: Signal) {
         match signal {
             Signal::Interrupt if self.options.ignore_interrupt => {}
+            Signal::Stop | Signal::Interrupt if self.ending.is_some() => {}
             Signal::Stop | Signal::Interrupt => {
-                let Some(worker) = self.worker else {
+                if !self.vrrp.runs() {
                     // Between two workers: there is to be no next one.
                     self.tidy_up();
-                    return Some(0);
-                };
-                process::signal(worker.pid, Signal::Stop.number());
+                    self.end(0);
+                    return;
+                }
+                // The runner ends with its worker, which may have last commands for it.
+                self.vrrp.signal(Signal::Stop.number());
                 if !self.stopping {
                     self.stopping = true;
-                    self.kill_at = Some(clock::now().instant + self.settings.child_wait_time);
+                    self.vrrp.kill_at(clock::now().instant + self.settings.child_wait_time);
                     self.sink.say(Severity::Info, "Stopping");
                 }
             }
             Signal::Child => {
                 while let Some((pid, ended)) = process::reap() {
-                    if let Some(worker) = self.worker
-                        && worker.pid == pid
-                        && let Next::End(status) = self.worker_ended(worker, ended)
-                    {
-                        return Some(status);
+                    if let Some(lived) = self.vrrp.ended(pid) {
+                        self.worker_ended(pid, lived, ended);
+                    } else if let Some(lived) = self.runner.ended(pid) {
+                        self.runner_ended(pid, lived, ended);
+                    } else {
+                        self.retired.retain_mut(|runner| runner.ended(pid).is_none());
                     }
                 }
             }
-            other => {
-                if let Some(worker) = self.worker {
-                    process::signal(worker.pid, other.number());
-                }
-            }
+            other => self.vrrp.signal(other.number()),
         }
-        None
     }
 
-    fn worker_ended(&mut self, worker: Worker, ended: Ended) -> Next {
-        self.worker = None;
+    /// Ends with this status, as soon as what the runners had started has ended.
+    fn end(&mut self, status: u8) {
+        self.ending = Some(status);
+        self.vrrp.stay_dead();
+        self.retire_runner();
+    }
+
+    fn worker_ended(&mut self, pid: u32, lived: Duration, ended: Ended) {
         let now = clock::now().instant;
-        let next = after(ended, self.stopping, self.options.respawn);
-        let how = match ended {
-            Ended::Exited(status) => format!("ended with status {status}"),
-            Ended::Killed(signal) => format!("was killed by signal {signal}"),
-        };
-        match next {
+        let how = words(ended);
+        self.retire_runner();
+        match after(ended, self.stopping, self.options.respawn) {
             Next::Respawn => {
-                let wait = self.respawn.wait_after(now.saturating_since(worker.started));
-                self.respawn_at = Some(now + wait);
-                let when = if wait == Duration::ZERO {
-                    String::new()
-                } else {
-                    format!(" in {} seconds", wait.as_secs())
-                };
+                let when = in_seconds(self.vrrp.respawn_later(now, lived));
                 self.sink.say(
                     Severity::Error,
-                    &format!("VRRP child process({}) died: Respawning{when} (it {how})", worker.pid),
+                    &format!("VRRP child process({pid}) died: Respawning{when} (it {how})"),
                 );
             }
-            Next::End(_) => {
+            Next::End(status) => {
                 if !self.stopping {
-                    let text = format!("VRRP child process({}) died: Exiting (it {how})", worker.pid);
+                    let text = format!("VRRP child process({pid}) died: Exiting (it {how})");
                     self.sink.say(Severity::Error, &text);
                 }
                 if ended != Ended::Exited(0) {
                     self.tidy_up();
                 }
+                self.end(status);
             }
         }
-        next
+    }
+
+    /// Another one, also with `-R`: no router stops because of it.
+    fn runner_ended(&mut self, pid: u32, lived: Duration, ended: Ended) {
+        let when = in_seconds(self.runner.respawn_later(clock::now().instant, lived));
+        let text = format!("Runner child process({pid}) died: Respawning{when} (it {})", words(ended));
+        self.sink.say(Severity::Error, &text);
+    }
+
+    /// The runner of a worker that has ended: it ends what it has started, then itself.
+    fn retire_runner(&mut self) {
+        if let Some(demand) = self.demand.take() {
+            self.poller.remove(&demand);
+        }
+        let mut runner = std::mem::replace(&mut self.runner, Child::new("runner"));
+        if runner.runs() {
+            runner.kill_at(clock::now().instant + self.settings.child_wait_time);
+            self.retired.push(runner);
+        }
+    }
+
+    fn look_at_demand(&mut self) {
+        let Some(demand) = &self.demand else { return };
+        match demand.look() {
+            Need::Runner if !self.runner.is_wanted() => self.start_runner(),
+            Need::Runner | Need::Nothing => {}
+            // Its end as a process follows.
+            Need::Over => self.poller.remove(demand),
+        }
+    }
+
+    /// Forks a runner for the worker.
+    fn start_runner(&mut self) {
+        let Some(demand) = &self.demand else { return };
+        let now = clock::now().instant;
+        let own_pid = process::own_pid();
+        match Channel::pair().and_then(|pair| Ok((pair, process::fork()?))) {
+            Ok(((_, socket), Fork::Child)) => {
+                if process::end_with_parent(own_pid)
+                    && let Err(error) = runner::run(socket)
+                {
+                    self.sink.say(Severity::Error, &format!("the runner cannot go on: {error}"));
+                }
+                std::process::exit(0)
+            }
+            Ok(((near, far), Fork::Parent(pid))) => {
+                drop(far);
+                self.runner.started(pid, now);
+                self.sink.say(Severity::Info, &format!("Starting runner child process, pid={pid}"));
+                if let Err(error) = demand.hand_over(&near) {
+                    // It finds nobody at the other end of its socket, and the next one follows.
+                    let text = format!("the worker does not take its runner: {error}");
+                    self.sink.say(Severity::Warning, &text);
+                }
+            }
+            Err(error) => {
+                let when = in_seconds(self.runner.respawn_later(now, Duration::ZERO));
+                let text = format!("cannot start a runner: {error}; the next attempt is made{when}");
+                self.sink.say(Severity::Error, &text);
+            }
+        }
     }
 
     /// Removes what a worker that did not stop in order has left.
@@ -243,6 +331,7 @@ impl Supervisor<'_> {
         configuration: Option<Configuration>,
         readiness: Option<File>,
     ) -> io::Result<()> {
+        let (demand, supply) = runner::supply()?;
         let inheritance = Inheritance {
             configuration,
             settings: self.settings.clone(),
@@ -250,13 +339,15 @@ impl Supervisor<'_> {
             leftovers: self.leftovers.share()?,
             last_good: self.last_good.share()?,
             readiness,
+            runners: supply,
         };
         let own_pid = process::own_pid();
         match process::fork()? {
             Fork::Child => {
                 // Without the supervisor nobody would pass a stop on.
+                drop(demand);
                 let status = if process::end_with_parent(own_pid) {
-                    worker::run(self.options, inheritance)
+                    (self.worker_main)(self.options, inheritance)
                 } else {
                     FATAL
                 };
@@ -265,7 +356,9 @@ impl Supervisor<'_> {
             Fork::Parent(pid) => {
                 drop(inheritance);
                 realtime::trim_memory();
-                self.worker = Some(Worker { pid, started: clock::now().instant });
+                self.vrrp.started(pid, clock::now().instant);
+                self.poller.add(&demand, DEMAND)?;
+                self.demand = Some(demand);
                 self.sink.say(Severity::Info, &format!("Starting VRRP child process, pid={pid}"));
                 Ok(())
             }
@@ -279,6 +372,18 @@ impl Supervisor<'_> {
         let status = if status == 0 { String::new() } else { format!(" with status {status}") };
         self.sink.say(Severity::Info, &format!("Stopped alived v{version}{status}"));
     }
+}
+
+fn words(ended: Ended) -> String {
+    match ended {
+        Ended::Exited(status) => format!("ended with status {status}"),
+        Ended::Killed(signal) => format!("was killed by signal {signal}"),
+    }
+}
+
+/// When something is done that waits so long.
+fn in_seconds(wait: Duration) -> String {
+    if wait == Duration::ZERO { String::new() } else { format!(" in {} seconds", wait.as_secs()) }
 }
 
 /// keepalived's rules: a worker that cannot run (1), has no usable configuration (2) or no permission (4) ends

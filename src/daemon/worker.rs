@@ -7,6 +7,8 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use caps::Capability;
+
 use super::configuration::{self, Configuration, Settings, Tolerance};
 use super::files;
 use super::kernel_thread::{KernelThread, view_failed};
@@ -16,13 +18,16 @@ use super::log::{Console, Log, Sink};
 use super::mailbox::Mailbox;
 use super::options::Options;
 use super::record;
+use super::runner::{Runner, Supply};
 use super::scheduling::{self, RealtimeScheduling};
 use super::spawn;
 use super::status::{FATAL, PERMISSION};
 use super::vrrp_thread::{Channels, Message, Notice, VrrpThread};
+use crate::config::Scripts;
 use crate::net::NamespaceId;
 use crate::node::NodeConfig;
 use crate::status::{Snapshot, keepalived_data, keepalived_json, keepalived_stats};
+use crate::sys::capabilities;
 use crate::sys::netlink::{self, Monitor};
 use crate::sys::pidfile::PidFile;
 use crate::sys::poll::Poller;
@@ -37,6 +42,17 @@ const IDENTITY: &str = "Keepalived_vrrp";
 
 const SIGNALS: u64 = 0;
 const NOTICES: u64 = 1;
+const RUNNER: u64 = 2;
+
+/// What the worker keeps of root's rights: its sockets and netlink; real-time scheduling and locked memory,
+/// which a reload may ask for; and the files of others, where its own are to be read and written.
+const KEPT: [Capability; 5] = [
+    Capability::CAP_NET_ADMIN,
+    Capability::CAP_NET_RAW,
+    Capability::CAP_SYS_NICE,
+    Capability::CAP_IPC_LOCK,
+    Capability::CAP_DAC_OVERRIDE,
+];
 
 /// What the worker gets from the supervisor.
 #[derive(Debug)]
@@ -53,6 +69,8 @@ pub(super) struct Inheritance {
     pub(super) last_good: LastGood,
     /// Where to say that the daemon serves; only for the first worker of a background start.
     pub(super) readiness: Option<File>,
+    /// Where runners come from.
+    pub(super) runners: Supply,
 }
 
 /// Runs the worker in the calling process and gives its exit status.
@@ -64,6 +82,10 @@ pub(super) fn run(options: &Options, inheritance: Inheritance) -> u8 {
     end_on_panic(options, &identity, &console);
     if let Some(name) = &inheritance.settings.worker_name {
         process::name_thread(name);
+    }
+    // Each thread has rights of its own: before there is another one.
+    if let Err(error) = capabilities::keep_only(&KEPT) {
+        early.say(Severity::Warning, &format!("cannot give up rights that are not needed: {error}"));
     }
     let started = Log::start(sink).and_then(|(log, thread)| Ok((SignalQueue::open()?, log, thread)));
     let (signals, log, log_thread) = match started {
@@ -94,6 +116,7 @@ struct Worker<'a> {
     last_good: LastGood,
     settings: Settings,
     readiness: Option<File>,
+    runner: Runner,
     scheduling: RealtimeScheduling,
     /// What the snapshots asked for and not answered yet are for.
     wanted: VecDeque<Dump>,
@@ -115,7 +138,7 @@ impl<'a> Worker<'a> {
         log: Log,
         console: Arc<Console>,
     ) -> Result<Self, (u8, String)> {
-        let Inheritance { configuration, mut pid_file, mut leftovers, last_good, readiness, .. } =
+        let Inheritance { configuration, mut pid_file, mut leftovers, last_good, readiness, runners, .. } =
             inheritance;
         let configuration = match configuration {
             Some(configuration) => configuration,
@@ -131,6 +154,8 @@ impl<'a> Worker<'a> {
             .and_then(|()| leftovers.write(&node))
             .map_err(|error| (FATAL, format!("cannot write the pid file: {error}")))?;
 
+        let mut runner = Runner::new(runners).map_err(|error| fatal(&error))?;
+        apply_to_runner(settings.scripts, &mut runner);
         scheduling::apply(&settings, &log);
         let inbox = Mailbox::new().map_err(|error| fatal(&error))?;
         let notices = Mailbox::new().map_err(|error| fatal(&error))?;
@@ -156,6 +181,7 @@ impl<'a> Worker<'a> {
             last_good,
             settings,
             readiness,
+            runner,
             scheduling,
             wanted: VecDeque::new(),
             stopping: false,
@@ -168,6 +194,7 @@ impl<'a> Worker<'a> {
         let poller = Poller::new().and_then(|poller| {
             poller.add(signals, SIGNALS)?;
             poller.add(&self.notices, NOTICES)?;
+            poller.add(&self.runner, RUNNER)?;
             Ok(poller)
         });
         let mut poller = match poller {
@@ -185,6 +212,7 @@ impl<'a> Worker<'a> {
             while let Some(signal) = signals.next() {
                 self.handle_signal(signal);
             }
+            self.runner.handle();
             self.notices.acknowledge();
             while let Some(notice) = self.notices.take() {
                 match notice {
@@ -316,6 +344,8 @@ impl<'a> Worker<'a> {
         self.settings.data_use_instance = new.data_use_instance;
         self.settings.state_dump_file = new.state_dump_file;
         self.settings.json_version = new.json_version;
+        self.settings.scripts = new.scripts;
+        apply_to_runner(new.scripts, &mut self.runner);
         if self.settings.realtime_priority == new.realtime_priority {
             return;
         }
@@ -369,6 +399,13 @@ fn load_again(options: &Options, last_good: &LastGood, log: &Log) -> Result<Conf
         return Ok(configuration);
     }
     Err((refusal.status, "cannot run with this configuration; correct the file and start again".to_owned()))
+}
+
+fn apply_to_runner(scripts: Scripts, runner: &mut Runner) {
+    runner.set_limit(scripts.at_once);
+    if scripts.prepare {
+        runner.prepare();
+    }
 }
 
 fn keep(last_good: &LastGood, kept: &str, log: &Log) {
