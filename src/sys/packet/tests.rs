@@ -73,7 +73,20 @@ impl Cable {
             }
         }
         let sender = Sender::open().unwrap();
-        Self { near: key(near), sender, batch: ReceiveBatch::default(), far: key(far) }
+        let mut cable = Self { near: key(near), sender, batch: ReceiveBatch::default(), far: key(far) };
+        // Some time after the carrier the kernel begins to let packets through.
+        for family in [Family::Ipv4, Family::Ipv6] {
+            let (receiver, start) = (cable.receiver(family), Instant::now());
+            loop {
+                cable.send(family, 255, &[&[0; 8]]);
+                if cable.batch.receive(&receiver, |_| {}).unwrap() > 0 {
+                    break;
+                }
+                assert!(start.elapsed() < Duration::from_secs(30), "no packet gets through");
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+        cable
     }
 
     fn receiver(&self, family: Family) -> Receiver {
