@@ -10,6 +10,7 @@ pub use context::Context;
 pub use suggest::{is_secret_keyword, nearest};
 
 use core::fmt;
+use std::collections::HashMap;
 use std::sync::OnceLock;
 
 static TABLE: &str = include_str!("keywords.tsv");
@@ -97,19 +98,8 @@ impl Keyword {
 #[derive(Debug)]
 pub struct Schema {
     keywords: Vec<Keyword>,
-    /// Numbers of keywords by the hash of block and name, open addressing; [`EMPTY`] ends a run.
-    slots: Box<[u16; SLOTS]>,
-}
-
-/// A power of two, well above the number of keywords.
-const SLOTS: usize = 2048;
-const EMPTY: u16 = u16::MAX;
-
-/// FNV-1a over the block and the name, reduced to a slot.
-fn slot(context: Context, name: &str) -> usize {
-    let start = 0x811c_9dc5_u32 ^ context as u32;
-    let hash = name.bytes().fold(start, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    (hash ^ (hash >> 15)) as usize % SLOTS
+    /// The number of each keyword, by its block and each of its spellings.
+    numbers: HashMap<(Context, &'static str), u16>,
 }
 
 /// The table.
@@ -121,7 +111,7 @@ pub fn schema() -> &'static Schema {
 impl Schema {
     fn parse() -> Self {
         let mut keywords: Vec<Keyword> = Vec::with_capacity(640);
-        let mut slots = Box::new([EMPTY; SLOTS]);
+        let mut numbers = HashMap::with_capacity(640);
         for line in TABLE.lines().skip(1) {
             let mut cells = line.split('\t');
             let mut cell = || match cells.next() {
@@ -156,28 +146,15 @@ impl Schema {
                 index,
             });
             for word in name.split(" / ") {
-                let mut at = slot(context, word);
-                while slots[at] != EMPTY {
-                    at = (at + 1) % SLOTS;
-                }
-                slots[at] = index;
+                numbers.entry((context, word)).or_insert(index);
             }
         }
-        Self { keywords, slots }
+        Self { keywords, numbers }
     }
 
     /// A keyword of a block.
     pub fn find(&self, context: Context, name: &str) -> Option<&Keyword> {
-        let mut at = slot(context, name);
-        while self.slots[at] != EMPTY {
-            let keyword = self.keywords.get(usize::from(self.slots[at]))?;
-            let named = keyword.name == name || keyword.name.split(" / ").any(|word| word == name);
-            if keyword.context == context && named {
-                return Some(keyword);
-            }
-            at = (at + 1) % SLOTS;
-        }
-        None
+        self.keywords.get(usize::from(*self.numbers.get(&(context, name))?))
     }
 
     /// Every row in the order of the table.
