@@ -42,6 +42,32 @@ fn every_dependency_is_permissive() {
     assert!(violations.is_empty(), "not permissive: {violations:?}");
 }
 
+#[test]
+fn every_library_has_a_row_in_the_readme() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |file: &str| std::fs::read_to_string(folder.join(file)).unwrap();
+    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    let used: BTreeSet<String> = ["dependencies", "dev-dependencies", "build-dependencies"]
+        .into_iter()
+        .filter_map(|section| manifest.get(section)?.as_table())
+        .flat_map(|section| section.keys().cloned())
+        .collect();
+    assert!(used.contains("libc") && used.contains("proptest"), "the manifest was understood");
+
+    let readme = read("README.md");
+    let section = readme.split("\n## ").find(|section| section.starts_with("Libraries\n")).unwrap();
+    let described: BTreeSet<String> = section
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(" |").next())
+        .filter(|names| *names != "library")
+        .flat_map(|names| names.split(", ").map(str::to_owned))
+        .collect();
+    let missing: Vec<_> = used.difference(&described).collect();
+    assert!(missing.is_empty(), "in Cargo.toml without a row in README.md, Libraries: {missing:?}");
+    let gone: Vec<_> = described.difference(&used).collect();
+    assert!(gone.is_empty(), "in README.md, Libraries, but not in Cargo.toml: {gone:?}");
+}
+
 /// The packages whose code is in the program: normal dependencies, and theirs, without procedural macros.
 fn shipped<'a>(metadata: &'a Value, packages: &BTreeMap<&str, &Value>) -> BTreeSet<&'a str> {
     let nodes: BTreeMap<&str, &Value> =
