@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use alived::kernel::{Announcement, ReceiveSocket};
 use alived::net::{Family, InterfaceIndex, InterfaceName, LinkKey, MacAddress, NamespaceId, Prefix};
 use alived::sys::namespace::{self, Namespace};
-use alived::sys::netlink::{RouteSocket, VethEnd};
+use alived::sys::netlink::{Network, VethEnd};
 use alived::sys::packet::{Announcer, Frame, Packet, ReceiveBatch, Receiver, Sender};
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
@@ -46,7 +46,7 @@ fn main() {
 impl Ends {
     fn connect() -> Self {
         let here = Namespace::current().unwrap();
-        let mut socket = RouteSocket::open().unwrap();
+        let mut socket = Network::open().unwrap();
         let names: [InterfaceName; 2] = ["near".parse().unwrap(), "far".parse().unwrap()];
         let end = |side: usize| VethEnd {
             name: &names[side],

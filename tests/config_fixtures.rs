@@ -22,7 +22,7 @@ use alived::config::diagnostics::Style;
 use alived::config::{FakeHost, LoadOptions, Loaded, PrintOptions, load, print};
 use alived::net::{InterfaceName, MacAddress};
 use alived::sys::namespace::Namespace;
-use alived::sys::netlink::{RouteSocket, VethEnd};
+use alived::sys::netlink::{Network, VethEnd};
 
 #[path = "support/skip.rs"]
 mod skip;
@@ -133,7 +133,7 @@ fn namespace() -> Result<Namespace, String> {
     let namespace = Namespace::create().map_err(|error| error.to_string())?;
     namespace
         .run(|| -> Result<(), String> {
-            let mut socket = RouteSocket::open().map_err(|error| error.to_string())?;
+            let mut socket = Network::open().map_err(|error| error.to_string())?;
             let name = |text: &str| text.parse::<InterfaceName>().unwrap();
             for index in 0..4 {
                 let (near, far) = (name(&format!("eth{index}")), name(&format!("peer{index}")));

@@ -14,7 +14,7 @@ use alived::config::{FakeHost, LoadOptions, PathKind, PathMetadata, User, diagno
 use alived::drill::Folder;
 use alived::net::{InterfaceName, MacAddress};
 use alived::sys::namespace::Namespace;
-use alived::sys::netlink::{RouteSocket, VethEnd};
+use alived::sys::netlink::{Network, VethEnd};
 
 /// One line of the table.
 struct Case {
@@ -102,7 +102,7 @@ fn keepalived_judges_them_as_the_table_says() {
             );
         }
     };
-    let mut socket = namespace.run(RouteSocket::open).unwrap().unwrap();
+    let mut socket = namespace.run(Network::open).unwrap().unwrap();
     for (number, name) in [(1, "eth0"), (2, "eth1")] {
         let name: InterfaceName = name.parse().unwrap();
         let mac = |end| MacAddress([2, 0, 0, 0, number, end]);

@@ -21,7 +21,7 @@ use super::interruption::pause;
 use crate::kernel::KernelError;
 use crate::net::{Family, InterfaceIndex, InterfaceName, MacAddress, Prefix};
 use crate::sys::namespace::Namespace;
-use crate::sys::netlink::{RouteSocket, VethEnd};
+use crate::sys::netlink::{Network, VethEnd};
 use crate::sys::pid_namespace::PidNamespace;
 
 /// How long IPv6 may take to become usable on a new interface.
@@ -86,7 +86,7 @@ pub struct Site {
     /// Its network.
     pub namespace: Namespace,
     /// For looking at its network and changing it.
-    pub socket: RouteSocket,
+    pub socket: Network,
     /// Hardware address of each front interface.
     pub macs: Vec<MacAddress>,
 }
@@ -309,7 +309,7 @@ fn site(name: String, layout: Layout) -> io::Result<Site> {
             }
         }
     }
-    let mut socket = namespace.run(RouteSocket::open)?.map_err(failed("opening a route socket"))?;
+    let mut socket = namespace.run(Network::open)?.map_err(failed("opening a route socket"))?;
     let loopback = InterfaceIndex::new(1).ok_or_else(bad_prefix)?;
     socket.set_up(loopback, true).map_err(failed("setting loopback up"))?;
     Ok(Site { name, namespace, socket, macs: Vec::new() })

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use alived::drill::Folder;
 use alived::net::{InterfaceIndex, InterfaceName, MacAddress, Prefix};
 use alived::sys::namespace::Namespace;
-use alived::sys::netlink::{RouteSocket, VethEnd};
+use alived::sys::netlink::{Network, VethEnd};
 use alived::sys::process::signal;
 
 use super::skip;
@@ -35,7 +35,7 @@ pub struct Host {
     pub namespace: Namespace,
     /// Holds the other end of the cable.
     pub switch: Namespace,
-    pub socket: RouteSocket,
+    pub socket: Network,
     folder: Folder,
     child: Option<Child>,
     program: PathBuf,
@@ -63,7 +63,7 @@ impl Host {
                 return None;
             }
         };
-        let socket = namespace.run(RouteSocket::open).unwrap().unwrap();
+        let socket = namespace.run(Network::open).unwrap().unwrap();
         let mut host = Self {
             namespace,
             switch,
@@ -88,7 +88,7 @@ impl Host {
                 VethEnd { name: &far, namespace: &self.switch, mac: MacAddress([2, 0, 0, 0, 0, 2]) },
             )
             .unwrap();
-        let mut switch = self.switch.run(RouteSocket::open).unwrap().unwrap();
+        let mut switch = self.switch.run(Network::open).unwrap().unwrap();
         let port = switch.index_of(&far).unwrap();
         switch.set_up(port, true).unwrap();
         let lan = self.lan();

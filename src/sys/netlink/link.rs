@@ -1,9 +1,12 @@
 //! Building networks: interfaces, their addresses and routes.
 
+use core::future::Future;
 use core::net::IpAddr;
+use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
+use futures_util::TryStreamExt;
+use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
 use netlink_packet_route::link::{
     InfoBridge, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
@@ -12,9 +15,11 @@ use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, Neig
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use nix::errno::Errno;
+use rtnetlink::Handle;
+use tokio::runtime::{self, Runtime};
 
-use super::RouteSocket;
+use super::error_from_io;
 use crate::kernel::KernelError;
 use crate::net::{Family, InterfaceIndex, InterfaceName, MacAddress, Prefix};
 use crate::sys::namespace::Namespace;
@@ -41,7 +46,45 @@ pub struct LinkState {
     pub running: bool,
 }
 
-impl RouteSocket {
+/// Builds the network of one namespace by `rtnetlink`, request by request. Not for a thread that may not wait.
+#[derive(Debug)]
+pub struct Network {
+    runtime: Runtime,
+    handle: Handle,
+}
+
+impl Network {
+    /// For the calling thread's network namespace, where it stays.
+    ///
+    /// # Errors
+    /// In the kernel's words.
+    pub fn open() -> Result<Self, KernelError> {
+        let open = || -> io::Result<Self> {
+            let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
+            let entered = runtime.enter();
+            let (connection, handle, _) = rtnetlink::new_connection()?;
+            // It makes progress while a request is waited for.
+            runtime.spawn(connection);
+            drop(entered);
+            Ok(Self { runtime, handle })
+        };
+        open().map_err(|error| error_from_io(&error))
+    }
+
+    fn wait<T>(&self, work: impl Future<Output = Result<T, rtnetlink::Error>>) -> Result<T, KernelError> {
+        self.runtime.block_on(work).map_err(|error| kernel_error(&error))
+    }
+
+    /// All interfaces.
+    pub fn dump_links(&mut self) -> Result<Vec<LinkMessage>, KernelError> {
+        self.wait(self.handle.link().get().execute().try_collect())
+    }
+
+    /// All addresses of both families.
+    pub fn dump_addresses(&mut self) -> Result<Vec<AddressMessage>, KernelError> {
+        self.wait(self.handle.address().get().execute().try_collect())
+    }
+
     /// Creates a pair of interfaces, each in its namespace, both down.
     pub fn create_veth(&mut self, near: VethEnd<'_>, far: VethEnd<'_>) -> Result<(), KernelError> {
         let mut peer = LinkMessage::default();
@@ -52,7 +95,7 @@ impl RouteSocket {
             LinkInfo::Kind(InfoKind::Veth),
             LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
         ]));
-        self.request(RouteNetlinkMessage::NewLink(link), NLM_F_CREATE | NLM_F_EXCL)
+        self.wait(self.handle.link().add(link).execute())
     }
 
     /// Creates a switch: a bridge that forwards at once and does not look into multicast.
@@ -68,7 +111,7 @@ impl RouteSocket {
                 ])),
             ]),
         ];
-        self.request(RouteNetlinkMessage::NewLink(link), NLM_F_CREATE | NLM_F_EXCL)
+        self.wait(self.handle.link().add(link).execute())
     }
 
     /// All interfaces of the namespace.
@@ -126,20 +169,20 @@ impl RouteSocket {
 
     /// Deletes an interface, and its peer with it.
     pub fn delete(&mut self, link: InterfaceIndex) -> Result<(), KernelError> {
-        let mut message = LinkMessage::default();
-        message.header.index = link.get();
-        self.request(RouteNetlinkMessage::DelLink(message), 0)
+        self.wait(self.handle.link().del(link.get()).execute())
     }
 
     /// Adds an address, without duplicate address detection.
     pub fn add_address(&mut self, link: InterfaceIndex, prefix: Prefix) -> Result<(), KernelError> {
-        let message = address_message(link, prefix);
-        self.request(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL)
+        let mut request = self.handle.address().add(link.get(), prefix.address(), prefix.length());
+        // Without the broadcast address that the library adds.
+        *request.message_mut() = address_message(link, prefix);
+        self.wait(request.execute())
     }
 
     /// Removes an address.
     pub fn remove_address(&mut self, link: InterfaceIndex, prefix: Prefix) -> Result<(), KernelError> {
-        self.request(RouteNetlinkMessage::DelAddress(address_message(link, prefix)), 0)
+        self.wait(self.handle.address().del(address_message(link, prefix)).execute())
     }
 
     /// The addresses of an interface.
@@ -170,7 +213,7 @@ impl RouteSocket {
             RouteAttribute::Gateway(RouteAddress::from(gateway)),
             RouteAttribute::Oif(link.get()),
         ];
-        self.request(RouteNetlinkMessage::NewRoute(route), NLM_F_CREATE | NLM_F_REPLACE)
+        self.wait(self.handle.route().add(route).replace().execute())
     }
 
     /// Whether IPv6 multicast can be received on an interface: its `ff00::/8` route is there. The kernel adds
@@ -178,9 +221,9 @@ impl RouteSocket {
     pub fn has_multicast_route(&mut self, link: InterfaceIndex) -> Result<bool, KernelError> {
         let mut request = RouteMessage::default();
         request.header.address_family = AddressFamily::Inet6;
-        let routes = self.dump(RouteNetlinkMessage::GetRoute(request))?;
+        let routes: Vec<RouteMessage> =
+            self.wait(self.handle.route().get(request).execute().try_collect())?;
         Ok(routes.iter().any(|route| {
-            let RouteNetlinkMessage::NewRoute(route) = route else { return false };
             route.header.destination_prefix_length == 8
                 && route.attributes.contains(&RouteAttribute::Oif(link.get()))
                 && route.attributes.iter().any(|attribute| {
@@ -195,9 +238,9 @@ impl RouteSocket {
         link: InterfaceIndex,
         address: IpAddr,
     ) -> Result<Option<MacAddress>, KernelError> {
-        let neighbours = self.dump(RouteNetlinkMessage::GetNeighbour(NeighbourMessage::default()))?;
+        let neighbours: Vec<NeighbourMessage> =
+            self.wait(self.handle.neighbours().get().execute().try_collect())?;
         Ok(neighbours.iter().find_map(|neighbour| {
-            let RouteNetlinkMessage::NewNeighbour(neighbour) = neighbour else { return None };
             if neighbour.header.ifindex != link.get() {
                 return None;
             }
@@ -227,7 +270,17 @@ impl RouteSocket {
         message.header.flags = flags;
         message.header.change_mask = mask;
         message.attributes = attributes;
-        self.request(RouteNetlinkMessage::SetLink(message), 0)
+        self.wait(self.handle.link().set(message).execute())
+    }
+}
+
+fn kernel_error(error: &rtnetlink::Error) -> KernelError {
+    match error {
+        rtnetlink::Error::NetlinkError(refusal) => {
+            let errno = refusal.raw_code().saturating_abs();
+            KernelError { errno, message: Errno::from_raw(errno).desc().to_owned() }
+        }
+        other => KernelError { errno: libc::EIO, message: other.to_string() },
     }
 }
 

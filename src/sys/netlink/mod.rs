@@ -10,7 +10,7 @@ mod route;
 mod transport;
 
 pub use address::apply;
-pub use link::{LinkState, VethEnd};
+pub use link::{LinkState, Network, VethEnd};
 pub use monitor::{Followed, Monitor, Ownership, view};
 pub use route::RouteSocket;
 pub(crate) use transport::error_from_io;

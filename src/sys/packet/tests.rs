@@ -13,7 +13,7 @@ use super::{Packet, ReceiveBatch, Receiver, Sender};
 use crate::kernel::ReceiveSocket;
 use crate::net::{Family, InterfaceIndex, InterfaceName, LinkKey, MacAddress, NamespaceId, Prefix};
 use crate::sys::namespace::Namespace;
-use crate::sys::netlink::{RouteSocket, VethEnd};
+use crate::sys::netlink::{Network, VethEnd};
 use crate::sys::{clock, socket};
 
 struct Cable {
@@ -52,7 +52,7 @@ fn source(family: Family) -> IpAddr {
 
 impl Cable {
     fn lay(here: &Namespace) -> Self {
-        let mut socket = RouteSocket::open().unwrap();
+        let mut socket = Network::open().unwrap();
         let [near, far]: [InterfaceName; 2] = ["near", "far"].map(|name| name.parse().unwrap());
         let end = |name, last| VethEnd { name, namespace: here, mac: MacAddress([2, 0, 0, 0, 0, last]) };
         socket.create_veth(end(&near, 1), end(&far, 2)).unwrap();
@@ -177,7 +177,7 @@ fn a_packet_that_is_longer_than_any_advertisement_is_dropped() {
     in_a_namespace("a_packet_that_is_longer_than_any_advertisement_is_dropped", |mut cable| {
         for family in [Family::Ipv4, Family::Ipv6] {
             let receiver = cable.receiver(family);
-            let mut socket = RouteSocket::open().unwrap();
+            let mut socket = Network::open().unwrap();
             for link in [cable.near, cable.far] {
                 socket.set_mtu(link.index, 9000).unwrap();
             }
