@@ -40,13 +40,15 @@ impl Expander<'_> {
         let name: Box<str> = text.get(1..name_end).unwrap_or("").into();
         let value_start = name_end + 1;
         let value = text.get(value_start..).unwrap_or("");
-        let several = value.trim() == "\\";
+        let several = value.trim_end().ends_with('\\');
         let value = line.part(
             u32::try_from(value_start).unwrap_or(0),
             u32::try_from(value.trim_end_matches('\\').trim_end().len()).unwrap_or(0),
         );
         let definition = if several {
-            Definition::Multiple(self.read_body())
+            // Text that begins on this line is the first of the lines.
+            let first = self.trim(value);
+            Definition::Multiple(self.read_body((first.length > 0).then_some(first)))
         } else {
             Definition::Single(self.trim(value))
         };
@@ -61,15 +63,15 @@ impl Expander<'_> {
         if let Some(rest) = rest.strip_prefix('$') {
             let name = name_length(rest);
             let value = rest.get(name..).and_then(|rest| rest.strip_prefix('='));
-            if name > 0 && value.is_some_and(|value| value.trim() == "\\") {
-                let _dropped = self.read_body();
+            if name > 0 && value.is_some_and(|value| value.trim_end().ends_with('\\')) {
+                let _dropped = self.read_body(None);
             }
         }
     }
 
-    /// Reads the lines that follow, to the first without a backslash at its end.
-    fn read_body(&mut self) -> Rc<[Span]> {
-        let mut lines = Vec::new();
+    /// The first line and those that follow, to the first without a backslash at its end.
+    fn read_body(&mut self, first: Option<Span>) -> Rc<[Span]> {
+        let mut lines = Vec::from_iter(first);
         loop {
             let raw = match self.frames.last_mut() {
                 Some(Frame::File(file)) => file.next_line(&self.sources),

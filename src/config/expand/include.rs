@@ -1,6 +1,6 @@
 //! Files and `include` with its variants (`config-language` §5).
 
-use super::{Expander, Frame};
+use super::{Expander, Frame, Stop};
 use crate::config::diagnostics::{Diagnostic, Status};
 use crate::config::host::ReadError;
 use crate::config::limits::advice;
@@ -214,24 +214,29 @@ impl Expander<'_> {
     }
 
     /// Whether the line is an include, which is then carried out.
-    pub(super) fn include(&mut self, line: Span) -> bool {
+    /// Parameters in braces are expanded first; without braces they stay as they are, as in keepalived.
+    pub(super) fn include(&mut self, line: Span) -> Result<bool, Stop> {
         let text = self.sources.text(line);
-        let Some(rest) = text.strip_prefix("include") else { return false };
+        let Some(rest) = text.strip_prefix("include") else { return Ok(false) };
         let suffix_end = rest.find([' ', '\t']).unwrap_or(rest.len());
         let (suffix, pattern) = rest.split_at(suffix_end);
-        let Some(checks) = self.checks.with_suffix(suffix) else { return false };
+        let Some(checks) = self.checks.with_suffix(suffix) else { return Ok(false) };
         let skipped = text.len() - pattern.trim_start().len();
-        let pattern = pattern.trim().trim_matches('"').to_owned();
+        let written = pattern.trim().trim_matches('"').to_owned();
         let used =
             line.part(u32::try_from(skipped).unwrap_or(0), u32::try_from(text.len() - skipped).unwrap_or(0));
-        if pattern.is_empty() {
+        if written.is_empty() {
             self.diagnostics.push(
                 Diagnostic::error("missing-argument", "include needs the name of a file or a pattern")
                     .at(line)
                     .status(Status::MissingArgument),
             );
-            return true;
+            return Ok(true);
         }
+        let pattern = match self.substitute_parameters(used)? {
+            Some(made) => self.sources.text(made).trim().trim_matches('"').to_owned(),
+            None => written.clone(),
+        };
         let directory = self.directory();
         let mut paths = Vec::new();
         for alternative in expand_braces(&pattern) {
@@ -240,9 +245,14 @@ impl Expander<'_> {
             } else {
                 format!("{directory}/{alternative}")
             };
-            let found = self.host.glob(&full).unwrap_or_default();
+            let nothing = alternative.is_empty();
+            let found = if nothing { Vec::new() } else { self.host.glob(&full).unwrap_or_default() };
             if found.is_empty() {
-                self.no_match(&alternative, &pattern, used, checks);
+                self.no_match(
+                    &Unmatched { name: &alternative, pattern: &pattern, written: &written },
+                    used,
+                    checks,
+                );
             }
             paths.extend(found);
         }
@@ -254,10 +264,11 @@ impl Expander<'_> {
                 checks,
             });
         }
-        true
+        Ok(true)
     }
 
-    fn no_match(&self, name: &str, pattern: &str, used: Span, checks: IncludeChecks) {
+    fn no_match(&self, unmatched: &Unmatched<'_>, used: Span, checks: IncludeChecks) {
+        let Unmatched { name, pattern, written } = *unmatched;
         let wildcard = name.contains(['*', '?', '[']);
         let demanded = if pattern.contains('{') && checks.brace {
             true
@@ -266,21 +277,26 @@ impl Expander<'_> {
         } else {
             checks.matched
         };
-        let message = format!("no file matches `{name}`");
-        if demanded {
-            self.diagnostics.push(
-                Diagnostic::fatal("include-failed", message)
-                    .status(Status::Security)
-                    .at(used)
-                    .label("demanded by an include check"),
-            );
-        } else if !wildcard {
-            self.diagnostics.push(
-                Diagnostic::warning("include-skipped", format!("{message}: the include is skipped"))
-                    .at(used)
-                    .help("write includem instead of include to make this an error"),
-            );
+        let expanded = pattern != written;
+        let message = format!("no file matches `{}`", if written.contains("${") { written } else { name });
+        let mut diagnostic = if demanded {
+            Diagnostic::fatal("include-failed", message)
+                .status(Status::Security)
+                .at(used)
+                .label("demanded by an include check")
+        } else {
+            let stricter = if wildcard { "includew" } else { "includem" };
+            Diagnostic::warning("include-skipped", format!("{message}: the include is skipped"))
+                .at(used)
+                .help(format!("write {stricter} instead of include to make this an error"))
+        };
+        if expanded {
+            diagnostic = diagnostic.note(format!("the parameters expanded, it is `{name}`"));
         }
+        if pattern.contains("${") {
+            diagnostic = diagnostic.note("a parameter in it is not defined at this point");
+        }
+        self.diagnostics.push(diagnostic);
     }
 
     /// The directory of the file being read.
@@ -306,6 +322,16 @@ fn directory_of(path: &str) -> String {
         Some(end) => path.get(..end).unwrap_or("").to_owned(),
         None => String::new(),
     }
+}
+
+/// A name that matches no file.
+struct Unmatched<'a> {
+    /// One alternative of the pattern.
+    name: &'a str,
+    /// The whole pattern, its parameters expanded.
+    pattern: &'a str,
+    /// As written.
+    written: &'a str,
 }
 
 enum Fault {

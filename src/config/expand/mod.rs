@@ -213,9 +213,26 @@ impl<'h> Expander<'h> {
                 return Ok(None);
             }
             let line = self.trim(raw.part(0, u32::try_from(scan.content).unwrap_or(0)));
+            let line = match behind_brace(self.sources.text(line)).filter(|_| scan.brace) {
+                Some(at) => {
+                    let at = u32::try_from(at).unwrap_or(0);
+                    let rest = line.part(at, line.length.saturating_sub(at));
+                    // Each cut reads the rest once more.
+                    self.count_bytes(rest.length as usize, line)?;
+                    if let Some(Frame::Body { lines, next }) = self.frames.last()
+                        && *next >= lines.len()
+                    {
+                        self.frames.pop();
+                    }
+                    let lines: Rc<[Span]> = [rest].into();
+                    self.frames.push(Frame::Body { lines, next: 0 });
+                    self.trim(line.part(0, at))
+                }
+                None => line,
+            };
             let Some(first) = self.sources.text(line).bytes().next() else { return Ok(None) };
             match first {
-                b'i' if self.include(line) => return Ok(None),
+                b'i' if self.include(line)? => return Ok(None),
                 b'@' => {
                     let Some(rest) = self.condition(line) else {
                         self.skip_body(line);
@@ -336,4 +353,40 @@ impl<'h> Expander<'h> {
         );
         Stop
     }
+}
+
+/// Where a line goes on, behind a brace, with what is read as a line of its own: a condition, a repetition, a
+/// definition.
+fn behind_brace(line: &str) -> Option<usize> {
+    let mut quoted = false;
+    // What begins like that itself is cut when its own time comes.
+    if line.starts_with(['@', '~', '$']) {
+        return None;
+    }
+    for (index, byte) in line.bytes().enumerate() {
+        match byte {
+            b'"' => quoted = !quoted,
+            b'{' | b'}' if !quoted && !within_reference(line, index) => {
+                let rest = line.get(index + 1..)?.trim_start_matches([' ', '\t']);
+                let definition = rest.strip_prefix('$').is_some_and(|rest| {
+                    let name = definition::name_length(rest);
+                    name > 0 && rest.as_bytes().get(name) == Some(&b'=')
+                });
+                if definition || rest.starts_with(['@', '~']) {
+                    return Some(line.len() - rest.len());
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Whether the brace at `index` belongs to a `${NAME}`.
+fn within_reference(line: &str, index: usize) -> bool {
+    let before = line.get(..index).unwrap_or("");
+    if line.as_bytes().get(index) == Some(&b'{') {
+        return before.ends_with('$');
+    }
+    before.rfind(['{', '}']).is_some_and(|open| line.get(..open).is_some_and(|text| text.ends_with('$')))
 }

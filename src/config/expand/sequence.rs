@@ -33,7 +33,16 @@ impl Expander<'_> {
                 line,
             ));
         }
-        match parse(self.sources.text(line)) {
+        let text = self.sources.text(line);
+        let inner = text.find('(').zip(closing_parenthesis(text)).filter(|(open, close)| open < close);
+        let expanded = match inner {
+            // `~LST` takes its values as they are written.
+            Some((open, close)) if text.starts_with("~SEQ") && !text.contains("($") => self.substitute_part(
+                line.part(u32::try_from(open + 1).unwrap_or(0), u32::try_from(close - open - 1).unwrap_or(0)),
+            )?,
+            _ => None,
+        };
+        match parse(self.sources.text(line), expanded.map(|span| self.sources.text(span))) {
             Ok(parsed) => {
                 if let Values::Sequence { left, .. } = parsed.values {
                     let limit = self.options.limits.expanded_lines;
@@ -116,11 +125,12 @@ struct Parsed {
     rest: usize,
 }
 
-fn parse(text: &str) -> Result<Parsed, String> {
+/// A repetition whose parentheses hold `expanded`, if given, in place of what is written in them.
+fn parse(text: &str, expanded: Option<&str>) -> Result<Parsed, String> {
     let close = closing_parenthesis(text).ok_or("the `)` of this repetition is missing")?;
     let open = text.find('(').ok_or("a `(` must follow ~SEQ or ~LST")?;
     let keyword = text.get(..open).unwrap_or("");
-    let inner = text.get(open + 1..close).unwrap_or("");
+    let inner = expanded.or_else(|| text.get(open + 1..close)).unwrap_or("");
     let (names, values) = match keyword {
         "~SEQ" => sequence(inner, false)?,
         "~SEQx" => sequence(inner, true)?,
@@ -230,7 +240,7 @@ mod tests {
     use super::*;
 
     fn values(text: &str) -> Vec<i64> {
-        let Ok(Parsed { values: Values::Sequence { next, step, left, .. }, .. }) = parse(text) else {
+        let Ok(Parsed { values: Values::Sequence { next, step, left, .. }, .. }) = parse(text, None) else {
             return Vec::new();
         };
         (0..left as i64).map(|i| next + i * step).collect()
@@ -243,18 +253,18 @@ mod tests {
         assert_eq!(values("~SEQ(N,5,8) x"), [5, 6, 7, 8]);
         assert_eq!(values("~SEQ(N,8,2,12) x"), [8, 10, 12]);
         assert_eq!(values("~SEQ(N,0x10,010) x"), [16, 15, 14, 13, 12, 11, 10, 9, 8]);
-        assert!(parse("~SEQ(N,1,0,5) x").is_err());
-        assert!(parse("~SEQ(N,1,-1,5) x").is_err());
-        assert!(parse("~SEQ(1N,5) x").is_err());
-        assert!(parse("~FOO(N,5) x").is_err());
+        assert!(parse("~SEQ(N,1,0,5) x", None).is_err());
+        assert!(parse("~SEQ(N,1,-1,5) x", None).is_err());
+        assert!(parse("~SEQ(1N,5) x", None).is_err());
+        assert!(parse("~FOO(N,5) x", None).is_err());
     }
 
     #[test]
     fn lists_take_tuples() {
-        let parsed = parse("~LST({A,B}, {a1,b1}, {a2}) rest").ok().unwrap();
+        let parsed = parse("~LST({A,B}, {a1,b1}, {a2}) rest", None).ok().unwrap();
         assert_eq!(parsed.names.len(), 2);
         assert!(matches!(parsed.values, Values::List { tuples, .. } if tuples.len() == 2));
-        assert!(parse("~LST({A}, {a,b}) x").is_err());
-        assert!(parse("~LST(A, \"a b\") x").is_err());
+        assert!(parse("~LST({A}, {a,b}) x", None).is_err());
+        assert!(parse("~LST(A, \"a b\") x", None).is_err());
     }
 }

@@ -18,6 +18,17 @@ pub(super) enum Outcome {
     Body,
 }
 
+/// What is being expanded.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Scope {
+    /// A line, which may end with a definition of several lines.
+    Line,
+    /// A part of a line, or a definition within one.
+    Value,
+    /// The name of a file: only references in braces count, and what is not defined stays.
+    Path,
+}
+
 /// A reference within a text.
 struct Reference<'a> {
     /// Byte of its `$`.
@@ -80,7 +91,7 @@ impl Expander<'_> {
         self.begin_expansion(line)?;
         let mut stack = Vec::new();
         let mut body = None;
-        let changed = self.expand(line, line, true, &mut stack, &mut body)?;
+        let changed = self.expand(line, line, Scope::Line, &mut stack, &mut body)?;
         let made = self.sources.expanded_line();
         if let Some(lines) = body {
             self.push_frame_body(&lines, 1, line)?;
@@ -88,6 +99,29 @@ impl Expander<'_> {
             return Ok(Outcome::Unchanged);
         }
         Ok(made.map_or(Outcome::Unchanged, Outcome::Line))
+    }
+
+    /// The references of a part of a line expanded that stand in braces; `None` if there are none. What is not
+    /// defined stays as it is.
+    pub(super) fn substitute_parameters(&mut self, part: Span) -> Result<Option<Span>, Stop> {
+        if !self.sources.text(part).contains("${") {
+            return Ok(None);
+        }
+        self.expand_part(part, Scope::Path)
+    }
+
+    /// The references of a part of a line expanded; `None` if there are none.
+    pub(super) fn substitute_part(&mut self, part: Span) -> Result<Option<Span>, Stop> {
+        if next_reference(self.sources.text(part), 0).is_none() {
+            return Ok(None);
+        }
+        self.expand_part(part, Scope::Value)
+    }
+
+    fn expand_part(&mut self, part: Span, scope: Scope) -> Result<Option<Span>, Stop> {
+        self.begin_expansion(part)?;
+        let changed = self.expand(part, part, scope, &mut Vec::new(), &mut None)?;
+        Ok(self.sources.expanded_line().filter(|_| changed))
     }
 
     fn whole_line_body(&self, text: &str) -> Option<Rc<[Span]>> {
@@ -132,7 +166,7 @@ impl Expander<'_> {
         &mut self,
         span: Span,
         used: Span,
-        outermost: bool,
+        scope: Scope,
         stack: &mut Vec<Box<str>>,
         body: &mut Option<Rc<[Span]>>,
     ) -> Result<bool, Stop> {
@@ -142,15 +176,20 @@ impl Expander<'_> {
         let mut changed = false;
         while let Some(reference) = next_reference(&text, at) {
             at = reference.end;
+            if scope == Scope::Path && !reference.braces {
+                continue;
+            }
             let place = part(span, reference.start, reference.end);
             let definition = self.definitions.get(reference.name).cloned();
             let replacement = match definition {
-                Some(Definition::Multiple(_)) if !(outermost && reference.end == text.len()) => continue,
+                Some(Definition::Multiple(_)) if scope != Scope::Line || reference.end != text.len() => {
+                    continue;
+                }
                 Some(definition) => Replacement::Definition(definition),
                 None => match self.built_in(&reference, place) {
                     Some(value) => Replacement::Text(value),
                     None => {
-                        if reference.braces && !is_quoted(&text, reference.start) {
+                        if scope != Scope::Path && reference.braces && !is_quoted(&text, reference.start) {
                             self.undefined(reference.name, place);
                             // Without the braces, which would be taken for a block.
                             Replacement::Text(format!("${}", reference.name))
@@ -174,13 +213,13 @@ impl Expander<'_> {
                 }
                 Replacement::Definition(Definition::Single(value)) => {
                     self.enter(reference.name, stack, used)?;
-                    self.expand(value, used, false, stack, body)?;
+                    self.expand(value, used, Scope::Value, stack, body)?;
                     stack.pop();
                 }
                 Replacement::Definition(Definition::Multiple(lines)) => {
                     if let Some(&first) = lines.first() {
                         self.enter(reference.name, stack, used)?;
-                        self.expand(first, used, false, stack, body)?;
+                        self.expand(first, used, Scope::Value, stack, body)?;
                         stack.pop();
                     }
                     *body = Some(lines);
