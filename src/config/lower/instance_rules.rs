@@ -35,6 +35,14 @@ impl Rules<'_> {
         own.or(self.global.vrrp_strict.as_ref()).is_some_and(|entry| entry.value.0)
     }
 
+    /// Whether the priority is 255: written, or by `state MASTER` without one.
+    fn is_owner(&self) -> bool {
+        match (&self.instance.priority, &self.instance.state) {
+            (Some(priority), _) => priority.value.0 == 255,
+            (None, state) => state.as_ref().is_some_and(|entry| entry.value == StateWish::Master),
+        }
+    }
+
     /// Reports what strict mode does not allow (`behaviours` B20).
     pub(super) fn strict_mode(&self) {
         if !self.strict() {
@@ -73,7 +81,7 @@ impl Rules<'_> {
         if let Some(entry) = instance.use_vmac.as_ref().filter(|entry| entry.value.mac.is_some()) {
             clash(entry.at, "a MAC address of its own", "the standard one is used");
         }
-        let owner = instance.priority.as_ref().is_some_and(|entry| entry.value.0 == 255);
+        let owner = self.is_owner();
         match &instance.state {
             Some(entry) if entry.value == StateWish::Master && !owner => {
                 clash(entry.at, "state MASTER unless the priority is 255", "BACKUP is used");
@@ -163,7 +171,7 @@ impl Rules<'_> {
                     return AuthenticationData::None;
                 }
                 let wish = self.instance.state.as_ref().filter(|entry| entry.value == StateWish::Master);
-                let owner = self.instance.priority.as_ref().is_some_and(|entry| entry.value.0 == 255);
+                let owner = self.is_owner();
                 if let Some(entry) = wish.filter(|_| !owner) {
                     self.error(
                         "authentication",

@@ -10,7 +10,7 @@ use crate::config::diagnostics::{Diagnostic, Status};
 use crate::config::host::HostInterface;
 use crate::config::model::{Config, GlobalDefs, VrrpInstance};
 use crate::config::source::{Position, Span};
-use crate::config::values::{AddressLine, At, Bool, Cx, Flag, Natural, StateWish};
+use crate::config::values::{AddressLine, At, Bool, Cx, Flag, Leading, StateWish};
 use crate::net::{Family, InterfaceName};
 use crate::time::Duration;
 use crate::vrrp::{AnnounceSettings, Destinations, InitialState, RouterConfig, default_group};
@@ -51,14 +51,14 @@ fn on(flag: Option<&At<Flag>>) -> bool {
 }
 
 fn number<const LOW: u32, const HIGH: u32>(
-    own: Option<&At<Natural<LOW, HIGH>>>,
+    own: Option<&At<Leading<LOW, HIGH>>>,
     global: Option<u32>,
     default: u32,
 ) -> u32 {
     own.map(|entry| entry.value.0).or(global).unwrap_or(default)
 }
 
-fn value<const LOW: u32, const HIGH: u32>(entry: Option<&At<Natural<LOW, HIGH>>>) -> Option<u32> {
+fn value<const LOW: u32, const HIGH: u32>(entry: Option<&At<Leading<LOW, HIGH>>>) -> Option<u32> {
     entry.map(|entry| entry.value.0)
 }
 
@@ -258,7 +258,7 @@ impl<'a> Whole<'a> {
         let wish = instance.state.as_ref().map(|entry| entry.value);
         let priority = instance.priority.as_ref();
         router.priority = match (priority, wish) {
-            (Some(entry), _) => Priority(u8::try_from(entry.value.0).unwrap_or(100)),
+            (Some(entry), _) => Priority(entry.value.0),
             (None, Some(StateWish::Master)) => {
                 let at = instance.state.as_ref().map_or(instance.header.at, |entry| entry.at);
                 self.push(
@@ -324,16 +324,12 @@ impl<'a> Whole<'a> {
         let seconds = |count: u32| Duration::from_secs(count.into());
         let least = boolean(g.vrrp_min_garp.as_ref(), None);
         let (repeat, delay, refresh_repeat) = if least { (1, 0, 0) } else { (5, 5, 1) };
-        let master_delay =
-            number(instance.garp_master_delay.as_ref(), value(g.vrrp_garp_master_delay.as_ref()), delay);
-        let master_repeat = number(
-            instance.garp_master_repeat.as_ref(),
-            value(g.vrrp_garp_master_repeat.as_ref()).map(|n| n.max(1)),
-            repeat,
-        );
+        // What an instance says of itself as a new master does not hold when it answers a rival.
+        let delay = value(g.vrrp_garp_master_delay.as_ref()).unwrap_or(delay);
+        let repeat = value(g.vrrp_garp_master_repeat.as_ref()).map_or(repeat, |count| count.max(1));
         AnnounceSettings {
-            repeat: master_repeat,
-            delay: seconds(master_delay),
+            repeat: value(instance.garp_master_repeat.as_ref()).unwrap_or(repeat),
+            delay: seconds(value(instance.garp_master_delay.as_ref()).unwrap_or(delay)),
             refresh: seconds(number(
                 instance.garp_master_refresh.as_ref(),
                 value(g.vrrp_garp_master_refresh.as_ref()),
@@ -348,12 +344,12 @@ impl<'a> Whole<'a> {
             lower_prio_delay: seconds(number(
                 instance.garp_lower_prio_delay.as_ref(),
                 value(g.vrrp_garp_lower_prio_delay.as_ref()),
-                master_delay,
+                delay,
             )),
             lower_prio_repeat: number(
                 instance.garp_lower_prio_repeat.as_ref(),
                 value(g.vrrp_garp_lower_prio_repeat.as_ref()),
-                master_repeat,
+                repeat,
             ),
             arp_interval: g.vrrp_garp_interval.as_ref().map_or(Duration::ZERO, |e| e.value.duration()),
             ndisc_interval: g.vrrp_gna_interval.as_ref().map_or(Duration::ZERO, |e| e.value.duration()),

@@ -3,9 +3,9 @@
 use super::block::block;
 use super::{I32_MAX, I32_MIN, TIMER_MAX, U32_MAX};
 use crate::config::values::{
-    Bool, BufferPolicy, Fifo, Flag, Integer, Interface, LvsTimeouts, Multicast4, Multicast6, Name, Natural,
-    OptionalAll, OptionalInteger, OptionalText, RunAs, Script, Seconds, SmtpServer, SyncDaemon, Text, Umask,
-    Words,
+    Bool, BufferPolicy, Fifo, Flag, Integer, Interface, Leading, LvsTimeouts, Multicast4, Multicast6, Name,
+    Natural, OptionalAll, OptionalInteger, OptionalText, RunAs, Script, Seconds, SmtpServer, SyncDaemon,
+    Text, Umask, Words,
 };
 
 block! {
@@ -45,20 +45,20 @@ block! {
     once "lvs_sync_daemon" lvs_sync_daemon: SyncDaemon;
     once "vrrp_mcast_group4" vrrp_mcast_group4: Multicast4;
     once "vrrp_mcast_group6" vrrp_mcast_group6: Multicast6;
-    once "vrrp_garp_master_delay" vrrp_garp_master_delay: Natural<0, U32_MAX>;
-    once "vrrp_garp_master_repeat" vrrp_garp_master_repeat: Natural<0, U32_MAX>;
-    once "vrrp_garp_master_refresh" vrrp_garp_master_refresh: Natural<0, U32_MAX>;
-    once "vrrp_garp_master_refresh_repeat" vrrp_garp_master_refresh_repeat: Natural<0, U32_MAX>;
-    once "vrrp_garp_lower_prio_delay" vrrp_garp_lower_prio_delay: Natural<0, U32_MAX>;
-    once "vrrp_garp_lower_prio_repeat" vrrp_garp_lower_prio_repeat: Natural<0, U32_MAX>;
-    once "vrrp_down_timer_adverts" vrrp_down_timer_adverts: Natural<1, 100>;
+    once "vrrp_garp_master_delay" vrrp_garp_master_delay: Leading<0, U32_MAX>;
+    once "vrrp_garp_master_repeat" vrrp_garp_master_repeat: Leading<0, U32_MAX>;
+    once "vrrp_garp_master_refresh" vrrp_garp_master_refresh: Leading<0, U32_MAX>;
+    once "vrrp_garp_master_refresh_repeat" vrrp_garp_master_refresh_repeat: Leading<0, U32_MAX>;
+    once "vrrp_garp_lower_prio_delay" vrrp_garp_lower_prio_delay: Leading<0, U32_MAX>;
+    once "vrrp_garp_lower_prio_repeat" vrrp_garp_lower_prio_repeat: Leading<0, U32_MAX>;
+    once "vrrp_down_timer_adverts" vrrp_down_timer_adverts: Leading<1, 100>;
     once "vrrp_garp_interval" vrrp_garp_interval: Seconds<1, TIMER_MAX>;
     once "vrrp_gna_interval" vrrp_gna_interval: Seconds<1, TIMER_MAX>;
     once "vrrp_min_garp" vrrp_min_garp: Bool;
     once "vrrp_garp_extra_if" | "vrrp_vmac_garp_intvl" vrrp_garp_extra_if: OptionalAll<1, 86400>;
     once "vrrp_lower_prio_no_advert" vrrp_lower_prio_no_advert: Bool;
     once "vrrp_higher_prio_send_advert" vrrp_higher_prio_send_advert: Bool;
-    once "vrrp_version" vrrp_version: Natural<2, 3>;
+    once "vrrp_version" vrrp_version: Leading<2, 3>;
     once "vrrp_iptables" vrrp_iptables: Words<0, 2>;
     once "vrrp_ipsets" vrrp_ipsets: Words<0, 6>;
     once "nftables" nftables: OptionalText;

@@ -4,8 +4,8 @@ use super::U32_MAX;
 use super::block::block;
 use crate::config::values::{
     Address, AddressLine, AntiReplay, AuthKey, AuthType, Bool, Flag, HmacMode, Interface, IpvlanSettings,
-    Name, Natural, OptionalAll, OptionalNatural, OptionalScript, RouteLine, RuleLine, Script, Seconds,
-    SecretText, StateWish, TrackedName, UnicastPeer, VmacSettings, Words,
+    Leading, Name, Natural, OptionalAll, OptionalNatural, OptionalScript, PriorityValue, RouteLine, RuleLine,
+    Script, Seconds, SecretText, StateWish, TrackedName, UnicastPeer, VmacSettings, Words,
 };
 
 block! {
@@ -36,7 +36,7 @@ block! {
     once "virtual_router_id" virtual_router_id: Natural<1, 255>;
     once "unicast_ttl" unicast_ttl: Natural<0, 255>;
     once "version" version: Natural<2, 3>;
-    once "priority" priority: Natural<1, 255>;
+    once "priority" priority: PriorityValue;
     once "advert_int" advert_int: Seconds<10_000, 255_000_000>;
     lines "virtual_ipaddress" virtual_ipaddress: AddressLine;
     lines "virtual_ipaddress_excluded" virtual_ipaddress_excluded: AddressLine;
@@ -64,13 +64,13 @@ block! {
     once "smtp_alert" smtp_alert: Bool;
     once "notify_priority_changes" notify_priority_changes: Bool;
     once "lvs_sync_daemon_interface" lvs_sync_daemon_interface: Interface;
-    once "garp_master_delay" garp_master_delay: Natural<0, U32_MAX>;
-    once "garp_master_refresh" garp_master_refresh: Natural<0, U32_MAX>;
-    once "garp_master_repeat" garp_master_repeat: Natural<1, U32_MAX>;
-    once "garp_master_refresh_repeat" garp_master_refresh_repeat: Natural<1, U32_MAX>;
-    once "garp_lower_prio_delay" garp_lower_prio_delay: Natural<0, U32_MAX>;
-    once "garp_lower_prio_repeat" garp_lower_prio_repeat: Natural<0, U32_MAX>;
-    once "down_timer_adverts" down_timer_adverts: Natural<1, 100>;
+    once "garp_master_delay" garp_master_delay: Leading<0, U32_MAX>;
+    once "garp_master_refresh" garp_master_refresh: Leading<0, U32_MAX>;
+    once "garp_master_repeat" garp_master_repeat: Leading<1, U32_MAX>;
+    once "garp_master_refresh_repeat" garp_master_refresh_repeat: Leading<1, U32_MAX>;
+    once "garp_lower_prio_delay" garp_lower_prio_delay: Leading<0, U32_MAX>;
+    once "garp_lower_prio_repeat" garp_lower_prio_repeat: Leading<0, U32_MAX>;
+    once "down_timer_adverts" down_timer_adverts: Leading<1, 100>;
     once "timer_expired_backup" | "thread_timer_expired" timer_expired_backup: OptionalNatural<1, 254>;
     once "garp_extra_if" | "vmac_garp_intvl" garp_extra_if: OptionalAll<0, 86400>;
     once "lower_prio_no_advert" lower_prio_no_advert: Bool;

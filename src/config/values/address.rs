@@ -4,6 +4,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::parse::{self, PrefixFault};
 use super::words::{Args, Argument, Printed, Word};
+use crate::config::diagnostics::Diagnostic;
 use crate::net::{Family, Prefix};
 #[cfg(test)]
 use crate::prng::Prng;
@@ -34,15 +35,24 @@ impl Argument for Address {
 
 /// A word as an address.
 pub(super) fn address(args: &Args<'_>, (text, at): Word<'_>) -> Option<IpAddr> {
-    let address = parse::address(text);
-    if address.is_none() {
-        let message = match parse::prefix(text) {
-            Ok(_) => format!("`{text}` has a prefix length, which does not belong here"),
-            Err(_) => format!("`{text}` is no address: names are not resolved, write numbers"),
-        };
-        args.reject(at, message);
+    match parse::prefix(text) {
+        Ok((address, None)) => Some(address),
+        Ok((address, Some(_))) => {
+            args.cx.diagnostics.push(
+                Diagnostic::warning(
+                    "prefix-length",
+                    format!("`{text}` has a prefix length, which does not belong here"),
+                )
+                .at(at)
+                .label(format!("{address} is used")),
+            );
+            Some(address)
+        }
+        Err(_) => {
+            args.reject(at, format!("`{text}` is no address: names are not resolved, write numbers"));
+            None
+        }
     }
-    address
 }
 
 /// A word as an address with its length, if it has one.

@@ -2,10 +2,10 @@
 
 use core::net::{IpAddr, Ipv4Addr};
 
-use super::address::{full_prefix, prefix};
+use super::address::full_prefix;
+use super::parse::{self, PrefixFault};
 use super::text::interface;
 use super::words::{Args, Argument, Printed};
-use super::{number, parse};
 use crate::config::iproute;
 use crate::config::schema::{Context, schema};
 use crate::kernel::{self, AddressFlags};
@@ -40,6 +40,9 @@ pub struct AddressLine {
     pub track_group: Option<Box<str>>,
 }
 
+/// What becomes of the address where an option is left out.
+const STAYS: &str = "the address stays";
+
 /// A lifetime of an address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Lifetime {
@@ -67,6 +70,9 @@ impl AddressLine {
         }
     }
 
+    /// Reads an option. `None`: the whole line is dropped, as keepalived does where a value is missing, for what
+    /// the address would be wrong without (`dev`, `brd`) and for a label that is too long. Any other option that
+    /// cannot be used is left out.
     fn option(&mut self, args: &mut Args<'_>, option: super::words::Word<'_>) -> Option<()> {
         let (name, at) = option;
         let ipv4 = self.prefix.family() == Family::Ipv4;
@@ -76,6 +82,9 @@ impl AddressLine {
             }
             ipv4.then_some(())
         };
+        let left_out = |args: &Args<'_>, at, message: String| {
+            args.cx.diagnostics.push(args.rejection(at, message).label("left out").note(STAYS));
+        };
         match name {
             "dev" => {
                 let word = args.option_value(name)?;
@@ -83,13 +92,16 @@ impl AddressLine {
             }
             "scope" => {
                 let word = args.option_value(name)?;
-                only_ipv4(args)?;
                 let number = iproute::lookup(args.cx.host, iproute::Table::Scopes, word.0);
-                let Some(number) = number.and_then(|number| u8::try_from(number).ok()) else {
-                    args.reject(word.1, format!("`{}` is no scope: host, link, global or a number", word.0));
-                    return None;
-                };
-                self.scope = Some(number);
+                match number.and_then(|number| u8::try_from(number).ok()) {
+                    _ if !ipv4 => left_out(args, at, format!("`{name}` is for IPv4 addresses only")),
+                    Some(number) => self.scope = Some(number),
+                    None => left_out(
+                        args,
+                        word.1,
+                        format!("`{}` is no scope: host, link, global or a number", word.0),
+                    ),
+                }
             }
             "brd" | "broadcast" => {
                 let word = args.option_value(name)?;
@@ -98,21 +110,26 @@ impl AddressLine {
             }
             "label" => {
                 let (text, at) = args.option_value(name)?;
-                only_ipv4(args)?;
-                if text.len() > 15 {
+                if !ipv4 {
+                    left_out(args, option.1, format!("`{name}` is for IPv4 addresses only"));
+                } else if text.len() > 15 {
                     args.reject(at, format!("the label `{text}` is too long: at most 15 characters"));
                     return None;
+                } else {
+                    self.label = Some(text.into());
                 }
-                self.label = Some(text.into());
             }
             "peer" => {
                 let word = args.option_value(name)?;
-                let peer = full_prefix(args, word)?;
-                if peer.family() != self.prefix.family() {
-                    args.reject(word.1, format!("the peer must be of the same family as {}", self.prefix));
-                    return None;
+                match parse::full_prefix(word.0) {
+                    Some(peer) if peer.family() == self.prefix.family() => self.peer = Some(peer),
+                    Some(_) => left_out(
+                        args,
+                        word.1,
+                        format!("the peer must be of the same family as {}", self.prefix),
+                    ),
+                    None => left_out(args, word.1, format!("`{}` is no address of a peer", word.0)),
                 }
-                self.peer = Some(peer);
             }
             "home" => self.flags.home = true,
             "-nodad" => self.flags.duplicate_address_detection = true,
@@ -121,12 +138,18 @@ impl AddressLine {
             "autojoin" => self.flags.auto_join = true,
             "preferred_lft" => {
                 let word = args.option_value(name)?;
-                self.preferred_lifetime = Some(if word.0 == "forever" {
-                    Lifetime::Forever
+                if word.0 == "forever" {
+                    self.preferred_lifetime = Some(Lifetime::Forever);
                 } else {
-                    let seconds = number::in_range(args, word, 0, u32::MAX.into(), name)?;
-                    Lifetime::Seconds(u32::try_from(seconds).ok()?)
-                });
+                    match parse::integer(word.0).and_then(|seconds| u32::try_from(seconds).ok()) {
+                        Some(seconds) => self.preferred_lifetime = Some(Lifetime::Seconds(seconds)),
+                        None => left_out(
+                            args,
+                            word.1,
+                            format!("`{}` is no lifetime: forever or a number of seconds", word.0),
+                        ),
+                    }
+                }
             }
             "no_track" => self.no_track = true,
             "use_vmac" => self.use_vmac = true,
@@ -166,13 +189,23 @@ impl AddressLine {
     }
 }
 
+/// An address whose length is full if it has none, or none that can be used.
+fn lenient_prefix(args: &Args<'_>, word: super::words::Word<'_>) -> Option<Prefix> {
+    let (text, at) = word;
+    let Err(PrefixFault::Length(family)) = parse::prefix(text) else { return full_prefix(args, word) };
+    let bits = family.bits();
+    args.cx.diagnostics.push(
+        args.rejection(at, format!("the prefix length of `{text}` must be from 0 to {bits} for {family}"))
+            .label(format!("{bits} is used")),
+    );
+    Prefix::new(parse::address(text.split_once('/')?.0)?, bits)
+}
+
 impl Argument for AddressLine {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
         let word = args.required()?;
         // An address may also be written after the word "dev" and so on: the address comes first here.
-        let (address, length) = prefix(args, word)?;
-        let mut line =
-            Self::new(Prefix::new(address, length.unwrap_or_else(|| Family::of(&address).bits()))?);
+        let mut line = Self::new(lenient_prefix(args, word)?);
         while let Some(option) = args.next() {
             line.option(args, option)?;
         }

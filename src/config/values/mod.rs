@@ -34,7 +34,9 @@ pub use network::{
     AntiReplay, AuthKey, AuthType, BufferPolicy, DnsType, HexPattern, HmacMode, HttpProtocol, InetFamily,
     IpvlanMode, IpvlanSettings, MacPattern, OptionalAll, ParameterMatch, SmtpServer, StateWish, VmacSettings,
 };
-pub use number::{Bool, Flag, Integer, Micros, Natural, OptionalInteger, OptionalNatural, Seconds};
+pub use number::{
+    Bool, Flag, Integer, Leading, Micros, Natural, OptionalInteger, OptionalNatural, PriorityValue, Seconds,
+};
 pub use pattern::Pattern;
 pub use route_line::RouteLine;
 pub use rule_line::RuleLine;

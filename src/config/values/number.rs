@@ -4,6 +4,7 @@ use core::fmt;
 
 use super::parse;
 use super::words::{Args, Argument, Printed};
+use crate::config::diagnostics::Diagnostic;
 #[cfg(test)]
 use crate::prng::Prng;
 use crate::time::Duration;
@@ -94,6 +95,65 @@ impl<const MIN: u32, const MAX: u32> Argument for Natural<MIN, MAX> {
     #[cfg(test)]
     fn sample(random: &mut Prng) -> Self {
         Self(u32::try_from(random.between(MIN.into(), MAX.into())).unwrap())
+    }
+}
+
+/// As [`Natural`], but of a word that goes on after its number (`2.0`, `2x`) the number counts, with the error.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Leading<const MIN: u32, const MAX: u32>(pub u32);
+
+impl<const MIN: u32, const MAX: u32> Argument for Leading<MIN, MAX> {
+    fn parse(args: &mut Args<'_>) -> Option<Self> {
+        let word = args.required()?;
+        let in_range = |number: &u32| (MIN..=MAX).contains(number);
+        let digits = word.0.bytes().take_while(u8::is_ascii_digit).count();
+        let leading = word.0.get(..digits).and_then(|digits| digits.parse().ok()).filter(in_range);
+        match leading {
+            Some(number) if digits < word.0.len() => {
+                args.cx.diagnostics.push(
+                    Diagnostic::error("invalid-value", format!("`{}` is no whole number", word.0))
+                        .at(word.1)
+                        .label(format!("{number} is used")),
+                );
+                Some(Self(number))
+            }
+            _ => number(args, word, MIN, MAX).map(Self),
+        }
+    }
+
+    fn print(&self, out: &mut Printed) {
+        out.value(self.0);
+    }
+
+    #[cfg(test)]
+    fn sample(random: &mut Prng) -> Self {
+        Self(Natural::<MIN, MAX>::sample(random).0)
+    }
+}
+
+fn number(args: &Args<'_>, word: super::words::Word<'_>, low: u32, high: u32) -> Option<u32> {
+    in_range(args, word, low.into(), high.into(), args.name()).and_then(|number| u32::try_from(number).ok())
+}
+
+/// The priority of an instance, 1 to 255. One that cannot be used counts as 100: as one that was not written it
+/// would make an owner (255) of a router with `state MASTER`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct PriorityValue(pub u8);
+
+impl Argument for PriorityValue {
+    fn parse(args: &mut Args<'_>) -> Option<Self> {
+        let word = args.required()?;
+        let priority = in_range(args, word, 1, 255, args.name()).and_then(|number| u8::try_from(number).ok());
+        Some(Self(priority.unwrap_or(100)))
+    }
+
+    fn print(&self, out: &mut Printed) {
+        out.value(self.0);
+    }
+
+    #[cfg(test)]
+    fn sample(random: &mut Prng) -> Self {
+        Self(u8::try_from(random.between(1, 255)).unwrap())
     }
 }
 
@@ -212,7 +272,7 @@ impl<const MIN: u64, const MAX: u64, const UNIT_PLACES: u32> Argument for Micros
         };
         if rounded {
             args.cx.diagnostics.push(
-                crate::config::diagnostics::Diagnostic::error(
+                Diagnostic::error(
                     "too-many-places",
                     format!("`{text}` has too many decimal places: microseconds are the finest unit"),
                 )
