@@ -270,3 +270,19 @@ fn cases_get_the_status_that_is_wanted() {
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
+
+/// Printing a file is no judgement on whether its scripts may run: what was understood is printed.
+#[test]
+fn a_file_with_scripts_is_printed_without_fault() {
+    let folder = folder().join("cases");
+    for name in ["15_symlink_dir_notify", "15_symlink_dir_script", "16_usr_sbin_ip", "14_fifo_script"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_alived"))
+            .arg("print")
+            .arg(folder.join(format!("{name}.conf")))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), &*said), (Some(0), ""), "{name}");
+        assert!(String::from_utf8_lossy(&output.stdout).contains("bin/"), "{name}");
+    }
+}

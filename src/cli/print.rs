@@ -10,6 +10,9 @@ use crate::config::diagnostics::{Severity, Style, render};
 use crate::config::{OwnSettings, PrintOptions, load, load_settings, print};
 use crate::daemon::RealHost;
 
+/// Errors about text that was understood all the same, and is printed.
+const UNDERSTOOD: [&str; 2] = ["not-supported-yet", "script-security"];
+
 /// Print the configuration as the daemon understands it
 ///
 /// Prints a configuration as it was understood: includes, definitions and sequences expanded, keywords in one order.
@@ -51,7 +54,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     for diagnostic in loaded
         .diagnostics
         .iter()
-        .filter(|diagnostic| diagnostic.severity >= Severity::Error && diagnostic.code != "not-supported-yet")
+        .filter(|diagnostic| diagnostic.severity >= Severity::Error && !UNDERSTOOD.contains(&diagnostic.code))
     {
         super::say(&render(diagnostic, &loaded.sources, style));
         status = 2;

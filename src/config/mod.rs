@@ -7,12 +7,15 @@
 //! `alived.toml`, for what keepalived does not have, is [`OwnSettings`].
 
 pub mod cluster;
+#[cfg(test)]
+mod compatibility_tests;
 pub mod diagnostics;
 pub mod expand;
 mod fake;
 mod host;
 mod iproute;
 mod limits;
+mod long_line;
 mod lower;
 pub mod model;
 mod own_settings;

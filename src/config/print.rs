@@ -1,5 +1,6 @@
 //! The configuration as it was understood, in canonical form.
 
+use super::long_line;
 use super::model::block::Canonical;
 use super::model::{Block, Config};
 
@@ -18,7 +19,7 @@ pub fn print(config: &Config, options: PrintOptions) -> String {
     let mut out = Canonical::default();
     (out.defaults, out.secrets) = (options.defaults, options.show_secrets);
     config.print_body(&mut out);
-    out.into_text()
+    long_line::shorten(out.into_text())
 }
 
 #[cfg(test)]
@@ -61,6 +62,52 @@ mod tests {
         let loaded = load(&FakeHost::with_file("a", text), "a", &LoadOptions::default());
         let printed = print(&loaded.config, ALL);
         assert_eq!(printed, text.replace(" process", "    process"));
+    }
+
+    #[test]
+    fn lines_longer_than_what_is_read_come_back() {
+        let mut random = Prng::new(11);
+        let parts = [
+            "a", "#", "!", "$", "${", "}", "{", " ", "      ", "\\", "${X}", "$A ", "$_L1 ", "${_L2}",
+            "\u{fc}", "@b", "~", "'",
+        ];
+        for round in 0..200 {
+            let mut word = |least: usize| {
+                let mut word = String::from("x");
+                while word.len() < least {
+                    word.push_str(parts[random.below(parts.len() as u64) as usize]);
+                }
+                word
+            };
+            let (router, name, member) = (word(900 + round * 7), word(1000), word(2000));
+            let text = |router: &str| {
+                format!(
+                    "global_defs {{\n router_id \"{router}\"\n}}\nvrrp_sync_group G {{\n group {{\n A\n }}\n}}\n"
+                )
+            };
+            let mut config = load(&FakeHost::with_file("a", text("r")), "a", &LoadOptions::default()).config;
+            config.global.as_mut().unwrap().router_id.as_mut().unwrap().value.0 = router.into();
+            config.sync_groups[0].header.value.0 = name.into();
+            config.sync_groups[0].group[0].value.0 = member.into();
+            let printed = print(&config, ALL);
+            assert!(printed.lines().all(|line| line.len() <= 1023), "{round}");
+            let again = load(&FakeHost::with_file("a", printed.as_str()), "a", &LoadOptions::default());
+            assert_eq!(again.config, config, "{round}: {printed}\n{}", again.render(Default::default()));
+            assert_eq!(print(&again.config, ALL), printed, "{round}");
+        }
+    }
+
+    #[test]
+    fn very_long_lines_come_back() {
+        let mut config =
+            load(&FakeHost::with_file("a", "global_defs {\n router_id x\n}\n"), "a", &LoadOptions::default())
+                .config;
+        config.global.as_mut().unwrap().router_id.as_mut().unwrap().value.0 =
+            "0123456789 #".repeat(20_000).into();
+        let printed = print(&config, ALL);
+        assert!(printed.lines().all(|line| line.len() <= 1023));
+        let again = load(&FakeHost::with_file("a", printed.as_str()), "a", &LoadOptions::default());
+        assert_eq!(again.config, config);
     }
 
     #[test]
