@@ -287,3 +287,24 @@ fn strict_mode_takes_an_implied_owner() {
     assert_eq!(read(&host(&text("state MASTER\n priority 200"))).exit_code, 5);
     assert_eq!(read(&host(&text("state MASTER\n priority 256"))).exit_code, 5);
 }
+
+#[test]
+fn a_rule_stays_without_a_protocol_that_cannot_be_used() {
+    let rules = |line: &str| {
+        let text = instance(&format!("virtual_rules {{\n {line}\n }}"), "192.0.2.7/24");
+        let loaded = read(&host(&text));
+        (print(&loaded.config, PrintOptions::default()), loaded.exit_code)
+    };
+    for protocol in ["300", "nosuch"] {
+        let (printed, status) =
+            rules(&format!("from 198.51.100.0/24 table 5 preference 7 protocol {protocol}"));
+        assert_eq!(status, 5);
+        assert_eq!(printed, rules("from 198.51.100.0/24 table 5 preference 7").0);
+        assert!(printed.contains("from 198.51.100.0/24"), "{printed}");
+    }
+    // What says where or when it holds is not left out: the rule would be a wider one.
+    for option in ["table nosuch", "tos x", "fwmark x", "nosuch", "suppress_prefixlength x"] {
+        let (printed, status) = rules(&format!("from 198.51.100.0/24 preference 7 {option}"));
+        assert_eq!((printed.contains("198.51.100.0"), status), (false, 5), "{option}");
+    }
+}

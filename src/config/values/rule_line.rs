@@ -124,8 +124,20 @@ impl Draft {
             "dport" => self.rule.destination_ports = Some(range(args, word, true)?),
             "ipproto" | "ip_proto" => self.rule.ip_protocol = Some(ip_protocol(args, word)?),
             "protocol" => {
-                let number = line::named_number(args, word, Table::Protocols, 255)?;
-                self.protocol = Some((u8::try_from(number).ok()?, at));
+                let (text, place) = line::value(args, word)?;
+                let number = iproute::lookup(args.cx.host, Table::Protocols, text);
+                match number.and_then(|number| u8::try_from(number).ok()) {
+                    Some(number) => self.protocol = Some((number, at)),
+                    None => args.cx.diagnostics.push(
+                        Diagnostic::error(
+                            "invalid-value",
+                            format!("`{text}` is no protocol: write 0 to 255"),
+                        )
+                        .at(place)
+                        .label("left out")
+                        .note("the rule stays, with the protocol keepalived"),
+                    ),
+                }
             }
             "no_track" => self.track = false,
             "track_group" => self.track_group = Some(line::value(args, word)?.0.into()),
