@@ -276,7 +276,17 @@ fn a_prefix_behind_an_address_is_a_warning() {
     assert_eq!(loaded.exit_code, 0, "{}", loaded.render(Default::default()));
     let found = loaded.diagnostics.iter().filter(|diagnostic| diagnostic.code == "prefix-length").count();
     assert_eq!(found, 2);
-    assert_eq!(read(&host(&instance("mcast_src_ip 192.0.2.1/33", "192.0.2.7/24"))).exit_code, 5);
+    for (word, status) in [
+        ("192.0.2.1/33", 0),
+        ("192.0.2.1/x", 0),
+        ("192.0.2.1/", 0),
+        ("192.0.2.1/-1", 5),
+        ("x/24", 5),
+        ("/24", 5),
+    ] {
+        let text = instance(&format!("mcast_src_ip {word}"), "192.0.2.7/24");
+        assert_eq!(read(&host(&text)).exit_code, status, "{word}");
+    }
 }
 
 #[test]

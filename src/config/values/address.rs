@@ -35,9 +35,12 @@ impl Argument for Address {
 
 /// A word as an address.
 pub(super) fn address(args: &Args<'_>, (text, at): Word<'_>) -> Option<IpAddr> {
-    match parse::prefix(text) {
-        Ok((address, None)) => Some(address),
-        Ok((address, Some(_))) => {
+    // keepalived passes over whatever follows the slash, but for what looks like a range.
+    let (written, length) =
+        text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
+    match (parse::address(written), length) {
+        (Some(address), None) => Some(address),
+        (Some(address), Some(length)) if !length.contains('-') => {
             args.cx.diagnostics.push(
                 Diagnostic::warning(
                     "prefix-length",
@@ -48,7 +51,7 @@ pub(super) fn address(args: &Args<'_>, (text, at): Word<'_>) -> Option<IpAddr> {
             );
             Some(address)
         }
-        Err(_) => {
+        _ => {
             args.reject(at, format!("`{text}` is no address: names are not resolved, write numbers"));
             None
         }
