@@ -21,6 +21,11 @@ impl Cluster {
             Fault::Conditions(segment, conditions) => self.network.set_conditions(*segment, *conditions),
             Fault::Cut(from, to) => self.network.cut(*from, *to),
             Fault::Partition(segment, ports) => self.partition(*segment, ports),
+            Fault::Flooded(host, flood) => {
+                self.hosts[host.0].flood = Some(flood.clone());
+                self.schedule(self.now, Happening::Forge { host: *host, number: 0 });
+            }
+            Fault::FloodEnded(host) => self.hosts[host.0].flood = None,
             Fault::HealNetwork => self.network.heal(),
             Fault::CablePulled(id, segment) => {
                 self.with_link(*id, *segment, |kernel, key| kernel.set_cable(key, false))
@@ -34,6 +39,9 @@ impl Cluster {
             Fault::AdminUp(id, segment) => {
                 self.with_link(*id, *segment, |kernel, key| kernel.set_admin_up(key, true));
                 self.machines[id.0].add_own_addresses(*segment);
+            }
+            Fault::MtuChanged(id, segment, mtu) => {
+                self.with_link(*id, *segment, |kernel, key| kernel.set_mtu(key, *mtu));
             }
             Fault::InterfaceDeleted(id, segment, terse) => {
                 self.with_link(*id, *segment, |kernel, key| kernel.delete(key, *terse));

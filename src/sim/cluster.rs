@@ -8,7 +8,7 @@ use super::fault::Fault;
 use super::frame::{Frame, Glance};
 use super::host::{self, Host, HostId};
 use super::invariants::{Batch, Bounds, GroupKey, Pace, Rule, Service, Settling, Violation, step};
-use super::machine::{Machine, MachineId, MachineSpec};
+use super::machine::{Machine, MachineId, MachineSpec, Sent};
 use super::network::{Arrival, Network, PortId, SegmentId};
 use super::process::{Sabotage, Wakeup, arriving, is_group};
 use super::timeline::{EntryKind, Timeline};
@@ -54,6 +54,7 @@ pub(super) enum Happening {
     Open { machine: MachineId, generation: u64, socket: ReceiveSocket },
     Detected { machine: MachineId, link: LinkKey, prefix: Prefix },
     Look(HostId),
+    Forge { host: HostId, number: u64 },
     Hearing(MachineId),
     Survey,
     Fault(Fault),
@@ -224,6 +225,11 @@ impl Cluster {
         self.machine_ids().filter(|id| self.state(*id, router) == Some(State::Master)).collect()
     }
 
+    /// How much a machine has sent.
+    pub fn sent(&self, machine: MachineId) -> Sent {
+        self.machines[machine.0].sent
+    }
+
     /// Whether a machine's kernel holds an address.
     pub fn holds(&self, machine: MachineId, address: &IpAddr) -> bool {
         self.machines[machine.0].kernel.addresses().iter().any(|a| a.prefix.address() == *address)
@@ -308,6 +314,7 @@ impl Cluster {
                 self.flush_kernel(machine);
             }
             Happening::Look(host) => self.look(host),
+            Happening::Forge { host, number } => self.forge(host, number),
             Happening::Hearing(machine) => {
                 self.touch(machine);
                 self.wake_soon(machine);
@@ -389,6 +396,13 @@ impl Cluster {
             self.carry(port, only, &Frame::Question { address: question.address, asker: port });
         }
         self.schedule(self.now + host::TICK, Happening::Look(id));
+    }
+
+    fn forge(&mut self, host: HostId, number: u64) {
+        let Some(flood) = self.hosts[host.0].flood.as_ref() else { return };
+        let (packet, next) = (flood.packet(number), self.now + flood.pause.max(Duration::from_micros(1)));
+        self.carry(self.hosts[host.0].port(), None, &Frame::Advertisement(packet));
+        self.schedule(next, Happening::Forge { host, number: number + 1 });
     }
 
     pub(super) fn wake_soon(&mut self, machine: MachineId) {
@@ -476,6 +490,7 @@ impl Cluster {
     fn announce(&mut self, id: MachineId, announcement: &Announcement) -> bool {
         let Some(port) = self.usable_port(id, announcement.link) else { return false };
         let (address, mac) = (announcement.address, announcement.mac);
+        self.machines[id.0].sent.announcements += 1;
         self.carry(port, None, &Frame::Announcement { address, mac });
         true
     }
@@ -501,6 +516,7 @@ impl Cluster {
             }
             return obstacle;
         };
+        self.machines[id.0].sent.advertisements += 1;
         self.put_on_wire(id, port, sent);
         None
     }

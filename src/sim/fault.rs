@@ -3,6 +3,8 @@
 use core::fmt;
 
 use super::MachineId;
+use super::flood::Flood;
+use super::host::HostId;
 use super::network::{Conditions, PortId, SegmentId};
 use crate::net::Prefix;
 use crate::node::NodeConfig;
@@ -17,6 +19,10 @@ pub enum Fault {
     Cut(PortId, PortId),
     /// The ports named on the segment reach only each other, all others of the segment only each other.
     Partition(SegmentId, Vec<PortId>),
+    /// A host begins to forge advertisements.
+    Flooded(HostId, Flood),
+    /// … and ends.
+    FloodEnded(HostId),
     /// Cuts, partitions and bad conditions end.
     HealNetwork,
     /// A cable is pulled: no carrier.
@@ -27,6 +33,8 @@ pub enum Fault {
     AdminDown(MachineId, SegmentId),
     /// `ip link set up`.
     AdminUp(MachineId, SegmentId),
+    /// `ip link set mtu`, in bytes.
+    MtuChanged(MachineId, SegmentId, u32),
     /// An interface is deleted, notified in full or tersely.
     InterfaceDeleted(MachineId, SegmentId, bool),
     /// … and created again under another index, with its own addresses.
@@ -73,11 +81,17 @@ impl Fault {
     /// The machine concerned, if it is one machine's own fault.
     pub const fn machine(&self) -> Option<MachineId> {
         match self {
-            Self::Conditions(..) | Self::Cut(..) | Self::Partition(..) | Self::HealNetwork => None,
+            Self::Conditions(..)
+            | Self::Cut(..)
+            | Self::Partition(..)
+            | Self::HealNetwork
+            | Self::Flooded(..)
+            | Self::FloodEnded(_) => None,
             Self::CablePulled(machine, _)
             | Self::CablePlugged(machine, _)
             | Self::AdminDown(machine, _)
             | Self::AdminUp(machine, _)
+            | Self::MtuChanged(machine, _, _)
             | Self::InterfaceDeleted(machine, _, _)
             | Self::InterfaceCreated(machine, _)
             | Self::InterfaceRenamed(machine, _)
@@ -111,11 +125,14 @@ impl fmt::Display for Fault {
                 write!(f, "{segment}: split off ports")?;
                 ports.iter().try_for_each(|port| write!(f, " {}", port.0))
             }
+            Self::Flooded(host, flood) => write!(f, "{host} {flood}"),
+            Self::FloodEnded(host) => write!(f, "{host} ends its flood"),
             Self::HealNetwork => f.write_str("network healed"),
             Self::CablePulled(_, segment) => write!(f, "cable to {segment} pulled"),
             Self::CablePlugged(_, segment) => write!(f, "cable to {segment} plugged in"),
             Self::AdminDown(_, segment) => write!(f, "interface on {segment} set down"),
             Self::AdminUp(_, segment) => write!(f, "interface on {segment} set up"),
+            Self::MtuChanged(_, segment, mtu) => write!(f, "interface on {segment} takes {mtu} bytes"),
             Self::InterfaceDeleted(_, segment, _) => write!(f, "interface on {segment} deleted"),
             Self::InterfaceCreated(_, segment) => write!(f, "interface on {segment} created"),
             Self::InterfaceRenamed(_, segment) => write!(f, "interface on {segment} renamed"),

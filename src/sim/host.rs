@@ -8,6 +8,7 @@
 use core::net::IpAddr;
 use std::collections::BTreeMap;
 
+use super::flood::Flood;
 use super::network::PortId;
 use crate::net::MacAddress;
 use crate::time::{Duration, Instant};
@@ -56,12 +57,14 @@ pub struct Host {
     patient: bool,
     addresses: Vec<IpAddr>,
     cache: BTreeMap<IpAddr, Entry>,
+    /// What it forges.
+    pub(super) flood: Option<Flood>,
 }
 
 impl Host {
     /// A host with an empty cache that talks to `addresses`.
     pub const fn new(port: PortId, patient: bool, addresses: Vec<IpAddr>) -> Self {
-        Self { port, patient, addresses, cache: BTreeMap::new() }
+        Self { port, patient, addresses, cache: BTreeMap::new(), flood: None }
     }
 
     /// Looks through the cache: what is asked now.

@@ -14,6 +14,9 @@ use crate::net::{Family, InterfaceIndex, InterfaceName, LinkKey, MacAddress, Nam
 
 const ENODEV: i32 = 19;
 
+/// MTU of an Ethernet interface, unless somebody changes it.
+pub const ETHERNET_MTU: u32 = 1500;
+
 /// An interface and where it is plugged in.
 #[derive(Clone, Debug)]
 struct Nic {
@@ -57,7 +60,7 @@ impl Kernel {
             key,
             name,
             mac: Some(mac),
-            mtu: 1500,
+            mtu: ETHERNET_MTU,
             admin_up: true,
             running: true,
             loopback: false,
@@ -92,6 +95,11 @@ impl Kernel {
     /// Plugs the cable in or out.
     pub fn set_cable(&mut self, key: LinkKey, cable: bool) {
         self.change(key, |nic| nic.cable = cable);
+    }
+
+    /// `ip link set mtu`, also below the 68 bytes that Linux allows, since simulated address lists are short.
+    pub fn set_mtu(&mut self, key: LinkKey, mtu: u32) {
+        self.change(key, |nic| nic.link.mtu = mtu);
     }
 
     /// `ip link set up` or `down`; down removes the interface's IPv6 addresses, as Linux does.

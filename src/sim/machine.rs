@@ -32,6 +32,15 @@ pub struct MachineSpec {
     pub foreign: Vec<(SegmentId, Prefix)>,
 }
 
+/// How many packets have left a machine.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Sent {
+    /// Advertisements.
+    pub advertisements: u64,
+    /// Gratuitous ARPs and unsolicited neighbour advertisements.
+    pub announcements: u64,
+}
+
 /// A machine.
 #[derive(Debug)]
 pub struct Machine {
@@ -53,6 +62,8 @@ pub struct Machine {
     pub sabotage: Option<Box<dyn Sabotage>>,
     /// How many daemons it has had.
     pub generation: u64,
+    /// What has left it.
+    pub sent: Sent,
     clock_offset: Duration,
     wall_us: u64,
     made: u8,
@@ -87,6 +98,7 @@ impl Machine {
             touched: Instant::ZERO,
             sabotage: None,
             generation: 0,
+            sent: Sent::default(),
             clock_offset,
             wall_us,
             made: 0,

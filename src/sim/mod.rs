@@ -10,6 +10,7 @@
 mod apply;
 pub mod cluster;
 pub mod fault;
+pub mod flood;
 pub mod frame;
 pub mod host;
 pub mod invariants;
@@ -24,6 +25,7 @@ mod watch;
 
 pub use cluster::{Cluster, ClusterSpec};
 pub use fault::Fault;
+pub use flood::{Flood, Forgery};
 pub use host::HostId;
 pub use machine::{MachineId, MachineSpec};
 pub use run::{Options, Outcome, run};

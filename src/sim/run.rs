@@ -5,6 +5,7 @@ use core::fmt;
 use super::cluster::Cluster;
 use super::fault::Fault;
 use super::invariants::Violation;
+use super::kernel::ETHERNET_MTU;
 use super::machine::MachineId;
 use super::network::{Conditions, PortId, Ratio, SegmentId};
 use super::scenario::{Scenario, pick};
@@ -62,6 +63,7 @@ enum Kind {
     Heal,
     Cable,
     Admin,
+    Mtu,
     Interface,
     Name,
     OwnAddress,
@@ -77,13 +79,14 @@ enum Kind {
     WallClock,
 }
 
-const KINDS: [Kind; 19] = [
+const KINDS: [Kind; 20] = [
     Kind::Conditions,
     Kind::Cut,
     Kind::Partition,
     Kind::Heal,
     Kind::Cable,
     Kind::Admin,
+    Kind::Mtu,
     Kind::Interface,
     Kind::Name,
     Kind::OwnAddress,
@@ -176,6 +179,11 @@ fn draw(kind: Kind, prng: &mut Prng, cluster: &Cluster, scenario: &Scenario) -> 
         Kind::Admin => match link?.admin_up {
             true => Fault::AdminDown(id, segment),
             false => Fault::AdminUp(id, segment),
+        },
+        Kind::Mtu => match link?.mtu {
+            // Some advertisements fit and others do not.
+            ETHERNET_MTU => Fault::MtuChanged(id, segment, prng.between(28, 68) as u32),
+            _ => Fault::MtuChanged(id, segment, ETHERNET_MTU),
         },
         Kind::Interface => match link {
             Some(_) => Fault::InterfaceDeleted(id, segment, prng.chance(1, 2)),
@@ -272,6 +280,9 @@ fn mend(prng: &mut Prng, cluster: &mut Cluster) {
                     }
                     if !link.running {
                         faults.push(Fault::CablePlugged(id, segment));
+                    }
+                    if link.mtu != ETHERNET_MTU {
+                        faults.push(Fault::MtuChanged(id, segment, ETHERNET_MTU));
                     }
                     faults.push(Fault::OwnAddressRestored(id, segment));
                 }

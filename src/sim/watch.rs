@@ -8,9 +8,11 @@ use super::machine::{Machine, MachineId};
 use super::network::{Conditions, SegmentId};
 use super::timeline::EntryKind;
 use crate::kernel::{HeldAddress, Link};
+use crate::net::Family;
 use crate::node::NodeConfig;
 use crate::time::{Duration, Instant};
 use crate::vrrp::{RouterConfig, State};
+use crate::wire::vrrp::Version;
 
 impl Cluster {
     /// Everything at this moment.
@@ -94,6 +96,7 @@ impl Cluster {
             Some(source) => machine.kernel.answers(link.key, &source).then_some(source),
             None => machine.kernel.source(link.key, config.family),
         });
+        let fits = usable(&config.interfaces.transmit).is_none_or(|link| packet_size(config) <= link.mtu);
         let addresses = config.addresses.iter().chain(&config.excluded).map(|address| {
             let name = address.interface.as_ref().unwrap_or(&config.interfaces.addresses);
             let there = machine.kernel.by_name(name).filter(|link| link.usable());
@@ -106,7 +109,7 @@ impl Cluster {
             priority: config.priority.0,
             preempt: config.preempt,
             source,
-            able: listens && source.is_some() && tracked && !process.frozen,
+            able: listens && source.is_some() && tracked && fits && !process.frozen,
             state: standing.map_or(State::Initialize, |s| s.state),
             switch: standing.map_or(Switch::Off, |s| s.switch),
             elected: standing.and_then(|s| s.elected),
@@ -233,6 +236,20 @@ impl Cluster {
 
 /// Longest pause before an address is put back that somebody removed.
 const REPAIR: Duration = Duration::from_secs(1);
+
+/// The bytes that must fit into one packet to advertise: IPv6 sends what is larger in fragments.
+fn packet_size(config: &RouterConfig) -> u32 {
+    const IPV4_HEADER: usize = 20;
+    const VRRP_HEADER: usize = 8;
+    let authentication = match config.version {
+        Version::V2 => 8,
+        Version::V3 => 0,
+    };
+    match config.family {
+        Family::Ipv6 => 0,
+        Family::Ipv4 => (IPV4_HEADER + VRRP_HEADER + 4 * config.addresses.len() + authentication) as u32,
+    }
+}
 
 fn deadlines(bounds: &Bounds, pace: &Pace, most_addresses: usize) -> Deadlines {
     let delay = Conditions::HEALTHY.longest();

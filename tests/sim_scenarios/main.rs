@@ -5,6 +5,7 @@
 
 mod addresses;
 mod election;
+mod flood;
 mod interfaces;
 mod lan;
 mod recovery;

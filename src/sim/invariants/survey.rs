@@ -46,7 +46,8 @@ pub struct Member {
     pub preempt: bool,
     /// Where it sends from, if it can.
     pub source: Option<IpAddr>,
-    /// Whether it can take part: daemon running, not stopping, interface usable, source address there.
+    /// Whether it can take part: daemon running, not stopping, interface usable, source address there, and the
+    /// advertisement no larger than the MTU.
     pub able: bool,
     /// Its state.
     pub state: State,
