@@ -29,7 +29,7 @@ struct Current {
     reason: FaultReason,
     retry_at: Instant,
     /// When it is plain that there is nobody else, unless somebody is heard.
-    alone_at: Option<Instant>,
+    alone_at: Instant,
 }
 
 /// How an abstention ends.
@@ -57,8 +57,7 @@ impl Abstention {
             return false;
         }
         self.pause = Some(pause);
-        let alone_at = Some(now + master_down);
-        self.current = Some(Current { reason, retry_at: now + pause, alone_at });
+        self.current = Some(Current { reason, retry_at: now + pause, alone_at: now + master_down });
         true
     }
 
@@ -67,23 +66,23 @@ impl Abstention {
         self.current.as_ref().map(|current| &current.reason)
     }
 
-    /// Another master was heard.
-    pub(super) const fn hear(&mut self) {
+    /// Another master was heard; when that was `master_down` ago, nobody else is there any more.
+    pub(super) fn hear(&mut self, now: Instant, master_down: Duration) {
+        self.alone = false;
         if let Some(current) = &mut self.current {
-            current.alone_at = None;
+            current.alone_at = now + master_down;
         }
     }
 
     /// When [`Abstention::take_due`] has something to say.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        let current = self.current.as_ref()?;
-        Some(current.alone_at.map_or(current.retry_at, |alone| alone.min(current.retry_at)))
+        self.current.as_ref().map(|current| current.alone_at.min(current.retry_at))
     }
 
     /// Ends the abstention if it is time.
     pub(super) fn take_due(&mut self, now: Instant) -> Option<Return> {
         let current = self.current.as_ref()?;
-        let alone = current.alone_at.is_some_and(|at| at <= now);
+        let alone = current.alone_at <= now;
         if !alone && current.retry_at > now {
             return None;
         }
@@ -118,18 +117,41 @@ mod tests {
         for _ in 0..8 {
             assert!(abstention.begin(now, reason(), DOWN));
             assert!(!abstention.begin(now, reason(), DOWN), "it stands back already");
-            abstention.hear();
-            let end = abstention.poll_timeout().unwrap();
-            assert_eq!(abstention.take_due(end - Duration::from_millis(1)), None);
-            assert_eq!(abstention.take_due(end), Some(Return::ToBackup));
-            pauses.push(end.saturating_since(now).as_secs());
-            now = end + Duration::from_secs(5);
+            let begun = now;
+            let back = loop {
+                // Somebody else advertises.
+                abstention.hear(now, DOWN);
+                let next = abstention.poll_timeout().unwrap().min(now + Duration::from_millis(100));
+                assert_eq!(abstention.take_due(next - Duration::from_millis(1)), None);
+                now = next;
+                if let Some(back) = abstention.take_due(now) {
+                    break back;
+                }
+            };
+            assert_eq!(back, Return::ToBackup);
+            pauses.push(now.saturating_since(begun).as_secs());
+            now += Duration::from_secs(5);
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
         now += Duration::from_secs(120);
         assert!(abstention.begin(now, reason(), DOWN));
-        abstention.hear();
+        abstention.hear(now, DOWN);
         assert_eq!(abstention.poll_timeout(), Some(now + PAUSE_FIRST));
+    }
+
+    #[test]
+    fn whose_company_falls_silent_is_alone() {
+        let mut abstention = Abstention { pause: Some(PAUSE_MAX), ..Abstention::default() };
+        let begun = Instant::from_micros(1_000_000);
+        assert!(abstention.begin(begun, reason(), DOWN));
+        let last = begun + Duration::from_secs(20);
+        abstention.hear(last, DOWN);
+        assert_eq!(abstention.poll_timeout(), Some(last + DOWN));
+        assert_eq!(abstention.take_due(last + DOWN), Some(Return::Alone));
+        let now = last + DOWN + Duration::from_secs(1);
+        assert!(!abstention.begin(now, reason(), DOWN), "there is nobody to hand on to");
+        abstention.hear(now, DOWN);
+        assert!(abstention.begin(now, reason(), DOWN));
     }
 
     #[test]

@@ -59,13 +59,10 @@ impl Environment {
         })
     }
 
-    /// Whether an interface that exists in both takes packets of another size.
-    pub(super) fn mtu_differs(&self, other: &Self) -> bool {
-        self.interfaces.iter().any(|(name, interface)| {
-            other
-                .interface(name)
-                .is_some_and(|other| other.key == interface.key && other.mtu != interface.mtu)
-        })
+    /// Whether the interface of that name is another one, takes packets of another size, or came up or went down.
+    pub(super) fn sends_otherwise(&self, other: &Self, name: &InterfaceName) -> bool {
+        let of = |environment: &Self| environment.interface(name).map(|i| (i.key, i.mtu, i.usable));
+        of(self) != of(other)
     }
 
     /// Every reason why a router of this configuration cannot take part here.

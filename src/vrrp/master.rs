@@ -101,10 +101,18 @@ impl VirtualRouter {
         if !matches!(self.phase, Phase::Backup(_)) {
             return;
         }
+        self.send_advertisement(out);
+        if self.sending.is_unproven() {
+            return self.sending.await_proof(cause);
+        }
+        self.take_mastership(now, cause, out);
+    }
+
+    /// Becomes master; the first advertisement is sent.
+    pub(super) fn take_mastership(&mut self, now: Now, cause: Cause, out: &mut Output<'_>) {
         self.master_interval = self.config.interval;
         self.yielded = false;
         self.counters.became_master += 1;
-        self.send_advertisement(out);
         let mut operations = Vec::new();
         let (present, leftovers) = self.addresses.want(&mut operations);
         self.request_addresses(operations, out);

@@ -24,9 +24,9 @@ impl VirtualRouter {
         if matches!(self.phase, Phase::Initialize | Phase::Fault) {
             // Whoever stands back wants to know whether somebody else is there.
             if self.abstention.reason().is_some()
-                && self.check(datagram).is_ok_and(|advertisement| !advertisement.priority.is_leaving())
+                && let Ok(advertisement) = self.check(datagram)
             {
-                self.abstention.hear();
+                self.note_company(now, &advertisement);
             }
             return;
         }
@@ -49,11 +49,22 @@ impl VirtualRouter {
             self.peers.note_accepted(now.instant, recent.source, advertisement);
             match self.phase {
                 Phase::Backup(_) => self.hear_in_backup(now, recent.source, advertisement, out),
-                Phase::Master(_) => self.hear_as_master(now, recent.source, advertisement, out),
+                Phase::Master(_) => {
+                    self.note_company(now, advertisement);
+                    self.hear_as_master(now, recent.source, advertisement, out);
+                }
                 Phase::Initialize | Phase::Fault => {}
             }
         }
         self.recent = Some(recent);
+    }
+
+    /// There is another master: who cannot do its work can leave it to that one.
+    fn note_company(&mut self, now: Now, advertisement: &Advertisement) {
+        if !advertisement.priority.is_leaving() {
+            let silence = self.master_down_interval_at(advertisement.interval);
+            self.abstention.hear(now.instant, silence);
+        }
     }
 
     /// Every check of RFC 9568 §7.1, the stateless ones in [`decode`].

@@ -153,10 +153,10 @@ impl VirtualRouter {
             self.recent = None;
         }
         let hardware_changed = self.environment.hardware_differs(&environment);
-        if self.environment.mtu_differs(&environment)
+        if self.environment.sends_otherwise(&environment, &self.config.interfaces.transmit)
             && matches!(self.abstention.reason(), Some(FaultReason::NotSending(..)))
         {
-            self.abstention.end(now.instant);
+            self.try_again(now);
         }
         self.environment = environment;
         let mut operations = Vec::new();
@@ -207,6 +207,8 @@ impl VirtualRouter {
         self.outgoing.forget();
         self.recent = None;
         self.reported = Reported::default();
+        // The operator may have mended what was wrong.
+        self.try_again(now);
         if before.interval != self.config.interval {
             self.master_interval = self.config.interval;
         }
@@ -351,16 +353,29 @@ impl VirtualRouter {
     }
 
     /// Stands back, unless there is nobody else.
-    pub(super) fn abstain(&mut self, now: Now, reason: FaultReason, out: &mut Output<'_>) {
+    pub(super) fn abstain(&mut self, now: Now, reason: FaultReason, out: &mut Output<'_>) -> bool {
         let master_down = self.master_down_interval();
-        if self.abstention.begin(now.instant, reason, master_down) {
+        let begins = self.abstention.begin(now.instant, reason, master_down);
+        if begins {
             self.update_faults(now, out);
         }
+        begins
+    }
+
+    /// Ends an abstention before its time. The faults have to be computed anew.
+    fn try_again(&mut self, now: Now) {
+        let unproven = matches!(self.abstention.reason(), Some(FaultReason::NotSending(..)));
+        self.sending.begin_again(unproven);
+        self.abstention.end(now.instant);
     }
 
     fn end_abstention(&mut self, now: Now, out: &mut Output<'_>) {
+        let failed = matches!(self.abstention.reason(), Some(FaultReason::NotSending(..)));
         let Some(back) = self.abstention.take_due(now.instant) else { return };
-        self.sending.forget();
+        self.sending.begin_again(failed && back == Return::ToBackup);
+        if back == Return::Alone {
+            self.sending.need_no_proof();
+        }
         self.update_faults(now, out);
         if back == Return::Alone && matches!(self.phase, Phase::Backup(_)) {
             self.master_request = Some(Cause::NobodyElse);

@@ -1,13 +1,25 @@
 //! Whether advertisements leave the machine, as the driver tells.
 
 use super::router::{Output, Phase, VirtualRouter};
-use super::{FaultReason, ReportKind, SendObstacle};
+use super::{Cause, FaultReason, ReportKind, SendObstacle};
 use crate::time::{Instant, Now};
 
 /// What is known of the last attempts to send.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sending {
     failing: Option<Failing>,
+    proof: Proof,
+}
+
+/// Whether a router that stood back because its advertisements did not leave has to show that they do before it is
+/// master: hosts would believe its announcements, and the master at work would not hear of it.
+#[derive(Clone, Debug, Default)]
+enum Proof {
+    #[default]
+    NotNeeded,
+    Needed,
+    /// An advertisement is sent, as the first one of a master, and what became of it is not known yet.
+    Awaited(Cause),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -17,20 +29,52 @@ struct Failing {
 }
 
 impl Sending {
-    /// The next failure is the first.
-    pub(super) const fn forget(&mut self) {
+    /// The next failure is the first. `unproven`: sending has to succeed before the router is master again.
+    pub(super) fn begin_again(&mut self, unproven: bool) {
         self.failing = None;
+        if unproven {
+            self.proof = Proof::Needed;
+        }
+    }
+
+    /// Nobody else is there: no proof is needed.
+    pub(super) fn need_no_proof(&mut self) {
+        self.proof = Proof::NotNeeded;
+    }
+
+    pub(super) const fn is_unproven(&self) -> bool {
+        !matches!(self.proof, Proof::NotNeeded)
+    }
+
+    /// An advertisement is on its way; if it leaves, the router becomes master for this reason.
+    pub(super) fn await_proof(&mut self, cause: Cause) {
+        self.proof = Proof::Awaited(cause);
+    }
+
+    fn take_awaited(&mut self) -> Option<Cause> {
+        match core::mem::replace(&mut self.proof, Proof::NotNeeded) {
+            Proof::Awaited(cause) => Some(cause),
+            other => {
+                self.proof = other;
+                None
+            }
+        }
     }
 }
 
 impl VirtualRouter {
     /// Whether the driver has to tell of advertisements that were sent, too.
     pub const fn is_send_failing(&self) -> bool {
-        self.sending.failing.is_some()
+        self.sending.failing.is_some() || matches!(self.sending.proof, Proof::Awaited(_))
     }
 
     /// An advertisement of this router was sent to at least one destination.
     pub fn on_sent(&mut self, now: Now, out: &mut Output<'_>) {
+        if let Some(cause) = self.sending.take_awaited()
+            && matches!(self.phase, Phase::Backup(_))
+        {
+            self.take_mastership(now, cause, out);
+        }
         let Some(failing) = self.sending.failing.take() else { return };
         let after = now.instant.saturating_since(failing.since);
         let interface = self.config.interfaces.transmit.clone();
@@ -41,6 +85,9 @@ impl VirtualRouter {
     /// do not leave is none for the others: after a master-down time they elect one, and this one stands back.
     pub fn on_send_failed(&mut self, now: Now, obstacle: SendObstacle, out: &mut Output<'_>) {
         self.counters.send_failures += 1;
+        if let Some(cause) = self.sending.take_awaited() {
+            return self.on_proof_failed(now, cause, obstacle, out);
+        }
         if !matches!(self.phase, Phase::Master(_)) {
             return;
         }
@@ -52,10 +99,26 @@ impl VirtualRouter {
         };
         failing.failed = failing.failed.saturating_add(1);
         let lasts = now.instant.saturating_since(failing.since);
-        // Who does not track the interface wants to be master without it.
-        let usable = self.environment.interface(&interface).is_some_and(|interface| interface.usable);
-        if lasts >= self.master_down_interval() && (usable || self.config.track_primary) {
-            self.abstain(now, FaultReason::NotSending(interface, obstacle), out);
+        if lasts >= self.master_down_interval() {
+            self.hand_on_unsent(now, obstacle, out);
         }
+    }
+
+    /// The advertisement that a router sent to see whether it can be master did not leave.
+    fn on_proof_failed(&mut self, now: Now, cause: Cause, obstacle: SendObstacle, out: &mut Output<'_>) {
+        if !matches!(self.phase, Phase::Backup(_)) {
+            self.sending.begin_again(true);
+        } else if !self.hand_on_unsent(now, obstacle, out) {
+            self.sending.failing = Some(Failing { since: now.instant, failed: 1 });
+            self.take_mastership(now, cause, out);
+        }
+    }
+
+    /// Stands back, unless nobody else is there, or the router wants to be master without the interface.
+    fn hand_on_unsent(&mut self, now: Now, obstacle: SendObstacle, out: &mut Output<'_>) -> bool {
+        let interface = self.config.interfaces.transmit.clone();
+        let usable = self.environment.interface(&interface).is_some_and(|interface| interface.usable);
+        (usable || self.config.track_primary)
+            && self.abstain(now, FaultReason::NotSending(interface, obstacle), out)
     }
 }

@@ -11,4 +11,5 @@ mod lan;
 mod recovery;
 mod reload;
 mod rules;
+mod sending;
 mod switch_over;

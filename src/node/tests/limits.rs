@@ -204,7 +204,7 @@ fn a_master_whose_advertisements_do_not_leave_stands_back_and_says_why() {
     script.hear(RIVAL, 50);
     fail_to_send(&mut script, 1_100, 90);
     assert_eq!(script.state(), State::Backup);
-    fail_to_send(&mut script, 8_500, 90);
+    fail_to_send(&mut script, 4_000, 90);
     assert_eq!(script.state(), State::Fault);
     // A larger MTU ends it at once.
     script.tell(Event::Kernel(KernelEvent::LinkChanged(Link { mtu: 9_000, ..link(true) })));

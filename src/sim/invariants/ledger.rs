@@ -12,7 +12,7 @@ use crate::net::{Family, InterfaceName, LinkKey, Prefix};
 use crate::node::{Event, NodeConfig};
 use crate::sim::kernel::usable_source;
 use crate::time::{ARRIVAL_MAX, Duration, Instant};
-use crate::vrrp::{Cause, InitialState, News, ReportKind, RouterConfig, State, Transition};
+use crate::vrrp::{Cause, FaultReason, InitialState, News, ReportKind, RouterConfig, State, Transition};
 use crate::wire::vrrp::{Version, Vrid};
 
 /// Where a router is in a switch-over.
@@ -42,6 +42,9 @@ pub struct Standing {
     pub yielded: Option<(IpAddr, Instant)>,
     /// Switch-over.
     pub switch: Switch,
+    /// Whether it stood back because nothing that it sent left: it may send one advertisement to see whether it can
+    /// be master.
+    pub tries: bool,
     /// Earliest time (machine's clock) at which it may become master.
     pub earliest: Instant,
     /// The shortest interval it may be counting with.
@@ -302,12 +305,14 @@ impl Ledger {
             rival: None,
             yielded: None,
             switch: Switch::Off,
+            tries: false,
             earliest: batch.local,
             shortest_interval: config.map_or(Duration::ZERO, |c| c.interval.duration()),
         });
         standing.state = transition.to;
         match transition.to {
             State::Master => {
+                standing.tries = false;
                 standing.elected = Some(batch.at);
                 standing.switch = Switch::Off;
                 if let Some(config) = config {
@@ -329,6 +334,9 @@ impl Ledger {
                 }
             }
             State::Initialize | State::Fault => {
+                if matches!(transition.cause, Cause::Fault(FaultReason::NotSending(..))) {
+                    standing.tries = true;
+                }
                 if standing.switch == Switch::Leaving {
                     standing.switch = Switch::Off;
                 }

@@ -13,6 +13,9 @@ use crate::vrrp::State;
 /// Timers due within this time may be served in one wake-up.
 const COALESCING: Duration = Duration::from_millis(1);
 
+/// The priority of who owns the addresses, and does not wait.
+const OWNER: u8 = 255;
+
 /// Takes a wake-up into the ledger and gives the rules it broke.
 pub fn judge(machine: MachineId, ledger: &mut Ledger, batch: &Batch<'_>) -> Vec<Violation> {
     let masters_before = masters(ledger);
@@ -63,7 +66,13 @@ pub fn judge(machine: MachineId, ledger: &mut Ledger, batch: &Batch<'_>) -> Vec<
             );
             continue;
         };
-        if !entitled.contains(&sent.router) {
+        // What a backup sends to see whether it leaves is the first word of a master, and comes no earlier.
+        let owner = glance.priority == OWNER;
+        let tries = ledger.routers.get(&sent.router).is_some_and(|standing| {
+            let in_time = owner || standing.earliest <= batch.local + COALESCING;
+            standing.tries && standing.state == State::Backup && in_time
+        });
+        if !entitled.contains(&sent.router) && !tries {
             break_rule(Rule::AdvertisesWithoutMastership, format!("sent {glance}"));
         }
         if glance.priority > 0 && leaving.contains(&sent.router) {
