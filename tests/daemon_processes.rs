@@ -122,6 +122,14 @@ fn what_stands_in_the_way_of_a_pid_file_is_named() {
     std::os::unix::fs::symlink(host.path("elsewhere"), &pid_file).unwrap();
     refused("it is a symbolic link, which is not followed");
     assert!(!host.path("elsewhere").exists());
+    fs::remove_file(&pid_file).unwrap();
+    assert!(Command::new("mkfifo").arg(&pid_file).status().unwrap().success());
+    refused("there is a FIFO, socket or device");
+    fs::remove_file(&pid_file).unwrap();
+    host.write("elsewhere", "untouched");
+    fs::hard_link(host.path("elsewhere"), &pid_file).unwrap();
+    refused("hard links");
+    assert_eq!(fs::read_to_string(host.path("elsewhere")).unwrap(), "untouched");
 }
 
 #[test]
@@ -386,6 +394,36 @@ fn statistics_and_state_are_written_on_a_signal() {
     assert_eq!(json[0]["data"]["state"], 2);
     assert_eq!(json[0]["data"]["vips"][0], "192.0.2.50/24 dev lan0 scope global set");
     assert_eq!(fs::metadata(host.path("keepalived.data")).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn dumps_replace_what_others_put_in_their_place() {
+    let Some(mut host) = host_with_router() else { return };
+    host.start(&[]);
+    become_master(&mut host);
+    let json = alived::sys::signals::Signal::Json.number();
+    let dumps =
+        [("keepalived.data", libc::SIGUSR1), ("keepalived.stats", libc::SIGUSR2), ("keepalived.json", json)];
+    host.write("theirs", "untouched");
+    let mut written = 0;
+    for (name, signal) in dumps {
+        let path = host.path(name);
+        for place in ["fifo", "hard link", "symbolic link"] {
+            let _ = fs::remove_file(&path);
+            match place {
+                "fifo" => assert!(Command::new("mkfifo").arg(&path).status().unwrap().success()),
+                "hard link" => fs::hard_link(host.path("theirs"), &path).unwrap(),
+                _ => std::os::unix::fs::symlink(host.path("theirs"), &path).unwrap(),
+            }
+            host.signal(signal);
+            written += 1;
+            host.wait_for_lines("wrote ", written);
+            let metadata = fs::symlink_metadata(&path).unwrap();
+            assert!(metadata.is_file() && metadata.len() > 0, "{place} at {name}");
+            assert_eq!(metadata.permissions().mode() & 0o777, 0o600, "{place} at {name}");
+            assert_eq!(fs::read_to_string(host.path("theirs")).unwrap(), "untouched", "{place} at {name}");
+        }
+    }
 }
 
 #[test]

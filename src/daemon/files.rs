@@ -1,8 +1,8 @@
 //! Where the daemon's files are, under keepalived's names (`cli-signals-files` §5).
 
-use std::fs::OpenOptions;
+use std::fs::Permissions;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::configuration::Settings;
@@ -37,6 +37,11 @@ impl PidPaths {
     }
 }
 
+/// The control socket of the worker with this pid file: beside it.
+pub(super) fn control_socket(worker_pid_file: &Path) -> PathBuf {
+    worker_pid_file.with_extension("sock")
+}
+
 /// Folder of the dumps: `$TMPDIR` if that is an absolute path of a folder, else `/tmp`.
 pub(super) fn dump_folder() -> PathBuf {
     std::env::var_os("TMPDIR")
@@ -69,27 +74,23 @@ pub(super) fn data_dump(options: &Options, settings: &Settings) -> (PathBuf, Str
     (folder, name)
 }
 
-/// Writes a dump, which the umask alone protects: keepalived's default lets its owner read it. A symbolic link
-/// in its place is not followed.
-pub(super) fn write_dump(folder: &Path, name: &str, text: &str) -> io::Result<PathBuf> {
+/// Writes a file under a random new name, with at most the rights of `mode` that the umask leaves, and renames
+/// it: a reader never sees half of it, and what stood in its place (a link, a FIFO, somebody else's file) is
+/// neither followed nor opened nor written to. Gives its path.
+pub(super) fn replace(folder: &Path, name: &str, text: &str, mode: u32) -> io::Result<PathBuf> {
     let path = folder.join(name);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o666)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(&path)?;
+    let mut file = tempfile::Builder::new()
+        .prefix(&format!(".{name}."))
+        .permissions(Permissions::from_mode(mode))
+        .tempfile_in(folder)?;
     file.write_all(text.as_bytes())?;
+    file.persist(&path).map_err(|error| error.error)?;
     Ok(path)
 }
 
-/// Writes a dump under a temporary name and renames it, so that a reader never sees half of it.
-pub(super) fn replace_dump(folder: &Path, name: &str, text: &str) -> io::Result<PathBuf> {
-    let temporary = write_dump(folder, &format!("{name}.{}", std::process::id()), text)?;
-    let path = folder.join(name);
-    std::fs::rename(temporary, &path)?;
-    Ok(path)
+/// Writes a dump. keepalived's default umask lets its owner alone read it, and another one says who else may.
+pub(super) fn write_dump(folder: &Path, name: &str, text: &str) -> io::Result<PathBuf> {
+    replace(folder, name, text, 0o666)
 }
 
 #[cfg(test)]
@@ -147,19 +148,39 @@ mod tests {
     }
 
     #[test]
-    fn a_dump_does_not_follow_a_link() {
+    fn what_stands_in_the_place_of_a_dump_is_replaced_and_not_touched() {
+        use std::os::unix::fs::{MetadataExt, symlink};
         let folder = std::env::temp_dir().join(format!("alived-dump-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join("target"), "untouched").unwrap();
-        std::os::unix::fs::symlink(folder.join("target"), folder.join("keepalived.data")).unwrap();
-        assert!(write_dump(&folder, "keepalived.data", "x").is_err());
-        assert_eq!(fs::read_to_string(folder.join("target")).unwrap(), "untouched");
-        replace_dump(&folder, "keepalived.data", "x").unwrap();
-        assert_eq!(fs::read_to_string(folder.join("target")).unwrap(), "untouched");
-        assert_eq!(fs::read_to_string(folder.join("keepalived.data")).unwrap(), "x");
-        write_dump(&folder, "keepalived.stats", "long").unwrap();
-        write_dump(&folder, "keepalived.stats", "x").unwrap();
-        assert_eq!(fs::read_to_string(folder.join("keepalived.stats")).unwrap(), "x");
+        let target = folder.join("target");
+        let path = folder.join("keepalived.data");
+        fs::write(&target, "untouched").unwrap();
+        let fifo = || nix::unistd::mkfifo(&path, nix::sys::stat::Mode::from_bits_truncate(0o666)).unwrap();
+        let places: [&dyn Fn(); 5] = [
+            &|| {},
+            &|| symlink(&target, &path).unwrap(),
+            &|| symlink(folder.join("nowhere"), &path).unwrap(),
+            &|| fs::hard_link(&target, &path).unwrap(),
+            &fifo,
+        ];
+        for place in places {
+            let _ = fs::remove_file(&path);
+            place();
+            for text in ["longer", "x"] {
+                write_dump(&folder, "keepalived.data", text).unwrap();
+                assert_eq!(fs::read_to_string(&path).unwrap(), text);
+            }
+            let written = fs::symlink_metadata(&path).unwrap();
+            assert!(written.is_file() && written.nlink() == 1);
+            assert_eq!(fs::read_to_string(&target).unwrap(), "untouched");
+            assert!(!folder.join("nowhere").exists());
+        }
+        replace(&folder, "private", "x", 0o600).unwrap();
+        assert_eq!(fs::metadata(folder.join("private")).unwrap().mode() & 0o177, 0);
+        // A folder cannot be replaced, and nothing is left lying about.
+        fs::create_dir(folder.join("keepalived.stats")).unwrap();
+        assert!(write_dump(&folder, "keepalived.stats", "x").is_err());
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 4);
         fs::remove_dir_all(folder).unwrap();
     }
 }

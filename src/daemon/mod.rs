@@ -14,6 +14,7 @@
 
 mod child;
 mod configuration;
+mod control;
 mod files;
 mod host;
 mod kernel_thread;
@@ -189,6 +190,13 @@ fn lock(path: &std::path::Path) -> Result<PidFile, Ending> {
         PidFileError::Locked => {
             Ending::new(0, &format!("daemon is already running (pid file {})", path.display()))
         }
+        PidFileError::InTheWay(what) => Ending::new(
+            FATAL,
+            &format!(
+                "cannot use the pid file {}: there is {what}; remove it or choose another with -p and -r",
+                path.display()
+            ),
+        ),
         PidFileError::Io(error) => {
             let status = if error.kind() == io::ErrorKind::PermissionDenied { PERMISSION } else { FATAL };
             let why = match error.raw_os_error() {

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use super::files;
 use crate::kernel::{AddressOperation, AddressOutcome, AddressVerb};
 use crate::net::{InterfaceIndex, LinkKey, NamespaceId, Prefix};
 use crate::sys::netlink::Ownership;
@@ -85,9 +86,11 @@ impl AddressRecord {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "{} {prefix}", link.index.get());
         }
-        let temporary = self.path.with_extension("addresses.new");
-        let written = std::fs::write(&temporary, text).and_then(|()| std::fs::rename(&temporary, &self.path));
-        self.changed = written.is_err();
+        let place = self.path.parent().zip(self.path.file_name());
+        let written = place.is_some_and(|(folder, name)| {
+            files::replace(folder, &name.to_string_lossy(), &text, 0o600).is_ok()
+        });
+        self.changed = !written;
     }
 }
 
