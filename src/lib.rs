@@ -11,6 +11,7 @@
 //! | 3 | [`node`] | composition |
 //! | 3 | [`notify`] | telling others |
 //! | 4 | [`config`] | keepalived.conf, lowered into the configuration of all below |
+//! | 4 | [`control`] | what is asked of a worker and what it answers |
 //! | 4 | `status` | what a daemon tells of itself |
 //! | 4 | [`sim`] | a LAN in virtual time: network, kernels, hosts, faults, invariants |
 //! | 5 | [`daemon`] | processes, threads, loops |
@@ -20,6 +21,7 @@ pub mod bfd;
 pub mod check;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod daemon;
 pub mod drill;
 pub mod kernel;

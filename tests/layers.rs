@@ -28,6 +28,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("notify", 3),
     ("config", 4),
     ("status", 4),
+    ("control", 4),
     ("sim", 4),
     ("daemon", 5),
     ("cli", 6),

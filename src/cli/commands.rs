@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use super::{check, drill, keywords, print, sim};
+use super::{check, control, drill, keywords, print, sim};
 
 /// The command line after the program's name, where it begins with a subcommand.
 #[derive(Debug, Parser)]
@@ -21,6 +21,8 @@ enum Command {
     Check(check::Arguments),
     Print(print::Arguments),
     Keywords(keywords::Arguments),
+    Status(control::Status),
+    Reload(control::Reload),
     Drill(drill::Arguments),
     Sim(sim::Arguments),
 }
@@ -45,6 +47,8 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
             Command::Check(arguments) => check::run(&arguments),
             Command::Print(arguments) => print::run(&arguments),
             Command::Keywords(arguments) => keywords::run(&arguments),
+            Command::Status(arguments) => control::status(&arguments),
+            Command::Reload(arguments) => control::reload(&arguments),
             Command::Drill(arguments) => drill::main(&arguments),
             Command::Sim(arguments) => sim::main(&arguments),
         },

@@ -6,6 +6,7 @@ mod arguments;
 mod check;
 mod commands;
 mod config_test;
+mod control;
 mod drill;
 pub mod flags;
 mod help;
@@ -24,7 +25,7 @@ use crate::sys::signals::Signal;
 
 /// keepalived's exit status for a bad command line.
 const EXIT_USAGE: u8 = 1;
-/// The exit status of `check`, `print` and `keywords` for a bad command line: the lower ones are verdicts.
+/// The exit status of `check`, `print`, `keywords`, `status` and `reload` for a bad command line: the lower ones are verdicts.
 const EXIT_USAGE_OF_FILES: u8 = 64;
 
 /// Runs the program with the arguments of the process.

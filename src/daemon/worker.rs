@@ -4,12 +4,14 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use caps::Capability;
 
 use super::configuration::{self, Configuration, Settings, Tolerance};
+use super::control::{Asked, ControlSocket};
 use super::files;
 use super::kernel_thread::{KernelThread, view_failed};
 use super::last_good::LastGood;
@@ -24,14 +26,18 @@ use super::spawn;
 use super::status::{FATAL, PERMISSION};
 use super::vrrp_thread::{Channels, Message, Notice, VrrpThread};
 use crate::config::Scripts;
+use crate::control::{Answer, Code, Command, Refusal};
 use crate::net::NamespaceId;
-use crate::node::NodeConfig;
-use crate::status::{Snapshot, keepalived_data, keepalived_json, keepalived_stats};
+use crate::node::{Changes, NodeConfig};
+use crate::status::{
+    DaemonStatus, ReloadStatus, Snapshot, Status, keepalived_data, keepalived_json, keepalived_stats,
+};
 use crate::sys::capabilities;
+use crate::sys::clock;
 use crate::sys::netlink::{self, Monitor};
 use crate::sys::pidfile::PidFile;
-use crate::sys::poll::Poller;
 use crate::sys::process;
+use crate::sys::readiness::Readiness;
 use crate::sys::realtime::{self, Loan};
 use crate::sys::signals::{Signal, SignalQueue};
 use crate::sys::syslog::{self, Severity};
@@ -39,10 +45,6 @@ use crate::time::WallTime;
 
 /// Identity in the system log.
 const IDENTITY: &str = "Keepalived_vrrp";
-
-const SIGNALS: u64 = 0;
-const NOTICES: u64 = 1;
-const RUNNER: u64 = 2;
 
 /// What the worker keeps of root's rights: its sockets and netlink; real-time scheduling and locked memory,
 /// which a reload may ask for; and the files of others, where its own are to be read and written.
@@ -96,7 +98,7 @@ pub(super) fn run(options: &Options, inheritance: Inheritance) -> u8 {
         }
     };
     let status = match Worker::start(options, inheritance, log.clone(), console) {
-        Ok(mut worker) => worker.serve(&signals),
+        Ok(mut worker) => worker.run(&signals),
         Err((status, text)) => {
             log.say(Severity::Error, text);
             status
@@ -119,16 +121,23 @@ struct Worker<'a> {
     runner: Runner,
     scheduling: RealtimeScheduling,
     /// What the snapshots asked for and not answered yet are for.
-    wanted: VecDeque<Dump>,
+    wanted: VecDeque<Purpose>,
+    /// Who waits for the answers to reloads, in their order; `None` for a signal.
+    reloads: VecDeque<Option<Asked>>,
+    last_reload: Option<ReloadStatus>,
+    started: WallTime,
+    control: PathBuf,
     stopping: bool,
 }
 
-/// Which file a snapshot is for.
-#[derive(Clone, Copy, Debug)]
-enum Dump {
+/// What a snapshot is for.
+#[derive(Debug)]
+enum Purpose {
     Data,
     Json,
     Stats,
+    /// The answer to a client.
+    Status(Asked),
 }
 
 impl<'a> Worker<'a> {
@@ -184,50 +193,92 @@ impl<'a> Worker<'a> {
             runner,
             scheduling,
             wanted: VecDeque::new(),
+            reloads: VecDeque::new(),
+            last_reload: None,
+            started: clock::wall(),
+            control: files::control_socket(pid_file.path()),
             stopping: false,
             log,
         })
     }
 
-    /// Serves signals and the vrrp thread's notices until the routers have left.
-    fn serve(&mut self, signals: &SignalQueue) -> u8 {
-        let poller = Poller::new().and_then(|poller| {
-            poller.add(signals, SIGNALS)?;
-            poller.add(&self.notices, NOTICES)?;
-            poller.add(&self.runner, RUNNER)?;
-            Ok(poller)
-        });
-        let mut poller = match poller {
-            Ok(poller) => poller,
-            Err(error) => {
-                self.log.say(Severity::Error, format!("cannot wait for signals: {error}"));
-                return FATAL;
-            }
-        };
+    /// Serves signals, the vrrp thread's notices, the runner and control clients until the routers have left.
+    fn run(&mut self, signals: &SignalQueue) -> u8 {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
+        let served = runtime.and_then(|runtime| runtime.block_on(self.serve(signals)));
+        served.unwrap_or_else(|error| {
+            self.log.say(Severity::Error, format!("cannot wait for signals: {error}"));
+            FATAL
+        })
+    }
+
+    async fn serve(&mut self, signals: &SignalQueue) -> io::Result<u8> {
+        let (signalled, noticed) = (Readiness::of(signals)?, Readiness::of(&self.notices)?);
+        let runner = Readiness::of(&self.runner)?;
+        let mut control = self.open_control();
         loop {
-            if let Err(error) = poller.wait(None).map(Iterator::count) {
-                self.log.say(Severity::Error, format!("cannot wait for signals: {error}"));
-                return FATAL;
-            }
-            while let Some(signal) = signals.next() {
-                self.handle_signal(signal);
-            }
-            self.runner.handle();
-            self.notices.acknowledge();
-            while let Some(notice) = self.notices.take() {
-                match notice {
-                    Notice::Ready => self.announce_readiness(),
-                    Notice::Snapshot(snapshot) => self.write_dump(&snapshot),
-                    Notice::Stopped => {
-                        self.log.say(Severity::Info, "Stopped");
-                        return 0;
-                    }
-                    Notice::Failed(text) => {
-                        self.log.say(Severity::Error, text);
-                        return FATAL;
+            tokio::select! {
+                changed = signalled.changed() => {
+                    changed?;
+                    while let Some(signal) = signals.next() {
+                        self.handle_signal(signal);
                     }
                 }
+                changed = noticed.changed() => {
+                    changed?;
+                    self.notices.acknowledge();
+                    while let Some(notice) = self.notices.take() {
+                        if let Some(status) = self.take_notice(notice) {
+                            return Ok(status);
+                        }
+                    }
+                }
+                changed = runner.changed() => changed?,
+                Some(asked) = next_request(&mut control) => self.grant(asked),
             }
+            self.runner.handle();
+        }
+    }
+
+    fn open_control(&self) -> Option<ControlSocket> {
+        ControlSocket::open(&self.control)
+            .inspect_err(|error| {
+                let path = self.control.display();
+                let text =
+                    format!("cannot open the control socket {path}: {error}; `alived status` will not work");
+                self.log.say(Severity::Warning, text);
+            })
+            .ok()
+    }
+
+    fn take_notice(&mut self, notice: Notice) -> Option<u8> {
+        match notice {
+            Notice::Ready => self.announce_readiness(),
+            Notice::Snapshot(snapshot) => self.use_snapshot(&snapshot),
+            Notice::Reconfigured(changes) => self.finish_reload(&changes),
+            Notice::Stopped => {
+                self.log.say(Severity::Info, "Stopped");
+                return Some(0);
+            }
+            Notice::Failed(text) => {
+                self.log.say(Severity::Error, text);
+                return Some(FATAL);
+            }
+        }
+        None
+    }
+
+    /// Grants a client's request, at once or when the vrrp thread has answered.
+    fn grant(&mut self, asked: Asked) {
+        if self.stopping {
+            let Asked { request, answer } = asked;
+            // Who does not wait any more needs no answer.
+            let _ = answer.send(Answer::error(request.id, Code::Busy, "the daemon is stopping".to_owned()));
+            return;
+        }
+        match asked.request.command {
+            Command::Status {} => self.ask(Purpose::Status(asked)),
+            Command::Reload {} => self.reload(Some(asked)),
         }
     }
 
@@ -241,16 +292,16 @@ impl<'a> Worker<'a> {
                 self.inbox.send(Message::Stop);
             }
             _ if self.stopping => {}
-            Signal::Reload => self.reload(),
-            Signal::Data => self.ask(Dump::Data),
-            Signal::Stats => self.ask(Dump::Stats),
+            Signal::Reload => self.reload(None),
+            Signal::Data => self.ask(Purpose::Data),
+            Signal::Stats => self.ask(Purpose::Stats),
             Signal::StatsClear => {
-                self.ask(Dump::Stats);
+                self.ask(Purpose::Stats);
                 self.inbox.send(Message::ClearCounters);
             }
             Signal::SwitchOver => self.inbox.send(Message::SwitchOver),
             Signal::SwitchBack => self.inbox.send(Message::SwitchBack),
-            Signal::Json => self.ask(Dump::Json),
+            Signal::Json => self.ask(Purpose::Json),
             Signal::ThreadDump => {
                 self.log.say(Severity::Warning, "the thread dump (signal TDUMP) has no meaning here");
             }
@@ -258,48 +309,99 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn ask(&mut self, dump: Dump) {
-        self.wanted.push_back(dump);
+    fn ask(&mut self, purpose: Purpose) {
+        self.wanted.push_back(purpose);
         self.inbox.send(Message::Snapshot);
     }
 
-    fn write_dump(&mut self, snapshot: &Snapshot) {
-        let Some(dump) = self.wanted.pop_front() else { return };
-        let (folder, name) = match dump {
-            Dump::Data => files::data_dump(self.options, &self.settings),
-            Dump::Stats => (files::dump_folder(), "keepalived.stats".to_owned()),
-            Dump::Json => (files::dump_folder(), "keepalived.json".to_owned()),
-        };
-        let written = match dump {
-            Dump::Data => files::write_dump(&folder, &name, &keepalived_data::text(snapshot, local_time)),
-            Dump::Stats => files::write_dump(&folder, &name, &keepalived_stats::text(snapshot)),
-            Dump::Json => match keepalived_json::text(snapshot, self.settings.json_version) {
-                Some(text) => files::replace_dump(&folder, &name, &text),
+    fn use_snapshot(&mut self, snapshot: &Snapshot) {
+        let folder = files::dump_folder;
+        match self.wanted.pop_front() {
+            None => {}
+            Some(Purpose::Data) => {
+                let (folder, name) = files::data_dump(self.options, &self.settings);
+                self.write_dump(&folder, &name, &keepalived_data::text(snapshot, local_time));
+            }
+            Some(Purpose::Stats) => {
+                self.write_dump(&folder(), "keepalived.stats", &keepalived_stats::text(snapshot));
+            }
+            Some(Purpose::Json) => {
                 // As keepalived: no file without virtual routers.
-                None => return,
-            },
-        };
+                if let Some(text) = keepalived_json::text(snapshot, self.settings.json_version) {
+                    self.write_dump(&folder(), "keepalived.json", &text);
+                }
+            }
+            Some(Purpose::Status(Asked { request, answer })) => {
+                let status = serde_json::to_value(self.status(snapshot)).unwrap_or_default();
+                // Who does not wait any more needs no answer.
+                let _ = answer.send(Answer::result(request.id, status));
+            }
+        }
+    }
+
+    fn write_dump(&self, folder: &Path, name: &str, text: &str) {
         let path = folder.join(name);
-        match written {
+        match files::write_dump(folder, name, text) {
             Ok(_) => self.log.say(Severity::Info, format!("wrote {}", path.display())),
             Err(error) => self.log.say(Severity::Error, format!("cannot write {}: {error}", path.display())),
         }
     }
 
-    /// Reads the configuration again. A bad one changes nothing.
-    fn reload(&mut self) {
+    fn status(&self, snapshot: &Snapshot) -> Status {
+        Status::of(
+            snapshot,
+            DaemonStatus {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                pid: process::own_pid(),
+                started_unix_us: self.started.as_unix_micros(),
+                configuration: self.options.configuration.display().to_string(),
+                last_reload: self.last_reload.clone(),
+            },
+        )
+    }
+
+    /// A reload came to its end.
+    fn note_reload(&mut self, taken: bool, lines: Vec<String>, asked: Option<Asked>) {
+        let reload = ReloadStatus { at_unix_us: clock::wall().as_unix_micros(), taken, lines };
+        self.last_reload = Some(reload.clone());
+        let Some(Asked { request, answer }) = asked else { return };
+        let id = request.id;
+        // Who does not wait any more needs no answer.
+        let _ = answer.send(if taken {
+            Answer::result(id, serde_json::json!({ "lines": reload.lines }))
+        } else {
+            let message =
+                "the configuration was not reloaded, the daemon goes on with the one before".to_owned();
+            Answer::refusal(id, Refusal { code: Code::Refused, message, lines: reload.lines })
+        });
+    }
+
+    /// The vrrp thread has taken a configuration.
+    fn finish_reload(&mut self, changes: &Changes) {
+        let lines = changes.lines();
+        for line in &lines {
+            self.log.say(Severity::Info, line.clone());
+        }
+        self.log.say(Severity::Info, "Reloaded");
+        let asked = self.reloads.pop_front().flatten();
+        self.note_reload(true, lines, asked);
+    }
+
+    /// Reads the configuration again. A bad one changes nothing. The answer follows when the vrrp thread has taken it.
+    fn reload(&mut self, asked: Option<Asked>) {
         self.log.say(Severity::Info, "Reloading");
         let configuration = match configuration::load(self.options, Tolerance::Strict) {
             Ok(configuration) => configuration,
             Err(refusal) => {
-                for line in refusal.lines {
-                    self.log.say(Severity::Error, line);
+                for line in &refusal.lines {
+                    self.log.say(Severity::Error, line.clone());
                 }
                 self.log.say(
                     Severity::Error,
                     "the configuration was not reloaded, the daemon goes on with the one before; correct the \
                      file and send HUP again",
                 );
+                self.note_reload(false, refusal.lines, asked);
                 return;
             }
         };
@@ -312,8 +414,8 @@ impl<'a> Worker<'a> {
             self.log.say(Severity::Warning, format!("cannot note the addresses for the supervisor: {error}"));
         }
         keep(&self.last_good, &configuration.kept, &self.log);
+        self.reloads.push_back(asked);
         self.inbox.send(Message::Reconfigure(configuration.node));
-        self.log.say(Severity::Info, "Reloaded");
     }
 
     /// Says which settings need a restart.
@@ -459,6 +561,13 @@ fn no_privilege(error: &io::Error) -> (u8, String) {
             ),
         ),
         _ => fatal(error),
+    }
+}
+
+async fn next_request(control: &mut Option<ControlSocket>) -> Option<Asked> {
+    match control {
+        Some(control) => control.next().await,
+        None => std::future::pending().await,
     }
 }
 

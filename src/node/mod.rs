@@ -12,6 +12,7 @@
 //! A call with nothing due is harmless.
 
 mod balancing;
+mod changes;
 mod ha_node;
 mod kernel_model;
 mod static_items;
@@ -19,6 +20,7 @@ mod static_items;
 mod tests;
 
 pub use balancing::BalancerConfig;
+pub use changes::Changes;
 pub use ha_node::HaNode;
 pub use kernel_model::KernelModel;
 pub use static_items::{StaticAddress, StaticConfig, StaticRoute, StaticRule, TrackGroup};

@@ -296,11 +296,11 @@ mod tests {
         let spec = AddressSpec { label: Some("v0:1".into()), ..AddressSpec::new(prefix("192.0.2.50", 24)) };
         config.addresses.push(VirtualAddress { spec, interface: None, track: true });
         let mut node = HaNode::new(NodeConfig { routers: vec![config], ..NodeConfig::default() });
-        assert_eq!(text(&Snapshot::of(&node, &Lateness::default(), 0), 1), None);
+        assert_eq!(text(&Snapshot::of(Now::default().instant, &node, &Lateness::default(), 0), 1), None);
         let view = crate::kernel::KernelEvent::View(crate::kernel::KernelView::default());
         let mut actions = Actions::default();
         node.handle(Now::default(), Event::Kernel(view), &mut actions);
-        let text = text(&Snapshot::of(&node, &Lateness::default(), 0), 1).unwrap();
+        let text = text(&Snapshot::of(Now::default().instant, &node, &Lateness::default(), 0), 1).unwrap();
         let text = text.replace("\"state\":3,\"wantstate\":3", "\"state\":0,\"wantstate\":0");
         assert!(text.starts_with(DATA), "{text}");
         assert!(text.ends_with("\"pri_zero_rcvd\":0,\"pri_zero_sent\":0}}]\n"), "{text}");

@@ -3,6 +3,9 @@
 pub(crate) mod keepalived_data;
 pub(crate) mod keepalived_json;
 pub(crate) mod keepalived_stats;
+mod report;
 mod snapshot;
+pub(crate) mod text;
 
+pub(crate) use report::{DaemonStatus, ReloadStatus, Status};
 pub(crate) use snapshot::{Lateness, Snapshot};

@@ -4,8 +4,8 @@ use core::fmt;
 use core::net::IpAddr;
 
 use crate::node::HaNode;
-use crate::time::{Duration, WallTime, micros};
-use crate::vrrp::{Counters, RouterConfig, State, VirtualRouter};
+use crate::time::{Duration, Instant, WallTime, micros};
+use crate::vrrp::{Cause, Counters, Peer, RouterConfig, State, VirtualRouter};
 use crate::wire::vrrp::{AdvertisementInterval, Priority};
 
 /// Classes of [`Lateness`]: below 64 µs, 128 µs, … 1 s, and beyond.
@@ -15,7 +15,7 @@ const CLASSES: usize = 16;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lateness {
     classes: [u64; CLASSES],
-    longest: Duration,
+    pub(super) longest: Duration,
 }
 
 impl Lateness {
@@ -27,14 +27,21 @@ impl Lateness {
     }
 }
 
+impl Lateness {
+    /// The classes with their bounds in microseconds, the last without; those in which there is nothing are left out.
+    pub(super) fn classes(&self) -> impl Iterator<Item = (Option<u64>, u64)> {
+        let bound = |class| (class < CLASSES - 1).then_some(64_u64 << class);
+        let classes = self.classes.iter().enumerate().map(move |(class, count)| (bound(class), *count));
+        classes.filter(|(_, count)| *count > 0)
+    }
+}
+
 impl fmt::Display for Lateness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (class, count) in self.classes.iter().enumerate().filter(|(_, count)| **count > 0) {
-            match class {
-                class if class == CLASSES - 1 => {
-                    writeln!(f, "   {:>7} us or more: {count}", 64u64 << (class - 1))?
-                }
-                class => writeln!(f, "   below {:>7} us: {count}", 64u64 << class)?,
+        for (bound, count) in self.classes() {
+            match bound {
+                Some(us) => writeln!(f, "   below {us:>7} us: {count}")?,
+                None => writeln!(f, "   {:>7} us or more: {count}", 64_u64 << (CLASSES - 2))?,
             }
         }
         writeln!(f, "   longest: {} us", self.longest.as_micros())
@@ -52,7 +59,10 @@ pub(crate) struct RouterSnapshot {
     pub(crate) master_interval: AdvertisementInterval,
     pub(crate) master_down: Duration,
     pub(crate) faults: Vec<String>,
-    pub(crate) peers: Vec<(IpAddr, String)>,
+    pub(crate) peers: Vec<(IpAddr, Peer)>,
+    pub(crate) contributions: Vec<(String, i32)>,
+    pub(crate) cause: Option<Cause>,
+    pub(crate) next_timer: Option<Instant>,
     pub(crate) holds_addresses: bool,
     pub(crate) switching_over: bool,
     pub(crate) yielded: bool,
@@ -63,6 +73,7 @@ pub(crate) struct RouterSnapshot {
 /// All of them.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
+    pub(crate) taken_at: Instant,
     pub(crate) routers: Vec<RouterSnapshot>,
     pub(crate) unknown_vrids: u64,
     pub(crate) send_failures: u64,
@@ -71,8 +82,9 @@ pub(crate) struct Snapshot {
 
 impl Snapshot {
     /// Describes a node.
-    pub(crate) fn of(node: &HaNode, lateness: &Lateness, send_failures: u64) -> Self {
+    pub(crate) fn of(now: Instant, node: &HaNode, lateness: &Lateness, send_failures: u64) -> Self {
         Self {
+            taken_at: now,
             routers: node.routers().map(router).collect(),
             unknown_vrids: node.unknown_vrids(),
             send_failures,
@@ -91,7 +103,14 @@ fn router(router: &VirtualRouter) -> RouterSnapshot {
         master_interval: router.master_interval(),
         master_down: router.master_down_interval(),
         faults: router.faults().iter().map(ToString::to_string).collect(),
-        peers: router.peers().iter().map(|(address, peer)| (address, peer.to_string())).collect(),
+        peers: router.peers().iter().map(|(address, peer)| (address, peer.clone())).collect(),
+        contributions: router
+            .priority()
+            .contributions()
+            .map(|(name, weight)| (name.to_owned(), weight))
+            .collect(),
+        cause: router.last_cause().cloned(),
+        next_timer: router.poll_timeout(),
         holds_addresses: router.wants_addresses(),
         switching_over: router.is_switching_over(),
         yielded: router.has_yielded(),

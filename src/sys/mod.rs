@@ -16,6 +16,7 @@ pub mod pid_namespace;
 pub mod pidfile;
 pub mod poll;
 pub mod process;
+pub(crate) mod readiness;
 pub mod realtime;
 pub mod signals;
 pub(crate) mod socket;

@@ -63,6 +63,7 @@ pub struct VirtualRouter {
     /// A wish to become master, to be granted by the node.
     pub(super) master_request: Option<Cause>,
     pub(super) last_transition: WallTime,
+    pub(super) last_cause: Option<Cause>,
     pub(super) reported: Reported,
     pub(super) limits: ReportLimits,
     pub(super) abstention: Abstention,
@@ -105,6 +106,7 @@ impl VirtualRouter {
             yielded: false,
             master_request: None,
             last_transition: WallTime::default(),
+            last_cause: None,
             reported: Reported::default(),
             limits: ReportLimits::default(),
             abstention: Abstention::default(),
@@ -485,6 +487,11 @@ impl VirtualRouter {
         self.last_transition
     }
 
+    /// Why it changed its state last.
+    pub const fn last_cause(&self) -> Option<&Cause> {
+        self.last_cause.as_ref()
+    }
+
     /// Interfaces and addresses the router cares for, as far as the interfaces exist.
     pub fn address_keys(&self) -> impl Iterator<Item = (LinkKey, Prefix)> {
         self.addresses.keys()
@@ -537,6 +544,7 @@ impl VirtualRouter {
         let from = self.state();
         self.phase = to;
         self.last_transition = now.wall;
+        self.last_cause = Some(cause.clone());
         out.actions.transition(Transition {
             router: self.id,
             name: Arc::clone(&self.config.name),

@@ -4,7 +4,7 @@ use super::super::kernel_thread::Request;
 use super::super::log::Log;
 use super::super::mailbox::Mailbox;
 use crate::kernel::{AddressReply, KernelError, KernelView, ReceiveSocket};
-use crate::node::NodeConfig;
+use crate::node::{Changes, NodeConfig};
 use crate::status::Snapshot;
 use crate::sys::packet::Receiver;
 use crate::sys::realtime::Loan;
@@ -41,6 +41,8 @@ pub(in crate::daemon) enum Notice {
     Ready,
     /// The answer to [`Message::Snapshot`].
     Snapshot(Box<Snapshot>),
+    /// The answer to [`Message::Reconfigure`]: it is in force, and this is what it changed.
+    Reconfigured(Changes),
     /// All routers have left.
     Stopped,
     /// The thread cannot go on.

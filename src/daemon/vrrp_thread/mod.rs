@@ -20,7 +20,7 @@ use super::send_failures::SendFailures;
 use crate::kernel::{
     AddressReply, AddressVerb, KernelError, KernelEvent, KernelView, ReceiveSocket, SocketEvent,
 };
-use crate::node::{Event, HaNode, NodeConfig};
+use crate::node::{Changes, Event, HaNode, NodeConfig};
 use crate::status::{Lateness, Snapshot};
 use crate::sys::clock::{self, Alarm};
 use crate::sys::netlink::{Followed, Monitor, Ownership};
@@ -267,12 +267,18 @@ impl VrrpThread {
                 self.one_answered();
                 Event::Socket(SocketEvent::Failed(key, error))
             }
-            Message::Reconfigure(config) => Event::Reconfigure(config),
+            Message::Reconfigure(config) => {
+                let before = self.node.config();
+                let changes = Changes::between(before.routers.iter(), config.routers.iter());
+                self.node.handle(now, Event::Reconfigure(config), &mut self.actions);
+                self.channels.notices.send(Notice::Reconfigured(changes));
+                return Ok(());
+            }
             Message::SwitchOver => Event::SwitchOver,
             Message::SwitchBack => Event::SwitchBack,
             Message::Stop => Event::Stop,
             Message::Snapshot => {
-                let snapshot = Snapshot::of(&self.node, &self.lateness, self.failures.total());
+                let snapshot = Snapshot::of(now.instant, &self.node, &self.lateness, self.failures.total());
                 self.channels.notices.send(Notice::Snapshot(Box::new(snapshot)));
                 return Ok(());
             }

@@ -1,0 +1,245 @@
+//! The control protocol: what is asked of a worker through its socket, and what it answers.
+//!
+//! One JSON object a line in each direction, at most [`REQUEST_BYTES_MAX`] long towards the worker:
+//!
+//! ```text
+//! -> {"version":1,"command":{"name":"status"}}
+//! <- {"version":1,"result":{...}}
+//! -> {"version":1,"id":7,"command":{"name":"reload"}}
+//! <- {"version":1,"id":7,"error":{"code":"refused","message":"...","lines":["..."]}}
+//! ```
+//!
+//! Answers come in the order of the requests. An unknown field is an error: a wish that is not understood must not look
+//! as if it had been granted. New commands and new fields of results do not change the version.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The version that is spoken.
+pub const VERSION: u32 = 1;
+
+/// The longest line that is read as a request.
+pub const REQUEST_BYTES_MAX: usize = 16 * 1024;
+
+/// A request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// [`VERSION`].
+    pub version: u32,
+    /// Comes back with the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u64>,
+    /// What is asked for.
+    pub command: Command,
+}
+
+/// What can be asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Command {
+    /// The worker's whole state.
+    Status {},
+    /// Read the configuration again; answered when it is in force or refused.
+    Reload {},
+}
+
+impl Command {
+    /// Whether it only looks.
+    pub const fn is_read_only(&self) -> bool {
+        match self {
+            Self::Status {} => true,
+            Self::Reload {} => false,
+        }
+    }
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The request's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u64>,
+    /// What came of it.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// What came of a request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It was done. The form depends on the command.
+    Result(Value),
+    /// It was not.
+    Error(Refusal),
+}
+
+/// Why a request was not granted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// For programs.
+    pub code: Code,
+    /// For people.
+    pub message: String,
+    /// More for people, for example each error of a configuration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<String>,
+}
+
+/// Kinds of [`Refusal`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Code {
+    /// The line is no request.
+    BadRequest,
+    /// Another version is spoken here.
+    UnknownVersion,
+    /// The sender may not ask for this.
+    NotAllowed,
+    /// The worker stops, or has too much to do.
+    Busy,
+    /// It was judged and refused; nothing has changed.
+    Refused,
+}
+
+impl Request {
+    /// A request for `command`.
+    pub const fn new(command: Command) -> Self {
+        Self { version: VERSION, id: None, command }
+    }
+}
+
+impl Answer {
+    /// The request was granted.
+    pub const fn result(id: Option<u64>, result: Value) -> Self {
+        Self { version: VERSION, id, outcome: Outcome::Result(result) }
+    }
+
+    /// It was not.
+    pub const fn error(id: Option<u64>, code: Code, message: String) -> Self {
+        Self::refusal(id, Refusal { code, message, lines: Vec::new() })
+    }
+
+    /// It was not, and there is more to say.
+    pub const fn refusal(id: Option<u64>, refusal: Refusal) -> Self {
+        Self { version: VERSION, id, outcome: Outcome::Error(refusal) }
+    }
+
+    /// As it is sent, with its end of line.
+    pub fn to_line(&self) -> Vec<u8> {
+        // Only maps with keys that are no strings cannot be written, and there are none.
+        let mut line = serde_json::to_vec(self).unwrap_or_default();
+        line.push(b'\n');
+        line
+    }
+}
+
+/// Reads one line.
+///
+/// # Errors
+/// The answer to give instead.
+pub fn parse(line: &[u8]) -> Result<Request, Box<Answer>> {
+    let refuse = |id, code, message| Err(Box::new(Answer::error(id, code, message)));
+    let value: Value = match serde_json::from_slice(line) {
+        Ok(value) => value,
+        Err(error) => return refuse(None, Code::BadRequest, format!("this is no JSON object: {error}")),
+    };
+    let id = value.get("id").and_then(Value::as_u64);
+    match value.get("version").and_then(Value::as_u64) {
+        Some(version) if version == u64::from(VERSION) => {}
+        Some(version) => {
+            let message = format!("version {version} is not spoken here; use version {VERSION}");
+            return refuse(id, Code::UnknownVersion, message);
+        }
+        None => {
+            let message = format!("the request names no version; use version {VERSION}");
+            return refuse(id, Code::BadRequest, message);
+        }
+    }
+    serde_json::from_value(value)
+        .or_else(|error| refuse(id, Code::BadRequest, format!("this request is not understood: {error}")))
+}
+
+/// Who sent a request, by the kernel's word (`SO_PEERCRED`).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Sender {
+    /// Effective user.
+    pub user: u32,
+}
+
+/// Who may ask.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Policy {
+    /// The user that the worker runs as.
+    pub own_user: u32,
+    /// A group may use the socket: then its mode lets nobody else through, and whoever comes is a member.
+    pub group: bool,
+}
+
+impl Policy {
+    /// Whether a sender may ask for a command.
+    pub const fn allows(&self, sender: Sender, command: &Command) -> bool {
+        let (Command::Status {} | Command::Reload {}) = command;
+        self.group || sender.user == 0 || sender.user == self.own_user
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_read_as_it_is_written() {
+        for command in [Command::Status {}, Command::Reload {}] {
+            let request = Request { id: Some(7), ..Request::new(command) };
+            let line = serde_json::to_vec(&request).unwrap();
+            assert_eq!(parse(&line), Ok(request));
+        }
+        assert_eq!(
+            parse(br#"{"version":1,"command":{"name":"status"}}"#),
+            Ok(Request::new(Command::Status {}))
+        );
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused_with_its_number() {
+        for (line, code, id) in [
+            (&b"status"[..], Code::BadRequest, None),
+            (b"", Code::BadRequest, None),
+            (b"[]", Code::BadRequest, None),
+            (b"\xff", Code::BadRequest, None),
+            (br#"{"id":3,"command":{"name":"status"}}"#, Code::BadRequest, Some(3)),
+            (br#"{"version":2,"id":3,"command":{"name":"status"}}"#, Code::UnknownVersion, Some(3)),
+            (br#"{"version":1,"id":3,"command":{"name":"explode"}}"#, Code::BadRequest, Some(3)),
+            (br#"{"version":1,"command":{"name":"reload","dry":true}}"#, Code::BadRequest, None),
+            (br#"{"version":1,"dry":true,"command":{"name":"reload"}}"#, Code::BadRequest, None),
+        ] {
+            let answer = parse(line).unwrap_err();
+            let Outcome::Error(refusal) = &answer.outcome else { panic!("{answer:?}") };
+            assert_eq!((refusal.code, answer.id), (code, id), "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_one_line() {
+        let refusal =
+            Refusal { code: Code::Refused, message: "a\nb".to_owned(), lines: vec!["line 1".to_owned()] };
+        let line = Answer::refusal(Some(1), refusal.clone()).to_line();
+        assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
+        let read: Answer = serde_json::from_slice(&line).unwrap();
+        assert_eq!(read, Answer::refusal(Some(1), refusal));
+        let text = String::from_utf8(Answer::result(None, Value::from(1)).to_line()).unwrap();
+        assert_eq!(text, "{\"version\":1,\"result\":1}\n");
+    }
+
+    #[test]
+    fn only_root_and_the_own_user_may_ask_unless_a_group_may() {
+        let closed = Policy { own_user: 5, group: false };
+        let allows = |policy: Policy, user| policy.allows(Sender { user }, &Command::Status {});
+        assert!(allows(closed, 0) && allows(closed, 5) && !allows(closed, 6));
+        assert!(allows(Policy { group: true, ..closed }, 6));
+    }
+}

@@ -1,0 +1,158 @@
+//! The worker's control socket: takes requests of many clients, one line each, and hands them to the main thread.
+//!
+//! A client that is slow, silent or gone costs its own connection and nothing else.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::socket::{getsockopt, sockopt};
+use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
+
+use crate::control::{self, Answer, Code, Policy, Request, Sender};
+
+/// Clients served at a time; further ones wait.
+const CLIENTS: usize = 64;
+
+/// Requests that wait for the main thread.
+const REQUESTS: usize = 64;
+
+/// How long a client may be silent, or not read its answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Clients that have connected and are not accepted yet.
+const BACKLOG: i32 = 64;
+
+/// A request and where its answer goes.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) request: Request,
+    pub(super) answer: oneshot::Sender<Answer>,
+}
+
+/// The socket. Its file goes with it.
+#[derive(Debug)]
+pub(super) struct ControlSocket {
+    path: PathBuf,
+    requests: mpsc::Receiver<Asked>,
+}
+
+impl ControlSocket {
+    /// Listens at `path`, which only the own user may use; to be called within a runtime. A file that a dead daemon left
+    /// there is replaced.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        remove_stale(path)?;
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&SockAddr::unix(path)?)?;
+        // Before the first client can connect.
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+        socket.listen(BACKLOG)?;
+        let listener = UnixListener::from_std(std::os::unix::net::UnixListener::from(
+            std::os::fd::OwnedFd::from(socket),
+        ))?;
+        let (sender, requests) = mpsc::channel(REQUESTS);
+        let policy = Policy { own_user: nix::unistd::geteuid().as_raw(), group: false };
+        tokio::spawn(accept(listener, policy, sender));
+        Ok(Self { path: path.to_owned(), requests })
+    }
+
+    /// The next request.
+    pub(super) async fn next(&mut self) -> Option<Asked> {
+        self.requests.recv().await
+    }
+}
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        // Gone already is just as well.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Removes a socket that nobody listens at any more, and nothing else.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.file_type().is_socket() => {
+            match std::os::unix::net::UnixStream::connect(path) {
+                Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens there")),
+                Err(_) => std::fs::remove_file(path),
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn accept(listener: UnixListener, policy: Policy, requests: mpsc::Sender<Asked>) {
+    let places = Arc::new(Semaphore::new(CLIENTS));
+    // The semaphore is never closed.
+    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of descriptors, for example: later there may be one.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let requests = requests.clone();
+        tokio::spawn(async move {
+            // A broken connection is the client's affair.
+            let _ = serve(stream, policy, &requests).await;
+            drop(place);
+        });
+    }
+}
+
+async fn serve(mut stream: UnixStream, policy: Policy, requests: &mpsc::Sender<Asked>) -> io::Result<()> {
+    let credentials = getsockopt(&stream.as_fd(), sockopt::PeerCredentials)?;
+    let sender = Sender { user: credentials.uid() };
+    let (read, mut write) = stream.split();
+    let mut read = BufReader::new(read);
+    loop {
+        let mut line = Vec::new();
+        let bound = control::REQUEST_BYTES_MAX as u64;
+        let count = timeout(PATIENCE, (&mut read).take(bound).read_until(b'\n', &mut line)).await??;
+        if count == 0 {
+            return Ok(());
+        }
+        let whole = line.last() == Some(&b'\n');
+        let answer = match whole {
+            true => answer(&line, sender, policy, requests).await,
+            false if count < control::REQUEST_BYTES_MAX => return Ok(()),
+            false => {
+                let message = format!("the request is longer than {bound} bytes");
+                Answer::error(None, Code::BadRequest, message)
+            }
+        };
+        timeout(PATIENCE, write.write_all(&answer.to_line())).await??;
+        if !whole {
+            return Ok(());
+        }
+    }
+}
+
+async fn answer(line: &[u8], sender: Sender, policy: Policy, requests: &mpsc::Sender<Asked>) -> Answer {
+    let request = match control::parse(line) {
+        Ok(request) => request,
+        Err(refusal) => return *refusal,
+    };
+    let id = request.id;
+    if !policy.allows(sender, &request.command) {
+        return Answer::error(
+            id,
+            Code::NotAllowed,
+            format!("user {} may not ask for this; ask as root", sender.user),
+        );
+    }
+    let busy = || Answer::error(id, Code::Busy, "the daemon is stopping".to_owned());
+    let (answer, answered) = oneshot::channel();
+    if requests.send(Asked { request, answer }).await.is_err() {
+        return busy();
+    }
+    answered.await.unwrap_or_else(|_| busy())
+}

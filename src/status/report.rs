@@ -1,0 +1,347 @@
+//! [`Status`]: the answer to the control socket's `status`, for programs and, rendered, for people.
+
+use core::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::snapshot::{Lateness, RouterSnapshot, Snapshot};
+use crate::time::{Duration, Instant, micros};
+use crate::vrrp::{Counters, Destinations, Peer, State};
+use crate::wire::vrrp::{Priority, RejectionKind};
+
+/// What a vrrp worker tells of itself. Times that end in `_us` are microseconds; those named `_unix_us` are on the
+/// wall clock, since 1970; all others are spans.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Status {
+    /// The process.
+    pub(crate) daemon: DaemonStatus,
+    /// The virtual routers, in the order in which they were added.
+    pub(crate) routers: Vec<RouterStatus>,
+    /// What concerns no single router.
+    pub(crate) node: NodeStatus,
+}
+
+/// The process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct DaemonStatus {
+    /// Version of the program.
+    pub(crate) version: String,
+    /// Of the vrrp worker.
+    pub(crate) pid: u32,
+    /// When it was started.
+    pub(crate) started_unix_us: u64,
+    /// The configuration file.
+    pub(crate) configuration: String,
+    /// What became of the last reload, if there was one.
+    pub(crate) last_reload: Option<ReloadStatus>,
+}
+
+/// What became of a reload.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ReloadStatus {
+    /// When it was answered.
+    pub(crate) at_unix_us: u64,
+    /// Whether the new configuration is in force.
+    pub(crate) taken: bool,
+    /// What it changed, or why it was refused.
+    pub(crate) lines: Vec<String>,
+}
+
+/// What concerns no single router.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct NodeStatus {
+    /// Messages for virtual routers that are not configured here.
+    pub(crate) unknown_vrids: u64,
+    /// Packets that the kernel refused to send.
+    pub(crate) send_failures: u64,
+    /// How late timers were served.
+    pub(crate) timers_late: Vec<LatenessClass>,
+    /// The longest of these.
+    pub(crate) timers_latest_us: u64,
+}
+
+/// Timers that were served late by less than a bound.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LatenessClass {
+    /// The bound; `None` for all that were later.
+    pub(crate) below_us: Option<u64>,
+    /// How many there were, without those of lower classes.
+    pub(crate) count: u64,
+}
+
+/// One virtual router.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RouterStatus {
+    /// Name of its `vrrp_instance`.
+    pub(crate) name: String,
+    /// `INIT`, `BACKUP`, `MASTER` or `FAULT`.
+    pub(crate) state: String,
+    /// When it came into that state.
+    pub(crate) since_unix_us: u64,
+    /// Why; absent before the start.
+    pub(crate) cause: Option<String>,
+    /// Every reason of a fault.
+    pub(crate) faults: Vec<String>,
+    /// Interface that receives advertisements.
+    pub(crate) interface: String,
+    /// `IPv4` or `IPv6`.
+    pub(crate) family: String,
+    /// Virtual router identifier.
+    pub(crate) vrid: u8,
+    /// Of VRRP: 2 or 3.
+    pub(crate) version: u8,
+    /// Who wins an election.
+    pub(crate) priority: PriorityStatus,
+    /// Whether it takes over from a master of lower priority.
+    pub(crate) preempts: bool,
+    /// Address that it sends from.
+    pub(crate) source: Option<IpAddr>,
+    /// Group or peers that it sends to.
+    pub(crate) destinations: Vec<IpAddr>,
+    /// Its own interval of advertisements.
+    pub(crate) interval_us: u64,
+    /// The master followed in `BACKUP`.
+    pub(crate) master: Option<MasterStatus>,
+    /// Time without advertisements after which a backup takes over.
+    pub(crate) master_down_us: u64,
+    /// Time until its next timer: an advertisement of a master, the election of a backup.
+    pub(crate) next_timer_us: Option<u64>,
+    /// Whether it handed over on request: `no`, `waiting` for a successor, `done`.
+    pub(crate) switched_over: SwitchedOver,
+    /// Its addresses.
+    pub(crate) addresses: Vec<AddressStatus>,
+    /// Other routers heard.
+    pub(crate) peers: Vec<PeerStatus>,
+    /// What it has counted.
+    pub(crate) counters: CounterStatus,
+}
+
+/// A priority and its parts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PriorityStatus {
+    /// The configured one.
+    pub(crate) base: u8,
+    /// The sum of all, within 1 to 254; 255 for an owner.
+    pub(crate) effective: u8,
+    /// What trackers add.
+    pub(crate) contributions: Vec<Contribution>,
+}
+
+/// What one tracker adds to a priority.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Contribution {
+    /// Name of the tracker.
+    pub(crate) name: String,
+    /// -254 to 254.
+    pub(crate) weight: i32,
+}
+
+/// The master that a backup follows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct MasterStatus {
+    /// Its address.
+    pub(crate) address: IpAddr,
+    /// Its priority.
+    pub(crate) priority: u8,
+    /// Its interval, which a backup of version 3 follows.
+    pub(crate) interval_us: u64,
+}
+
+/// Whether a router handed over on request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SwitchedOver {
+    /// It did not.
+    No,
+    /// It waits for its successor.
+    Waiting,
+    /// It did, and does not preempt.
+    Done,
+}
+
+/// A virtual address.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct AddressStatus {
+    /// Address and prefix length.
+    pub(crate) address: String,
+    /// The interface that it belongs on.
+    pub(crate) interface: String,
+    /// Whether it stands in advertisements (not `virtual_ipaddress_excluded`).
+    pub(crate) advertised: bool,
+    /// Whether the kernel shall hold it now.
+    pub(crate) wanted: bool,
+}
+
+/// Another router.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PeerStatus {
+    /// Its address.
+    pub(crate) address: IpAddr,
+    /// Of its last advertisement that passed the checks.
+    pub(crate) priority: Option<u8>,
+    /// Of the same.
+    pub(crate) interval_us: Option<u64>,
+    /// Since a packet of it was last received.
+    pub(crate) heard_before_us: u64,
+    /// Advertisements that passed.
+    pub(crate) accepted: u64,
+    /// Packets that did not.
+    pub(crate) rejected: u64,
+    /// Why the last one did not.
+    pub(crate) last_rejection: Option<String>,
+}
+
+/// What a router has counted.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct CounterStatus {
+    pub(crate) advertisements_received: u64,
+    pub(crate) advertisements_sent: u64,
+    pub(crate) send_failures: u64,
+    pub(crate) became_master: u64,
+    pub(crate) released_master: u64,
+    pub(crate) priority_zero_received: u64,
+    pub(crate) priority_zero_sent: u64,
+    pub(crate) address_list_mismatches: u64,
+    pub(crate) rivals_beaten: u64,
+    pub(crate) addresses_repaired: u64,
+    pub(crate) stalls: u64,
+    /// Packets that failed a check of receipt, by its name.
+    pub(crate) rejected: std::collections::BTreeMap<String, u64>,
+}
+
+impl Status {
+    /// Of a snapshot, and what the process knows of itself.
+    pub(crate) fn of(snapshot: &Snapshot, daemon: DaemonStatus) -> Self {
+        let routers = snapshot.routers.iter().map(|router| RouterStatus::of(router, snapshot.taken_at));
+        Self { daemon, routers: routers.collect(), node: NodeStatus::of(snapshot) }
+    }
+}
+
+impl NodeStatus {
+    fn of(snapshot: &Snapshot) -> Self {
+        let Lateness { longest, .. } = snapshot.lateness;
+        Self {
+            unknown_vrids: snapshot.unknown_vrids,
+            send_failures: snapshot.send_failures,
+            timers_late: snapshot
+                .lateness
+                .classes()
+                .map(|(below_us, count)| LatenessClass { below_us, count })
+                .collect(),
+            timers_latest_us: micros(longest),
+        }
+    }
+}
+
+impl RouterStatus {
+    fn of(router: &RouterSnapshot, taken_at: Instant) -> Self {
+        let config = &router.config;
+        let until = |at: Instant| micros(at.saturating_since(taken_at));
+        let contributions = router.contributions.iter();
+        let addresses = [(&config.addresses, true), (&config.excluded, false)].into_iter();
+        let address = |(list, advertised): (&'_ Vec<crate::vrrp::VirtualAddress>, bool)| {
+            let status = |address: &crate::vrrp::VirtualAddress| AddressStatus {
+                address: address.spec.prefix.to_string(),
+                interface: address.interface.as_ref().unwrap_or(&config.interfaces.addresses).to_string(),
+                advertised,
+                wanted: router.holds_addresses,
+            };
+            list.iter().map(status).collect::<Vec<_>>()
+        };
+        Self {
+            name: config.name.to_string(),
+            state: router.state.to_string(),
+            since_unix_us: router.last_transition.as_unix_micros(),
+            cause: router.cause.as_ref().map(ToString::to_string),
+            faults: router.faults.clone(),
+            interface: config.interfaces.receive.to_string(),
+            family: config.family.to_string(),
+            vrid: config.vrid.get(),
+            version: config.version.number(),
+            priority: PriorityStatus {
+                base: config.priority.0,
+                effective: router.priority.0,
+                contributions: contributions
+                    .map(|(name, weight)| Contribution { name: name.clone(), weight: *weight })
+                    .collect(),
+            },
+            preempts: config.preempt,
+            source: router.source,
+            destinations: match &config.destinations {
+                Destinations::Multicast(group) => vec![*group],
+                Destinations::Unicast(peers) => peers.clone(),
+            },
+            interval_us: micros(config.interval.duration()),
+            master: router.master.map(|(address, Priority(priority))| MasterStatus {
+                address,
+                priority,
+                interval_us: micros(router.master_interval.duration()),
+            }),
+            master_down_us: micros(router.master_down),
+            next_timer_us: router.next_timer.map(until),
+            switched_over: match (router.switching_over, router.yielded) {
+                (true, _) => SwitchedOver::Waiting,
+                (false, true) => SwitchedOver::Done,
+                (false, false) => SwitchedOver::No,
+            },
+            addresses: addresses.flat_map(address).collect(),
+            peers: router
+                .peers
+                .iter()
+                .map(|(address, peer)| PeerStatus::of(*address, peer, taken_at))
+                .collect(),
+            counters: CounterStatus::of(&router.counters),
+        }
+    }
+
+    /// Whether it is master.
+    pub(crate) fn is_master(&self) -> bool {
+        self.state == State::Master.to_string()
+    }
+}
+
+impl PeerStatus {
+    fn of(address: IpAddr, peer: &Peer, taken_at: Instant) -> Self {
+        Self {
+            address,
+            priority: peer.last_advertisement.map(|(Priority(priority), _)| priority),
+            interval_us: peer.last_advertisement.map(|(_, interval)| micros(interval.duration())),
+            heard_before_us: micros(taken_at.saturating_since(peer.last_heard)),
+            accepted: peer.accepted,
+            rejected: peer.rejected,
+            last_rejection: peer.last_rejection.map(|rejection| rejection.to_string()),
+        }
+    }
+}
+
+impl CounterStatus {
+    fn of(counters: &Counters) -> Self {
+        let rejected = RejectionKind::ALL.iter().map(|kind| (format!("{kind:?}"), counters.rejected(*kind)));
+        Self {
+            advertisements_received: counters.advertisements_received,
+            advertisements_sent: counters.advertisements_sent,
+            send_failures: counters.send_failures,
+            became_master: counters.became_master,
+            released_master: counters.released_master,
+            priority_zero_received: counters.priority_zero_received,
+            priority_zero_sent: counters.priority_zero_sent,
+            address_list_mismatches: counters.address_list_mismatches,
+            rivals_beaten: counters.rivals_beaten,
+            addresses_repaired: counters.addresses_repaired,
+            stalls: counters.stalls,
+            rejected: rejected.filter(|(_, count)| *count > 0).collect(),
+        }
+    }
+}
+
+/// A span in the unit that suits it: `1.25 s`, `80 ms`, `3 h 20 min`.
+pub(crate) fn span(us: u64) -> String {
+    let duration = Duration::from_micros(us);
+    match duration.as_secs() {
+        0 => format!("{} ms", duration.as_millis()),
+        1..60 => format!("{:.2} s", duration.as_secs_f64()),
+        seconds @ 60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        seconds @ 3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
+        seconds => format!("{} d {} h", seconds / 86_400, seconds / 3_600 % 24),
+    }
+}

@@ -1,0 +1,118 @@
+//! A [`Status`] for people.
+
+use core::fmt::Write as _;
+
+use super::report::{RouterStatus, Status, SwitchedOver, span};
+
+/// The whole text. `now_unix_us` is the reader's wall clock; `only` names one virtual router, with all that is known
+/// of it.
+pub(crate) fn text(status: &Status, now_unix_us: u64, only: Option<&str>) -> String {
+    let mut text = String::new();
+    let daemon = &status.daemon;
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        text,
+        "alived {}, process {}, {} virtual routers, running for {}",
+        daemon.version,
+        daemon.pid,
+        status.routers.len(),
+        span(now_unix_us.saturating_sub(daemon.started_unix_us))
+    );
+    let _ = writeln!(text, "configuration {}", daemon.configuration);
+    if let Some(reload) = &daemon.last_reload {
+        let ago = span(now_unix_us.saturating_sub(reload.at_unix_us));
+        let word = if reload.taken { "taken" } else { "refused" };
+        let _ = writeln!(text, "last reload {word} {ago} ago: {}", reload.lines.join("; "));
+    }
+    for router in status.routers.iter().filter(|router| only.is_none_or(|name| name == router.name)) {
+        text.push('\n');
+        let _ = write_router(&mut text, router, now_unix_us, only.is_some());
+    }
+    text
+}
+
+fn write_router(
+    text: &mut String,
+    router: &RouterStatus,
+    now_unix_us: u64,
+    details: bool,
+) -> core::fmt::Result {
+    let since = span(now_unix_us.saturating_sub(router.since_unix_us));
+    write!(text, "{}: {}", router.name, router.state)?;
+    match &router.cause {
+        Some(cause) => writeln!(text, " for {since}: {cause}")?,
+        None => writeln!(text)?,
+    }
+    writeln!(
+        text,
+        "  {} VRID {} on {}, version {}, {}",
+        router.family,
+        router.vrid,
+        router.interface,
+        router.version,
+        priority(router)
+    )?;
+    for fault in &router.faults {
+        writeln!(text, "  fault: {fault}")?;
+    }
+    if let Some(master) = &router.master {
+        writeln!(text, "  master {}, priority {}", master.address, master.priority)?;
+    }
+    match router.switched_over {
+        SwitchedOver::No => {}
+        SwitchedOver::Waiting => writeln!(text, "  handing over, no successor heard yet")?,
+        SwitchedOver::Done => writeln!(text, "  handed over: does not preempt until it is switched back")?,
+    }
+    if let Some(us) = router.next_timer_us {
+        let what = if router.is_master() { "advertises" } else { "takes over unless a master is heard" };
+        writeln!(text, "  {what} in {}", span(us))?;
+    }
+    let held = if router.addresses.iter().any(|address| address.wanted) { "held" } else { "not held" };
+    let shown = if details { usize::MAX } else { 3 };
+    for address in router.addresses.iter().take(shown) {
+        let excluded = if address.advertised { "" } else { ", not advertised" };
+        writeln!(text, "  address {} on {}, {held}{excluded}", address.address, address.interface)?;
+    }
+    if router.addresses.len() > shown {
+        writeln!(text, "  and {} more addresses", router.addresses.len() - shown)?;
+    }
+    for peer in &router.peers {
+        write!(text, "  peer {}", peer.address)?;
+        if let Some(priority) = peer.priority {
+            write!(text, ", priority {priority}")?;
+        }
+        write!(text, ", heard {} ago", span(peer.heard_before_us))?;
+        match &peer.last_rejection {
+            Some(reason) => writeln!(text, ", {} packets not used: {reason}", peer.rejected)?,
+            None => writeln!(text)?,
+        }
+    }
+    if details {
+        let counters = &router.counters;
+        writeln!(
+            text,
+            "  sent {}, not sent {}, received {}, repaired addresses {}, beaten rivals {}, stalls {}",
+            counters.advertisements_sent,
+            counters.send_failures,
+            counters.advertisements_received,
+            counters.addresses_repaired,
+            counters.rivals_beaten,
+            counters.stalls
+        )?;
+    }
+    Ok(())
+}
+
+/// `priority 100 + 10 chk_a - 30 eth1 = 80`.
+fn priority(router: &RouterStatus) -> String {
+    let priority = &router.priority;
+    let mut text = format!("priority {}", priority.base);
+    for part in &priority.contributions {
+        let sign = if part.weight < 0 { '-' } else { '+' };
+        let _ = write!(text, " {sign} {} {}", part.weight.unsigned_abs(), part.name);
+    }
+    if !priority.contributions.is_empty() {
+        let _ = write!(text, " = {}", priority.effective);
+    }
+    text
+}
