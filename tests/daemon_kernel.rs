@@ -188,6 +188,26 @@ fn a_bad_file_leaves_all_as_it_is() {
 }
 
 #[test]
+fn a_reload_that_would_leave_no_router_is_refused_unless_that_is_wanted() {
+    let good = instance("VI_1", 51, 100, ADDRESS);
+    let Some(mut host) = master(&good) else { return };
+    for (refused, empty) in ["", "# just being written\n", "global_defs {\n}\n"].iter().enumerate() {
+        host.configure(empty);
+        host.signal(libc::SIGHUP);
+        host.wait_for_lines("would stop all that run", refused + 1);
+        assert!(host.holds(ADDRESS), "{}", host.log());
+    }
+    host.configure(&good);
+    host.signal(libc::SIGHUP);
+    host.wait_for_lines("Reloaded", 1);
+    std::fs::write(host.path("alived.toml"), "[reload]\nallow-empty = true\n").unwrap();
+    host.configure("# nothing is wanted\n");
+    host.signal(libc::SIGHUP);
+    host.wait_for_lines("virtual router VI_1 is removed", 1);
+    host.wait("the address to go", |host| !host.holds(ADDRESS));
+}
+
+#[test]
 fn left_overs_of_a_router_that_cannot_take_part_are_removed() {
     let Some(mut host) = master(&instance("VI_1", 51, 100, ADDRESS)) else { return };
     kill_both(&mut host);

@@ -32,7 +32,8 @@ pub use host::{Host, HostInterface, Lookup, PathKind, PathMetadata, ReadError, U
 pub use limits::{LimitOverrides, Limits};
 pub use lower::{InstanceServices, ProcessSettings, Services, Settings};
 pub use own_settings::{
-    OwnSettings, Realtime, SETTINGS_FILE, Scripts, SettingsFault, load_settings, settings_file_beside,
+    OwnSettings, Realtime, ReloadSettings, SETTINGS_FILE, Scripts, SettingsFault, load_settings,
+    settings_file_beside,
 };
 pub use print::{PrintOptions, print};
 

@@ -87,6 +87,21 @@ pub struct OwnSettings {
     pub limits: Limits,
     /// `[scripts]`: how scripts are run.
     pub scripts: Scripts,
+    /// `[reload]`: which configurations a reload takes.
+    pub reload: ReloadSettings,
+}
+
+/// Which configurations a reload takes.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ReloadSettings {
+    /// `allow-empty`: also one without any virtual router, which stops all that run. It may be a file that is just
+    /// being written.
+    pub allow_empty: bool,
+}
+
+impl ReloadSettings {
+    const NAMES: [&'static str; 1] = ["allow-empty"];
 }
 
 /// How scripts are run.
@@ -227,6 +242,7 @@ fn explain(error: &toml::de::Error, word: &str) -> Diagnostic {
         let fault = Diagnostic::fatal("unknown-setting", format!("there is no setting `{word}`"));
         let names = ["realtime", "limits", "scripts"]
             .into_iter()
+            .chain(ReloadSettings::NAMES)
             .chain(Scripts::NAMES)
             .chain(Limits::NAMES.iter().map(|(name, _)| *name));
         return match nearest(word, names) {
@@ -271,7 +287,10 @@ mod tests {
         let read = settings("realtime = 55\n[limits]\nfile-bytes = 7\n").unwrap();
         let limits = Limits { file_bytes: 7, ..Limits::default() };
         let scripts = Scripts::default();
-        assert_eq!(read, OwnSettings { realtime: Realtime::Priority(55), limits, scripts });
+        assert_eq!(
+            read,
+            OwnSettings { realtime: Realtime::Priority(55), limits, scripts, ..OwnSettings::default() }
+        );
         let read = settings("[scripts]\nprepare = true\nat-once = 1000\n").unwrap().scripts;
         assert_eq!(read, Scripts { at_once: 1000, prepare: true });
     }
@@ -325,7 +344,11 @@ mod tests {
         assert_eq!(read.realtime, Realtime::Priority(REALTIME_PRIORITY));
         assert_eq!(read.limits, Limits::default());
         assert_eq!(read.scripts, Scripts::default());
-        for name in ["realtime"].into_iter().chain(Scripts::NAMES).chain(Limits::NAMES.map(|(name, _)| name))
+        for name in ["realtime"]
+            .into_iter()
+            .chain(ReloadSettings::NAMES)
+            .chain(Scripts::NAMES)
+            .chain(Limits::NAMES.map(|(name, _)| name))
         {
             assert!(all.lines().any(|line| line.starts_with(&format!("{name} = "))), "{name}");
         }

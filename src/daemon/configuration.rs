@@ -6,7 +6,9 @@ use super::host::RealHost;
 use super::last_good::HostWithText;
 use super::options::Options;
 use crate::config::diagnostics::{Severity, Style};
-use crate::config::{self, Loaded, OwnSettings, PrintOptions, Realtime, Scripts, SettingsFault};
+use crate::config::{
+    self, Loaded, OwnSettings, PrintOptions, Realtime, ReloadSettings, Scripts, SettingsFault,
+};
 use crate::node::NodeConfig;
 use crate::time::Duration;
 
@@ -45,6 +47,8 @@ pub(super) struct Settings {
     pub(super) json_version: u8,
     /// `[scripts]` of alived.toml.
     pub(super) scripts: Scripts,
+    /// `[reload]` of alived.toml.
+    pub(super) reload: ReloadSettings,
 }
 
 impl Default for Settings {
@@ -66,6 +70,7 @@ impl Default for Settings {
             state_dump_file: None,
             json_version: 1,
             scripts: Scripts::default(),
+            reload: ReloadSettings::default(),
         }
     }
 }
@@ -184,6 +189,7 @@ fn take(
             state_dump_file: settings.state_dump_file.clone(),
             json_version: settings.json_version,
             scripts: own.scripts,
+            reload: own.reload,
         },
         node: loaded.node,
         warnings: lines,

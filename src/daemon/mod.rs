@@ -130,6 +130,7 @@ fn prepare(options: &Options) -> Result<Prepared, Ending> {
         }
     }
     process::set_umask(options.umask.unwrap_or(UMASK));
+    process::raise_descriptor_limit();
     if options.core_dump {
         process::allow_core_dump();
     }

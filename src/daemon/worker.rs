@@ -1,7 +1,7 @@
 //! The worker: the process that runs the virtual routers. This is its main thread: start, signals, reload,
 //! dumps. It may take its time, no other thread waits for it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -42,6 +42,7 @@ use crate::sys::realtime::{self, Loan};
 use crate::sys::signals::{Signal, SignalQueue};
 use crate::sys::syslog::{self, Severity};
 use crate::time::WallTime;
+use crate::vrrp::{RouterConfig, RouterIdentity};
 
 /// Identity in the system log.
 const IDENTITY: &str = "Keepalived_vrrp";
@@ -55,6 +56,9 @@ const KEPT: [Capability; 5] = [
     Capability::CAP_IPC_LOCK,
     Capability::CAP_DAC_OVERRIDE,
 ];
+
+/// Descriptors besides the routers' sockets: of its threads, of clients, and of a reload that is read.
+const DESCRIPTORS_RESERVED: u64 = 128;
 
 /// What the worker gets from the supervisor.
 #[derive(Debug)]
@@ -125,6 +129,8 @@ struct Worker<'a> {
     /// Who waits for the answers to reloads, in their order; `None` for a signal.
     reloads: VecDeque<Option<Asked>>,
     last_reload: Option<ReloadStatus>,
+    /// Whether the configuration in force has any.
+    has_routers: bool,
     started: WallTime,
     control: PathBuf,
     stopping: bool,
@@ -158,6 +164,10 @@ impl<'a> Worker<'a> {
         }
         let Configuration { node, settings, kept, .. } = configuration;
         drop(kept);
+        let has_routers = !node.routers.is_empty();
+        if let Some(text) = too_few_descriptors(&node) {
+            log.say(Severity::Error, text);
+        }
         pid_file
             .write(process::own_pid())
             .and_then(|()| leftovers.write(&node))
@@ -195,6 +205,7 @@ impl<'a> Worker<'a> {
             wanted: VecDeque::new(),
             reloads: VecDeque::new(),
             last_reload: None,
+            has_routers,
             started: clock::wall(),
             control: files::control_socket(pid_file.path()),
             stopping: false,
@@ -405,6 +416,18 @@ impl<'a> Worker<'a> {
                 return;
             }
         };
+        if configuration.node.routers.is_empty()
+            && self.has_routers
+            && !configuration.settings.reload.allow_empty
+        {
+            let text = "the new configuration has no virtual router, and would stop all that run: it was not \
+                        reloaded; if that is wanted, write allow-empty = true under [reload] in alived.toml, or stop \
+                        the daemon";
+            self.log.say(Severity::Error, text);
+            self.note_reload(false, vec![text.to_owned()], asked);
+            return;
+        }
+        self.has_routers = !configuration.node.routers.is_empty();
         for warning in &configuration.warnings {
             self.log.say(Severity::Warning, warning.clone());
         }
@@ -562,6 +585,23 @@ fn no_privilege(error: &io::Error) -> (u8, String) {
         ),
         _ => fatal(error),
     }
+}
+
+/// What to say where the sockets of all routers and a reserve for reloads, dumps and clients do not fit the limit.
+fn too_few_descriptors(node: &NodeConfig) -> Option<String> {
+    let socket = |router: &RouterConfig| {
+        let RouterIdentity { receive, family, channel, .. } = router.identity();
+        (receive, family, channel)
+    };
+    let sockets: BTreeSet<_> = node.routers.iter().map(socket).collect();
+    let needed = sockets.len() as u64 + DESCRIPTORS_RESERVED;
+    let limit = process::descriptor_limit();
+    (limit < needed).then(|| {
+        format!(
+            "the limit of open files is {limit}, and {needed} are needed: routers whose sockets do not fit will be in \
+             FAULT; raise it (LimitNOFILE= in the systemd unit, ulimit -Hn)"
+        )
+    })
 }
 
 async fn next_request(control: &mut Option<ControlSocket>) -> Option<Asked> {
