@@ -94,8 +94,14 @@ fn sent() -> impl Strategy<Value = Sent> {
                 authentication,
                 trailer,
             });
-        (advertisement, address(family), address(family)).prop_map(|(advertisement, source, destination)| {
-            Sent { advertisement, header: PacketHeader { source, destination, hop_limit: Some(255) } }
+        // Nobody else than a host sends.
+        let is_host = |source: &IpAddr| {
+            !source.is_unspecified() && !source.is_multicast() && *source != IpAddr::V4(Ipv4Addr::BROADCAST)
+        };
+        let source = address(family).prop_filter("a host's address", is_host);
+        (advertisement, source, address(family)).prop_map(|(advertisement, source, destination)| Sent {
+            advertisement,
+            header: PacketHeader { source, destination, hop_limit: Some(255) },
         })
     })
 }

@@ -78,6 +78,10 @@ fn next_reference(text: &str, from: usize) -> Option<Reference<'_>> {
     }
 }
 
+/// What a definition within a definition counts as besides its text: definitions that double each other take time for
+/// each, however short they are.
+const NESTED_BYTES: usize = 32;
+
 impl Expander<'_> {
     /// Expands the references of a line.
     pub(super) fn substitute(&mut self, line: Span) -> Result<Outcome, Stop> {
@@ -212,6 +216,9 @@ impl Expander<'_> {
                     self.sources.push_expanded(&value, place, false)?;
                 }
                 Replacement::Definition(Definition::Single(value)) => {
+                    if !stack.is_empty() {
+                        self.count_bytes(NESTED_BYTES, used)?;
+                    }
                     self.enter(reference.name, stack, used)?;
                     self.expand(value, used, Scope::Value, stack, body)?;
                     stack.pop();
