@@ -21,6 +21,9 @@ pub const IPV6_HEADER_LENGTH: usize = Ipv6Header::LEN;
 /// DSCP 48 (RFC 2474 §4.2.2.2) and what keepalived sends (`behaviours` A1).
 const INTERNETWORK_CONTROL: u8 = 48;
 
+/// The whole byte of it.
+pub const TRAFFIC_CLASS: u8 = INTERNETWORK_CONTROL << 2;
+
 /// A payload that is longer than the length field of the IP header can say.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct PayloadTooLong {
@@ -75,7 +78,7 @@ pub fn ipv6_header(
     payload_length: usize,
 ) -> Result<[u8; IPV6_HEADER_LENGTH], PayloadTooLong> {
     let header = Ipv6Header {
-        traffic_class: INTERNETWORK_CONTROL << 2,
+        traffic_class: TRAFFIC_CLASS,
         flow_label: Ipv6FlowLabel::ZERO,
         payload_length: u16::try_from(payload_length)
             .map_err(|_| PayloadTooLong { length: payload_length })?,

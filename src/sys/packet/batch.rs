@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use nix::sys::socket::{SockaddrIn, SockaddrIn6, SockaddrLike};
 
 use crate::net::InterfaceIndex;
-use crate::wire::ip::IPV6_HEADER_LENGTH;
+use crate::wire::ip::{IPV6_HEADER_LENGTH, TRAFFIC_CLASS};
 
 /// Messages in one system call.
 const BATCH: usize = 64;
@@ -31,6 +31,12 @@ pub(super) struct Message<'a> {
 enum Target {
     Ipv4(SockaddrIn),
     Ipv6(SockaddrIn6),
+    /// The kernel writes the header.
+    Ipv6Payload {
+        destination: SockaddrIn6,
+        source: Ipv6Addr,
+        hop_limit: u8,
+    },
     Link(libc::sockaddr_ll),
 }
 
@@ -55,6 +61,19 @@ impl<'a> Message<'a> {
     ) -> Self {
         let target = Target::Ipv6(SocketAddrV6::new(destination, 0, 0, interface.get()).into());
         Self::new(target, interface, payload).with_header(header)
+    }
+
+    /// The payload of an IPv6 packet, whose header the kernel writes: it sends in fragments what is longer than the
+    /// interface's MTU.
+    pub(super) fn ipv6_payload(
+        interface: InterfaceIndex,
+        source: Ipv6Addr,
+        destination: Ipv6Addr,
+        hop_limit: u8,
+        payload: &'a [u8],
+    ) -> Self {
+        let destination = SocketAddrV6::new(destination, 0, 0, interface.get()).into();
+        Self::new(Target::Ipv6Payload { destination, source, hop_limit }, interface, payload)
     }
 
     /// A whole Ethernet frame.
@@ -105,12 +124,24 @@ struct Slot {
     header: [u8; IPV6_HEADER_LENGTH],
     parts: [libc::iovec; 2],
     control: Control,
-    control_length: usize,
 }
 
+/// Control messages, one behind the other.
 #[derive(Debug)]
 #[repr(C, align(8))]
-struct Control([u8; 48]);
+struct Control {
+    bytes: [u8; CONTROL_BYTES],
+    length: usize,
+}
+
+/// Room for the three control messages of an IPv6 packet whose header the kernel writes.
+const CONTROL_BYTES: usize = space::<libc::in6_pktinfo>() + 2 * space::<libc::c_int>();
+
+/// Bytes that a control message takes with its padding.
+const fn space<T>() -> usize {
+    // SAFETY: computes a number.
+    unsafe { libc::CMSG_SPACE(size_of::<T>() as u32) as usize }
+}
 
 impl SendBatch {
     /// Sends all messages in order, and gives the position and error of each that could not be sent. A
@@ -175,31 +206,30 @@ impl SendBatch {
 impl Slot {
     fn new(position: usize, message: &Message<'_>) -> Self {
         let Message { target, interface, header, header_length, payload } = *message;
-        let mut control = Control([0; 48]);
-        let control_length = match target {
+        let mut control = Control::default();
+        match target {
             Target::Ipv4(_) => {
                 let information = libc::in_pktinfo {
                     ipi_ifindex: i32::try_from(interface.get()).unwrap_or(0),
                     ipi_spec_dst: libc::in_addr { s_addr: 0 },
                     ipi_addr: libc::in_addr { s_addr: 0 },
                 };
-                control.write(libc::IPPROTO_IP, libc::IP_PKTINFO, information)
+                control.push(libc::IPPROTO_IP, libc::IP_PKTINFO, information);
             }
-            Target::Ipv6(_) => {
-                let information = libc::in6_pktinfo {
-                    ipi6_addr: libc::in6_addr { s6_addr: [0; 16] },
-                    ipi6_ifindex: interface.get(),
-                };
-                control.write(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, information)
+            Target::Ipv6(_) => control.push_ipv6_information(interface, Ipv6Addr::UNSPECIFIED),
+            Target::Ipv6Payload { source, hop_limit, .. } => {
+                control.push_ipv6_information(interface, source);
+                control.push(libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT, libc::c_int::from(hop_limit));
+                control.push(libc::IPPROTO_IPV6, libc::IPV6_TCLASS, libc::c_int::from(TRAFFIC_CLASS));
             }
-            Target::Link(_) => 0,
-        };
+            Target::Link(_) => {}
+        }
         let parts = [
             libc::iovec { iov_base: core::ptr::null_mut(), iov_len: header_length },
             // The kernel does not write through it: sending only reads.
             libc::iovec { iov_base: payload.as_ptr().cast_mut().cast(), iov_len: payload.len() },
         ];
-        Self { position, target, header, parts, control, control_length }
+        Self { position, target, header, parts, control }
     }
 
     /// A header that points into this slot; of use while the slot stays where it is.
@@ -207,7 +237,9 @@ impl Slot {
         self.parts[0].iov_base = self.header.as_mut_ptr().cast();
         let (name, length): (*const libc::c_void, _) = match &self.target {
             Target::Ipv4(name) => (name.as_ptr().cast(), name.len()),
-            Target::Ipv6(name) => (name.as_ptr().cast(), name.len()),
+            Target::Ipv6(name) | Target::Ipv6Payload { destination: name, .. } => {
+                (name.as_ptr().cast(), name.len())
+            }
             Target::Link(name) => {
                 let name: *const libc::sockaddr_ll = name;
                 (name.cast(), size_of::<libc::sockaddr_ll>() as libc::socklen_t)
@@ -219,24 +251,41 @@ impl Slot {
         header.msg_hdr.msg_namelen = length;
         header.msg_hdr.msg_iov = self.parts.as_mut_ptr();
         header.msg_hdr.msg_iovlen = 2;
-        header.msg_hdr.msg_control = self.control.0.as_mut_ptr().cast();
-        header.msg_hdr.msg_controllen = self.control_length as _;
+        header.msg_hdr.msg_control = self.control.bytes.as_mut_ptr().cast();
+        header.msg_hdr.msg_controllen = self.control.length as _;
         header
     }
 }
 
+impl Default for Control {
+    fn default() -> Self {
+        Self { bytes: [0; CONTROL_BYTES], length: 0 }
+    }
+}
+
 impl Control {
-    /// Writes the one control message, and gives the bytes that it takes with its padding.
-    fn write<T: Copy>(&mut self, level: i32, kind: i32, value: T) -> usize {
-        const { assert!(size_of::<libc::cmsghdr>() + size_of::<T>() + 8 <= size_of::<Self>()) };
-        let header: *mut libc::cmsghdr = self.0.as_mut_ptr().cast();
-        // SAFETY: the buffer is aligned for a cmsghdr and, by the assertion, long enough for it and the value.
+    /// Through which interface, and from which address; unspecified where the header tells.
+    fn push_ipv6_information(&mut self, interface: InterfaceIndex, source: Ipv6Addr) {
+        let information = libc::in6_pktinfo {
+            ipi6_addr: libc::in6_addr { s6_addr: source.octets() },
+            ipi6_ifindex: interface.get(),
+        };
+        self.push(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, information);
+    }
+
+    /// Adds a control message.
+    fn push<T: Copy>(&mut self, level: i32, kind: i32, value: T) {
+        let end = self.length + space::<T>();
+        assert!(end <= self.bytes.len(), "no packet has more control messages");
+        let header: *mut libc::cmsghdr = self.bytes[self.length..].as_mut_ptr().cast();
+        // SAFETY: the buffer and each length are aligned for a cmsghdr and, by the assertion, there is room for it
+        // and the value.
         unsafe {
             (*header).cmsg_len = libc::CMSG_LEN(size_of::<T>() as u32) as _;
             (*header).cmsg_level = level;
             (*header).cmsg_type = kind;
             core::ptr::write_unaligned(libc::CMSG_DATA(header).cast(), value);
-            libc::CMSG_SPACE(size_of::<T>() as u32) as usize
         }
+        self.length = end;
     }
 }

@@ -188,6 +188,42 @@ fn a_packet_that_is_longer_than_any_advertisement_is_dropped() {
     });
 }
 
+/// 85 IPv6 addresses at the least MTU of IPv6, between packets that need no fragments.
+#[test]
+fn an_ipv6_packet_beyond_the_mtu_leaves_in_fragments() {
+    in_a_namespace("an_ipv6_packet_beyond_the_mtu_leaves_in_fragments", |mut cable| {
+        let receiver = cable.receiver(Family::Ipv6);
+        let mut socket = Network::open().unwrap();
+        socket.set_mtu(cable.near.index, 1280).unwrap();
+        let fits = 1280 - crate::wire::ip::IPV6_HEADER_LENGTH;
+        for length in [fits, fits + 1, 8 + 16 * 85, 8 + 16 * 255] {
+            let long: Vec<u8> = (0..length).map(|at| at as u8).collect();
+            cable.send(Family::Ipv6, 255, &[&[1; 8], &long, &[3; 8]]);
+            let mut got = cable.receive(&receiver, 3);
+            got.sort_unstable_by_key(|got| got.payload.len());
+            let [_, _, got] = got.as_slice() else { panic!("{length}: {got:?}") };
+            assert_eq!(
+                (got.source, got.destination),
+                (source(Family::Ipv6), group(Family::Ipv6)),
+                "{length}"
+            );
+            assert_eq!(got.hop_limit, Some(255), "{length}");
+            assert_eq!(got.payload, long, "{length}");
+        }
+        // IPv4 advertisements are never fragmented.
+        let packet = Packet {
+            link: cable.near,
+            source: source(Family::Ipv4),
+            destination: group(Family::Ipv4),
+            hop_limit: 255,
+            payload: &[0; 1261],
+        };
+        let mut failures = Vec::new();
+        cable.sender.send(&[packet], |at, error| failures.push((at, error.raw_os_error())));
+        assert_eq!(failures, [(0, Some(libc::EMSGSIZE))]);
+    });
+}
+
 #[test]
 fn one_packet_without_a_time_of_arrival_costs_the_others_nothing() {
     in_a_namespace("one_packet_without_a_time_of_arrival_costs_the_others_nothing", |mut cable| {
