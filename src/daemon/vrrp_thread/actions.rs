@@ -14,23 +14,30 @@ use crate::sys::syslog::Severity;
 use crate::time::Now;
 use crate::vrrp::{Driver, News, SendObstacle, SocketRequest, Transmission, VirtualRouter};
 
+/// How often in one wake-up what came of sending may lead to sending again: the proof that a router can send makes it
+/// a master, and a failure makes it leave. What would come after that waits for the next wake-up.
+const ROUNDS: usize = 4;
+
 impl VrrpThread {
     /// Does what the node wants. True when the node has stopped.
     pub(super) fn act(&mut self, now: Now) -> io::Result<bool> {
         if self.actions.is_empty() {
             return Ok(false);
         }
-        let mut actions = core::mem::take(&mut self.actions);
-        let mut act = Act { thread: self, now, stopped: false };
-        actions.carry_out(&mut act);
-        let mut stopped = act.stopped;
-        // What came of sending may be news, or the end of a mastership.
-        core::mem::swap(&mut self.actions, &mut actions);
-        if !self.actions.is_empty() {
-            let mut more = core::mem::take(&mut self.actions);
+        let mut stopped = false;
+        for _ in 0..ROUNDS {
+            if self.actions.is_empty() {
+                break;
+            }
+            let mut actions = core::mem::take(&mut self.actions);
             let mut act = Act { thread: self, now, stopped };
-            more.carry_out(&mut act);
+            actions.carry_out(&mut act);
             stopped = act.stopped;
+            // What came of sending may be news, or the end of a mastership.
+            if self.actions.is_empty() {
+                self.actions = actions;
+                break;
+            }
         }
         if let Some(line) = self.failures.due(now.instant) {
             self.say(now, Severity::Warning, &line);
