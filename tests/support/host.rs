@@ -14,6 +14,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use alived::drill::Folder;
@@ -34,8 +35,10 @@ pub const LAN: &str = "lan0";
 pub struct Host {
     pub namespace: Namespace,
     /// Holds the other end of the cable.
-    pub switch: Namespace,
+    pub switch: Rc<Namespace>,
     pub socket: Network,
+    /// 1 for the first host on a LAN.
+    number: u8,
     folder: Folder,
     child: Option<Child>,
     program: PathBuf,
@@ -55,19 +58,39 @@ pub fn prefix(text: &str) -> Prefix {
 impl Host {
     /// A host with `lan0`, 192.0.2.1/24, up. `None`, and said so, where namespaces are forbidden.
     pub fn new() -> Option<Self> {
-        let test = std::thread::current().name().unwrap_or("a test").to_owned();
-        let (namespace, switch) = match (Namespace::create(), Namespace::create()) {
-            (Ok(namespace), Ok(switch)) => (namespace, switch),
-            (Err(error), _) | (_, Err(error)) => {
+        match Namespace::create() {
+            Ok(switch) => Some(Self::on(Rc::new(switch), 1)),
+            Err(error) => {
+                let test = std::thread::current().name().unwrap_or("a test").to_owned();
                 skip::skip(&test, &format!("no right to create network namespaces ({error}), run as root"));
-                return None;
+                None
             }
-        };
+        }
+    }
+
+    /// Two hosts on one LAN; the second one has 192.0.2.2/24.
+    pub fn pair() -> Option<(Self, Self)> {
+        let first = Self::new()?;
+        let second = Self::on(Rc::clone(&first.switch), 2);
+        let mut switch = first.switch.run(Network::open).unwrap().unwrap();
+        switch.create_bridge(&name("bridge")).unwrap();
+        let bridge = switch.index_of(&name("bridge")).unwrap();
+        for host in [&first, &second] {
+            let port = switch.index_of(&host.port()).unwrap();
+            switch.set_bridge(port, Some(bridge)).unwrap();
+        }
+        switch.set_up(bridge, true).unwrap();
+        Some((first, second))
+    }
+
+    fn on(switch: Rc<Namespace>, number: u8) -> Self {
+        let namespace = Namespace::create().unwrap();
         let socket = namespace.run(Network::open).unwrap().unwrap();
         let mut host = Self {
             namespace,
             switch,
             socket,
+            number,
             folder: Folder::create().unwrap(),
             child: None,
             program: env!("CARGO_BIN_EXE_alived").into(),
@@ -75,29 +98,40 @@ impl Host {
             environment: Vec::new(),
         };
         host.plug_in();
-        Some(host)
+        host
+    }
+
+    /// The other end of the cable, in the switch.
+    pub fn port(&self) -> InterfaceName {
+        name(&format!("port{}", self.number))
     }
 
     /// Creates the interface, as at the start.
     pub fn plug_in(&mut self) {
-        let far = name("port");
-        let near = name(LAN);
+        let (near, far) = (name(LAN), self.port());
+        let number = self.number;
+        let mac = |side| MacAddress([2, 0, 0, 0, side, number]);
         self.socket
             .create_veth(
-                VethEnd { name: &near, namespace: &self.namespace, mac: MacAddress([2, 0, 0, 0, 0, 1]) },
-                VethEnd { name: &far, namespace: &self.switch, mac: MacAddress([2, 0, 0, 0, 0, 2]) },
+                VethEnd { name: &near, namespace: &self.namespace, mac: mac(0) },
+                VethEnd { name: &far, namespace: &self.switch, mac: mac(1) },
             )
             .unwrap();
         let mut switch = self.switch.run(Network::open).unwrap().unwrap();
         let port = switch.index_of(&far).unwrap();
         switch.set_up(port, true).unwrap();
         let lan = self.lan();
-        self.socket.add_address(lan, prefix("192.0.2.1/24")).unwrap();
+        self.socket.add_address(lan, prefix(&format!("192.0.2.{}/24", self.number))).unwrap();
         self.socket.set_up(lan, true).unwrap();
     }
 
     pub fn lan(&mut self) -> InterfaceIndex {
         self.socket.index_of(&name(LAN)).unwrap()
+    }
+
+    /// Runs another program.
+    pub fn use_program(&mut self, program: &Path) {
+        self.program = program.to_owned();
     }
 
     /// Starts the daemon under another name.
