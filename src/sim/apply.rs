@@ -40,6 +40,7 @@ impl Cluster {
                 self.with_link(*id, *segment, |kernel, key| kernel.set_admin_up(key, true));
                 self.machines[id.0].add_own_addresses(*segment);
             }
+            Fault::SendingForbidden(id, forbidden) => self.machines[id.0].sending_forbidden = *forbidden,
             Fault::MtuChanged(id, segment, mtu) => {
                 self.with_link(*id, *segment, |kernel, key| kernel.set_mtu(key, *mtu));
             }

@@ -506,6 +506,9 @@ impl Cluster {
         let size = u32::try_from(sent.payload.len()).unwrap_or(u32::MAX).saturating_add(IPV4_HEADER);
         let link = self.machines[id.0].kernel.link(sent.link);
         let obstacle = match link {
+            Some(link) if link.admin_up && self.machines[id.0].sending_forbidden => {
+                Some(SendObstacle { errno: EPERM })
+            }
             Some(link) if link.admin_up && (size <= link.mtu || sent.source.is_ipv6()) => None,
             Some(link) if link.admin_up => Some(SendObstacle { errno: EMSGSIZE }),
             _ => Some(SendObstacle { errno: ENETDOWN }),
@@ -638,6 +641,7 @@ impl Cluster {
 /// Bytes of an IPv4 header without options.
 const IPV4_HEADER: u32 = 20;
 /// The kernel's error numbers: a packet larger than the MTU, an interface that is down.
+const EPERM: i32 = 1;
 const EMSGSIZE: i32 = 90;
 const ENETDOWN: i32 = 100;
 

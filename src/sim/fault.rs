@@ -33,6 +33,8 @@ pub enum Fault {
     AdminDown(MachineId, SegmentId),
     /// `ip link set up`.
     AdminUp(MachineId, SegmentId),
+    /// A packet filter of the machine drops what it sends, or does so no more.
+    SendingForbidden(MachineId, bool),
     /// `ip link set mtu`, in bytes.
     MtuChanged(MachineId, SegmentId, u32),
     /// An interface is deleted, notified in full or tersely.
@@ -91,6 +93,7 @@ impl Fault {
             | Self::CablePlugged(machine, _)
             | Self::AdminDown(machine, _)
             | Self::AdminUp(machine, _)
+            | Self::SendingForbidden(machine, _)
             | Self::MtuChanged(machine, _, _)
             | Self::InterfaceDeleted(machine, _, _)
             | Self::InterfaceCreated(machine, _)
@@ -132,6 +135,8 @@ impl fmt::Display for Fault {
             Self::CablePlugged(_, segment) => write!(f, "cable to {segment} plugged in"),
             Self::AdminDown(_, segment) => write!(f, "interface on {segment} set down"),
             Self::AdminUp(_, segment) => write!(f, "interface on {segment} set up"),
+            Self::SendingForbidden(_, true) => f.write_str("packet filter drops advertisements"),
+            Self::SendingForbidden(_, false) => f.write_str("packet filter passes advertisements"),
             Self::MtuChanged(_, segment, mtu) => write!(f, "interface on {segment} takes {mtu} bytes"),
             Self::InterfaceDeleted(_, segment, _) => write!(f, "interface on {segment} deleted"),
             Self::InterfaceCreated(_, segment) => write!(f, "interface on {segment} created"),

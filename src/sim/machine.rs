@@ -56,6 +56,8 @@ pub struct Machine {
     pub process: Option<Process>,
     /// Whether it has power.
     pub powered: bool,
+    /// Whether a packet filter drops its advertisements.
+    pub sending_forbidden: bool,
     /// Last change of it by a fault.
     pub touched: Instant,
     /// What breaks its daemon on purpose.
@@ -95,6 +97,7 @@ impl Machine {
             ports,
             process: None,
             powered: false,
+            sending_forbidden: false,
             touched: Instant::ZERO,
             sabotage: None,
             generation: 0,
@@ -124,6 +127,7 @@ impl Machine {
     pub fn lose_power(&mut self) {
         self.kernel = Kernel::new(self.spec.promote_secondaries);
         self.powered = false;
+        self.sending_forbidden = false;
         self.process = None;
     }
 

@@ -109,7 +109,12 @@ impl Cluster {
             priority: config.priority.0,
             preempt: config.preempt,
             source,
-            able: listens && source.is_some() && tracked && fits && !process.frozen,
+            able: listens
+                && source.is_some()
+                && tracked
+                && fits
+                && !machine.sending_forbidden
+                && !process.frozen,
             state: standing.map_or(State::Initialize, |s| s.state),
             switch: standing.map_or(Switch::Off, |s| s.switch),
             elected: standing.and_then(|s| s.elected),

@@ -28,8 +28,8 @@ pub(super) struct Abstention {
 struct Current {
     reason: FaultReason,
     retry_at: Instant,
-    /// When it is plain that there is nobody else, unless somebody is heard.
-    alone_at: Instant,
+    /// When it is plain that there is nobody else, unless somebody is heard. `None` where silence tells nothing.
+    alone_at: Option<Instant>,
 }
 
 /// How an abstention ends.
@@ -57,7 +57,11 @@ impl Abstention {
             return false;
         }
         self.pause = Some(pause);
-        self.current = Some(Current { reason, retry_at: now + pause, alone_at: now + master_down });
+        // An interface that is too small for our advertisement need not take those of the others either, which are as
+        // large.
+        let deaf = matches!(&reason, FaultReason::NotSending(_, obstacle) if obstacle.is_size());
+        let alone_at = (!deaf).then(|| now + master_down);
+        self.current = Some(Current { reason, retry_at: now + pause, alone_at });
         true
     }
 
@@ -70,19 +74,20 @@ impl Abstention {
     pub(super) fn hear(&mut self, now: Instant, master_down: Duration) {
         self.alone = false;
         if let Some(current) = &mut self.current {
-            current.alone_at = now + master_down;
+            current.alone_at = Some(now + master_down);
         }
     }
 
     /// When [`Abstention::take_due`] has something to say.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.current.as_ref().map(|current| current.alone_at.min(current.retry_at))
+        let current = self.current.as_ref()?;
+        Some(current.alone_at.map_or(current.retry_at, |alone_at| alone_at.min(current.retry_at)))
     }
 
     /// Ends the abstention if it is time.
     pub(super) fn take_due(&mut self, now: Instant) -> Option<Return> {
         let current = self.current.as_ref()?;
-        let alone = current.alone_at <= now;
+        let alone = current.alone_at.is_some_and(|alone_at| alone_at <= now);
         if !alone && current.retry_at > now {
             return None;
         }
@@ -137,6 +142,22 @@ mod tests {
         assert!(abstention.begin(now, reason(), DOWN));
         abstention.hear(now, DOWN);
         assert_eq!(abstention.poll_timeout(), Some(now + PAUSE_FIRST));
+    }
+
+    #[test]
+    fn whose_interface_is_too_small_need_not_be_alone_in_silence() {
+        let obstacle = crate::vrrp::SendObstacle { errno: 90 };
+        let too_small = || FaultReason::NotSending("eth0".parse().unwrap(), obstacle);
+        let mut abstention = Abstention { pause: Some(PAUSE_MAX), ..Abstention::default() };
+        let begun = Instant::from_micros(1_000_000);
+        assert!(abstention.begin(begun, too_small(), DOWN));
+        assert_eq!(abstention.poll_timeout(), Some(begun + PAUSE_MAX));
+        assert_eq!(abstention.take_due(begun + PAUSE_MAX), Some(Return::ToBackup));
+        // Whom it has heard, it would hear again.
+        let again = begun + PAUSE_MAX * 2;
+        assert!(abstention.begin(again, too_small(), DOWN));
+        abstention.hear(again, DOWN);
+        assert_eq!(abstention.take_due(again + DOWN), Some(Return::Alone));
     }
 
     #[test]

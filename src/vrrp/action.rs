@@ -79,6 +79,13 @@ pub struct SendObstacle {
     pub errno: i32,
 }
 
+impl SendObstacle {
+    /// The packet is larger than the interface's MTU (EMSGSIZE).
+    pub(super) const fn is_size(self) -> bool {
+        self.errno == 90
+    }
+}
+
 impl fmt::Display for SendObstacle {
     /// Says what to do, where that is known.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,4 +1,4 @@
-//! Advertisements that no longer fit into the interface's MTU.
+//! Advertisements that do not leave: they no longer fit into the interface's MTU, or a packet filter drops them.
 
 use alived::sim::{Fault, MachineSpec};
 use alived::vrrp::{RouterConfig, State};
@@ -73,13 +73,37 @@ fn hosts_stay_with_the_master_while_another_tries_in_vain() {
 #[test]
 fn alone_on_the_lan_a_router_is_master_though_nobody_hears_it() {
     let mut lan = Lan::started([crowded(150)]);
-    lan.apply(Fault::MtuChanged(R1, LAN, TOO_SMALL));
+    lan.apply(Fault::SendingForbidden(R1, true));
     let (mut served, looks) = (0, 3_000);
     for _ in 0..looks {
         lan.run(100);
         served += usize::from(lan.cluster.state(R1, super::lan::NAME) == Some(State::Master));
     }
     assert!(served * 100 / looks >= 95, "{served} of {looks}");
+    lan.apply(Fault::SendingForbidden(R1, false));
+    lan.settle();
+    lan.assert_served_by(R1);
+}
+
+/// A small MTU may keep the others' advertisements out as well, as the driver likes; a cut cable does so here.
+#[test]
+fn whose_advertisements_do_not_fit_does_not_take_silence_for_an_empty_lan() {
+    let mut lan = Lan::started([crowded(150), crowded(100)]);
+    lan.apply(Fault::MtuChanged(R1, LAN, TOO_SMALL));
+    lan.apply(Fault::Partition(LAN, vec![lan.cluster.machine_port(R1, LAN)]));
+    lan.run(900);
+    for _ in 0..1_800 {
+        lan.run(100);
+        lan.assert_state(R2, State::Master);
+        assert_ne!(
+            lan.cluster.state(R1, super::lan::NAME),
+            Some(State::Master),
+            "{}",
+            lan.cluster.timeline()
+        );
+        assert!(!lan.cluster.holds(R1, &address(0)), "{}", lan.cluster.timeline());
+    }
+    lan.apply(Fault::HealNetwork);
     lan.apply(Fault::MtuChanged(R1, LAN, ETHERNET));
     lan.settle();
     lan.assert_served_by(R1);
@@ -105,7 +129,7 @@ fn who_was_alone_hands_on_to_whom_it_hears() {
     let mut lan = Lan::of([150, 100].map(|priority| machine(crowded(priority))).into());
     lan.apply(Fault::Started(R1));
     lan.settle();
-    lan.apply(Fault::MtuChanged(R1, LAN, TOO_SMALL));
+    lan.apply(Fault::SendingForbidden(R1, true));
     lan.run(150_000);
     lan.assert_state(R1, State::Master);
     lan.apply(Fault::Started(R2));
