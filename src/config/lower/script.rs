@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::sync::Arc;
 
-use super::script_security::{PathFault, Policy, path_fault};
+use super::script_security::{Identity, PathFault, Policy, path_fault};
 use crate::config::diagnostics::{Diagnostic, Severity, Status};
 use crate::config::host::Lookup;
 use crate::config::model::{Config, GlobalDefs};
@@ -20,8 +20,8 @@ const SEARCH_PATH: [&str; 6] =
 /// Reads scripts, each program looked at once.
 #[derive(Debug, Default)]
 pub(super) struct Scripts {
-    /// Programs that may be run, with root's rights or without.
-    fit: BTreeSet<(Box<str>, bool)>,
+    /// Programs that may be run, and as whom.
+    fit: BTreeSet<(Box<str>, Identity)>,
     /// The first script in use.
     first: Option<Position>,
     policy: Policy,
@@ -90,9 +90,12 @@ impl Scripts {
         };
         let empty = || Fault(Diagnostic::error("script-unusable", "the command is empty").at(place));
         let (program, arguments) = entry.value.command.split_first().ok_or_else(empty)?;
-        let root = self.policy.runs_as_root(cx, own);
-        self.runs(cx, program, root, place)?;
-        self.first.get_or_insert(entry.at);
+        // It is meant to be run, whether it can be or not.
+        if is_there(cx, program) {
+            self.first.get_or_insert(entry.at);
+        }
+        let identity = self.policy.identity(cx, own);
+        self.runs(cx, program, identity, place)?;
         // The tokeniser refuses NUL bytes.
         let word = |word: &str| CString::new(word).map_err(|_| empty());
         Ok(Arc::new(Script {
@@ -103,26 +106,34 @@ impl Scripts {
     }
 
     /// Whether a program is there and may be run. Unknown hosts have every program.
-    fn runs(&mut self, cx: &Cx<'_>, program: &str, root: bool, place: Span) -> Result<(), Fault> {
-        let key = (Box::from(program), root);
+    fn runs(&mut self, cx: &Cx<'_>, program: &str, identity: Identity, place: Span) -> Result<(), Fault> {
+        let key = (Box::from(program), identity);
         if self.fit.contains(&key) {
             return Ok(());
         }
         let fault = if program.starts_with('/') {
-            path_fault(cx, program, root)
+            path_fault(cx, program, identity)
         } else if program.contains('/') {
             Some(PathFault::Unusable("is not an absolute path".to_owned()))
         } else {
             let found = SEARCH_PATH.iter().find(|directory| {
                 !matches!(
-                    path_fault(cx, &format!("{directory}/{program}"), false),
-                    Some(PathFault::Unusable(_))
+                    path_fault(cx, &format!("{directory}/{program}"), Identity::ANYBODY),
+                    Some(PathFault::Missing | PathFault::Unusable(_))
                 )
             });
             match found {
-                Some(directory) => path_fault(cx, &format!("{directory}/{program}"), root),
+                Some(directory) => path_fault(cx, &format!("{directory}/{program}"), identity),
                 None => Some(PathFault::Unusable(format!("is in none of {}", SEARCH_PATH.join(", ")))),
             }
+        };
+        let unusable = |code: &'static str, why: String| {
+            Fault(
+                Diagnostic::error(code, format!("the program `{program}` {why}"))
+                    .at(place)
+                    .note("the script is not run")
+                    .help("write the path of an executable file, and quote command and arguments together"),
+            )
         };
         match fault {
             None => {
@@ -146,12 +157,9 @@ impl Scripts {
                     .note("the script is not run")
                     .help("correct owner and mode, or let another user run it"),
             )),
-            Some(PathFault::Unusable(why)) => Err(Fault(
-                Diagnostic::error("script-unusable", format!("the program `{program}` {why}"))
-                    .at(place)
-                    .note("the script is not run")
-                    .help("write the path of an executable file, and quote command and arguments together"),
-            )),
+            Some(PathFault::Missing) => Err(unusable("script-unusable", "does not exist".to_owned())),
+            Some(PathFault::Unusable(why)) => Err(unusable("script-unusable", why)),
+            Some(PathFault::Closed(why)) => Err(unusable("script-closed", why)),
         }
     }
 }
@@ -163,11 +171,45 @@ impl Fault {
     /// For programs that `-t` of keepalived does not look at. That there is no user, it sees.
     fn into_warning(self) -> Diagnostic {
         let mut diagnostic = self.0;
-        if matches!(diagnostic.code, "script-unusable" | "script-insecure" | "no-such-group") {
+        if matches!(diagnostic.code, "script-unusable" | "script-insecure") {
             diagnostic.severity = Severity::Warning;
             diagnostic.status = None;
         }
         diagnostic
+    }
+}
+
+/// Whether a program leads to something, as far as the host is known.
+fn is_there(cx: &Cx<'_>, program: &str) -> bool {
+    let there = |path: &str| path_fault(cx, path, Identity::ANYBODY) != Some(PathFault::Missing);
+    if program.contains('/') {
+        there(program)
+    } else {
+        SEARCH_PATH.iter().any(|directory| there(&format!("{directory}/{program}")))
+    }
+}
+
+/// Reports a `script_user` that the host does not know.
+pub(super) fn report_user(cx: &Cx<'_>, config: &Config) {
+    let Some(entry) = config.global.as_ref().and_then(|global| global.script_user.as_ref()) else { return };
+    if let Err(fault) = named_user(cx, &entry.value, entry.at) {
+        cx.diagnostics.push(fault.0);
+    }
+}
+
+/// Looks at the scripts of the process itself, which run without any instance.
+pub(super) fn of_process(cx: &Cx<'_>, config: &Config, scripts: &mut Scripts) {
+    let Some(global) = config.global.as_deref() else { return };
+    for entry in [
+        &global.startup_script,
+        &global.shutdown_script,
+        &global.notify_fifo_script,
+        &global.vrrp_notify_fifo_script,
+    ]
+    .into_iter()
+    .flatten()
+    {
+        scripts.read(cx, entry);
     }
 }
 

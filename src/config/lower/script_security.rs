@@ -1,8 +1,9 @@
 //! Whether a program may be run: keepalived's rules of script security (`cli-signals-files` §6.3).
 //!
-//! A script that runs as root must not be changeable by anybody else: each component of its path, as written
-//! and with links resolved, must belong to root and be writable for root alone; sticky directories may be
-//! written to by others. A symbolic link among the directories disables the script in any case (2.3.0).
+//! A script that runs as root must not be changeable by anybody else: each directory and link on the way to the
+//! file that would be executed must belong to root and be writable for root alone; sticky directories may be
+//! written to by others. Links are followed, so that a merged `/usr` is judged by what it is. Whoever runs a script
+//! must be allowed to enter each of its directories and to execute it.
 
 use core::cell::OnceCell;
 
@@ -27,8 +28,8 @@ enum Default {
     /// This process' user, which is root wherever routers run.
     #[default]
     Ours,
-    /// A user of their own; whether user or group is root.
-    Own { root: bool },
+    /// A user of their own.
+    Own(Identity),
     /// With script security there is none.
     Missing,
 }
@@ -45,19 +46,24 @@ impl Policy {
         own.is_none() && self.default(cx) == Default::Missing
     }
 
-    /// Whether a script runs with root's rights.
-    pub(super) fn runs_as_root(&self, cx: &Cx<'_>, own: Option<&RunAs>) -> bool {
+    /// As whom a script runs.
+    pub(super) fn identity(&self, cx: &Cx<'_>, own: Option<&RunAs>) -> Identity {
         match own {
-            Some(own) => is_root(cx, own),
-            None => matches!(self.default(cx), Default::Ours | Default::Own { root: true }),
+            Some(own) => Identity::of(cx, own),
+            None => match self.default(cx) {
+                Default::Own(identity) => identity,
+                Default::Ours | Default::Missing => Identity::ROOT,
+            },
         }
     }
 
     fn default(&self, cx: &Cx<'_>) -> Default {
         *self.default.get_or_init(|| match &self.user {
-            Some(user) => Default::Own { root: is_root(cx, user) },
+            Some(user) => Default::Own(Identity::of(cx, user)),
             None => match cx.host.user("keepalived_script") {
-                Some(Lookup::Found(user)) => Default::Own { root: user.uid == 0 || user.gid == 0 },
+                Some(Lookup::Found(user)) => {
+                    Default::Own(Identity { uid: Some(user.uid), gid: Some(user.gid) })
+                }
                 Some(Lookup::Missing) if self.enabled => Default::Missing,
                 _ => Default::Ours,
             },
@@ -65,104 +71,175 @@ impl Policy {
     }
 }
 
-fn is_root(cx: &Cx<'_>, run_as: &RunAs) -> bool {
-    let uid = match run_as.user.parse::<u32>() {
-        Ok(uid) => Some(uid),
-        Err(_) => match cx.host.user(&run_as.user) {
-            Some(Lookup::Found(user)) => {
-                let group = run_as.group.as_deref().map(|group| group.trim_start_matches(':'));
-                if group.is_none_or(str::is_empty) && user.gid == 0 {
-                    return true;
-                }
-                Some(user.uid)
-            }
+/// As whom a script runs; `None` where the host does not tell.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct Identity {
+    uid: Option<u32>,
+    gid: Option<u32>,
+}
+
+impl Identity {
+    /// This process, which is root wherever routers run.
+    const ROOT: Self = Self { uid: Some(0), gid: Some(0) };
+    /// Somebody of whom nothing is known: for looking whether something is there.
+    pub(super) const ANYBODY: Self = Self { uid: None, gid: None };
+
+    fn of(cx: &Cx<'_>, run_as: &RunAs) -> Self {
+        let known = match cx.host.user(&run_as.user) {
+            Some(Lookup::Found(user)) => Some(user),
             _ => None,
-        },
-    };
-    let root_group = run_as.group.as_deref().is_some_and(|group| {
-        let group = group.trim_start_matches(':');
-        group == "0" || group == "root"
-    });
-    uid == Some(0) || root_group
+        };
+        let uid = run_as.user.parse::<u32>().ok().or_else(|| known.map(|user| user.uid));
+        let group = run_as.group.as_deref().map(|group| group.trim_start_matches(':'));
+        let gid = match group.filter(|group| !group.is_empty()) {
+            None => known.map(|user| user.gid),
+            Some("root") => Some(0),
+            Some(group) => group.parse::<u32>().ok().or_else(|| match cx.host.group(group) {
+                Some(Lookup::Found(gid)) => Some(gid),
+                _ => None,
+            }),
+        };
+        Self { uid, gid }
+    }
+
+    /// Whether it has root's rights or its group's.
+    fn is_root(self) -> bool {
+        self.uid == Some(0) || self.gid == Some(0)
+    }
+
+    /// Whether it may execute a file or enter a directory. Unknown ones may.
+    fn may_execute(self, metadata: &PathMetadata) -> bool {
+        let (Some(uid), Some(gid)) = (self.uid, self.gid) else { return metadata.mode & 0o111 != 0 };
+        let bits = match uid {
+            0 => 0o111,
+            uid if uid == metadata.uid => 0o100,
+            _ if gid == metadata.gid => 0o010,
+            _ => 0o001,
+        };
+        metadata.mode & bits != 0 || uid == 0 && metadata.kind == PathKind::Directory
+    }
 }
 
 /// Why a path must not be run.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum PathFault {
+    /// There is nothing.
+    Missing,
+    /// It is in a directory that its user may not enter; says which.
+    Closed(String),
     /// It cannot be run at all; says why.
     Unusable(String),
     /// It could be changed by others; says which component and why.
     Insecure(String),
 }
 
-/// What is wrong with an absolute path, if the host is known. `protected`: others must not be able to change it.
-pub(super) fn path_fault(cx: &Cx<'_>, path: &str, protected: bool) -> Option<PathFault> {
-    let mut path = path.to_owned();
-    // As many links as Linux follows.
-    for _ in 0..40 {
-        if protected && let Some(fault) = directory_fault(cx, &path) {
-            return Some(fault);
-        }
-        let metadata = match cx.host.path(&path)? {
-            Lookup::Missing => return Some(PathFault::Unusable("does not exist".to_owned())),
-            Lookup::Found(metadata) => metadata,
-        };
-        match &metadata.kind {
-            PathKind::SymbolicLink(target) => {
-                let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
-                path = if target.starts_with('/') { target.clone() } else { normalised(directory, target) };
-            }
-            PathKind::File if metadata.mode & 0o111 == 0 => {
-                return Some(PathFault::Unusable("is not executable; run chmod a+x on it".to_owned()));
-            }
-            // A program with the set-user-id bit of root gets root's rights, whoever runs it.
-            PathKind::File => {
-                let set_id = metadata.mode & 0o4000 != 0 && metadata.uid == 0
-                    || metadata.mode & 0o2000 != 0 && metadata.gid == 0;
-                if !protected && set_id {
-                    return path_fault(cx, &path, true);
-                }
-                return if protected { component_fault(&path, &metadata) } else { None };
-            }
-            PathKind::Directory => return Some(PathFault::Unusable("is a directory".to_owned())),
-            PathKind::Other => return Some(PathFault::Unusable("is no regular file".to_owned())),
-        }
-    }
-    Some(PathFault::Unusable("is a loop of symbolic links".to_owned()))
-}
+/// As many links as Linux follows.
+const MOST_LINKS: usize = 40;
 
-/// `target` as seen from `directory`, with `..` resolved.
-fn normalised(directory: &str, target: &str) -> String {
-    let mut parts: Vec<&str> = directory.split('/').filter(|part| !part.is_empty()).collect();
-    for part in target.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop();
-            }
-            part => parts.push(part),
-        }
+/// What is wrong with the program at an absolute path when it runs as `identity`, if the host is known.
+pub(super) fn path_fault(cx: &Cx<'_>, path: &str, identity: Identity) -> Option<PathFault> {
+    let walked = walk(cx, path, identity)?;
+    if let Walked::Fault(fault) = walked {
+        return Some(fault);
     }
-    format!("/{}", parts.join("/"))
-}
-
-/// What is wrong with the directories that lead to a path.
-fn directory_fault(cx: &Cx<'_>, path: &str) -> Option<PathFault> {
-    for (end, _) in path.match_indices('/') {
-        let component = if end == 0 { "/" } else { path.get(..end)? };
-        let Some(Lookup::Found(metadata)) = cx.host.path(component) else { continue };
-        if let PathKind::SymbolicLink(target) = &metadata.kind {
-            return Some(PathFault::Unusable(format!(
-                "goes through `{component}`, which is a symbolic link to {target}: keepalived never runs such a \
-                 script as root; write the path with {target} in its place"
-            )));
-        }
-        let sticky = metadata.mode & 0o1000 != 0;
-        if !sticky && let Some(fault) = component_fault(component, &metadata) {
-            return Some(fault);
-        }
+    let Walked::Found { path, metadata, changeable } = walked else { return None };
+    match &metadata.kind {
+        PathKind::File => {}
+        PathKind::Directory => return Some(PathFault::Unusable("is a directory".to_owned())),
+        _ => return Some(PathFault::Unusable("is no regular file".to_owned())),
+    }
+    if metadata.mode & 0o111 == 0 {
+        return Some(PathFault::Unusable("is not executable; run chmod a+x on it".to_owned()));
+    }
+    if !identity.may_execute(&metadata) {
+        return Some(PathFault::Unusable(format!(
+            "may not be executed by its user (mode {:04o})",
+            metadata.mode
+        )));
+    }
+    // A program with the set-user-id bit of root gets root's rights, whoever runs it.
+    let set_id =
+        metadata.mode & 0o4000 != 0 && metadata.uid == 0 || metadata.mode & 0o2000 != 0 && metadata.gid == 0;
+    if identity.is_root() || set_id {
+        return changeable.or_else(|| component_fault(&path, &metadata));
     }
     None
+}
+
+/// Where a path leads.
+enum Walked {
+    Found {
+        /// Without links.
+        path: String,
+        metadata: PathMetadata,
+        /// The first directory or link on the way that others than root can change.
+        changeable: Option<PathFault>,
+    },
+    Fault(PathFault),
+}
+
+/// Follows a path component by component, as the kernel does. `None` when the host is not known.
+fn walk(cx: &Cx<'_>, path: &str, identity: Identity) -> Option<Walked> {
+    let mut left: Vec<String> = components(path);
+    let mut reached = String::new();
+    let mut changeable = None;
+    let mut links = 0;
+    loop {
+        let here = if reached.is_empty() { "/" } else { reached.as_str() };
+        let metadata = match cx.host.path(here)? {
+            Lookup::Found(metadata) => metadata,
+            Lookup::Missing => return Some(Walked::Fault(PathFault::Missing)),
+        };
+        if let PathKind::SymbolicLink(target) = &metadata.kind {
+            links += 1;
+            if links > MOST_LINKS {
+                let fault = PathFault::Unusable("is a loop of symbolic links".to_owned());
+                return Some(Walked::Fault(fault));
+            }
+            if metadata.uid != 0 {
+                // The mode of a link says nothing.
+                changeable = changeable
+                    .or_else(|| component_fault(here, &PathMetadata { mode: 0o755, ..metadata.clone() }));
+            }
+            left.extend(components(target));
+            if target.starts_with('/') {
+                reached.clear();
+            } else {
+                leave(&mut reached);
+            }
+            continue;
+        }
+        let Some(next) = left.pop() else {
+            return Some(Walked::Found { path: here.to_owned(), metadata, changeable });
+        };
+        if metadata.kind != PathKind::Directory {
+            return Some(Walked::Fault(PathFault::Missing));
+        }
+        if !identity.may_execute(&metadata) {
+            let mode = metadata.mode;
+            let why = format!("is in `{here}`, which its user may not enter (mode {mode:04o})");
+            return Some(Walked::Fault(PathFault::Closed(why)));
+        }
+        if metadata.mode & 0o1000 == 0 {
+            changeable = changeable.or_else(|| component_fault(here, &metadata));
+        }
+        if next == ".." {
+            leave(&mut reached);
+        } else {
+            reached.push('/');
+            reached.push_str(&next);
+        }
+    }
+}
+
+/// The names of a path, the last one first.
+fn components(path: &str) -> Vec<String> {
+    path.split('/').rev().filter(|part| !matches!(*part, "" | ".")).map(str::to_owned).collect()
+}
+
+/// Drops the last component.
+fn leave(path: &mut String) {
+    path.truncate(path.rfind('/').unwrap_or(0));
 }
 
 fn component_fault(component: &str, metadata: &PathMetadata) -> Option<PathFault> {

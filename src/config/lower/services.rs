@@ -172,6 +172,8 @@ impl Reader {
         let statics = self.statics.finish(cx, config, &interfaces, routers);
         self.defined.report_missing(cx);
         self.defined.report_unfit(cx);
+        script::report_user(cx, config);
+        script::of_process(cx, config, &mut checks.scripts);
         script::report_security(cx, config, &checks.scripts);
 
         // Nothing depends on behalf of an instance or group that is not served.
