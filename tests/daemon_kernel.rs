@@ -10,7 +10,9 @@ mod skip;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use alived::net::MacAddress;
 use alived::sys::capture::Capture;
+use alived::sys::netlink::VethEnd;
 use alived::sys::process::signal;
 use alived::wire::arp::ArpFrame;
 use host::{Host, instance, name, prefix};
@@ -161,6 +163,50 @@ fn a_reload_touches_only_what_changed() {
     host.wait("the third router's address to go", |host| !host.holds("192.0.2.70/24"));
     assert!(host.holds(ADDRESS));
     assert_eq!(transitions(&host, "VI_1"), before, "{}", host.log());
+}
+
+/// How many interfaces hold an address.
+fn holders(host: &mut Host, address: &str) -> usize {
+    let address = prefix(address).address();
+    let messages = host.socket.dump_addresses().unwrap();
+    let held = messages.iter().filter(|message| {
+        message.attributes.iter().any(|attribute| {
+            matches!(attribute, netlink_packet_route::address::AddressAttribute::Local(held) if *held == address)
+        })
+    });
+    held.count()
+}
+
+#[test]
+fn the_same_address_on_two_interfaces_is_two_addresses() {
+    let Some(mut host) = Host::new() else { return };
+    let (near, far) = (name("lan1"), name("peer1"));
+    let mac = |side| MacAddress([2, 0, 0, 1, side, 1]);
+    let end = |name, side| VethEnd { name, namespace: &host.namespace, mac: mac(side) };
+    host.socket.create_veth(end(&near, 0), end(&far, 1)).unwrap();
+    let (second, peer) = (host.socket.index_of(&near).unwrap(), host.socket.index_of(&far).unwrap());
+    host.socket.set_up(peer, true).unwrap();
+    host.socket.add_address(second, prefix("198.51.100.1/24")).unwrap();
+    host.socket.set_up(second, true).unwrap();
+    let first = instance("VI_1", 51, 100, ADDRESS);
+    host.configure(&format!("{first}{}", instance("VI_2", 52, 100, ADDRESS).replace(host::LAN, "lan1")));
+    host.start(&[]);
+    host.wait_for_lines("Entering MASTER STATE", 2);
+    host.wait("both addresses", |host| holders(host, ADDRESS) == 2);
+    let before = transitions(&host, "VI_1");
+
+    host.configure(&first);
+    host.signal(libc::SIGHUP);
+    host.wait("one address to go", |host| holders(host, ADDRESS) == 1);
+    assert!(host.holds(ADDRESS));
+    assert_eq!(transitions(&host, "VI_1"), before, "{}", host.log());
+    assert!(!host.log().contains("putting it back"), "{}", host.log());
+
+    // On one interface it is not served yet.
+    host.configure(&format!("{first}{}", instance("VI_2", 52, 100, ADDRESS)));
+    host.signal(libc::SIGHUP);
+    host.wait_for_lines("in two instances, which is not supported yet", 1);
+    assert_eq!((holders(&mut host, ADDRESS), transitions(&host, "VI_1")), (1, before));
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub mod source;
 mod tests;
 pub mod tree;
 pub mod values;
+#[cfg(test)]
+mod verdict_tests;
 
 pub use fake::FakeHost;
 pub use host::{Host, HostInterface, Lookup, PathKind, PathMetadata, ReadError, User};

@@ -5,12 +5,14 @@ use core::net::IpAddr;
 use alived::net::Prefix;
 use alived::node::NodeConfig;
 use alived::sim::invariants::Pace;
+use alived::sim::machine::interface_name;
+use alived::sim::network::SegmentId;
 use alived::sim::{Fault, MachineSpec};
 use alived::time::Duration;
 use alived::vrrp::{InitialState, RouterConfig, State};
 use alived::wire::vrrp::{Priority, Vrid};
 
-use super::lan::{LAN, Lan, R1, R2, address, node, prefix, router, virtual_address};
+use super::lan::{LAN, Lan, NAME, R1, R2, address, node, prefix, router, virtual_address};
 
 #[test]
 fn an_address_removed_by_hand_comes_back_without_a_transition() {
@@ -82,7 +84,7 @@ fn a_router_that_is_alone_goes_on_trying() {
     for _ in 0..6_000 {
         lan.apply(Fault::AddressRemoved(R1, prefix(0, 24)));
         lan.run(10);
-        master_ms += u64::from(lan.cluster.masters(super::lan::NAME).contains(&R1)) * 10;
+        master_ms += u64::from(lan.cluster.masters(NAME).contains(&R1)) * 10;
     }
     let repairs = lan.since(begun, "putting it back").len();
     assert!((40..=90).contains(&repairs), "{repairs} repairs in a minute");
@@ -281,4 +283,42 @@ fn a_router_that_wavers_asks_for_no_more_than_the_kernel_can_do() {
     assert!((0..40).all(|number| !lan.cluster.holds(R2, &address(number))), "{}", lan.cluster.timeline());
     lan.settle();
     lan.assert_served_by(R1);
+}
+
+/// Two routers with the same address, each on an interface of its own.
+fn apart(first: u8, second: u8) -> NodeConfig {
+    let other = RouterConfig {
+        version: router(second).version,
+        interval: router(second).interval,
+        priority: Priority(second),
+        addresses: router(second).addresses,
+        ..RouterConfig::new(
+            "VI_2",
+            Vrid::new(52).unwrap(),
+            router(second).family,
+            interface_name(SegmentId(1)),
+        )
+    };
+    NodeConfig { routers: vec![router(first), other], ..NodeConfig::default() }
+}
+
+#[test]
+fn the_same_address_on_two_interfaces_is_two_addresses() {
+    let machine = |config| MachineSpec { config, ..MachineSpec::default() };
+    let mut lan = Lan::of(vec![machine(apart(150, 150)), machine(apart(100, 100))]);
+    lan.start_all();
+    // How many addresses move: first one to the second machine, then both change places.
+    for (better, moves) in [((100, 200), 1), ((200, 100), 2), ((100, 200), 2)] {
+        let begun = lan.now();
+        lan.apply(Fault::Reloaded(R2, apart(better.0, better.1)));
+        lan.settle();
+        let (first, second) = if better.0 > 150 { (R2, R1) } else { (R1, R2) };
+        assert_eq!(lan.cluster.masters(NAME), [first].into(), "{}", lan.cluster.timeline());
+        assert_eq!(lan.cluster.masters("VI_2"), [second].into(), "{}", lan.cluster.timeline());
+        assert!(lan.cluster.holds(R1, &address(0)) && lan.cluster.holds(R2, &address(0)));
+        for sign in ["+", "-"] {
+            let changes = lan.since(begun, &format!("{sign}10.0.0.100/24"));
+            assert_eq!(changes.len(), moves, "{sign}: {}", lan.cluster.timeline());
+        }
+    }
 }

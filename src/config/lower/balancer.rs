@@ -113,6 +113,7 @@ impl Balancer {
             );
         } else if self.is_new(cx, &server.service, at) {
             server::settle(cx, block, &mut server);
+            server::settle_sorry_server(cx, block, &mut server);
             if let Service::Group(name, _) = &server.service {
                 let entry = OfGroup {
                     index: self.config.virtual_servers.len(),
@@ -215,6 +216,7 @@ fn fit_group(cx: &Cx<'_>, group: &VirtualServerGroup, server: &mut VirtualServer
         server.persistence =
             Some(Persistence { timeout_s: Persistence::DEFAULT_TIMEOUT_S, granularity: None, engine: None });
     }
+    unfit_port(cx, group, server, entry.at);
     let only_marks = group.members.iter().all(|member| matches!(member, GroupMember::FirewallMark(_)));
     if let (true, Some(at)) = (only_marks, entry.protocol) {
         server::protocol_of_mark(cx, at);
@@ -245,6 +247,33 @@ fn fit_group(cx: &Cx<'_>, group: &VirtualServerGroup, server: &mut VirtualServer
             _ => continue,
         };
         cx.diagnostics.push(diagnostic);
+    }
+}
+
+/// Reports a real server with a port that is not that of all members: only NAT changes ports.
+fn unfit_port(cx: &Cx<'_>, group: &VirtualServerGroup, server: &VirtualServer, at: Position) {
+    for real in server.real_servers.iter().filter(|real| real.method.keeps_port()) {
+        let Some(port) = real.target.port else { continue };
+        let differs = group.members.iter().find_map(|member| match member {
+            GroupMember::Addresses { first, .. } if first.port != Some(port) => {
+                Some((format!("that of {first}"), "the member's is used"))
+            }
+            GroupMember::Addresses { .. } => None,
+            GroupMember::FirewallMark(_) => Some(("for its firewall mark".to_owned(), "it is ignored there")),
+        });
+        if let Some((what, used)) = differs {
+            let (target, group) = (real.target, &group.name);
+            cx.diagnostics.push(
+                Diagnostic::error(
+                    "port-differs",
+                    format!("the port of {target} is not {what} in the group `{group}`"),
+                )
+                .at(cx.sources.word_at(at))
+                .note(format!("only NAT changes ports: {used}"))
+                .help("write real servers without port, or lvs_method NAT"),
+            );
+            return;
+        }
     }
 }
 

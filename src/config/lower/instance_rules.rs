@@ -199,6 +199,21 @@ impl Rules<'_> {
     pub(super) fn unicast(&self) {
         let instance = self.instance;
         if !instance.unicast_peer.is_empty() {
+            if let (Some(at), None) = (
+                instance
+                    .use_vmac
+                    .as_ref()
+                    .map(|entry| entry.at)
+                    .or_else(|| instance.use_ipvlan.as_ref().map(|entry| entry.at)),
+                &instance.vmac_xmit_base,
+            ) {
+                self.error(
+                    "unicast-on-vmac",
+                    at,
+                    "unicast on a virtual MAC needs vmac_xmit_base, which is assumed",
+                    "write vmac_xmit_base",
+                );
+            }
             let mut seen = std::collections::BTreeMap::new();
             for peer in &instance.unicast_peer {
                 let address = peer.value.address;

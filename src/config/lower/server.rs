@@ -413,6 +413,30 @@ pub(super) fn settle(cx: &Cx<'_>, block: &model::VirtualServer, server: &mut Vir
     });
 }
 
+/// A sorry server that is a real server too is taken out of service as that one is.
+pub(super) fn settle_sorry_server(cx: &Cx<'_>, block: &model::VirtualServer, server: &mut VirtualServer) {
+    let (Some(sorry), Some(entry)) = (&mut server.sorry_server, &block.sorry_server) else { return };
+    let Some(real) = server.real_servers.iter().find(|real| real.target == sorry.target) else { return };
+    if real.inhibit_on_failure == sorry.inhibit {
+        return;
+    }
+    sorry.inhibit = real.inhibit_on_failure;
+    let (is, used) = if sorry.inhibit { ("with", "set") } else { ("without", "cleared") };
+    cx.diagnostics.push(
+        fault(
+            cx,
+            "sorry-server-inhibit",
+            entry.at,
+            format!(
+                "the sorry server {} is a real server too, which is {is} inhibit_on_failure",
+                real.target
+            ),
+        )
+        .note(format!("inhibiting is {used} for the sorry server"))
+        .help("write sorry_server_inhibit and inhibit_on_failure both, or neither"),
+    );
+}
+
 /// How many addresses come after the first up to the last; saturates.
 pub(super) fn distance(first: IpAddr, last: IpAddr) -> u32 {
     match (first, last) {

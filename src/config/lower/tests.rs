@@ -99,7 +99,7 @@ fn virtual_servers_have_what_they_say_and_keepaliveds_defaults() {
         "virtual_server_group g {\n192.0.2.10-12 80\nfwmark 9 inet6\n2001:db8::/126 443\n}\n\
          virtual_server group g {\nprotocol TCP\nlvs_sched sh\nsh-port\nlvs_method TUN type gue port 5000 remcsum\n\
          persistence_timeout\nquorum 3\nhysteresis 1\nsorry_server 192.0.2.9 8080\nsorry_server_lvs_method NAT\n\
-         sorry_server_inhibit\nreal_server 192.0.2.2 80 {\nweight 2\nuthreshold 5\n}\nreal_server 2001:db8::9 80 {\n}\n}\n\
+         sorry_server_inhibit\nreal_server 192.0.2.2 {\nweight 2\nuthreshold 5\n}\nreal_server 2001:db8::9 {\n}\n}\n\
          virtual_server fwmark 5 {\nlvs_sched fo\nlvs_method DR\nreal_server 2001:db8::2 {\n}\n}\n\
          virtual_server 192.0.2.1 53 {\nprotocol udp\nops\nlvs_sched rr\nlvs_method NAT\nreal_server 192.0.2.2 53 {\n}\n\
          weight 5\nreal_server 192.0.2.3 53 {\n}\n}\n",

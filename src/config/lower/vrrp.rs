@@ -1,7 +1,7 @@
 //! `vrrp_instance` blocks, with the defaults of `global_defs`, as routers of the engine.
 
 use core::net::IpAddr;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::addresses::virtual_address;
 use super::instance_rules::Rules;
@@ -26,8 +26,26 @@ pub(super) fn routers(cx: &Cx<'_>, config: &Config) -> Vec<RouterConfig> {
             &no_global
         }
     };
+    at_least_one(cx, global);
     let mut whole = Whole::new(cx, config, global);
     config.instances.iter().filter_map(|instance| whole.router(instance)).collect()
+}
+
+/// Reports the counts of `global_defs` that must not be 0. As in keepalived, 1 is used.
+fn at_least_one(cx: &Cx<'_>, global: &GlobalDefs) {
+    for (entry, keyword) in [
+        (&global.vrrp_garp_master_repeat, "vrrp_garp_master_repeat"),
+        (&global.vrrp_garp_master_refresh_repeat, "vrrp_garp_master_refresh_repeat"),
+    ] {
+        if let Some(entry) = entry.as_ref().filter(|entry| entry.value.0 == 0) {
+            cx.diagnostics.push(
+                Diagnostic::error("invalid-value", format!("{keyword} must be greater than 0"))
+                    .at(cx.sources.word_at(entry.at))
+                    .label("1 is used")
+                    .help("remove it to have the default, or write how many announcements to send"),
+            );
+        }
+    }
 }
 
 /// What is known while the instances are read one after the other.
@@ -41,10 +59,16 @@ struct Whole<'a> {
     dynamic_interfaces: bool,
     names: BTreeMap<&'a str, Position>,
     identities: BTreeMap<(InterfaceName, Family, u8, IpAddr), (&'a str, Position)>,
-    addresses: BTreeMap<(IpAddr, u8, InterfaceName), (&'a str, Position)>,
+    /// Unicast instances by interface, family, VRID, source address and peers.
+    unicast: BTreeMap<UnicastIdentity, (&'a str, Position)>,
+    /// By address, length, interface, and whether it is on a virtual MAC of its own.
+    addresses: BTreeMap<(IpAddr, u8, InterfaceName, bool), (&'a str, Position)>,
     /// Of the router being read.
     out_of_subnet: OutOfSubnet,
 }
+
+/// Interface, family, VRID, source address and peers in their order.
+type UnicastIdentity = (InterfaceName, Family, u8, Option<IpAddr>, BTreeSet<IpAddr>);
 
 fn on(flag: Option<&At<Flag>>) -> bool {
     flag.is_some()
@@ -79,6 +103,7 @@ impl<'a> Whole<'a> {
             dynamic_interfaces: global.dynamic_interfaces.is_some(),
             names: BTreeMap::new(),
             identities: BTreeMap::new(),
+            unicast: BTreeMap::new(),
             addresses: BTreeMap::new(),
             out_of_subnet: OutOfSubnet::default(),
         }
@@ -152,6 +177,14 @@ impl<'a> Whole<'a> {
 
     fn interface(&mut self, instance: &'a VrrpInstance, name: &str, place: Span) -> Option<InterfaceName> {
         let Some(entry) = &instance.interface else {
+            // Unicast takes whatever way the routes say; what is left to know is where the addresses go.
+            if !instance.unicast_peer.is_empty() {
+                let first = instance.virtual_ipaddress.iter().find_map(|entry| entry.value.interface.clone());
+                let default = || self.global.default_interface.as_ref().map(|entry| entry.value.0.clone());
+                if let Some(interface) = first.or_else(default) {
+                    return Some(interface);
+                }
+            }
             self.push(
                 Diagnostic::fatal("missing-interface", format!("the instance `{name}` has no interface"))
                     .status(Status::Fault)
@@ -162,6 +195,20 @@ impl<'a> Whole<'a> {
         };
         let interface = entry.value.0.clone();
         let word = self.place(entry.at);
+        let known = self.interfaces.as_ref().and_then(|known| known.get(interface.as_str()));
+        if known.map_or_else(|| interface.as_str() == "lo", |known| known.loopback) {
+            self.push(
+                Diagnostic::fatal(
+                    "loopback",
+                    format!("the instance `{name}` cannot run on the loopback interface"),
+                )
+                .status(Status::Fault)
+                .at(word)
+                .label("no other router can hear it there")
+                .help("write the interface that the routers share; addresses may be on lo: `ADDRESS dev lo`"),
+            );
+            return None;
+        }
         let exists = self.interfaces.as_ref().is_none_or(|known| known.contains_key(interface.as_str()));
         if !exists && !self.dynamic_interfaces {
             let known: Vec<&str> =
@@ -492,18 +539,36 @@ impl<'a> Whole<'a> {
     fn new_address(&mut self, entry: &At<AddressLine>, router: &RouterConfig, name: &'a str) -> bool {
         let interface = entry.value.interface.as_ref().unwrap_or(&router.interfaces.addresses).clone();
         let prefix = entry.value.prefix;
-        let key = (prefix.address(), prefix.length(), interface);
-        if let Some(&(owner, first)) = self.addresses.get(&key) {
-            let whose = if owner == name { "twice in" } else { "in two instances, this is" };
-            self.push(
-                Diagnostic::error("duplicate-address", format!("{prefix} is {whose} `{name}`"))
-                    .at(self.place(entry.at))
-                    .label("ignored")
-                    .related(self.place(first), format!("first in `{owner}`")),
-            );
-            return false;
+        let key = (prefix.address(), prefix.length(), interface, entry.value.use_vmac);
+        match self.addresses.get(&key) {
+            Some(&(owner, first)) if owner == name => {
+                self.push(
+                    Diagnostic::error("duplicate-address", format!("{prefix} is twice in `{name}`"))
+                        .at(self.place(entry.at))
+                        .label("ignored")
+                        .related(self.place(first), format!("first in `{owner}`")),
+                );
+                return false;
+            }
+            // A backup removes its addresses: it would take this one from the other instance.
+            Some(&(owner, first)) => {
+                let interface = &key.2;
+                let mut diagnostic = Diagnostic::fatal(
+                    "shared-address",
+                    format!("{prefix} is on {interface} in two instances, which is not supported yet"),
+                )
+                .at(self.place(entry.at))
+                .label("one instance would take it from the other")
+                .related(self.place(first), format!("first in `{owner}`"))
+                .note("valid for keepalived, but start and reload are refused")
+                .help("leave it in one of them, or put it on another interface with dev");
+                diagnostic.status = None;
+                self.push(diagnostic);
+            }
+            None => {
+                self.addresses.insert(key, (name, entry.at));
+            }
         }
-        self.addresses.insert(key, (name, entry.at));
         if let (Some(known), Some(interface)) = (&self.interfaces, &entry.value.interface)
             && !known.contains_key(interface.as_str())
             && !self.dynamic_interfaces
@@ -533,9 +598,23 @@ impl<'a> Whole<'a> {
     fn unique(&mut self, router: &RouterConfig, name: &'a str, instance: &'a VrrpInstance) {
         let Destinations::Multicast(group) = router.destinations else { return };
         let receive = router.interfaces.receive.clone();
-        let key = (receive.clone(), router.family, router.vrid.get(), group);
+        let vrid = router.vrid.get();
         let at = instance.virtual_router_id.as_ref().map_or(instance.header.at, |entry| entry.at);
-        if let Some(&(other, first)) = self.identities.get(&key) {
+        let first = if instance.unicast_peer.is_empty() {
+            let key = (receive.clone(), router.family, vrid, group);
+            let first = self.identities.get(&key).copied();
+            self.identities.entry(key).or_insert((name, at));
+            first
+        } else {
+            // Unicast instances are told apart by who talks to whom.
+            let source = instance.unicast_src_ip.as_ref().map(|entry| entry.value.0);
+            let peers = instance.unicast_peer.iter().map(|peer| peer.value.address).collect();
+            let key = (receive.clone(), router.family, vrid, source, peers);
+            let first = self.unicast.get(&key).copied();
+            self.unicast.entry(key).or_insert((name, at));
+            first
+        };
+        if let Some((other, first)) = first {
             self.push(
                 Diagnostic::fatal(
                     "vrid-clash",
@@ -549,9 +628,7 @@ impl<'a> Whole<'a> {
                 .related(self.place(first), format!("first used by `{other}`"))
                 .help("give one of them another virtual_router_id, the same on all routers of its group"),
             );
-            return;
         }
-        self.identities.insert(key, (name, at));
     }
 }
 

@@ -89,6 +89,16 @@ contexts! {
     RouteLine = "ROUTE-LINE",
     /// Options of a rule line.
     RuleLine = "RULE-LINE",
+    /// Options after a name in `track_script` and the like.
+    TrackLine = "TRACK-LINE",
+    /// Options after an address in `unicast_peer`.
+    PeerLine = "PEER-LINE",
+    /// Words of a line of `virtual_server_group`.
+    GroupLine = "GROUP-LINE",
+    /// Words after `use_vmac`.
+    VmacWords = "VMAC-WORDS",
+    /// Words after `use_ipvlan`.
+    IpvlanWords = "IPVLAN-WORDS",
 }
 
 impl Context {
@@ -107,7 +117,18 @@ impl Context {
 
     /// Whether it is a block, not a list of inline words.
     pub const fn is_block(self) -> bool {
-        !matches!(self, Self::Language | Self::AddressLine | Self::RouteLine | Self::RuleLine)
+        !matches!(
+            self,
+            Self::Language
+                | Self::AddressLine
+                | Self::RouteLine
+                | Self::RuleLine
+                | Self::TrackLine
+                | Self::PeerLine
+                | Self::GroupLine
+                | Self::VmacWords
+                | Self::IpvlanWords
+        )
     }
 
     /// The block that a keyword opens here.

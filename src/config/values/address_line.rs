@@ -74,6 +74,7 @@ impl AddressLine {
     /// the address would be wrong without (`dev`, `brd`) and for a label that is too long. Any other option that
     /// cannot be used is left out.
     fn option(&mut self, args: &mut Args<'_>, option: super::words::Word<'_>) -> Option<()> {
+        args.note_inline(Context::AddressLine, option);
         let (name, at) = option;
         let ipv4 = self.prefix.family() == Family::Ipv4;
         let only_ipv4 = |args: &Args<'_>| {
@@ -121,8 +122,10 @@ impl AddressLine {
             }
             "peer" => {
                 let word = args.option_value(name)?;
-                match parse::full_prefix(word.0) {
-                    Some(peer) if peer.family() == self.prefix.family() => self.peer = Some(peer),
+                match parse::address(word.0) {
+                    Some(peer) if Family::of(&peer) == self.prefix.family() => {
+                        self.peer = Some(Prefix::host(peer));
+                    }
                     Some(_) => left_out(
                         args,
                         word.1,
@@ -209,11 +212,22 @@ impl Argument for AddressLine {
         while let Some(option) = args.next() {
             line.option(args, option)?;
         }
+        if line.peer.is_some() && word.0.contains('/') {
+            let address = line.prefix.address();
+            args.cx.diagnostics.push(
+                args.rejection(word.1, "an address with a peer has no prefix length")
+                    .label(format!("{address} is used")),
+            );
+            line.prefix = Prefix::host(address);
+        }
         Some(line)
     }
 
     fn print(&self, out: &mut Printed) {
-        out.value(self.prefix);
+        match self.peer {
+            Some(_) => out.value(self.prefix.address()),
+            None => out.value(self.prefix),
+        }
         if let Some(interface) = &self.interface {
             out.option("dev", interface);
         }
@@ -228,7 +242,7 @@ impl Argument for AddressLine {
             out.word(label);
         }
         if let Some(peer) = self.peer {
-            out.option("peer", peer);
+            out.option("peer", peer.address());
         }
         for (set, name) in [
             (self.flags.home, "home"),
@@ -267,6 +281,9 @@ impl Argument for AddressLine {
             line.label = coin().then(|| "eth0:1".into());
         }
         line.peer = coin().then(|| Prefix::host(line.prefix.address()));
+        if line.peer.is_some() {
+            line.prefix = Prefix::host(line.prefix.address());
+        }
         line.flags.home = coin();
         line.flags.duplicate_address_detection = coin();
         line.no_track = coin();

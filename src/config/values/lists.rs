@@ -7,6 +7,7 @@ use super::number::in_range;
 use super::text::interface;
 use super::words::{Args, Argument, Printed};
 use super::{choices, parse};
+use crate::config::schema::Context;
 use crate::net::{Family, InterfaceName, Prefix};
 #[cfg(test)]
 use crate::prng::Prng;
@@ -74,6 +75,7 @@ impl<const LIMIT: i32> Argument for TrackedName<LIMIT> {
         let (name, _) = args.required()?;
         let mut tracked = Self { name: name.into(), weight: None };
         while let Some(word) = args.next() {
+            args.note_inline(Context::TrackLine, word);
             match (word.0, &mut tracked.weight) {
                 ("weight", _) => {
                     let number = args.option_value("weight")?;
@@ -137,6 +139,7 @@ impl Argument for UnicastPeer {
         let word = args.required()?;
         let mut peer = Self { address: address(args, word)?, min_ttl: None, max_ttl: None };
         while let Some(option) = args.next() {
+            args.note_inline(Context::PeerLine, option);
             if !matches!(option.0, "min_ttl" | "max_ttl") {
                 args.reject_choice(option, &["min_ttl", "max_ttl"]);
                 return None;
@@ -289,7 +292,9 @@ pub enum GroupEndpoint {
 
 impl Argument for GroupEndpoint {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
-        if args.accept("fwmark") {
+        if let Some(word) = args.peek().filter(|word| word.0 == "fwmark") {
+            args.next();
+            args.note_inline(Context::GroupLine, word);
             let word = args.option_value("fwmark")?;
             let mark = u32::try_from(in_range(args, word, 1, u32::MAX.into(), "fwmark")?).ok()?;
             let family = match args.next() {

@@ -5,6 +5,7 @@ use super::text::interface;
 use super::words::{Args, Argument, Printed};
 use super::{choices, parse};
 use crate::config::diagnostics::Diagnostic;
+use crate::config::schema::Context;
 use crate::net::{InterfaceName, Prefix};
 #[cfg(test)]
 use crate::prng::Prng;
@@ -56,6 +57,7 @@ impl Argument for VmacSettings {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
         let mut settings = Self::default();
         while let Some(word) = args.next() {
+            args.note_inline(Context::VmacWords, word);
             match word.0 {
                 "name" => {
                     let word = args.option_value("name")?;
@@ -174,6 +176,7 @@ impl Argument for IpvlanSettings {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
         let mut settings = Self::default();
         while let Some(word) = args.next() {
+            args.note_inline(Context::IpvlanWords, word);
             if let Some(mode) = IpvlanMode::from_word(word.0) {
                 settings.mode = Some(mode);
             } else if let Some(prefix) = parse::full_prefix(word.0) {

@@ -71,6 +71,7 @@ impl Draft {
 
     /// Takes one option. `None`: the line is dropped.
     fn option(&mut self, args: &mut Args<'_>, word: Word<'_>) -> Option<()> {
+        args.note_inline(Context::RouteLine, word);
         let (name, at) = word;
         if let Some(metric) = RouteMetric::ALL.into_iter().find(|metric| metric.keyword() == name) {
             return self.metric(args, word, metric);

@@ -67,6 +67,7 @@ impl Draft {
 
     /// Takes one option. `None`: the line is dropped.
     fn option(&mut self, args: &mut Args<'_>, word: Word<'_>) -> Option<()> {
+        args.note_inline(Context::RuleLine, word);
         let (name, at) = word;
         if let Some(family) = family_word(name) {
             return self.family.set(args, family, at);

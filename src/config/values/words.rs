@@ -5,7 +5,7 @@ use core::fmt::{Debug, Display, Write as _};
 
 use crate::config::diagnostics::{Diagnostic, Diagnostics, Status};
 use crate::config::host::Host;
-use crate::config::schema::{Keyword, nearest};
+use crate::config::schema::{Context, Keyword, Support, nearest, schema};
 use crate::config::source::{Position, SourceMap, Span};
 use crate::config::tree::Statement;
 
@@ -169,6 +169,19 @@ impl<'a> Args<'a> {
             self.reject(at, format!("`{option}` needs a value"));
         }
         word
+    }
+
+    /// Notes the use of a word inside a line, which is a row of the schema with a support of its own.
+    ///
+    /// Where the statement itself is not acted on, that is said of the statement, and its words need none.
+    pub(super) fn note_inline(&self, context: Context, (name, at): Word<'_>) {
+        if self.keyword.support != Support::ActedOn {
+            return;
+        }
+        let row = schema().find(context, name).filter(|row| row.support != Support::ActedOn);
+        if let Some(row) = row {
+            self.cx.unsupported.borrow_mut().count(row.index, at);
+        }
     }
 
     /// The keyword.

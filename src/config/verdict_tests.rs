@@ -1,0 +1,318 @@
+//! What is accepted and what refused: words inside lines, instances that share an address or a VRID, scripts.
+
+use super::diagnostics::Severity;
+use super::{FakeHost, LoadOptions, Loaded, PathKind, PathMetadata, PrintOptions, User, load, print};
+
+fn read(host: &FakeHost) -> Loaded {
+    load(host, "/etc/k.conf", &LoadOptions::default())
+}
+
+/// A host with users, and programs behind links as on a merged `/usr`.
+fn host(text: &str) -> FakeHost {
+    let mut host = FakeHost::with_file("/etc/k.conf", text).and_interfaces(&["lo", "eth0", "eth1"]);
+    let users = [("root", 0), ("nobody", 65534), ("worker", 1000)];
+    host.users = Some(users.map(|(name, id)| (name.to_owned(), User { uid: id, gid: id })).into());
+    host.groups =
+        Some([("root", 0), ("nogroup", 65534), ("staff", 50)].map(|(n, g)| (n.to_owned(), g)).into());
+    let entry = |kind, uid, mode| PathMetadata { kind, uid, gid: uid, mode };
+    let directory = |mode| entry(PathKind::Directory, 0, mode);
+    let link = |target: &str| entry(PathKind::SymbolicLink(target.to_owned()), 0, 0o777);
+    host.paths = Some(
+        [
+            ("/", directory(0o755)),
+            ("/bin", link("usr/bin")),
+            ("/usr", directory(0o755)),
+            ("/usr/bin", directory(0o755)),
+            ("/usr/sbin", link("bin")),
+            ("/usr/bin/true", entry(PathKind::File, 0, 0o755)),
+            ("/usr/bin/private", entry(PathKind::File, 0, 0o700)),
+            ("/usr/bin/pidof", link("../lib/killall5")),
+            ("/usr/lib", directory(0o755)),
+            ("/usr/lib/killall5", entry(PathKind::File, 0, 0o755)),
+            ("/usr/bin/loop", link("loop")),
+            ("/usr/bin/lost", link("nowhere")),
+            ("/usr/bin/others", link("/home/w/x")),
+            ("/home", directory(0o755)),
+            ("/home/w", entry(PathKind::Directory, 1000, 0o755)),
+            ("/home/w/x", entry(PathKind::File, 0, 0o755)),
+            ("/tmp", directory(0o1777)),
+            ("/tmp/link", entry(PathKind::SymbolicLink("/usr/bin/true".to_owned()), 1000, 0o777)),
+            ("/root", directory(0o700)),
+            ("/root/x", entry(PathKind::File, 0, 0o755)),
+            ("/work", entry(PathKind::Directory, 1000, 0o700)),
+            ("/work/x", entry(PathKind::File, 1000, 0o755)),
+        ]
+        .map(|(path, metadata)| (path.to_owned(), metadata))
+        .into(),
+    );
+    host
+}
+
+fn of_text(text: &str) -> Loaded {
+    read(&host(text))
+}
+
+fn instance(name: &str, vrid: u8, statements: &str, addresses: &str) -> String {
+    format!(
+        "vrrp_instance {name} {{\nvirtual_router_id {vrid}\n{statements}\nvirtual_ipaddress {{\n{addresses}\n}}\n}}\n"
+    )
+}
+
+fn on_eth0(statements: &str, address: &str) -> String {
+    instance("A", 5, &format!("interface eth0\n{statements}"), address)
+}
+
+#[track_caller]
+fn judged(text: &str, status: u8, usable: bool) -> Loaded {
+    let loaded = of_text(text);
+    let rendered = loaded.render(super::Style::default());
+    assert_eq!((loaded.exit_code, loaded.usable), (status, usable), "{text}\n{rendered}");
+    loaded
+}
+
+#[test]
+fn a_word_inside_a_line_that_is_not_served_refuses_the_start() {
+    for (address, usable) in [
+        ("10.0.9.1/24 dev eth1", true),
+        ("10.0.9.1/24 dev eth1 no_track", true),
+        ("10.0.9.1/24 dev eth1 use_vmac", false),
+        ("10.0.9.1/24 use_vmac dev eth1", false),
+        ("fd00::9/64 use_vmac", false),
+    ] {
+        let loaded = judged(&on_eth0("", address), 0, usable);
+        let named = loaded.diagnostics.iter().any(|found| found.message.contains("use_vmac"));
+        assert_eq!(named, !usable, "{address}");
+        let excluded = on_eth0(&format!("virtual_ipaddress_excluded {{\n{address}\n}}"), "192.0.2.7/24");
+        if !address.starts_with("fd00") {
+            judged(&excluded, 0, usable);
+        }
+    }
+}
+
+#[test]
+fn no_router_runs_on_the_loopback_interface() {
+    judged(&instance("A", 5, "interface lo", "10.0.0.1/24"), 5, false);
+    judged(&on_eth0("", "10.0.0.1/32 dev lo"), 0, true);
+}
+
+#[test]
+fn the_same_address_may_be_in_two_instances() {
+    for (b, dev) in [("eth1", ""), ("eth1", " dev eth0"), ("eth0", "")] {
+        let text = on_eth0("", "10.0.0.1/24")
+            + &instance("B", 6, &format!("interface {b}"), &format!("10.0.0.1/24{dev}"));
+        // On one interface it is valid, but not served yet.
+        let apart = b == "eth1" && dev.is_empty();
+        let loaded = judged(&text, 0, apart);
+        assert_eq!(loaded.node.routers.len(), 2);
+        assert!(loaded.node.routers.iter().all(|router| router.addresses.len() == 1), "{text}");
+        let named = loaded.diagnostics.iter().any(|found| found.code == "shared-address");
+        assert_eq!(named, !apart, "{text}");
+    }
+    // On a virtual MAC of its own it is on another interface.
+    let loaded = judged(&on_eth0("", "10.0.0.1/24\n10.0.0.1/24 use_vmac"), 0, false);
+    assert_eq!(loaded.node.routers[0].addresses.len(), 2);
+}
+
+fn unicast(name: &str, source: &str, peer: &str, address: &str) -> String {
+    let statements = format!("interface eth0\nunicast_src_ip {source}\nunicast_peer {{\n{peer}\n}}");
+    instance(name, 5, &statements, address)
+}
+
+#[test]
+fn unicast_instances_are_told_apart_by_who_talks_to_whom() {
+    let first = unicast("A", "192.0.2.1", "192.0.2.50", "10.0.0.1/24");
+    let with = |second: String| format!("{first}{second}");
+    // Unicast is not served yet: the start is refused, but -t says what keepalived says.
+    judged(&with(unicast("B", "192.0.2.1", "192.0.2.60", "10.0.0.2/24")), 0, false);
+    judged(&with(unicast("B", "192.0.2.99", "192.0.2.50", "10.0.0.2/24")), 0, false);
+    judged(&with(unicast("B", "192.0.2.1", "192.0.2.50", "10.0.0.2/24")), 5, false);
+    judged(&with(instance("B", 5, "interface eth0", "10.0.0.2/24")), 0, false);
+    let both = on_eth0("", "10.0.0.1/24") + &instance("B", 5, "interface eth0", "10.0.0.2/24");
+    judged(&both, 5, false);
+}
+
+#[test]
+fn unicast_needs_no_interface_when_the_addresses_have_one() {
+    let peers = "unicast_src_ip 192.0.2.1\nunicast_peer {\n192.0.2.60\n}";
+    judged(&instance("A", 5, peers, "10.0.0.1/24 dev eth0"), 0, false);
+    judged(&instance("A", 5, peers, "10.0.0.1/24 dev eth7"), 5, false);
+    judged(&instance("A", 5, peers, "10.0.0.1/24"), 5, false);
+    judged(&instance("A", 5, "", "10.0.0.1/24 dev eth0"), 5, false);
+}
+
+#[test]
+fn unicast_on_a_virtual_mac_needs_vmac_xmit_base() {
+    let peers = "unicast_peer {\n192.0.2.9\n}";
+    judged(&on_eth0(&format!("use_vmac\n{peers}"), "10.0.0.1/24"), 5, false);
+    judged(&on_eth0(&format!("{peers}\nuse_vmac"), "10.0.0.1/24"), 5, false);
+    judged(&on_eth0(&format!("use_vmac\nvmac_xmit_base\n{peers}"), "10.0.0.1/24"), 0, false);
+}
+
+#[test]
+fn counts_of_announcements_are_at_least_one() {
+    for (keyword, status) in [
+        ("vrrp_garp_master_repeat", 5),
+        ("vrrp_garp_master_refresh_repeat", 5),
+        ("vrrp_garp_lower_prio_repeat", 0),
+    ] {
+        let text = format!("global_defs {{\n{keyword} 0\n}}\n{}", on_eth0("", "10.0.0.1/24"));
+        let loaded = judged(&text, status, true);
+        let announce = &loaded.node.routers[0].announce;
+        assert!(announce.repeat >= 1 && announce.refresh_repeat >= 1);
+    }
+}
+
+#[test]
+fn an_address_with_a_peer_has_no_prefix_length_and_neither_has_the_peer() {
+    for (line, status, address, peer) in [
+        ("10.0.0.1 peer 10.0.0.2", 0, "10.0.0.1/32", Some("10.0.0.2/32")),
+        ("10.0.0.1/24 peer 10.0.0.2", 5, "10.0.0.1/32", Some("10.0.0.2/32")),
+        ("10.0.0.1 peer 10.0.0.2/24", 5, "10.0.0.1/32", None),
+        ("10.0.0.1/24 peer 10.0.0.2/24", 5, "10.0.0.1/24", None),
+        ("fd00::1 peer fd00::2/64", 5, "fd00::1/128", None),
+        ("fd00::1 peer fd00::2", 0, "fd00::1/128", Some("fd00::2/128")),
+    ] {
+        let loaded = judged(&on_eth0("", line), status, true);
+        let spec = &loaded.node.routers[0].addresses[0].spec;
+        assert_eq!(spec.prefix.to_string(), address, "{line}");
+        assert_eq!(spec.peer.map(|peer| peer.to_string()).as_deref(), peer, "{line}");
+        let printed = print(&loaded.config, PrintOptions::default());
+        judged(&printed, 0, true);
+    }
+}
+
+fn server(header: &str, method: &str, statements: &str) -> String {
+    format!("virtual_server {header} {{\nlvs_sched rr\nlvs_method {method}\nprotocol TCP\n{statements}\n}}\n")
+}
+
+#[test]
+fn a_sorry_server_that_is_a_real_server_inhibits_as_that_one() {
+    for (sorry, real, status) in [
+        ("", "inhibit_on_failure", 5),
+        ("sorry_server_inhibit", "", 5),
+        ("sorry_server_inhibit", "inhibit_on_failure", 0),
+        ("", "", 0),
+    ] {
+        let statements = format!(
+            "sorry_server 10.1.1.1 80\n{sorry}\nreal_server 10.1.1.1 80 {{\nweight 1\n{real}\n}}\n\
+             real_server 10.1.1.2 80 {{\nweight 1\n}}"
+        );
+        let loaded = judged(&server("10.9.9.9 80", "NAT", &statements), status, false);
+        let server = &loaded.services.balancer.virtual_servers[0];
+        assert_eq!(server.sorry_server.as_ref().unwrap().inhibit, !real.is_empty());
+    }
+}
+
+#[test]
+fn the_ports_of_a_group_fit_its_real_servers() {
+    let real = "real_server 10.1.1.1 80 {\nweight 1\n}";
+    for (members, method, status) in [
+        ("10.9.9.1 80", "DR", 0),
+        ("10.9.9.1 81", "DR", 5),
+        ("10.9.9.1 81", "TUN", 5),
+        ("10.9.9.1 81", "NAT", 0),
+        ("10.9.9.1 80\n10.9.9.2-7 81", "DR", 5),
+        ("10.9.9.1 80\nfwmark 3", "NAT", 0),
+        ("10.9.9.1 80\nfwmark 3", "DR", 5),
+        ("fwmark 3\n10.9.9.1 80", "TUN", 5),
+    ] {
+        let text = format!("virtual_server_group G {{\n{members}\n}}\n{}", server("group G", method, real));
+        judged(&text, status, false);
+    }
+}
+
+/// Global definitions with script security, and an instance that runs this.
+fn secure(user: &str, notify: &str) -> String {
+    let global = format!("global_defs {{\nenable_script_security\nscript_user {user}\n}}\n");
+    global + &on_eth0(&format!("notify_master {notify}"), "10.0.0.1/24")
+}
+
+#[test]
+fn security_judges_what_would_be_executed() {
+    for (program, fault) in [
+        ("/usr/bin/true", None),
+        ("/bin/true", None),
+        ("/usr/sbin/true", None),
+        ("true", None),
+        ("/usr/bin/pidof", None),
+        ("/bin/pidof", None),
+        ("pidof", None),
+        ("/usr/bin/../bin/true", None),
+        ("/usr/bin/loop", Some("script-unusable")),
+        ("/usr/bin/lost", Some("script-unusable")),
+        ("/usr/bin/true/x", Some("script-unusable")),
+        ("/usr/bin", Some("script-unusable")),
+        ("nowhere", Some("script-unusable")),
+        ("/usr/bin/others", Some("script-insecure")),
+        ("/home/w/x", Some("script-insecure")),
+        ("/tmp/link", Some("script-insecure")),
+        ("/root/x", None),
+        ("\"/root/x a\" nobody", Some("script-closed")),
+        ("\"/work/x a\" worker", None),
+        ("\"/work/x a\" nobody", Some("script-closed")),
+        ("\"/bin/true\" nobody", None),
+        ("\"/usr/bin/private\" nobody", Some("script-unusable")),
+        ("\"/home/w/x\" nobody", None),
+    ] {
+        let loaded = of_text(&secure("root", program));
+        let found: Vec<&str> = loaded
+            .diagnostics
+            .iter()
+            .map(|diagnostic| diagnostic.code)
+            .filter(|code| code.starts_with("script-"))
+            .collect();
+        assert_eq!(found, Vec::from_iter(fault), "{program}");
+        let expected = if fault == Some("script-closed") { 5 } else { 0 };
+        assert_eq!(loaded.exit_code, expected, "{program}");
+        assert!(loaded.usable);
+    }
+}
+
+#[test]
+fn users_and_groups_of_scripts_exist() {
+    for (user, status) in [
+        ("root", 0),
+        ("nobody nogroup", 0),
+        ("1000", 0),
+        ("nosuchuser", 5),
+        ("root nosuchgroup", 5),
+        ("nobody staff", 0),
+    ] {
+        judged(&secure(user, "/usr/bin/true"), status, true);
+        judged(&secure("root", &format!("\"/usr/bin/true\" {user}")), status, true);
+        let global = format!("global_defs {{\nscript_user {user}\n}}\n");
+        judged(&(global + &on_eth0("", "10.0.0.1/24")), status, true);
+    }
+}
+
+#[test]
+fn every_script_wants_security() {
+    let check = |words: &str| {
+        let real = format!("real_server 10.1.1.1 80 {{\nweight 1\n{words}\n}}");
+        server("10.9.9.9 80", "NAT", &real)
+    };
+    let texts = [
+        "global_defs {\nstartup_script /usr/bin/true\n}\n".to_owned(),
+        "global_defs {\nshutdown_script /bin/true\n}\n".to_owned(),
+        "global_defs {\nnotify_fifo /tmp/f\nnotify_fifo_script /usr/bin/true\n}\n".to_owned(),
+        "global_defs {\nvrrp_notify_fifo /tmp/f\nvrrp_notify_fifo_script /usr/bin/true\n}\n".to_owned(),
+        on_eth0("notify_master /bin/true", "10.0.0.1/24"),
+        on_eth0("notify pidof", "10.0.0.1/24"),
+        on_eth0("notify_stop \"/home/w/x\"", "10.0.0.1/24"),
+        check("notify_up /usr/bin/true"),
+        check("MISC_CHECK {\nmisc_path /usr/bin/true\n}"),
+        server("10.9.9.9 80", "NAT", "quorum_up /usr/bin/true\nreal_server 10.1.1.1 80 {\nweight 1\n}"),
+        server("10.9.9.9 80", "NAT", "quorum_down /bin/true\nreal_server 10.1.1.1 80 {\nweight 1\n}"),
+    ];
+    for text in texts {
+        let usable = !text.starts_with("virtual_server");
+        let loaded = judged(&text, 6, usable);
+        assert!(loaded.diagnostics.iter().any(|found| found.code == "script-security"));
+        let secured = format!("global_defs {{\nenable_script_security\nscript_user root\n}}\n{text}");
+        let loaded = of_text(&secured);
+        assert_eq!(loaded.exit_code, 0, "{secured}\n{}", loaded.render(super::Style::default()));
+    }
+    // A program that is not there is not run.
+    let loaded = judged(&on_eth0("notify_master /usr/bin/nosuch", "10.0.0.1/24"), 0, true);
+    assert_eq!(loaded.gravest, Some(Severity::Warning));
+}
