@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use alived::kernel::{
-    AddressOutcome, AddressReply, AddressRequest, AddressSpec, AddressVerb, Forwarding, HeldAddress,
+    AddressOutcome, AddressReply, AddressRequest, AddressSpec, Verb, Forwarding, HeldAddress,
     KernelError, KernelEvent, KernelView, Link, ReceiveSocket, RouterId, SocketEvent,
 };
 use alived::net::{Family, InterfaceIndex, InterfaceName, LinkKey, MacAddress, NamespaceId, Prefix};
@@ -228,7 +228,7 @@ impl World {
                 self.handle(Event::Socket(SocketEvent::Opened(socket)));
                 let held = held_address(bytes.next(), bytes.next());
                 let outcome = AddressOutcome {
-                    verb: AddressVerb::Add,
+                    verb: Verb::Add,
                     link: held.link,
                     prefix: held.prefix,
                     error: bytes.flag().then(refusal),

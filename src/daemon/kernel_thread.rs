@@ -9,8 +9,8 @@ use super::mailbox::Mailbox;
 use super::record::AddressRecord;
 use super::vrrp_thread::Message;
 use crate::kernel::{
-    AddressOperation, AddressReply, AddressRequest, AddressSpec, AddressVerb, Announcement, KernelError,
-    ReceiveSocket, RouterId, first_announcements,
+    AddressOperation, AddressReply, AddressRequest, AddressSpec, Announcement, KernelError, ReceiveSocket,
+    RouterId, Verb, first_announcements,
 };
 use crate::net::{InterfaceIndex, LinkKey, MacAddress, NamespaceId, Prefix};
 use crate::sys::clock;
@@ -179,8 +179,7 @@ impl KernelThread {
         let Some(index) = InterfaceIndex::new(i32::MAX as u32) else { return Ok(()) };
         let link = LinkKey { namespace: NamespaceId(0), index };
         let address = IpAddr::from([0, 0, 0, 0]);
-        let operation =
-            AddressOperation::new(AddressVerb::Add, link, AddressSpec::new(Prefix::host(address)));
+        let operation = AddressOperation::new(Verb::Add, link, AddressSpec::new(Prefix::host(address)));
         let outcomes = netlink::apply(&mut self.socket, &[operation]);
         let announcement = Announcement { link, mac: MacAddress([0; 6]), address, is_router: false };
         self.announcer.send(&[Frame::announcement(&announcement)], |_, _| {});
@@ -228,7 +227,7 @@ mod tests {
         (0..count)
             .map(|number| {
                 let spec = AddressSpec::new(Prefix::host([192, 0, 2, number].into()));
-                AddressOperation::new(AddressVerb::Add, link, spec)
+                AddressOperation::new(Verb::Add, link, spec)
             })
             .collect()
     }

@@ -10,7 +10,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use super::record::{AddressRecord, parse_prefix};
-use crate::kernel::{AddressOperation, AddressSpec, AddressVerb};
+use crate::kernel::{AddressOperation, AddressSpec, Verb};
 use crate::net::{NamespaceId, Prefix};
 use crate::node::NodeConfig;
 use crate::sys::netlink::{self, Ownership, RouteSocket};
@@ -71,7 +71,7 @@ impl Leftovers {
             .chain(view.addresses.iter().filter(|held| !held.secondary))
             .filter(|held| held.ours)
             .filter(|held| name(held.link).is_some_and(|name| listed.contains(&(name, held.prefix))))
-            .map(|held| AddressOperation::new(AddressVerb::Remove, held.link, AddressSpec::new(held.prefix)))
+            .map(|held| AddressOperation::new(Verb::Remove, held.link, AddressSpec::new(held.prefix)))
             .collect();
         let mut socket = RouteSocket::open().map_err(|error| to_io(error.errno))?;
         let mut record = record;

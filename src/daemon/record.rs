@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::files;
-use crate::kernel::{AddressOperation, AddressOutcome, AddressVerb};
+use crate::kernel::{AddressOperation, AddressOutcome, Verb};
 use crate::net::{InterfaceIndex, LinkKey, NamespaceId, Prefix};
 use crate::sys::netlink::Ownership;
 use crate::sys::process;
@@ -56,7 +56,7 @@ impl AddressRecord {
 
     /// Writes down what is about to be added.
     pub(super) fn before(&mut self, operations: &[AddressOperation]) {
-        for operation in operations.iter().filter(|operation| operation.verb == AddressVerb::Add) {
+        for operation in operations.iter().filter(|operation| operation.verb == Verb::Add) {
             self.changed |= self.addresses.insert((operation.link, operation.spec.prefix));
         }
         self.save();
@@ -66,8 +66,8 @@ impl AddressRecord {
     pub(super) fn after(&mut self, outcomes: &[AddressOutcome]) {
         for outcome in outcomes {
             let gone = match outcome.verb {
-                AddressVerb::Add => outcome.error.is_some(),
-                AddressVerb::Remove => outcome.error.is_none(),
+                Verb::Add => outcome.error.is_some(),
+                Verb::Remove => outcome.error.is_none(),
             };
             if gone {
                 self.changed |= self.addresses.remove(&(outcome.link, outcome.prefix));
@@ -128,10 +128,10 @@ mod tests {
         let link = LinkKey { namespace: NamespaceId(0), index: InterfaceIndex::new(3).unwrap() };
         let prefixes = ["192.0.2.1/24", "2001:db8::1/128"].map(|text| parse_prefix(text).unwrap());
         let operations =
-            prefixes.map(|prefix| AddressOperation::new(AddressVerb::Add, link, AddressSpec::new(prefix)));
+            prefixes.map(|prefix| AddressOperation::new(Verb::Add, link, AddressSpec::new(prefix)));
         let mut record = AddressRecord::read(path.clone());
         record.before(&operations);
-        let removal = AddressOperation::new(AddressVerb::Remove, link, AddressSpec::new(prefixes[0]));
+        let removal = AddressOperation::new(Verb::Remove, link, AddressSpec::new(prefixes[0]));
         record.after(&[AddressOutcome::of(&removal, None)]);
         // Killed before it is saved: the removed address is still written down, the other one too.
         assert_eq!(AddressRecord::read(path.clone()).addresses.len(), 2);

@@ -165,9 +165,9 @@ pub struct AddressFlags {
     pub auto_join: bool,
 }
 
-/// What to do with an address.
+/// What to do with an object of the kernel.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum AddressVerb {
+pub enum Verb {
     /// Add it with our mark; already there is success.
     Add,
     /// Remove it; already gone is success.
@@ -178,7 +178,7 @@ pub enum AddressVerb {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AddressOperation {
     /// Add or remove.
-    pub verb: AddressVerb,
+    pub verb: Verb,
     /// On this interface.
     pub link: LinkKey,
     /// The address.
@@ -190,7 +190,7 @@ pub struct AddressOperation {
 
 impl AddressOperation {
     /// A change that is not announced.
-    pub const fn new(verb: AddressVerb, link: LinkKey, spec: AddressSpec) -> Self {
+    pub const fn new(verb: Verb, link: LinkKey, spec: AddressSpec) -> Self {
         Self { verb, link, spec, announcement: None }
     }
 }
@@ -226,7 +226,7 @@ pub struct AddressRequest {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AddressOutcome {
     /// Add or remove.
-    pub verb: AddressVerb,
+    pub verb: Verb,
     /// The interface.
     pub link: LinkKey,
     /// The address.
@@ -265,11 +265,11 @@ pub fn first_announcements<'a>(
         return Vec::new();
     }
     let key = |operation: &AddressOperation| (operation.link, operation.spec.prefix);
-    let removal = |operation: &&AddressOperation| operation.verb == AddressVerb::Remove;
+    let removal = |operation: &&AddressOperation| operation.verb == Verb::Remove;
     let mut removed: BTreeSet<(LinkKey, Prefix)> = later.filter(removal).map(key).collect();
     let mut announcements = Vec::new();
     for (position, (operation, outcome)) in operations.iter().zip(outcomes).enumerate().rev() {
-        if operation.verb == AddressVerb::Remove {
+        if operation.verb == Verb::Remove {
             removed.insert(key(operation));
         } else if let Some(announcement) = operation.announcement
             && outcome.error.is_none()
@@ -319,18 +319,18 @@ pub enum SocketEvent {
 mod tests {
     use super::*;
 
-    fn operation(verb: AddressVerb, number: u8) -> AddressOperation {
+    fn operation(verb: Verb, number: u8) -> AddressOperation {
         let address = [192, 0, 2, number].into();
         let spec = AddressSpec::new(Prefix::host(address));
         let mac = MacAddress([2, 0, 0, 0, 0, 1]);
         let announcement = Announcement { link: LinkKey::LOWEST, mac, address, is_router: false };
-        let announcement = (verb == AddressVerb::Add).then_some(announcement);
+        let announcement = (verb == Verb::Add).then_some(announcement);
         AddressOperation { announcement, ..AddressOperation::new(verb, LinkKey::LOWEST, spec) }
     }
 
     #[test]
     fn what_is_there_to_stay_is_announced() {
-        use AddressVerb::{Add, Remove};
+        use Verb::{Add, Remove};
         let operations = [(Add, 1), (Add, 2), (Remove, 2), (Add, 3), (Add, 4), (Remove, 5), (Add, 5)]
             .map(|(v, n)| operation(v, n));
         let mut outcomes: Vec<_> = operations.iter().map(|o| AddressOutcome::of(o, None)).collect();

@@ -7,8 +7,8 @@ use core::net::IpAddr;
 
 use super::*;
 use crate::kernel::{
-    AddressOperation, AddressOutcome, AddressSpec, AddressVerb, Forwarding, HeldAddress, KernelView, Link,
-    ReceiveSocket, RouterId,
+    AddressOperation, AddressOutcome, AddressSpec, Forwarding, HeldAddress, KernelView, Link, ReceiveSocket,
+    RouterId, Verb,
 };
 use crate::net::{Family, InterfaceIndex, LinkKey, MacAddress, NamespaceId, Prefix};
 use crate::time::{Instant, Now, WallTime};
@@ -88,12 +88,12 @@ impl Script {
     }
 
     /// Answers every address request with success, and makes the announcements that come with them.
-    fn obey(&mut self) -> Vec<AddressVerb> {
+    fn obey(&mut self) -> Vec<Verb> {
         self.answer(true)
     }
 
     /// Answers every address request with success.
-    fn answer(&mut self, announces: bool) -> Vec<AddressVerb> {
+    fn answer(&mut self, announces: bool) -> Vec<Verb> {
         let mut verbs = Vec::new();
         for request in self.take().kernel {
             let outcome = |operation: &AddressOperation| AddressOutcome {
@@ -166,7 +166,7 @@ fn alone_it_advertises_then_asks_for_its_address_then_announces_it() {
             .all(|t| { t.to == State::Master && t.cause == Cause::MasterDown { last_master: None } })
     );
     script.actions = actions;
-    assert_eq!(script.obey(), [AddressVerb::Add]);
+    assert_eq!(script.obey(), [Verb::Add]);
     script.pass(0);
     // After the one that went along with the request.
     assert_eq!(script.announced(), 4);
@@ -176,7 +176,7 @@ fn alone_it_advertises_then_asks_for_its_address_then_announces_it() {
 fn what_the_driver_could_not_announce_is_announced_in_full() {
     let mut script = Script::new(|_| {});
     script.pass(4_000);
-    assert_eq!(script.answer(false), [AddressVerb::Add]);
+    assert_eq!(script.answer(false), [Verb::Add]);
     script.pass(0);
     assert_eq!(script.announced(), 5);
 }
@@ -185,7 +185,7 @@ fn what_the_driver_could_not_announce_is_announced_in_full() {
 fn announcements_with_a_pace_are_left_to_the_queue() {
     let mut script = Script::new(|config| config.announce.arp_interval = Duration::from_millis(100));
     script.pass(4_000);
-    assert_eq!(script.obey(), [AddressVerb::Add]);
+    assert_eq!(script.obey(), [Verb::Add]);
     script.pass(0);
     assert_eq!(script.announced(), 1);
     script.pass(400);
@@ -199,7 +199,7 @@ fn a_better_master_ends_mastership_and_its_leaving_shortens_the_wait() {
     script.obey();
     script.hear(RIVAL, 150);
     assert_eq!(script.state(), State::Backup);
-    assert_eq!(script.obey(), [AddressVerb::Remove]);
+    assert_eq!(script.obey(), [Verb::Remove]);
     script.hear(RIVAL, 0);
     script.pass(608);
     assert_eq!(script.state(), State::Backup);
@@ -254,7 +254,7 @@ fn a_leftover_is_adopted_by_our_election_or_removed_at_the_first_advertisement()
     script.hear(RIVAL, 50);
     assert!(script.obey().is_empty(), "a master we do not follow decides nothing");
     script.hear(RIVAL, 150);
-    assert_eq!(script.obey(), [AddressVerb::Remove]);
+    assert_eq!(script.obey(), [Verb::Remove]);
 }
 
 #[test]
@@ -267,7 +267,7 @@ fn an_address_removed_by_hand_returns_without_a_transition_and_is_counted() {
     script.take();
     script.tell(Event::Kernel(KernelEvent::AddressGone { link: ETH0, prefix: address.prefix }));
     script.pass(20);
-    assert_eq!(script.obey(), [AddressVerb::Add]);
+    assert_eq!(script.obey(), [Verb::Add]);
     assert_eq!(script.state(), State::Master);
     assert_eq!(script.node.router(RouterId(0)).unwrap().counters().addresses_repaired, 1);
 }
@@ -279,9 +279,9 @@ fn an_address_removed_by_hand_before_its_addition_was_answered_returns_too() {
     let address = held_address("192.0.2.51", true);
     script.tell(Event::Kernel(KernelEvent::AddressPresent(address.clone())));
     script.tell(Event::Kernel(KernelEvent::AddressGone { link: ETH0, prefix: address.prefix }));
-    assert_eq!(script.obey(), [AddressVerb::Add]);
+    assert_eq!(script.obey(), [Verb::Add]);
     script.pass(20);
-    assert_eq!(script.obey(), [AddressVerb::Add]);
+    assert_eq!(script.obey(), [Verb::Add]);
     script.tell(Event::Kernel(KernelEvent::AddressPresent(address)));
     script.pass(20);
     assert_eq!(script.obey(), []);
@@ -295,7 +295,7 @@ fn a_link_that_goes_down_is_a_fault_and_its_return_starts_as_backup() {
     script.tell(Event::Kernel(KernelEvent::LinkChanged(link(false))));
     assert_eq!(script.state(), State::Fault);
     assert_eq!(script.priorities_sent(), [0]);
-    assert_eq!(script.obey(), [AddressVerb::Remove]);
+    assert_eq!(script.obey(), [Verb::Remove]);
     script.hear(RIVAL, 50);
     script.tell(Event::Kernel(KernelEvent::LinkChanged(link(true))));
     assert_eq!(script.state(), State::Backup);
@@ -337,7 +337,7 @@ fn a_switch_over_keeps_the_addresses_until_the_successor_is_heard() {
     );
     script.hear(RIVAL, 100);
     assert_eq!(script.state(), State::Backup);
-    assert_eq!(script.obey(), [AddressVerb::Remove]);
+    assert_eq!(script.obey(), [Verb::Remove]);
     for _ in 0..10 {
         script.pass(1_000);
         script.hear(RIVAL, 100);
@@ -416,7 +416,7 @@ fn stopped_when_the_kernel_has_taken_the_addresses_away() {
     script.obey();
     script.tell(Event::Stop);
     assert!(!script.actions.stopped);
-    assert_eq!(script.obey(), [AddressVerb::Remove]);
+    assert_eq!(script.obey(), [Verb::Remove]);
     assert!(script.actions.stopped);
 }
 
@@ -441,10 +441,10 @@ fn a_master_that_lowers_its_priority_is_followed_as_it_is_and_a_worse_one_does_n
 
 #[test]
 fn an_address_that_was_there_before_the_request_is_not_removed_though_the_answer_came_first() {
-    for (told, removed) in [(vec![false], vec![]), (vec![true, false], vec![AddressVerb::Remove])] {
+    for (told, removed) in [(vec![false], vec![]), (vec![true, false], vec![Verb::Remove])] {
         let mut script = Script::new(|_| {});
         script.pass(4_000);
-        assert_eq!(script.obey(), [AddressVerb::Add]);
+        assert_eq!(script.obey(), [Verb::Add]);
         for ours in told {
             script.tell(Event::Kernel(KernelEvent::AddressPresent(held_address("192.0.2.51", ours))));
         }

@@ -13,7 +13,7 @@ use super::network::{Arrival, Network, PortId, SegmentId};
 use super::process::{Sabotage, Wakeup, arriving, is_group};
 use super::timeline::{EntryKind, Timeline};
 use crate::kernel::{
-    AddressReply, AddressRequest, AddressVerb, Announcement, KernelEvent, ReceiveSocket, SocketEvent,
+    AddressReply, AddressRequest, Announcement, KernelEvent, ReceiveSocket, SocketEvent, Verb,
     first_announcements,
 };
 use crate::net::{LinkKey, MacAddress, Prefix};
@@ -584,8 +584,8 @@ impl Cluster {
         }
         for outcome in &outcomes {
             let sign = match outcome.verb {
-                AddressVerb::Add => "+",
-                AddressVerb::Remove => "-",
+                Verb::Add => "+",
+                Verb::Remove => "-",
             };
             let refusal = outcome.error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
             let text = format!("{sign}{}{refusal}", outcome.prefix);

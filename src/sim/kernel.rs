@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use super::network::PortId;
 use crate::kernel::{
-    AddressOperation, AddressOutcome, AddressVerb, Forwarding, HeldAddress, KernelError, KernelEvent,
-    KernelView, Link,
+    AddressOperation, AddressOutcome, Forwarding, HeldAddress, KernelError, KernelEvent, KernelView, Link,
+    Verb,
 };
 use crate::net::{Family, InterfaceIndex, InterfaceName, LinkKey, MacAddress, NamespaceId, Prefix};
 
@@ -191,11 +191,11 @@ impl Kernel {
     pub fn carry_out(&mut self, operation: &AddressOperation) -> AddressOutcome {
         let (link, prefix) = (operation.link, operation.spec.prefix);
         let error = match operation.verb {
-            AddressVerb::Add => {
+            Verb::Add => {
                 let detect = operation.spec.flags.duplicate_address_detection;
                 self.add(link, prefix, true, detect && prefix.family() == Family::Ipv6).err()
             }
-            AddressVerb::Remove => {
+            Verb::Remove => {
                 self.remove(link, prefix);
                 None
             }

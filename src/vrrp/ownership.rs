@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::environment::{Environment, Interface};
 use super::{ReportKind, RouterConfig, VirtualAddress};
-use crate::kernel::{AddressOperation, AddressOutcome, AddressSpec, AddressVerb};
+use crate::kernel::{AddressOperation, AddressOutcome, AddressSpec, Verb};
 use crate::net::{InterfaceName, LinkKey, Prefix};
 use crate::time::{Duration, Instant};
 
@@ -45,7 +45,7 @@ struct Item {
     held: Held,
     /// Operations not answered yet, and the last of them.
     outstanding: u32,
-    last_verb: AddressVerb,
+    last_verb: Verb,
     /// Wanted again while its removal is under way: asked for when that is answered.
     wanted_again: bool,
     /// The kernel refused the last request for it.
@@ -75,7 +75,7 @@ impl Item {
 
     /// Whether we asked for it last: what a late notification calls gone may be there then all the same, and is ours.
     const fn asked_for(&self) -> bool {
-        matches!(self.last_verb, AddressVerb::Add)
+        matches!(self.last_verb, Verb::Add)
     }
 
     /// Whether the kernel will hold it once all requests are answered.
@@ -86,9 +86,9 @@ impl Item {
     /// Asks for an operation. A removal follows an addition at once, so that nothing is announced any more; an
     /// addition waits until the removal before it is answered: of a router that wavers, the kernel would otherwise
     /// have ever more to do that comes to nothing.
-    fn request(&mut self, verb: AddressVerb, operations: &mut Vec<AddressOperation>) {
+    fn request(&mut self, verb: Verb, operations: &mut Vec<AddressOperation>) {
         if self.outstanding > 0 && !self.asked_for() {
-            self.wanted_again = verb == AddressVerb::Add;
+            self.wanted_again = verb == Verb::Add;
         } else {
             self.request_now(verb, operations);
         }
@@ -97,11 +97,11 @@ impl Item {
     /// Asks for what waited, once nothing is under way any more.
     fn request_again(&mut self, operations: &mut Vec<AddressOperation>) {
         if self.outstanding == 0 && self.wanted_again {
-            self.request_now(AddressVerb::Add, operations);
+            self.request_now(Verb::Add, operations);
         }
     }
 
-    fn request_now(&mut self, verb: AddressVerb, operations: &mut Vec<AddressOperation>) {
+    fn request_now(&mut self, verb: Verb, operations: &mut Vec<AddressOperation>) {
         let Some(link) = self.link else { return };
         self.wanted_again = false;
         self.marked = false;
@@ -254,7 +254,7 @@ impl Ownership {
                 && (item.held != Held::Absent || item.outstanding > 0 && item.asked_for())
                 && item.link.is_some_and(|link| taken(link.key, &item.spec.prefix))
             {
-                item.request_now(AddressVerb::Add, operations);
+                item.request_now(Verb::Add, operations);
             }
         }
     }
@@ -278,7 +278,7 @@ impl Ownership {
                     let added = item.asked_for() && (self.wanted || item.outstanding > 0);
                     if item.held != Held::Foreign && (added || known(old, prefix) == Some(true)) {
                         unanswered += 1;
-                        operations.push(AddressOperation::new(AddressVerb::Remove, old, item.spec.clone()));
+                        operations.push(AddressOperation::new(Verb::Remove, old, item.spec.clone()));
                     }
                     if unanswered > 0 {
                         *self.orphans.entry((old, prefix)).or_default() += unanswered;
@@ -286,7 +286,7 @@ impl Ownership {
                 }
                 item.link = link;
                 item.outstanding = item.key().and_then(|key| self.orphans.remove(&key)).unwrap_or_default();
-                item.last_verb = AddressVerb::Remove;
+                item.last_verb = Verb::Remove;
                 item.wanted_again = false;
                 item.judge_at = None;
                 item.lacking_since = None;
@@ -298,9 +298,9 @@ impl Ownership {
                 }
                 let unwanted = !self.wanted && !self.undecided;
                 if self.wanted && !item.will_be_held() {
-                    item.request_now(AddressVerb::Add, operations);
+                    item.request_now(Verb::Add, operations);
                 } else if unwanted && item.will_be_held() && item.held == Held::Ours {
-                    item.request_now(AddressVerb::Remove, operations);
+                    item.request_now(Verb::Remove, operations);
                 }
             }
             item.link = link;
@@ -340,7 +340,7 @@ impl Ownership {
             item.judge_at = None;
             item.lacking_since = None;
             if !item.will_be_held() {
-                item.request(AddressVerb::Add, operations);
+                item.request(Verb::Add, operations);
             } else if let (0, Some(link)) = (item.outstanding, item.link) {
                 present.push((link, item.spec.prefix));
             }
@@ -360,7 +360,7 @@ impl Ownership {
             item.lacking_since = None;
             // "Already gone" is success.
             if (wanted && item.asked_for() || item.will_be_held()) && item.held != Held::Foreign {
-                item.request(AddressVerb::Remove, operations);
+                item.request(Verb::Remove, operations);
             }
         }
         leftovers
@@ -449,7 +449,7 @@ impl Ownership {
             return (None, Some(report));
         }
         match outcome.verb {
-            AddressVerb::Add => {
+            Verb::Add => {
                 let announceable = item.link.filter(|_| wanted).map(|link| (link, outcome.prefix));
                 if item.vanished {
                     // Removed by somebody else before the answer came, or the notification of an earlier removal
@@ -464,7 +464,7 @@ impl Ownership {
                 }
                 (announceable.filter(|_| item.will_be_held()), None)
             }
-            AddressVerb::Remove => {
+            Verb::Remove => {
                 if item.held == Held::Ours {
                     item.held = Held::Absent;
                 }
@@ -513,9 +513,9 @@ impl Ownership {
                         let (prefix, times) = (item.spec.prefix, item.repairs);
                         reports.push(ReportKind::AddressRepaired { prefix, times });
                     }
-                    item.request(AddressVerb::Add, operations);
+                    item.request(Verb::Add, operations);
                 }
-                (false, Held::Ours) => item.request(AddressVerb::Remove, operations),
+                (false, Held::Ours) => item.request(Verb::Remove, operations),
                 _ => {}
             }
         }
@@ -550,13 +550,13 @@ impl Ownership {
             let asked_for = self.wanted && item.asked_for();
             let held = item.will_be_held() && !item.wanted_again;
             if (asked_for || held) && item.held != Held::Foreign {
-                item.request_now(AddressVerb::Remove, operations);
+                item.request_now(Verb::Remove, operations);
             }
             if let Some(key) = item.key().filter(|_| item.outstanding > 0) {
                 *self.orphans.entry(key).or_default() += item.outstanding;
             }
         }
-        gone.retain(|item| item.outstanding > 0 && item.last_verb == AddressVerb::Remove);
+        gone.retain(|item| item.outstanding > 0 && item.last_verb == Verb::Remove);
         for (item, kept) in self.items.iter_mut().zip(kept) {
             let endangered = kept
                 && gone.iter().any(|gone| {
@@ -565,7 +565,7 @@ impl Ownership {
                         && gone.spec.prefix.network() == item.spec.prefix.network()
                 });
             if self.wanted && endangered && item.held != Held::Foreign {
-                item.request_now(AddressVerb::Add, operations);
+                item.request_now(Verb::Add, operations);
             }
         }
         // An address whose attributes alone changed is removed above and must be added again.
@@ -606,7 +606,7 @@ fn items_of(config: &RouterConfig) -> Vec<Item> {
         link: None,
         held: Held::Absent,
         outstanding: 0,
-        last_verb: AddressVerb::Remove,
+        last_verb: Verb::Remove,
         wanted_again: false,
         refused: false,
         foreign_told: false,

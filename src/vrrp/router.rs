@@ -23,7 +23,7 @@ use super::{
     Actions, AnnouncementQueue, Cause, Counters, FaultReason, PacketReport, Report, ReportKind, RouterConfig,
     State, Transition,
 };
-use crate::kernel::{AddressOperation, AddressReply, AddressRequest, AddressVerb, RouterId};
+use crate::kernel::{AddressOperation, AddressReply, AddressRequest, RouterId, Verb};
 use crate::net::{Family, LinkKey, Prefix};
 use crate::time::{Duration, Instant, Now, WallTime};
 use crate::wire::vrrp::{AdvertisementInterval, Priority, Version};
@@ -577,7 +577,7 @@ impl VirtualRouter {
     /// Asks for changes of addresses. The first announcement of what is added goes along, unless announcements
     /// have to keep a pace.
     pub(super) fn request_addresses(&self, mut operations: Vec<AddressOperation>, out: &mut Output<'_>) {
-        for operation in operations.iter_mut().filter(|operation| operation.verb == AddressVerb::Add) {
+        for operation in operations.iter_mut().filter(|operation| operation.verb == Verb::Add) {
             let prefix = operation.spec.prefix;
             let interfaces = || self.environment.interfaces.iter().map(|(_, interface)| interface);
             if self.announcement_interval(prefix.family()).is_zero()

@@ -1,7 +1,7 @@
 //! Each rule of `alived::sim::invariants` is broken on purpose, by a daemon or driver that does wrong, and
 //! the rule must see it. The same course of events without the wrong must break none.
 
-use alived::kernel::{AddressOperation, AddressRequest, AddressSpec, AddressVerb, KernelEvent, RouterId};
+use alived::kernel::{AddressOperation, AddressRequest, AddressSpec, KernelEvent, RouterId, Verb};
 use alived::net::{InterfaceIndex, LinkKey, NamespaceId};
 use alived::node::{Event, NodeConfig};
 use alived::sim::frame::Glance;
@@ -71,7 +71,7 @@ impl<F: FnMut(Now, &mut Actions)> Sabotage for Tamper<F> {
 }
 
 /// Drops the address operations of a kind.
-fn without(verb: AddressVerb) -> Box<dyn Sabotage> {
+fn without(verb: Verb) -> Box<dyn Sabotage> {
     Box::new(Tamper(move |_, actions: &mut Actions| {
         for request in &mut actions.kernel {
             request.operations.retain(|operation| operation.verb != verb);
@@ -166,7 +166,7 @@ fn advertising_during_a_switch_over_is_seen() {
 fn an_address_kept_without_mastership_is_seen() {
     let broken = sabotaged(
         &[R1],
-        || without(AddressVerb::Remove),
+        || without(Verb::Remove),
         |lan| {
             lan.apply(Fault::CablePulled(R1, LAN));
             lan.cluster.run_for(alived::time::Duration::from_secs(1));
@@ -180,7 +180,7 @@ fn an_address_kept_without_mastership_is_seen() {
 fn an_address_kept_after_the_last_router_is_removed_is_seen() {
     let broken = sabotaged(
         &[R1, R2],
-        || without(AddressVerb::Remove),
+        || without(Verb::Remove),
         |lan| {
             lan.apply(Fault::Reloaded(R1, NodeConfig::default()));
             lan.apply(Fault::Reloaded(R2, NodeConfig::default()));
@@ -194,7 +194,7 @@ fn the_removal_of_a_foreign_address_is_seen() {
     let vandal = || -> Box<dyn Sabotage> {
         Box::new(Tamper(|_, actions: &mut Actions| {
             let spec = AddressSpec::new(own_addresses(R2, LAN)[0]);
-            let operation = AddressOperation::new(AddressVerb::Remove, eth0(), spec);
+            let operation = AddressOperation::new(Verb::Remove, eth0(), spec);
             actions.kernel.push(AddressRequest { router: RouterId(0), operations: vec![operation] });
         }))
     };
@@ -242,7 +242,7 @@ fn the_wrong_master_is_seen() {
 
 #[test]
 fn a_missing_address_is_seen() {
-    assert_seen(&sabotaged(&[R1], || without(AddressVerb::Add), |_| {}), Rule::AddressMissing, Some(R1));
+    assert_seen(&sabotaged(&[R1], || without(Verb::Add), |_| {}), Rule::AddressMissing, Some(R1));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use super::super::kernel_thread::Request;
 use super::super::log::Entry;
 use super::{Notice, VrrpThread};
-use crate::kernel::{AddressRequest, AddressVerb, Announcement, ReceiveSocket};
+use crate::kernel::{AddressRequest, Announcement, ReceiveSocket, Verb};
 use crate::node::HaNode;
 use crate::sys::packet::{Frame, Packet};
 use crate::sys::syslog::Severity;
@@ -73,7 +73,7 @@ impl Driver for Act<'_> {
     fn request(&mut self, request: AddressRequest) {
         let thread = &mut *self.thread;
         if let Some(record) = thread.monitor.record() {
-            let added = request.operations.iter().filter(|o| o.verb == AddressVerb::Add);
+            let added = request.operations.iter().filter(|o| o.verb == Verb::Add);
             record.extend(added.map(|operation| (operation.link, operation.spec.prefix)));
         }
         thread.channels.loan.lend();

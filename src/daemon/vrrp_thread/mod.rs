@@ -17,9 +17,7 @@ use super::kernel_thread::{Request, view_failed};
 use super::log::Entry;
 use super::receive_pace::{Change, ReceivePace};
 use super::send_failures::SendFailures;
-use crate::kernel::{
-    AddressReply, AddressVerb, KernelError, KernelEvent, KernelView, ReceiveSocket, SocketEvent,
-};
+use crate::kernel::{AddressReply, KernelError, KernelEvent, KernelView, ReceiveSocket, SocketEvent, Verb};
 use crate::node::{Changes, Event, HaNode, NodeConfig};
 use crate::status::{Lateness, Snapshot};
 use crate::sys::clock::{self, Alarm};
@@ -294,7 +292,7 @@ impl VrrpThread {
     fn strike_out(&mut self, reply: &AddressReply) {
         let Some(record) = self.monitor.record() else { return };
         for outcome in &reply.outcomes {
-            if outcome.verb == AddressVerb::Remove && outcome.error.is_none() {
+            if outcome.verb == Verb::Remove && outcome.error.is_none() {
                 record.remove(&(outcome.link, outcome.prefix));
             }
         }

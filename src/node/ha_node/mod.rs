@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Event, KernelModel, NodeConfig};
 use core::net::IpAddr;
 
-use crate::kernel::{AddressVerb, KernelEvent, ReceiveSocket, RouterId, SocketEvent};
+use crate::kernel::{KernelEvent, ReceiveSocket, RouterId, SocketEvent, Verb};
 use crate::net::{Family, InterfaceName, LinkKey, Prefix};
 use crate::time::{Duration, Instant, Now};
 use crate::timer::TimerQueue;
@@ -457,7 +457,7 @@ impl HaNode {
         for request in &actions.kernel[before..] {
             for operation in &request.operations {
                 let (link, prefix) = (operation.link, operation.spec.prefix);
-                if operation.verb == AddressVerb::Add {
+                if operation.verb == Verb::Add {
                     addresses.remove(&(link, prefix));
                     continue;
                 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::bounds::{at_least, skew_time};
 use super::{Batch, Heard};
-use crate::kernel::{AddressVerb, HeldAddress, KernelEvent, Link, RouterId};
+use crate::kernel::{HeldAddress, KernelEvent, Link, RouterId, Verb};
 use crate::net::{Family, InterfaceName, LinkKey, Prefix};
 use crate::node::{Event, NodeConfig};
 use crate::sim::kernel::usable_source;
@@ -108,9 +108,9 @@ impl Ledger {
                 let key = (request.router, operation.link, operation.spec.prefix);
                 match operation.verb {
                     // Told of in the same wake-up: adding leaves it as it is.
-                    AddressVerb::Add if self.is_foreign(key.1, key.2) => {}
-                    AddressVerb::Add => _ = self.wanted.insert(key),
-                    AddressVerb::Remove => _ = self.wanted.remove(&key),
+                    Verb::Add if self.is_foreign(key.1, key.2) => {}
+                    Verb::Add => _ = self.wanted.insert(key),
+                    Verb::Remove => _ = self.wanted.remove(&key),
                 }
             }
         }

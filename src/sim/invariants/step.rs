@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Batch, Ledger, Rule, Switch, Violation};
-use crate::kernel::{AddressVerb, RouterId};
+use crate::kernel::{RouterId, Verb};
 use crate::node::Event;
 use crate::sim::MachineId;
 use crate::sim::frame::Glance;
@@ -80,7 +80,7 @@ pub fn judge(machine: MachineId, ledger: &mut Ledger, batch: &Batch<'_>) -> Vec<
         }
     }
     for operation in batch.actions.kernel.iter().flat_map(|request| &request.operations) {
-        if operation.verb == AddressVerb::Remove && ledger.is_foreign(operation.link, operation.spec.prefix) {
+        if operation.verb == Verb::Remove && ledger.is_foreign(operation.link, operation.spec.prefix) {
             let detail = format!("asked to remove {}", operation.spec.prefix);
             break_rule(Rule::ForeignAddressRemoved, detail);
         }

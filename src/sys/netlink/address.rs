@@ -9,7 +9,7 @@ use netlink_packet_route::address::{
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::{Acknowledge, Batch, RouteSocket};
-use crate::kernel::{ADDRESS_PROTOCOL, AddressOperation, AddressOutcome, AddressVerb, KernelError};
+use crate::kernel::{ADDRESS_PROTOCOL, AddressOperation, AddressOutcome, KernelError, Verb};
 use crate::net::Family;
 
 /// `INFINITY_LIFE_TIME`.
@@ -36,11 +36,11 @@ pub fn apply(socket: &mut RouteSocket, operations: &[AddressOperation]) -> Vec<A
     }
 }
 
-fn refusal(verb: AddressVerb, result: Result<(), KernelError>) -> Option<KernelError> {
+fn refusal(verb: Verb, result: Result<(), KernelError>) -> Option<KernelError> {
     let error = result.err()?;
     let done_already = match verb {
-        AddressVerb::Add => error.errno == libc::EEXIST,
-        AddressVerb::Remove => matches!(error.errno, libc::EADDRNOTAVAIL | libc::ENODEV),
+        Verb::Add => error.errno == libc::EEXIST,
+        Verb::Remove => matches!(error.errno, libc::EADDRNOTAVAIL | libc::ENODEV),
     };
     (!done_already).then_some(error)
 }
@@ -61,7 +61,7 @@ fn request(operation: &AddressOperation) -> (RouteNetlinkMessage, u16) {
     let far_end: IpAddr = spec.peer.map_or(address, |peer| peer.address());
     message.attributes.push(AddressAttribute::Local(address));
     message.attributes.push(AddressAttribute::Address(far_end));
-    if operation.verb == AddressVerb::Remove {
+    if operation.verb == Verb::Remove {
         return (RouteNetlinkMessage::DelAddress(message), 0);
     }
     if address.is_ipv4() {
@@ -102,7 +102,7 @@ mod tests {
     use crate::kernel::{AddressFlags as WantedFlags, AddressSpec};
     use crate::net::{InterfaceIndex, LinkKey, NamespaceId, Prefix};
 
-    fn operation(verb: AddressVerb, spec: AddressSpec) -> AddressOperation {
+    fn operation(verb: Verb, spec: AddressSpec) -> AddressOperation {
         let link = LinkKey { namespace: NamespaceId(0), index: InterfaceIndex::new(7).unwrap() };
         AddressOperation::new(verb, link, spec)
     }
@@ -112,7 +112,7 @@ mod tests {
     }
 
     fn attributes(spec: AddressSpec) -> Vec<AddressAttribute> {
-        match request(&operation(AddressVerb::Add, spec)) {
+        match request(&operation(Verb::Add, spec)) {
             (RouteNetlinkMessage::NewAddress(message), flags) => {
                 assert_eq!(flags, NLM_F_CREATE | NLM_F_EXCL);
                 assert_eq!(message.header.index, 7);
@@ -151,8 +151,7 @@ mod tests {
                 ..WantedFlags::default()
             },
         };
-        let (RouteNetlinkMessage::NewAddress(message), _) =
-            request(&operation(AddressVerb::Add, spec.clone()))
+        let (RouteNetlinkMessage::NewAddress(message), _) = request(&operation(Verb::Add, spec.clone()))
         else {
             panic!("not an addition");
         };
@@ -188,10 +187,10 @@ mod tests {
     #[test]
     fn what_is_done_already_is_success() {
         let refused = |errno| Err(KernelError { errno, message: String::new() });
-        assert_eq!(refusal(AddressVerb::Add, Ok(())), None);
-        assert_eq!(refusal(AddressVerb::Add, refused(libc::EEXIST)), None);
-        assert_eq!(refusal(AddressVerb::Remove, refused(libc::EADDRNOTAVAIL)), None);
-        assert!(refusal(AddressVerb::Add, refused(libc::ENODEV)).is_some());
-        assert!(refusal(AddressVerb::Remove, refused(libc::EPERM)).is_some());
+        assert_eq!(refusal(Verb::Add, Ok(())), None);
+        assert_eq!(refusal(Verb::Add, refused(libc::EEXIST)), None);
+        assert_eq!(refusal(Verb::Remove, refused(libc::EADDRNOTAVAIL)), None);
+        assert!(refusal(Verb::Add, refused(libc::ENODEV)).is_some());
+        assert!(refusal(Verb::Remove, refused(libc::EPERM)).is_some());
     }
 }
