@@ -1,0 +1,12 @@
+//! What needs a kernel with modules that this machine's kernel may lack, and that such a kernel can be had.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, clippy::disallowed_types)]
+
+#[path = "../support/host.rs"]
+mod host;
+#[path = "../support/second_kernel.rs"]
+mod second_kernel;
+#[path = "../support/skip.rs"]
+mod skip;
+
+mod boot;
