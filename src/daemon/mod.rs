@@ -12,6 +12,7 @@
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod background;
 mod child;
 mod configuration;
 mod control;
@@ -37,7 +38,7 @@ mod worker;
 pub use host::RealHost;
 pub use options::{DEFAULT_CONFIGURATION, LogOptions, Options};
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -49,8 +50,8 @@ use self::runner::Runner;
 use self::status::{FATAL, PERMISSION};
 use self::supervisor::{PidFiles, WorkerMain};
 use crate::sys::pidfile::{PidFile, PidFileError};
-use crate::sys::process::{self, Fork};
-use crate::sys::signals::{self, Signal};
+use crate::sys::process;
+use crate::sys::signals::{self, Signal, SignalQueue};
 use crate::sys::syslog::Severity;
 
 /// Identity of the supervisor in the system log.
@@ -84,21 +85,23 @@ pub fn run_with_worker(options: &Options, worker: fn(Runner) -> u8) -> ExitCode 
 fn run_with(options: &Options, worker_main: WorkerMain<'_>) -> ExitCode {
     // What is asked for during the start is done after it; only a stop cannot wait.
     let mut signals = Signal::ALL.to_vec();
-    signals.retain(|signal| !matches!(signal, Signal::Stop | Signal::Interrupt | Signal::Child));
+    let stops = stops(options);
+    signals.retain(|signal| *signal != Signal::Child && !stops.contains(signal));
     signals::hold_back(&signals);
     process::fill_standard_streams();
     ExitCode::from(match prepare(options) {
         Ok(Prepared { options, configuration, pid_files }) if options.background => {
-            run_in_background(&options, worker_main, configuration, pid_files)
+            background::run(&options, worker_main, configuration, pid_files)
         }
         Ok(Prepared { options, configuration, pid_files }) => {
             let sink = announced_sink(&options, &configuration);
             supervisor::run(&options, worker_main, configuration, pid_files, None, sink)
         }
-        Err(Ending { status, text }) => {
+        Err(Ending::Failed { status, text }) => {
             let _ = io::stderr().write_all(text.as_bytes());
             status
         }
+        Err(Ending::Stopped(signal)) => signals::end_by(signal),
     })
 }
 
@@ -109,14 +112,16 @@ struct Prepared {
 }
 
 /// Why there is nothing to run.
-struct Ending {
-    status: u8,
-    text: String,
+enum Ending {
+    /// Something is wrong.
+    Failed { status: u8, text: String },
+    /// It was told to stop.
+    Stopped(Signal),
 }
 
 impl Ending {
     fn new(status: u8, text: &str) -> Self {
-        Self { status, text: format!("alived: {text}\n") }
+        Self::Failed { status, text: format!("alived: {text}\n") }
     }
 }
 
@@ -149,14 +154,18 @@ fn prepare(options: &Options) -> Result<Prepared, Ending> {
     if let (None, Some(mask)) = (options.umask, configuration.settings.umask) {
         process::set_umask(mask);
     }
-    let paths = PidPaths::new(&options, &configuration.settings);
-    let pid_files = PidFiles { supervisor: lock(&paths.supervisor)?, worker: lock(&paths.worker)? };
+    let pid_files = lock_both(&PidPaths::new(&options, &configuration.settings), stops(&options))?;
     Ok(Prepared { options, configuration, pid_files })
+}
+
+/// The signals that end the daemon.
+fn stops(options: &Options) -> &'static [Signal] {
+    if options.ignore_interrupt { &[Signal::Stop] } else { &[Signal::Stop, Signal::Interrupt] }
 }
 
 fn load(options: &Options) -> Result<Configuration, Ending> {
     configuration::load(options, Tolerance::Lenient)
-        .map_err(|refusal| Ending { status: refusal.status, text: refusal.rendered })
+        .map_err(|refusal| Ending::Failed { status: refusal.status, text: refusal.rendered })
 }
 
 fn enter_namespace(name: &str) -> Result<(), Ending> {
@@ -171,12 +180,28 @@ fn enter_namespace(name: &str) -> Result<(), Ending> {
     })
 }
 
-fn lock(path: &std::path::Path) -> Result<PidFile, Ending> {
+/// Locks the pid files. From here on a stop has something to tidy up and no longer just ends the process.
+fn lock_both(paths: &PidPaths, stops: &[Signal]) -> Result<PidFiles, Ending> {
+    let stops = SignalQueue::open_for(stops)
+        .map_err(|error| Ending::new(FATAL, &format!("cannot wait for signals: {error}")))?;
+    let supervisor = lock(&paths.supervisor, &stops)?;
+    match lock(&paths.worker, &stops) {
+        Ok(worker) => Ok(PidFiles { supervisor, worker }),
+        Err(ending) => {
+            supervisor.remove();
+            Err(ending)
+        }
+    }
+}
+
+fn lock(path: &std::path::Path, stops: &SignalQueue) -> Result<PidFile, Ending> {
     let mut locked = PidFile::lock(path);
     // Of a supervisor that was killed the worker may still be about to end, and keeps the lock until then.
     let (mut waits, pause) = ORPHAN_WAITS;
     while waits > 0 && matches!(locked, Err(PidFileError::Locked)) && !PidFile::writer_lives(path) {
-        std::thread::sleep(pause);
+        if let Some(signal) = stops.wait(Some(pause)) {
+            return Err(Ending::Stopped(signal));
+        }
         locked = PidFile::lock(path);
         waits -= 1;
     }
@@ -213,37 +238,6 @@ fn lock(path: &std::path::Path) -> Result<PidFile, Ending> {
             )
         }
     })
-}
-
-/// Forks the daemon off and waits until it serves or has failed.
-fn run_in_background(
-    options: &Options,
-    worker_main: WorkerMain<'_>,
-    configuration: Configuration,
-    pid_files: PidFiles,
-) -> u8 {
-    let forked = process::pipe().and_then(|pipe| Ok((pipe, process::fork()?)));
-    match forked {
-        Ok(((mut read, write), Fork::Parent(_))) => {
-            drop(write);
-            let mut status = [FATAL];
-            // Without a word the supervisor was killed.
-            let _ = read.read_exact(&mut status);
-            status[0]
-        }
-        Ok(((read, write), Fork::Child)) => {
-            drop(read);
-            let mut sink = announced_sink(options, &configuration);
-            if let Err(error) = process::detach() {
-                sink.say(Severity::Warning, &format!("cannot detach from the terminal: {error}"));
-            }
-            supervisor::run(options, worker_main, configuration, pid_files, Some(write), sink)
-        }
-        Err(error) => {
-            let _ = writeln!(io::stderr(), "alived: cannot start in the background: {error}");
-            FATAL
-        }
-    }
 }
 
 /// The supervisor's log, with keepalived's first lines in it.

@@ -31,6 +31,13 @@ pub(super) struct PidFiles {
     pub(super) worker: PidFile,
 }
 
+impl PidFiles {
+    pub(super) fn remove(self) {
+        self.worker.remove();
+        self.supervisor.remove();
+    }
+}
+
 const SIGNALS: u64 = 0;
 const DEMAND: u64 = 1;
 
@@ -85,6 +92,7 @@ pub(super) fn run(
         }
         Err(error) => {
             sink.say(Severity::Error, &format!("cannot start: {error}"));
+            pid_files.remove();
             FATAL
         }
     };
@@ -366,8 +374,7 @@ impl Supervisor<'_> {
     }
 
     fn finish(mut self, status: u8) {
-        self.pid_files.worker.remove();
-        self.pid_files.supervisor.remove();
+        self.pid_files.remove();
         let version = env!("CARGO_PKG_VERSION");
         let status = if status == 0 { String::new() } else { format!(" with status {status}") };
         self.sink.say(Severity::Info, &format!("Stopped alived v{version}{status}"));

@@ -62,6 +62,12 @@ pub fn reap() -> Option<(u32, Ended)> {
     }
 }
 
+/// Waits until this child has ended.
+pub fn wait_for(child: u32) {
+    let Ok(child) = i32::try_from(child) else { return };
+    while waitpid(Pid::from_raw(child), None) == Err(nix::errno::Errno::EINTR) {}
+}
+
 /// Sends a signal by number, real-time signals included. A process that is gone is no error.
 pub fn signal(pid: u32, number: i32) {
     let Ok(pid) = i32::try_from(pid) else { return };
