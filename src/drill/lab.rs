@@ -202,7 +202,7 @@ impl Lab {
         for (&port, &(owner, front)) in &self.ports {
             if owner == router {
                 let bridge = (!apart).then(|| self.bridges[&front]);
-                self.switch.socket.set_bridge(port, bridge).map_err(failed("moving a port"))?;
+                self.switch.socket.set_controller(port, bridge).map_err(failed("moving a port"))?;
             }
         }
         Ok(())
@@ -340,7 +340,7 @@ fn plug(
         )
         .map_err(failed("creating a pair of interfaces"))?;
     let port = switch.socket.index_of(&port).map_err(failed("creating a pair of interfaces"))?;
-    switch.socket.set_bridge(port, Some(bridge)).map_err(failed("adding a port to a bridge"))?;
+    switch.socket.set_controller(port, Some(bridge)).map_err(failed("adding a port to a bridge"))?;
     switch.socket.set_up(port, true).map_err(failed("setting a port up"))?;
     let own = site.socket.index_of(&own).map_err(failed("creating a pair of interfaces"))?;
     site.socket.set_up(own, true).map_err(failed("setting an interface up"))?;

@@ -7,24 +7,26 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use alived::drill::Folder;
+use alived::sys::netlink::Network;
+use netlink_packet_route::link::IpVlanMode;
+use rtnetlink::{LinkBond, LinkDummy, LinkIpVlan, LinkVeth, LinkVlan, LinkVrf};
 
+use crate::host::name;
 use crate::second_kernel::{self, Outcome};
 use crate::skip;
 
 #[test]
 fn modules_load_when_they_are_used() {
     second_kernel::run(|| {
-        let ip = |arguments: &str| {
-            let status = Command::new("ip").args(arguments.split(' ')).status().unwrap();
-            assert!(status.success(), "ip {arguments}");
-        };
-        ip("link add dummy7 type dummy");
-        ip("link add vrf7 type vrf table 7");
-        ip("link add bond7 type bond");
-        ip("link add link dummy7 name dummy7.5 type vlan id 5");
-        ip("link add link dummy7 name ipvlan7 type ipvlan mode l2");
-        ip("link add near7 type veth peer name far7");
-        ip("link add bridge7 type bridge");
+        let mut network = Network::open().unwrap();
+        network.create(LinkDummy::new("dummy7").build()).unwrap();
+        network.create(LinkVrf::new("vrf7", 7).build()).unwrap();
+        network.create(LinkBond::new("bond7").build()).unwrap();
+        network.create_bridge(&name("bridge7")).unwrap();
+        let dummy = network.index_of(&name("dummy7")).unwrap().get();
+        network.create(LinkVlan::new("vlan7", dummy, 7).build()).unwrap();
+        network.create(LinkIpVlan::new("ipvlan7", dummy, IpVlanMode::L2).build()).unwrap();
+        network.create(LinkVeth::new("near7", "far7").build()).unwrap();
         second_kernel::load(&["ip_vs", "ip_vs_rr", "ip_vs_wlc", "ip_vs_sh", "ip_vs_mh"]).unwrap();
         assert!(fs::read_to_string("/proc/net/ip_vs").unwrap().starts_with("IP Virtual Server"));
     });

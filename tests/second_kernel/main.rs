@@ -10,3 +10,4 @@ mod second_kernel;
 mod skip;
 
 mod boot;
+mod links;

@@ -38,7 +38,7 @@ pub struct Host {
     pub switch: Rc<Namespace>,
     pub socket: Network,
     /// 1 for the first host on a LAN.
-    number: u8,
+    pub number: u8,
     folder: Folder,
     child: Option<Child>,
     program: PathBuf,
@@ -77,7 +77,7 @@ impl Host {
         let bridge = switch.index_of(&name("bridge")).unwrap();
         for host in [&first, &second] {
             let port = switch.index_of(&host.port()).unwrap();
-            switch.set_bridge(port, Some(bridge)).unwrap();
+            switch.set_controller(port, Some(bridge)).unwrap();
         }
         switch.set_up(bridge, true).unwrap();
         Some((first, second))
@@ -108,21 +108,25 @@ impl Host {
 
     /// Creates the interface, as at the start.
     pub fn plug_in(&mut self) {
-        let (near, far) = (name(LAN), self.port());
+        let lan = self.lay_cable(&name(LAN), &self.port(), 0);
+        self.socket.add_address(lan, prefix(&format!("192.0.2.{}/24", self.number))).unwrap();
+        self.socket.set_up(lan, true).unwrap();
+    }
+
+    /// Creates an interface, still down, whose `cable` (a number of its own) ends in the switch at `far`.
+    pub fn lay_cable(&mut self, near: &InterfaceName, far: &InterfaceName, cable: u8) -> InterfaceIndex {
         let number = self.number;
-        let mac = |side| MacAddress([2, 0, 0, 0, side, number]);
+        let mac = |side| MacAddress([2, 0, 0, cable, side, number]);
         self.socket
             .create_veth(
-                VethEnd { name: &near, namespace: &self.namespace, mac: mac(0) },
-                VethEnd { name: &far, namespace: &self.switch, mac: mac(1) },
+                VethEnd { name: near, namespace: &self.namespace, mac: mac(0) },
+                VethEnd { name: far, namespace: &self.switch, mac: mac(1) },
             )
             .unwrap();
         let mut switch = self.switch.run(Network::open).unwrap().unwrap();
-        let port = switch.index_of(&far).unwrap();
+        let port = switch.index_of(far).unwrap();
         switch.set_up(port, true).unwrap();
-        let lan = self.lan();
-        self.socket.add_address(lan, prefix(&format!("192.0.2.{}/24", self.number))).unwrap();
-        self.socket.set_up(lan, true).unwrap();
+        self.socket.index_of(near).unwrap()
     }
 
     pub fn lan(&mut self) -> InterfaceIndex {

@@ -95,7 +95,7 @@ impl Network {
             LinkInfo::Kind(InfoKind::Veth),
             LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
         ]));
-        self.wait(self.handle.link().add(link).execute())
+        self.create(link)
     }
 
     /// Creates a switch: a bridge that forwards at once and does not look into multicast.
@@ -111,6 +111,11 @@ impl Network {
                 ])),
             ]),
         ];
+        self.create(link)
+    }
+
+    /// Creates an interface as described.
+    pub fn create(&mut self, link: LinkMessage) -> Result<(), KernelError> {
         self.wait(self.handle.link().add(link).execute())
     }
 
@@ -134,14 +139,14 @@ impl Network {
         self.change(link, Vec::new(), if up { LinkFlags::Up } else { LinkFlags::empty() }, LinkFlags::Up)
     }
 
-    /// Makes an interface a port of a bridge; `None` takes it out.
-    pub fn set_bridge(
+    /// Makes an interface a port of a bridge, bond or VRF; `None` takes it out. To enter a bond it must be down.
+    pub fn set_controller(
         &mut self,
         link: InterfaceIndex,
-        bridge: Option<InterfaceIndex>,
+        controller: Option<InterfaceIndex>,
     ) -> Result<(), KernelError> {
-        let bridge = LinkAttribute::Controller(bridge.map_or(0, InterfaceIndex::get));
-        self.change(link, vec![bridge], LinkFlags::empty(), LinkFlags::empty())
+        let controller = LinkAttribute::Controller(controller.map_or(0, InterfaceIndex::get));
+        self.change(link, vec![controller], LinkFlags::empty(), LinkFlags::empty())
     }
 
     /// Renames an interface, up or down (Linux 6.2; before that it must be down).
