@@ -6,6 +6,8 @@
 mod host;
 #[path = "support/skip.rs"]
 mod skip;
+#[path = "support/soak.rs"]
+mod soak;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -277,7 +279,7 @@ fn left_overs_are_known_by_the_record_where_the_kernel_has_no_mark() {
 
 fn left_overs_are_adopted(ownership: &str) {
     let Some(mut host) = Host::new() else { return };
-    host.set_environment("ALIVED_ADDRESS_OWNERSHIP", ownership);
+    host.set_environment(RECORD.0, ownership);
     // One that was there before us and is never ours.
     let lan = host.lan();
     host.socket.add_address(lan, prefix(OTHER)).unwrap();
@@ -298,6 +300,102 @@ fn left_overs_are_adopted(ownership: &str) {
     host.wait_for_end();
     assert!(!host.holds(ADDRESS), "{}", host.log());
     assert!(host.holds(OTHER), "an address of somebody else was removed");
+}
+
+const RECORD: (&str, &str) = ("ALIVED_ADDRESS_OWNERSHIP", "record");
+
+/// What the record has, beside the worker's pid file.
+fn record(host: &Host) -> String {
+    std::fs::read_to_string(host.path("vrrp.addresses")).unwrap_or_default()
+}
+
+#[test]
+fn the_record_is_empty_after_each_orderly_stop() {
+    let Some(mut host) = Host::new() else { return };
+    host.set_environment(RECORD.0, RECORD.1);
+    // An owner is master at once.
+    host.configure(
+        &instance("VI_1", 51, 255, ADDRESS).replace("    priority", "    state MASTER\n    priority"),
+    );
+    for stop in 0..soak::count(30, 500) {
+        host.start(&[]);
+        host.wait("the address", |host| host.holds(ADDRESS));
+        assert_ne!(record(&host), "", "stop {stop}");
+        host.signal(libc::SIGTERM);
+        assert!(host.wait_for_end().success());
+        assert_eq!(record(&host), "", "stop {stop}");
+        assert!(!host.holds(ADDRESS), "stop {stop}");
+    }
+}
+
+/// An address on the record is gone while nobody looks; then somebody adds it by hand.
+#[test]
+fn what_the_kernel_does_not_hold_at_the_start_is_off_the_record() {
+    let Some(mut host) = Host::new() else { return };
+    host.set_environment(RECORD.0, RECORD.1);
+    host.configure(&instance("VI_1", 51, 100, ADDRESS));
+    host.start(&[]);
+    host.wait("the address", |host| host.holds(ADDRESS));
+    kill_both(&mut host);
+    assert_ne!(record(&host), "");
+    let lan = host.lan();
+    host.socket.remove_address(lan, prefix(ADDRESS)).unwrap();
+    host.socket.set_up(lan, false).unwrap();
+
+    host.start(&[]);
+    host.wait("an empty record", |host| record(host).is_empty());
+    add_by_hand(&mut host);
+    host.signal(libc::SIGTERM);
+    host.wait_for_end();
+    assert!(host.holds(ADDRESS), "an address of somebody else was removed\n{}", host.log());
+}
+
+/// The same while the daemon looks, and has not decided yet what to do with what its predecessor left.
+#[test]
+fn what_goes_while_the_daemon_runs_is_off_the_record() {
+    let Some(mut host) = Host::new() else { return };
+    host.set_environment(RECORD.0, RECORD.1);
+    let text = instance("VI_1", 51, 100, ADDRESS);
+    host.configure(&text);
+    host.start(&[]);
+    host.wait("the address", |host| host.holds(ADDRESS));
+    kill_both(&mut host);
+    // It waits for two minutes before it is master.
+    host.configure(&text.replace("advert_int 0.1", "advert_int 40"));
+    host.start(&[]);
+    assert!(host.holds(ADDRESS), "a left-over stays until there is a decision");
+    let lan = host.lan();
+    host.socket.remove_address(lan, prefix(ADDRESS)).unwrap();
+    host.wait("an empty record", |host| record(host).is_empty());
+    add_by_hand(&mut host);
+
+    // Nor does the next one take it for its own.
+    kill_both(&mut host);
+    host.start(&[]);
+    host.signal(libc::SIGTERM);
+    host.wait_for_end();
+    assert!(host.holds(ADDRESS), "an address of somebody else was removed\n{}", host.log());
+}
+
+/// Adds the address, and waits until the daemon has called it somebody else's.
+fn add_by_hand(host: &mut Host) {
+    let lan = host.lan();
+    host.socket.add_address(lan, prefix(ADDRESS)).unwrap();
+    host.wait_for_lines(&format!("run `ip address del {ADDRESS} dev lan0`"), 1);
+}
+
+/// A FIFO, a link or a file of somebody else in the record's place is neither waited for nor believed.
+#[test]
+fn what_stands_in_the_records_place_does_not_hang_the_start() {
+    let Some(mut host) = Host::new() else { return };
+    host.set_environment(RECORD.0, RECORD.1);
+    host.configure(&instance("VI_1", 51, 100, ADDRESS));
+    let path = host.path("vrrp.addresses");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::from_bits_truncate(0o666)).unwrap();
+    host.start(&[]);
+    host.wait("the address", |host| host.holds(ADDRESS));
+    assert!(std::fs::symlink_metadata(&path).unwrap().is_file());
+    assert_ne!(record(&host), "");
 }
 
 /// As a power cut of the daemon: neither process gets to do anything.

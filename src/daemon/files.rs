@@ -1,8 +1,8 @@
 //! Where the daemon's files are, under keepalived's names (`cli-signals-files` §5).
 
-use std::fs::Permissions;
-use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{File, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::configuration::Settings;
@@ -88,6 +88,23 @@ pub(super) fn replace(folder: &Path, name: &str, text: &str, mode: u32) -> io::R
     Ok(path)
 }
 
+/// Reads a file that a daemon of this user or of root wrote, of at most `longest` bytes. What else may stand there (a
+/// link, a FIFO, somebody else's file) is neither followed nor waited for nor believed.
+pub(super) fn read_own(path: &Path, longest: u64) -> io::Result<String> {
+    let file = File::options()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)?;
+    let metadata = file.metadata()?;
+    let owners = [0, nix::unistd::geteuid().as_raw()];
+    if !metadata.is_file() || !owners.contains(&metadata.uid()) {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    let mut text = String::new();
+    file.take(longest).read_to_string(&mut text)?;
+    Ok(text)
+}
+
 /// Writes a dump. keepalived's default umask lets its owner alone read it, and another one says who else may.
 pub(super) fn write_dump(folder: &Path, name: &str, text: &str) -> io::Result<PathBuf> {
     replace(folder, name, text, 0o666)
@@ -149,7 +166,7 @@ mod tests {
 
     #[test]
     fn what_stands_in_the_place_of_a_dump_is_replaced_and_not_touched() {
-        use std::os::unix::fs::{MetadataExt, symlink};
+        use std::os::unix::fs::symlink;
         let folder = std::env::temp_dir().join(format!("alived-dump-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let target = folder.join("target");
@@ -181,6 +198,27 @@ mod tests {
         fs::create_dir(folder.join("keepalived.stats")).unwrap();
         assert!(write_dump(&folder, "keepalived.stats", "x").is_err());
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 4);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn only_own_regular_files_are_read() {
+        use std::os::unix::fs::symlink;
+        let folder = std::env::temp_dir().join(format!("alived-read-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = |name: &str| folder.join(name);
+        fs::write(path("file"), "text").unwrap();
+        symlink(path("file"), path("link")).unwrap();
+        nix::unistd::mkfifo(&path("fifo"), nix::sys::stat::Mode::from_bits_truncate(0o666)).unwrap();
+        assert_eq!(read_own(&path("file"), 100).unwrap(), "text");
+        assert_eq!(read_own(&path("file"), 3).unwrap(), "tex");
+        for name in ["link", "fifo", "none", ""] {
+            assert!(read_own(&path(name), 100).is_err(), "{name}");
+        }
+        if nix::unistd::geteuid().is_root() {
+            nix::unistd::chown(&path("file"), Some(65534.into()), None).unwrap();
+            assert!(read_own(&path("file"), 100).is_err(), "somebody else's");
+        }
         fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::IpAddr;
 
+use super::log::Log;
 use super::mailbox::Mailbox;
 use super::record::AddressRecord;
 use super::vrrp_thread::Message;
@@ -18,6 +19,7 @@ use crate::sys::netlink::{self, Ownership, RouteSocket};
 use crate::sys::packet::{Announcer, Frame, Receiver};
 use crate::sys::poll::Poller;
 use crate::sys::realtime::Loan;
+use crate::sys::syslog::Severity;
 use crate::time::Duration;
 
 /// Operations in the first chunk after a rest: few, so that the first address is announced soon.
@@ -43,6 +45,10 @@ pub(super) enum Request {
     Close(Receiver),
     /// Read the whole state.
     View(Ownership),
+    /// These addresses are not held, and not ours if they appear.
+    Forget(Vec<(LinkKey, Prefix)>),
+    /// End, after all that was asked for before and with the record saved.
+    End,
 }
 
 /// The thread's state.
@@ -58,9 +64,13 @@ pub(super) struct KernelThread {
     announcer: Announcer,
     /// Where the kernel does not know whose an address is.
     record: Option<AddressRecord>,
+    /// Its failure was told.
+    record_failed: bool,
+    log: Log,
     poller: Poller,
     /// What the vrrp thread lends.
     loan: Loan,
+    ending: bool,
 }
 
 impl KernelThread {
@@ -69,6 +79,7 @@ impl KernelThread {
         requests: Mailbox<Request>,
         replies: Mailbox<Message>,
         record: Option<AddressRecord>,
+        log: Log,
         loan: Loan,
     ) -> io::Result<Self> {
         let socket = RouteSocket::open().map_err(|error| io::Error::from_raw_os_error(error.errno))?;
@@ -82,14 +93,17 @@ impl KernelThread {
             errands: VecDeque::new(),
             announcer: Announcer::open()?,
             record,
+            record_failed: false,
+            log,
             poller,
             loan,
+            ending: false,
         };
         thread.rehearse()?;
         Ok(thread)
     }
 
-    /// Serves requests until the process ends.
+    /// Serves requests until [`Request::End`].
     pub(super) fn run(mut self) {
         self.loan.borrow_here();
         loop {
@@ -114,9 +128,24 @@ impl KernelThread {
                 }
             }
             self.loan.give_back();
-            if let Some(record) = &mut self.record {
-                record.save();
+            let saved = self.record.as_mut().map(AddressRecord::save);
+            self.note_saved(saved);
+            if self.ending {
+                return;
             }
+        }
+    }
+
+    /// Says once that the record cannot be written.
+    fn note_saved(&mut self, saved: Option<io::Result<()>>) {
+        let Some(saved) = saved else { return };
+        let told = std::mem::replace(&mut self.record_failed, saved.is_err());
+        if let (Err(error), false) = (saved, told) {
+            let text = format!(
+                "cannot write the record of our addresses: {error}; should this daemon be killed, its successor takes \
+                 them for somebody else's"
+            );
+            self.log.say(Severity::Error, text);
         }
     }
 
@@ -143,6 +172,12 @@ impl KernelThread {
                 Request::View(ownership) => {
                     self.replies.send(Message::View(netlink::view(NamespaceId(0), &ownership)))
                 }
+                Request::Forget(keys) => {
+                    if let Some(record) = &mut self.record {
+                        record.forget(&keys);
+                    }
+                }
+                Request::End => self.ending = true,
             }
         }
     }
@@ -151,9 +186,8 @@ impl KernelThread {
     /// announced from here: the vrrp thread may be in the midst of its advertisements.
     fn change_addresses(&mut self, limit: usize) {
         let (routers, operations) = next_chunk(&mut self.waiting, limit);
-        if let Some(record) = &mut self.record {
-            record.before(&operations);
-        }
+        let saved = self.record.as_mut().map(|record| record.before(&operations));
+        self.note_saved(saved);
         let mut outcomes = netlink::apply(&mut self.socket, &operations);
         // A router that has yielded meanwhile has asked for the removal, and announces nothing any more.
         self.take_requests();

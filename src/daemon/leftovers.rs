@@ -82,7 +82,7 @@ impl Leftovers {
             }
         }
         if let Some(record) = &mut record {
-            record.save();
+            record.save()?;
         }
         Ok(operations.len())
     }

@@ -2,10 +2,12 @@
 //!
 //! The record is a file beside the worker's pid file, one `INDEX ADDRESS/LENGTH` a line. An address is written
 //! down before it is added and struck out after it was removed, so that a killed daemon never leaves one that
-//! its successor takes for somebody else's.
+//! its successor takes for somebody else's. What the kernel does not hold is struck out at the start and whenever
+//! it says so: an address that somebody adds later is theirs. The last change is written before the process ends.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::files;
@@ -16,6 +18,9 @@ use crate::sys::process;
 
 /// Set to `record` or `mark`, overrides the choice that the kernel's version makes.
 const OVERRIDE: &str = "ALIVED_ADDRESS_OWNERSHIP";
+
+/// Longest file that is read, in bytes: a million addresses.
+const LONGEST: u64 = 64 << 20;
 
 /// The record's file and what is in it.
 #[derive(Debug)]
@@ -36,7 +41,7 @@ pub(super) fn ownership(pid_file: &Path) -> (Ownership, Option<AddressRecord>) {
         return (Ownership::Mark, None);
     }
     let record = AddressRecord::read(pid_file.with_extension("addresses"));
-    (Ownership::Record(record.addresses.clone()), Some(record))
+    (Ownership::Record(record.addresses.iter().copied().collect()), Some(record))
 }
 
 /// Whether a kernel of this release has `IFA_PROTO` (5.18). A release that cannot be read counts as new.
@@ -49,17 +54,28 @@ fn kernel_marks_addresses(release: &str) -> bool {
 }
 
 impl AddressRecord {
+    /// Nothing where there is no file, or one of somebody else.
     fn read(path: PathBuf) -> Self {
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let text = files::read_own(&path, LONGEST).unwrap_or_default();
         Self { path, addresses: text.lines().filter_map(parse).collect(), changed: false }
     }
 
     /// Writes down what is about to be added.
-    pub(super) fn before(&mut self, operations: &[AddressOperation]) {
+    ///
+    /// # Errors
+    /// As [`AddressRecord::save`].
+    pub(super) fn before(&mut self, operations: &[AddressOperation]) -> io::Result<()> {
         for operation in operations.iter().filter(|operation| operation.verb == Verb::Add) {
             self.changed |= self.addresses.insert((operation.link, operation.spec.prefix));
         }
-        self.save();
+        self.save()
+    }
+
+    /// Strikes out what the kernel does not hold.
+    pub(super) fn forget(&mut self, keys: &[(LinkKey, Prefix)]) {
+        for key in keys {
+            self.changed |= self.addresses.remove(key);
+        }
     }
 
     /// Strikes out what was removed, or could not be added.
@@ -75,22 +91,25 @@ impl AddressRecord {
         }
     }
 
-    /// Writes the file if anything changed. A failure leaves the next start with an older record: it is tried
-    /// again with the next change.
-    pub(super) fn save(&mut self) {
+    /// Writes the file if anything changed.
+    ///
+    /// # Errors
+    /// When the file system refuses: the next start would read an older record. It is tried again each time.
+    pub(super) fn save(&mut self) -> io::Result<()> {
         if !self.changed {
-            return;
+            return Ok(());
         }
         let mut text = String::new();
         for (link, prefix) in &self.addresses {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "{} {prefix}", link.index.get());
         }
-        let place = self.path.parent().zip(self.path.file_name());
-        let written = place.is_some_and(|(folder, name)| {
-            files::replace(folder, &name.to_string_lossy(), &text, 0o600).is_ok()
-        });
-        self.changed = !written;
+        let (Some(folder), Some(name)) = (self.path.parent(), self.path.file_name()) else {
+            return Err(io::ErrorKind::InvalidFilename.into());
+        };
+        files::replace(folder, &name.to_string_lossy(), &text, 0o600)?;
+        self.changed = false;
+        Ok(())
     }
 }
 
@@ -130,12 +149,12 @@ mod tests {
         let operations =
             prefixes.map(|prefix| AddressOperation::new(Verb::Add, link, AddressSpec::new(prefix)));
         let mut record = AddressRecord::read(path.clone());
-        record.before(&operations);
+        record.before(&operations).unwrap();
         let removal = AddressOperation::new(Verb::Remove, link, AddressSpec::new(prefixes[0]));
         record.after(&[AddressOutcome::of(&removal, None)]);
         // Killed before it is saved: the removed address is still written down, the other one too.
         assert_eq!(AddressRecord::read(path.clone()).addresses.len(), 2);
-        record.save();
+        record.save().unwrap();
         assert_eq!(AddressRecord::read(path).addresses, BTreeSet::from([(link, prefixes[1])]));
         std::fs::remove_dir_all(folder).unwrap();
     }

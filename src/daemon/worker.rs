@@ -13,7 +13,7 @@ use caps::Capability;
 use super::configuration::{self, Configuration, Settings, Tolerance};
 use super::control::{Asked, ControlSocket};
 use super::files;
-use super::kernel_thread::{KernelThread, view_failed};
+use super::kernel_thread::{KernelThread, Request, view_failed};
 use super::last_good::LastGood;
 use super::leftovers::Leftovers;
 use super::log::{Console, Log, Sink};
@@ -118,6 +118,9 @@ struct Worker<'a> {
     console: Arc<Console>,
     inbox: Mailbox<Message>,
     notices: Mailbox<Notice>,
+    kernel: Mailbox<Request>,
+    /// Until it is waited for.
+    kernel_thread: Option<JoinHandle<()>>,
     leftovers: Leftovers,
     last_good: LastGood,
     settings: Settings,
@@ -179,14 +182,15 @@ impl<'a> Worker<'a> {
         let inbox = Mailbox::new().map_err(|error| fatal(&error))?;
         let notices = Mailbox::new().map_err(|error| fatal(&error))?;
         let loan = Loan::new(None);
+        let kernel = Mailbox::new().map_err(|error| fatal(&error))?;
         let channels = Channels {
             inbox: inbox.clone(),
-            kernel: Mailbox::new().map_err(|error| fatal(&error))?,
+            kernel: kernel.clone(),
             loan: loan.clone(),
             notices: notices.clone(),
             log: log.clone(),
         };
-        let vrrp_thread = start_threads(options, node, &pid_file, channels)?;
+        let (vrrp_thread, kernel_thread) = start_threads(options, node, &pid_file, channels)?;
         let scheduling = RealtimeScheduling::new(vrrp_thread, loan);
         if settings.realtime_priority.is_some() {
             scheduling.set(settings.realtime_priority, &log);
@@ -196,6 +200,8 @@ impl<'a> Worker<'a> {
             console,
             inbox,
             notices,
+            kernel,
+            kernel_thread: Some(kernel_thread),
             leftovers,
             last_good,
             settings,
@@ -217,10 +223,20 @@ impl<'a> Worker<'a> {
     fn run(&mut self, signals: &SignalQueue) -> u8 {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
         let served = runtime.and_then(|runtime| runtime.block_on(self.serve(signals)));
+        self.end_kernel_thread();
         served.unwrap_or_else(|error| {
             self.log.say(Severity::Error, format!("cannot wait for signals: {error}"));
             FATAL
         })
+    }
+
+    /// Waits until what was asked of the kernel is done and written down.
+    fn end_kernel_thread(&mut self) {
+        self.kernel.send(Request::End);
+        if let Some(thread) = self.kernel_thread.take() {
+            // A panic in it has ended the process.
+            let _ = thread.join();
+        }
     }
 
     async fn serve(&mut self, signals: &SignalQueue) -> io::Result<u8> {
@@ -539,25 +555,26 @@ fn keep(last_good: &LastGood, kept: &str, log: &Log) {
     }
 }
 
-/// Starts the worker's other threads and gives the vrrp thread.
+/// Starts the worker's other threads and gives the vrrp and the kernel thread.
 fn start_threads(
     options: &Options,
     node: NodeConfig,
     pid_file: &PidFile,
     channels: Channels,
-) -> Result<JoinHandle<()>, (u8, String)> {
+) -> Result<(JoinHandle<()>, JoinHandle<()>), (u8, String)> {
     let (ownership, record) = record::ownership(pid_file.path());
     // The monitor is opened before the view is read, so that no change falls between.
     let monitor = Monitor::open(NamespaceId(0), ownership.clone())
         .map_err(|error| (FATAL, format!("cannot follow the kernel: {error}")))?;
     let view = netlink::view(NamespaceId(0), &ownership).map_err(|error| (FATAL, view_failed(&error)))?;
-    let (kernel, inbox, loan) = (channels.kernel.clone(), channels.inbox.clone(), channels.loan.clone());
+    let Channels { kernel, inbox, log, loan, .. } = channels.clone();
     let kernel_thread =
-        KernelThread::new(kernel, inbox, record, loan).map_err(|error| no_privilege(&error))?;
+        KernelThread::new(kernel, inbox, record, log, loan).map_err(|error| no_privilege(&error))?;
     let vrrp_thread = VrrpThread::new(monitor, channels, options.address_monitoring)
         .map_err(|error| no_privilege(&error))?;
-    spawn("kernel", move || kernel_thread.run()).map_err(|error| fatal(&error))?;
-    spawn("vrrp", move || vrrp_thread.run(node, view)).map_err(|error| fatal(&error))
+    let kernel_thread = spawn("kernel", move || kernel_thread.run()).map_err(|error| fatal(&error))?;
+    let vrrp_thread = spawn("vrrp", move || vrrp_thread.run(node, view)).map_err(|error| fatal(&error))?;
+    Ok((vrrp_thread, kernel_thread))
 }
 
 /// A panic in any thread ends the worker: half of it would be worse than the next one.

@@ -74,7 +74,7 @@ impl Driver for Act<'_> {
         let thread = &mut *self.thread;
         if let Some(record) = thread.monitor.record() {
             let added = request.operations.iter().filter(|o| o.verb == Verb::Add);
-            record.extend(added.map(|operation| (operation.link, operation.spec.prefix)));
+            added.for_each(|operation| record.note_asked((operation.link, operation.spec.prefix)));
         }
         thread.channels.loan.lend();
         thread.channels.kernel.send(Request::Addresses(request));

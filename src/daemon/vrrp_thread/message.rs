@@ -50,7 +50,7 @@ pub(in crate::daemon) enum Notice {
 }
 
 /// The queues to and from the other threads.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::daemon) struct Channels {
     pub(in crate::daemon) inbox: Mailbox<Message>,
     pub(in crate::daemon) kernel: Mailbox<Request>,

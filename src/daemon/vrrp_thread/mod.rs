@@ -17,11 +17,11 @@ use super::kernel_thread::{Request, view_failed};
 use super::log::Entry;
 use super::receive_pace::{Change, ReceivePace};
 use super::send_failures::SendFailures;
-use crate::kernel::{AddressReply, KernelError, KernelEvent, KernelView, ReceiveSocket, SocketEvent, Verb};
+use crate::kernel::{KernelError, KernelEvent, KernelView, ReceiveSocket, SocketEvent};
 use crate::node::{Changes, Event, HaNode, NodeConfig};
 use crate::status::{Lateness, Snapshot};
 use crate::sys::clock::{self, Alarm};
-use crate::sys::netlink::{Followed, Monitor, Ownership};
+use crate::sys::netlink::{Followed, Monitor};
 use crate::sys::packet::{Announcer, ReceiveBatch, Receiver, Sender};
 use crate::sys::poll::Poller;
 use crate::sys::syslog::Severity;
@@ -112,7 +112,7 @@ impl VrrpThread {
 
     fn serve(&mut self, view: KernelView) -> io::Result<()> {
         let now = clock::now();
-        self.monitor.start_from(&view);
+        self.start_from(&view);
         self.node.handle(now, Event::Kernel(KernelEvent::View(view)), &mut self.actions);
         if self.act(now)? {
             return Ok(());
@@ -144,14 +144,13 @@ impl VrrpThread {
             if received || due || self.pace.pause().is_some() {
                 self.receive_all(now, &mut batch)?;
             }
-            if monitor {
+            // Taken before the kernel is followed: what an answer speaks of has been notified by then.
+            let messages = if inbox { self.take_messages() } else { Vec::new() };
+            if monitor || !messages.is_empty() {
                 self.follow_kernel(now)?;
             }
-            if inbox {
-                self.channels.inbox.acknowledge();
-                while let Some(message) = self.channels.inbox.take() {
-                    self.take(now, message)?;
-                }
+            for message in messages {
+                self.take(now, message)?;
             }
             if let Some(deadline) = self.node.poll_timeout()
                 && deadline <= now.instant
@@ -181,9 +180,15 @@ impl VrrpThread {
         Ok(())
     }
 
+    fn take_messages(&self) -> Vec<Message> {
+        self.channels.inbox.acknowledge();
+        std::iter::from_fn(|| self.channels.inbox.take()).collect()
+    }
+
     fn follow_kernel(&mut self, now: Now) -> io::Result<()> {
         let mut events = Vec::new();
         let followed = self.monitor.drain(MONITOR_DATAGRAMS, &mut events).map_err(|error| to_io(&error))?;
+        self.forget_struck_out();
         if self.report_addresses {
             events.iter().for_each(|event| self.report_address(now, event));
         }
@@ -221,15 +226,26 @@ impl VrrpThread {
     }
 
     fn request_view(&mut self) {
-        let ownership =
-            self.monitor.record().map_or(Ownership::Mark, |record| Ownership::Record(record.clone()));
-        self.channels.kernel.send(Request::View(ownership));
+        self.channels.kernel.send(Request::View(self.monitor.ownership().clone()));
+    }
+
+    fn start_from(&mut self, view: &KernelView) {
+        self.monitor.start_from(view);
+        self.forget_struck_out();
+    }
+
+    /// What is off the record goes off its file too.
+    fn forget_struck_out(&mut self) {
+        let struck_out = self.monitor.take_struck_out();
+        if !struck_out.is_empty() {
+            self.channels.kernel.send(Request::Forget(struck_out));
+        }
     }
 
     fn take(&mut self, now: Now, message: Message) -> io::Result<()> {
         let event = match message {
             Message::View(Ok(view)) => {
-                self.monitor.start_from(&view);
+                self.start_from(&view);
                 self.node.handle(now, Event::Kernel(KernelEvent::View(view)), &mut self.actions);
                 for event in self.held_back.take().unwrap_or_default() {
                     self.node.handle(now, Event::Kernel(event), &mut self.actions);
@@ -242,7 +258,9 @@ impl VrrpThread {
                 return Ok(());
             }
             Message::Addresses(reply) => {
-                self.strike_out(&reply);
+                if let Some(record) = self.monitor.record() {
+                    reply.outcomes.iter().for_each(|outcome| record.note_answered(outcome));
+                }
                 Event::Addresses(reply)
             }
             Message::Opened(receiver) => {
@@ -287,15 +305,6 @@ impl VrrpThread {
         };
         self.node.handle(now, event, &mut self.actions);
         Ok(())
-    }
-
-    fn strike_out(&mut self, reply: &AddressReply) {
-        let Some(record) = self.monitor.record() else { return };
-        for outcome in &reply.outcomes {
-            if outcome.verb == Verb::Remove && outcome.error.is_none() {
-                record.remove(&(outcome.link, outcome.prefix));
-            }
-        }
     }
 
     /// Whether the node has closed this socket before it was opened.

@@ -6,12 +6,14 @@ mod datagram;
 mod link;
 mod message;
 mod monitor;
+mod ownership;
 mod route;
 mod transport;
 
 pub use address::apply;
 pub use link::{LinkState, Network, VethEnd};
-pub use monitor::{Followed, Monitor, Ownership, view};
+pub use monitor::{Followed, Monitor, view};
+pub use ownership::{OwnAddresses, Ownership};
 pub use route::RouteSocket;
 pub(crate) use transport::error_from_io;
 use transport::{Acknowledge, Batch};

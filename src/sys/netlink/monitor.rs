@@ -6,8 +6,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use netlink_sys::protocols::NETLINK_ROUTE;
 
 use super::message::{self, AddressWord, LinkWord, Word};
+use super::ownership::{OwnAddresses, Ownership};
 use super::transport::{Drained, NetlinkSocket, Options, RawMessage};
-use crate::kernel::{ADDRESS_PROTOCOL, Forwarding, HeldAddress, KernelError, KernelEvent, KernelView, Link};
+use crate::kernel::{Forwarding, HeldAddress, KernelError, KernelEvent, KernelView, Link};
 use crate::net::{InterfaceIndex, LinkKey, NamespaceId, Prefix};
 
 /// Room for the notifications of some ten thousand addresses.
@@ -20,24 +21,6 @@ const REQUEST_BYTES: usize = 65_536;
 const GROUPS: [u32; 4] = [1, 5, 9, 25];
 
 const RTM_GETNETCONF: u16 = 82;
-
-/// How an address is known to be ours.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Ownership {
-    /// By its `IFA_PROTO` (Linux 5.18 and later).
-    Mark,
-    /// By a record that this process keeps.
-    Record(BTreeSet<(LinkKey, Prefix)>),
-}
-
-impl Ownership {
-    fn holds(&self, key: LinkKey, address: &AddressWord) -> bool {
-        match self {
-            Self::Mark => address.protocol == ADDRESS_PROTOCOL,
-            Self::Record(record) => record.contains(&(key, address.prefix)),
-        }
-    }
-}
 
 /// Reads the whole state. Takes some milliseconds where there are thousands of addresses.
 ///
@@ -87,6 +70,8 @@ pub struct Monitor {
     ownership: Ownership,
     /// What was said last of each link, because a change of forwarding comes without the rest.
     links: BTreeMap<InterfaceIndex, Link>,
+    /// What went off the record because the kernel does not hold it.
+    struck_out: Vec<(LinkKey, Prefix)>,
 }
 
 impl Monitor {
@@ -96,20 +81,36 @@ impl Monitor {
     /// In the kernel's words.
     pub fn open(namespace: NamespaceId, ownership: Ownership) -> Result<Self, KernelError> {
         let socket = open(&GROUPS)?;
-        Ok(Self { socket, namespace, ownership, links: BTreeMap::new() })
+        Ok(Self { socket, namespace, ownership, links: BTreeMap::new(), struck_out: Vec::new() })
     }
 
-    /// Takes the links of a [`view`] as the state that later changes refer to.
+    /// Takes a [`view`] as the state that later changes refer to. What it does not hold goes off the record, so that
+    /// an address that somebody adds later is theirs.
     pub fn start_from(&mut self, view: &KernelView) {
         self.links = view.links.iter().map(|link| (link.key.index, link.clone())).collect();
+        if let Ownership::Record(record) = &mut self.ownership {
+            let held: BTreeSet<_> = view.addresses.iter().map(|held| (held.link, held.prefix)).collect();
+            let stale: Vec<_> = record.keys().filter(|key| !held.contains(key)).collect();
+            self.struck_out.extend(stale.into_iter().filter(|key| record.strike_out(*key)));
+        }
+    }
+
+    /// How own addresses are known.
+    pub const fn ownership(&self) -> &Ownership {
+        &self.ownership
     }
 
     /// Our record of own addresses, where there is one.
-    pub fn record(&mut self) -> Option<&mut BTreeSet<(LinkKey, Prefix)>> {
+    pub const fn record(&mut self) -> Option<&mut OwnAddresses> {
         match &mut self.ownership {
             Ownership::Mark => None,
             Ownership::Record(record) => Some(record),
         }
+    }
+
+    /// What went off the record since this was asked last, because the kernel does not hold it.
+    pub fn take_struck_out(&mut self) -> Vec<(LinkKey, Prefix)> {
+        std::mem::take(&mut self.struck_out)
     }
 
     /// Takes the notifications that wait, at most `bound` datagrams. Never blocks.
@@ -117,10 +118,16 @@ impl Monitor {
     /// # Errors
     /// In the kernel's words; the socket is of no use any more.
     pub fn drain(&mut self, bound: usize, events: &mut Vec<KernelEvent>) -> Result<Followed, KernelError> {
-        let Self { socket, namespace, ownership, links } = self;
+        let Self { socket, namespace, ownership, links, struck_out } = self;
         let drained = socket.drain(bound, |header, body| {
             let word = message::read(header.kind, body);
-            events.extend(word.and_then(|word| event(*namespace, ownership, links, word)));
+            let Some(event) = word.and_then(|word| event(*namespace, ownership, links, word)) else { return };
+            if let KernelEvent::AddressGone { link, prefix } = event
+                && ownership.note_gone((link, prefix))
+            {
+                struck_out.push((link, prefix));
+            }
+            events.push(event);
         })?;
         Ok(match drained {
             Drained::All | Drained::Partly => Followed::Current,
@@ -205,7 +212,7 @@ fn open(groups: &[u32]) -> Result<NetlinkSocket, KernelError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::netlink::message::tests::{address_body, link_body};
+    use crate::sys::netlink::message::tests::link_body;
 
     #[test]
     fn the_view_has_the_loopback_link_and_its_address() {
@@ -236,18 +243,5 @@ mod tests {
         ));
         assert!(say(libc::RTM_DELLINK, &link_body(0, 7, 0, "wan")).is_some());
         assert!(say(libc::RTM_NEWLINK, &link_body(0, 7, 0x41, "wan")).is_some());
-    }
-
-    #[test]
-    fn ours_is_what_is_marked_or_recorded() {
-        let word = message::read(libc::RTM_NEWADDR, &address_body(7, [192, 0, 2, 7], Some(18)));
-        let Some(Word::Address(marked)) = word else { panic!("{word:?}") };
-        let word = message::read(libc::RTM_NEWADDR, &address_body(7, [192, 0, 2, 8], None));
-        let Some(Word::Address(plain)) = word else { panic!("{word:?}") };
-        let key = LinkKey { namespace: NamespaceId(0), index: plain.index };
-        let record = Ownership::Record([(key, plain.prefix)].into());
-        let ours = |word, ownership| to_address(NamespaceId(0), word, ownership).ours;
-        assert!(ours(&marked, &Ownership::Mark) && !ours(&plain, &Ownership::Mark));
-        assert!(!ours(&marked, &record) && ours(&plain, &record));
     }
 }
