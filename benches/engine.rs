@@ -1,4 +1,4 @@
-//! Cost of the core at 1,000 virtual routers on 4 interfaces: `cargo bench --bench engine`.
+//! Cost of the core at 1,000 virtual routers: `cargo bench --bench engine`.
 
 use std::net::IpAddr;
 
@@ -15,9 +15,17 @@ use alived::wire::vrrp::{
 };
 use divan::{Bencher, black_box, counter::ItemsCount};
 
-const LINKS: u8 = 4;
-const ROUTERS_PER_LINK: u8 = 250;
-const ROUTERS: usize = LINKS as usize * ROUTERS_PER_LINK as usize;
+const ROUTERS: usize = 1_000;
+
+/// How the routers are spread.
+#[derive(Clone, Copy)]
+struct Lan {
+    links: u16,
+    routers_per_link: u8,
+}
+
+const FEW_LINKS: Lan = Lan { links: 4, routers_per_link: 250 };
+const ONE_LINK_EACH: Lan = Lan { links: 1_000, routers_per_link: 1 };
 
 fn main() {
     divan::main();
@@ -27,12 +35,12 @@ fn interval() -> AdvertisementInterval {
     AdvertisementInterval::from_centiseconds(10).unwrap_or_else(|| unreachable!("10 is within 1 to 4095"))
 }
 
-fn key(link: u8) -> LinkKey {
+fn key(link: u16) -> LinkKey {
     let index = InterfaceIndex::new(u32::from(link) + 1).unwrap_or_else(|| unreachable!("not 0"));
     LinkKey { namespace: NamespaceId(0), index }
 }
 
-fn name(link: u8) -> InterfaceName {
+fn name(link: u16) -> InterfaceName {
     format!("eth{link}").parse().unwrap_or_else(|_| unreachable!("a valid name"))
 }
 
@@ -40,42 +48,65 @@ fn prefix(address: [u8; 4], length: u8) -> Prefix {
     Prefix::new(address.into(), length).unwrap_or_else(|| unreachable!("at most 32"))
 }
 
-fn routers() -> impl Iterator<Item = (u8, Vrid)> {
-    let vrids = || (1..=ROUTERS_PER_LINK).filter_map(Vrid::new);
-    (0..LINKS).flat_map(move |link| vrids().map(move |vrid| (link, vrid)))
+impl Lan {
+    fn links(self) -> impl Iterator<Item = u16> {
+        0..self.links
+    }
+
+    fn routers(self) -> impl Iterator<Item = (u16, Vrid)> {
+        let vrids = move || (1..=self.routers_per_link).filter_map(Vrid::new);
+        self.links().flat_map(move |link| vrids().map(move |vrid| (link, vrid)))
+    }
+
+    fn config(self) -> NodeConfig {
+        let router = |(link, vrid): (u16, Vrid)| {
+            let mut config = RouterConfig::new(&format!("VI_{link}_{vrid}"), vrid, Family::Ipv4, name(link));
+            config.version = Version::V3;
+            config.interval = interval();
+            let spec = AddressSpec::new(prefix(virtual_address(link, vrid), 32));
+            config.addresses = vec![VirtualAddress { spec, interface: None, track: true }];
+            config
+        };
+        NodeConfig { routers: self.routers().map(router).collect(), ..NodeConfig::default() }
+    }
+
+    fn view(self) -> KernelView {
+        let address = |link| HeldAddress {
+            link: key(link),
+            prefix: prefix(host(link, 10), 24),
+            ours: false,
+            secondary: false,
+            tentative: false,
+        };
+        KernelView {
+            links: self.links().map(|index| link(index, 1500)).collect(),
+            addresses: self.links().map(address).collect(),
+        }
+    }
 }
 
-fn config() -> NodeConfig {
-    let router = |(link, vrid): (u8, Vrid)| {
-        let mut config = RouterConfig::new(&format!("VI_{link}_{vrid}"), vrid, Family::Ipv4, name(link));
-        config.version = Version::V3;
-        config.interval = interval();
-        let spec = AddressSpec::new(prefix([10, link, 1, vrid.get()], 32));
-        config.addresses = vec![VirtualAddress { spec, interface: None, track: true }];
-        config
-    };
-    NodeConfig { routers: routers().map(router).collect(), ..NodeConfig::default() }
+fn virtual_address(link: u16, vrid: Vrid) -> [u8; 4] {
+    let [high, low] = link.to_be_bytes();
+    [11, high, low, vrid.get()]
 }
 
-fn view() -> KernelView {
-    let link = |link| Link {
+fn host(link: u16, number: u8) -> [u8; 4] {
+    let [high, low] = link.to_be_bytes();
+    [10, high, low, number]
+}
+
+fn link(link: u16, mtu: u32) -> Link {
+    let [high, low] = link.to_be_bytes();
+    Link {
         key: key(link),
         name: name(link),
-        mac: Some(MacAddress([2, 0, 0, 0, 0, link])),
-        mtu: 1500,
+        mac: Some(MacAddress([2, 0, 0, 0, high, low])),
+        mtu,
         admin_up: true,
         running: true,
         loopback: false,
         forwarding: Forwarding::default(),
-    };
-    let address = |link| HeldAddress {
-        link: key(link),
-        prefix: prefix([10, link, 0, 10], 24),
-        ours: false,
-        secondary: false,
-        tentative: false,
-    };
-    KernelView { links: (0..LINKS).map(link).collect(), addresses: (0..LINKS).map(address).collect() }
+    }
 }
 
 struct Bench {
@@ -86,14 +117,14 @@ struct Bench {
 
 impl Bench {
     /// 1,000 backups that listen.
-    fn backups() -> Self {
+    fn backups(lan: Lan) -> Self {
         let mut bench = Self {
-            node: HaNode::new(config()),
+            node: HaNode::new(lan.config()),
             now: Now { instant: Instant::ZERO, wall: WallTime::default() },
             actions: Actions::default(),
         };
-        bench.tell(Event::Kernel(KernelEvent::View(view())));
-        for link in 0..LINKS {
+        bench.tell(Event::Kernel(KernelEvent::View(lan.view())));
+        for link in lan.links() {
             let socket = ReceiveSocket { link: key(link), address: default_group(Family::Ipv4) };
             bench.tell(Event::Socket(SocketEvent::Opened(socket)));
         }
@@ -102,8 +133,8 @@ impl Bench {
     }
 
     /// 1,000 masters with their addresses.
-    fn masters() -> Self {
-        let mut bench = Self::backups();
+    fn masters(lan: Lan) -> Self {
+        let mut bench = Self::backups(lan);
         bench.pass(Duration::from_secs(1));
         let requests = core::mem::take(&mut bench.actions.kernel);
         assert_eq!(requests.len(), ROUTERS);
@@ -134,7 +165,7 @@ impl Bench {
 /// One interval of a master: an advertisement of each router.
 #[divan::bench]
 fn master_advertises(bencher: Bencher<'_, '_>) {
-    let mut bench = Bench::masters();
+    let mut bench = Bench::masters(FEW_LINKS);
     bencher.counter(ItemsCount::new(ROUTERS)).bench_local(|| {
         bench.actions = Actions::default();
         bench.pass(interval().duration());
@@ -145,20 +176,21 @@ fn master_advertises(bencher: Bencher<'_, '_>) {
 /// One interval of a backup: an advertisement for each router.
 #[divan::bench]
 fn backup_hears(bencher: Bencher<'_, '_>) {
-    let mut bench = Bench::backups();
+    let mut bench = Bench::backups(FEW_LINKS);
     let destination = default_group(Family::Ipv4);
-    let messages: Vec<(LinkKey, IpAddr, Vec<u8>)> = routers()
+    let messages: Vec<(LinkKey, IpAddr, Vec<u8>)> = FEW_LINKS
+        .routers()
         .map(|(link, vrid)| {
             let advertisement = Advertisement {
                 version: Version::V3,
                 vrid,
                 priority: Priority(200),
                 interval: interval(),
-                addresses: vec![[10, link, 1, vrid.get()].into()],
+                addresses: vec![virtual_address(link, vrid).into()],
                 authentication: AuthenticationData::None,
                 trailer: None,
             };
-            let source = [10, link, 0, 20].into();
+            let source = host(link, 20).into();
             (key(link), source, advertisement.encode(source, destination, ChecksumMode::PseudoHeader))
         })
         .collect();
@@ -170,5 +202,19 @@ fn backup_hears(bencher: Bencher<'_, '_>) {
             bench.node.handle_datagram(bench.now, &datagram, &mut bench.actions);
         }
         assert!(bench.actions.is_empty());
+    });
+}
+
+/// An event of each of 1,000 links, each with a master of its own.
+#[divan::bench]
+fn links_change(bencher: Bencher<'_, '_>) {
+    let mut bench = Bench::masters(ONE_LINK_EACH);
+    let mut mtu = 1500;
+    bencher.counter(ItemsCount::new(ROUTERS)).bench_local(|| {
+        mtu = if mtu == 1500 { 1492 } else { 1500 };
+        for index in ONE_LINK_EACH.links() {
+            bench.tell(Event::Kernel(KernelEvent::LinkChanged(link(index, mtu))));
+        }
+        assert!(black_box(&bench.actions).is_empty());
     });
 }

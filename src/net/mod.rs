@@ -168,6 +168,9 @@ pub struct Prefix {
 }
 
 impl Prefix {
+    /// The first of all, in order.
+    pub const LOWEST: Self = Self { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), length: 0 };
+
     /// `None` when `length` exceeds the address' bits (32 or 128).
     pub const fn new(address: IpAddr, length: u8) -> Option<Self> {
         if length > Family::of(&address).bits() { None } else { Some(Self { address, length }) }

@@ -49,7 +49,11 @@ impl KernelModel {
         if self.by_name.get(&link.name) == Some(&key) {
             self.by_name.remove(&link.name);
         }
-        self.addresses.retain(|(link, _), _| *link != key);
+        let lowest = (key, Prefix::LOWEST);
+        let held = self.addresses.range(lowest..).map(|(held, _)| *held).take_while(|(link, _)| *link == key);
+        for held in held.collect::<Vec<_>>() {
+            self.addresses.remove(&held);
+        }
         self.own.remove(&key);
         Some(link.name)
     }

@@ -1,42 +1,36 @@
-//! What each router needs to know of the interfaces it works on, and who is concerned by one.
+//! What each router needs to know of the interfaces it works on.
 
 use core::net::IpAddr;
 use std::collections::BTreeSet;
 
+use super::index::AddressKey;
 use super::{HaNode, Phase};
 use crate::kernel::{ReceiveSocket, RouterId};
-use crate::net::{InterfaceName, LinkKey};
+use crate::net::{Family, InterfaceName, LinkKey, Prefix};
 use crate::time::Now;
 use crate::vrrp::{
-    Actions, Destinations, Environment, Interface, Listening, Output, RouterConfig, SocketRequest,
-    VirtualRouter,
+    Actions, Destinations, Environment, Interface, Listening, Output, RouterConfig, VirtualRouter,
 };
+use crate::wire::vrrp::Vrid;
 
 impl HaNode {
-    /// Opens the sockets that routers need and closes those that none needs.
-    pub(super) fn sync_sockets(&mut self, actions: &mut Actions) {
-        let sockets = self.routers.values().filter_map(|router| self.socket_of(router.config()));
-        let wanted: BTreeSet<ReceiveSocket> = sockets.collect();
-        self.sockets.retain(|socket, _| {
-            let keep = wanted.contains(socket);
-            if !keep {
-                actions.sockets.push(SocketRequest::Close(*socket));
-            }
-            keep
-        });
-        for socket in wanted {
-            self.sockets.entry(socket).or_insert_with(|| {
-                actions.sockets.push(SocketRequest::Open(socket));
-                Listening::Pending
-            });
-        }
+    /// What a router of this configuration would know, but for the state of the socket that it needs.
+    fn surroundings(
+        &self,
+        router: &VirtualRouter,
+        config: &RouterConfig,
+    ) -> (Environment, Option<ReceiveSocket>) {
+        let source = self.source_of(config, router.source());
+        let environment =
+            Environment { interfaces: self.interfaces_of(config), source, listening: Listening::Pending };
+        (environment, self.socket_of(config, source))
     }
 
-    fn socket_of(&self, config: &RouterConfig) -> Option<ReceiveSocket> {
+    fn socket_of(&self, config: &RouterConfig, source: Option<IpAddr>) -> Option<ReceiveSocket> {
         let link = self.kernel.link_by_name(&config.interfaces.receive)?.key;
         let address = match &config.destinations {
             Destinations::Multicast(group) => *group,
-            Destinations::Unicast(_) => self.source_of(config, None)?,
+            Destinations::Unicast(_) => source?,
         };
         Some(ReceiveSocket { link, address })
     }
@@ -44,15 +38,6 @@ impl HaNode {
     fn source_of(&self, config: &RouterConfig, current: Option<IpAddr>) -> Option<IpAddr> {
         let link = self.kernel.link_by_name(&config.interfaces.transmit)?.key;
         config.source.or_else(|| self.kernel.source(link, config.family, current))
-    }
-
-    pub(super) fn environment_of(&self, router: &VirtualRouter, config: &RouterConfig) -> Environment {
-        let socket = self.socket_of(config);
-        Environment {
-            interfaces: self.interfaces_of(config),
-            source: self.source_of(config, router.source()),
-            listening: socket.and_then(|socket| self.sockets.get(&socket).copied()).unwrap_or_default(),
-        }
     }
 
     fn interfaces_of(&self, config: &RouterConfig) -> Vec<(InterfaceName, Interface)> {
@@ -67,35 +52,98 @@ impl HaNode {
         interfaces
     }
 
-    /// Tells routers what they need to know of their interfaces: those that use the interface of that name,
-    /// or all.
-    pub(super) fn update_environments(
+    /// Has a router listen where it should, on `None` nowhere, and gives the state of that socket.
+    pub(super) fn listen(
+        &mut self,
+        id: RouterId,
+        (family, vrid): (Family, Vrid),
+        socket: Option<ReceiveSocket>,
+    ) -> Listening {
+        let before = self.sockets.assign(id, socket);
+        let key = |socket: ReceiveSocket| (socket.link, family, vrid);
+        self.index.move_vrid(id, before.map(key), socket.map(key));
+        self.sockets.listening(socket)
+    }
+
+    /// Tells all routers what they need to know of their interfaces.
+    pub(super) fn update_all(&mut self, now: Now, actions: &mut Actions) {
+        let ids: Vec<RouterId> = self.routers.keys().copied().collect();
+        self.update_routers(now, ids, actions);
+    }
+
+    /// Tells the routers that use interfaces of these names what they need to know of them.
+    pub(super) fn update_names(&mut self, now: Now, names: &[&InterfaceName], actions: &mut Actions) {
+        let ids: BTreeSet<RouterId> =
+            names.iter().flat_map(|name| self.index.of_name(name)).copied().collect();
+        self.update_routers(now, ids, actions);
+    }
+
+    pub(super) fn update_routers(
         &mut self,
         now: Now,
-        name: Option<&InterfaceName>,
+        ids: impl IntoIterator<Item = RouterId>,
         actions: &mut Actions,
     ) {
-        let ids: Vec<RouterId> = match name {
-            Some(name) => self.by_name.get(name).into_iter().flatten().copied().collect(),
-            None => self.routers.keys().copied().collect(),
-        };
-        if ids.is_empty() && name.is_some() {
-            return;
-        }
-        for &id in &ids {
-            let environment =
-                self.routers.get(&id).map(|router| self.environment_of(router, router.config()));
-            let Some(environment) = environment else { continue };
-            let Some(router) = self.routers.get_mut(&id) else { continue };
-            let mut out = Output { actions, announcements: &mut self.announcements };
-            let holds = |link, prefix| self.kernel.holds(link, prefix);
-            router.set_environment(now, environment, &holds, &mut out);
-            if self.phase == Phase::Running {
-                router.start(now, &mut out);
-            }
+        for id in ids {
+            let Some(router) = self.routers.get(&id) else { continue };
+            let (mut environment, socket) = self.surroundings(router, router.config());
+            let RouterConfig { family, vrid, .. } = *router.config();
+            environment.listening = self.listen(id, (family, vrid), socket);
+            let running = self.phase == Phase::Running;
+            self.move_router(id, actions, |router, known, out| {
+                router.set_environment(now, environment, known, out);
+                if running {
+                    router.start(now, out);
+                }
+            });
             self.settle(now, id, actions);
         }
-        self.index_links();
+        self.sockets.take_requests(&mut actions.sockets);
+    }
+
+    /// A router that stays has another configuration.
+    pub(super) fn reconfigure_router(
+        &mut self,
+        now: Now,
+        id: RouterId,
+        config: RouterConfig,
+        actions: &mut Actions,
+    ) {
+        let Some(router) = self.routers.get(&id) else { return };
+        let (mut environment, socket) = self.surroundings(router, &config);
+        self.index.move_names(id, Some(router.config()), Some(&config));
+        environment.listening = self.listen(id, (config.family, config.vrid), socket);
+        self.move_router(id, actions, |router, known, out| {
+            router.reconfigure(now, config, environment, known, out);
+        });
+        self.settle(now, id, actions);
+    }
+
+    /// Tells a router what may change its addresses or the links that they are on.
+    fn move_router(
+        &mut self,
+        id: RouterId,
+        actions: &mut Actions,
+        tell: impl FnOnce(&mut VirtualRouter, &dyn Fn(LinkKey, Prefix) -> Option<bool>, &mut Output<'_>),
+    ) {
+        let Some(router) = self.routers.get_mut(&id) else { return };
+        let before: Vec<AddressKey> = router.address_keys().collect();
+        let mut out = Output { actions, announcements: &mut self.announcements };
+        tell(router, &|link, prefix| self.kernel.holds(link, prefix), &mut out);
+        let after: Vec<AddressKey> = router.address_keys().collect();
+        self.index.move_addresses(id, &before, &after);
+    }
+
+    /// A router is no more.
+    pub(super) fn forget_router(&mut self, id: RouterId) -> Option<VirtualRouter> {
+        let router = *self.routers.remove(&id)?;
+        self.index.move_names(id, Some(router.config()), None);
+        let addresses: Vec<AddressKey> = router.address_keys().collect();
+        self.index.move_addresses(id, &addresses, &[]);
+        let RouterConfig { family, vrid, .. } = *router.config();
+        self.listen(id, (family, vrid), None);
+        self.timers.set(id, None);
+        Some(router)
     }
 
     /// An address came or went that may be somebody's source.
@@ -107,34 +155,7 @@ impl HaNode {
         actions: &mut Actions,
     ) {
         if changes_source && let Some(name) = self.kernel.link(link).map(|link| link.name.clone()) {
-            self.update_environments(now, Some(&name), actions);
-        }
-    }
-
-    pub(super) fn index_names(&mut self) {
-        self.by_name.clear();
-        for router in self.routers.values() {
-            for name in router.config().interface_names() {
-                self.by_name.entry(name.clone()).or_default().insert(router.id());
-            }
-        }
-    }
-
-    fn index_links(&mut self) {
-        self.by_vrid.clear();
-        self.by_address.clear();
-        self.by_subnet.clear();
-        for router in self.routers.values() {
-            let config = router.config();
-            if let Some(link) = self.kernel.link_by_name(&config.interfaces.receive) {
-                self.by_vrid.entry((link.key, config.family, config.vrid)).or_default().push(router.id());
-            }
-            for key in router.address_keys() {
-                let (link, prefix) = key;
-                self.by_address.entry(key).or_default().push(router.id());
-                let subnet = (link, prefix.network(), prefix.length());
-                self.by_subnet.entry(subnet).or_default().insert(router.id());
-            }
+            self.update_names(now, &[&name], actions);
         }
     }
 }

@@ -1,21 +1,25 @@
 //! [`HaNode`]: the virtual routers of one daemon, what they share, and who is told of what.
 
 mod environments;
+mod index;
+mod sockets;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Event, KernelModel, NodeConfig};
 use core::net::IpAddr;
 
-use crate::kernel::{KernelEvent, ReceiveSocket, RouterId, SocketEvent, Verb};
-use crate::net::{Family, InterfaceName, LinkKey, Prefix};
+use crate::kernel::{KernelEvent, RouterId, SocketEvent, Verb};
+use crate::net::{Family, LinkKey, Prefix};
 use crate::time::{Duration, Instant, Now};
 use crate::timer::TimerQueue;
 use crate::vrrp::{
     Actions, AnnouncementQueue, Cause, Datagram, Listening, Output, Report, ReportKind, RouterConfig,
     RouterIdentity, SendObstacle, SocketRequest, Transmission, VirtualRouter,
 };
-use crate::wire::vrrp::{Vrid, peek};
+use crate::wire::vrrp::peek;
+use index::Index;
+use sockets::Sockets;
 
 /// Advertisements due within this time go out in one wake-up.
 const COALESCE: Duration = Duration::from_millis(1);
@@ -39,13 +43,9 @@ pub struct HaNode {
     departing: Vec<VirtualRouter>,
     next_id: u32,
     kernel: KernelModel,
-    sockets: BTreeMap<ReceiveSocket, Listening>,
+    sockets: Sockets,
     socket_retry: Option<Instant>,
-    /// Who is concerned by an interface, a message, an address.
-    by_name: BTreeMap<InterfaceName, BTreeSet<RouterId>>,
-    by_vrid: BTreeMap<(LinkKey, Family, Vrid), Vec<RouterId>>,
-    by_address: BTreeMap<(LinkKey, Prefix), Vec<RouterId>>,
-    by_subnet: BTreeMap<(LinkKey, IpAddr, u8), BTreeSet<RouterId>>,
+    index: Index,
     timers: TimerQueue<RouterId>,
     announcements: AnnouncementQueue,
     phase: Phase,
@@ -74,12 +74,9 @@ impl HaNode {
             departing: Vec::new(),
             next_id: 0,
             kernel: KernelModel::default(),
-            sockets: BTreeMap::new(),
+            sockets: Sockets::default(),
             socket_retry: None,
-            by_name: BTreeMap::new(),
-            by_vrid: BTreeMap::new(),
-            by_address: BTreeMap::new(),
-            by_subnet: BTreeMap::new(),
+            index: Index::default(),
             timers: TimerQueue::default(),
             announcements: AnnouncementQueue::default(),
             phase: Phase::New,
@@ -98,16 +95,14 @@ impl HaNode {
 
     fn deliver(&mut self, now: Now, datagram: &Datagram<'_>, actions: &mut Actions) {
         let Some(vrid) = peek(datagram.payload) else { return };
-        let key = (datagram.link, Family::of(&datagram.source), vrid);
-        if !self.by_vrid.contains_key(&key) {
-            self.unknown_vrids += 1;
-            return;
-        }
-        // Nearly always one; a unicast and a multicast instance may share the identifier.
+        let (link, family) = (datagram.link, Family::of(&datagram.source));
         let mut position = 0;
-        while let Some(id) = self.by_vrid.get(&key).and_then(|ids| ids.get(position)).copied() {
+        while let Some(id) = self.index.of_vrid(link, family, vrid).get(position).copied() {
             position += 1;
             self.with_router(now, id, actions, |router, out| router.handle_datagram(now, datagram, out));
+        }
+        if position == 0 {
+            self.unknown_vrids += 1;
         }
     }
 
@@ -158,11 +153,7 @@ impl HaNode {
         }
         if self.socket_retry.is_some_and(|at| at <= now.instant) {
             self.socket_retry = None;
-            for (socket, state) in &mut self.sockets {
-                if *state == Listening::Failed {
-                    actions.sockets.push(SocketRequest::Open(*socket));
-                }
-            }
+            actions.sockets.extend(self.sockets.failed().map(SocketRequest::Open));
         }
         self.announcements.take_due(now.instant, ANNOUNCEMENTS_PER_WAKE_UP, &mut actions.announce);
         self.restore_taken(before, actions);
@@ -254,8 +245,7 @@ impl HaNode {
                 if self.phase == Phase::New {
                     self.begin(now, actions);
                 } else {
-                    self.sync_sockets(actions);
-                    self.update_environments(now, None, actions);
+                    self.update_all(now, actions);
                     let ids: Vec<_> = self.routers.keys().copied().collect();
                     for id in ids {
                         let Some(router) = self.routers.get_mut(&id) else { continue };
@@ -267,21 +257,18 @@ impl HaNode {
             KernelEvent::LinkChanged(link) => {
                 let name = link.name.clone();
                 let before = self.kernel.set_link(link);
-                self.sync_sockets(actions);
-                for name in before.iter().chain([&name]) {
-                    self.update_environments(now, Some(name), actions);
-                }
+                let names: Vec<_> = before.iter().chain([&name]).collect();
+                self.update_names(now, &names, actions);
             }
             KernelEvent::LinkGone(key) => {
                 if let Some(name) = self.kernel.remove_link(key) {
-                    self.sync_sockets(actions);
-                    self.update_environments(now, Some(&name), actions);
+                    self.update_names(now, &[&name], actions);
                 }
             }
             KernelEvent::AddressPresent(address) => {
                 let (key, ours) = ((address.link, address.prefix), address.ours);
                 let changes_source = self.kernel.set_address(address);
-                for id in self.by_address.get(&key).cloned().unwrap_or_default() {
+                for id in self.index.of_address(&key).to_vec() {
                     self.with_router(now, id, actions, |router, out| {
                         router.on_address_present(now, key, ours, out);
                     });
@@ -290,7 +277,7 @@ impl HaNode {
             }
             KernelEvent::AddressGone { link, prefix } => {
                 let changes_source = self.kernel.remove_address(link, prefix);
-                for id in self.by_address.get(&(link, prefix)).cloned().unwrap_or_default() {
+                for id in self.index.of_address(&(link, prefix)).to_vec() {
                     self.with_router(now, id, actions, |router, _| {
                         router.on_address_gone(now, (link, prefix))
                     });
@@ -313,15 +300,15 @@ impl HaNode {
         for config in core::mem::take(&mut self.config.routers) {
             self.add_router(config);
         }
-        self.index_names();
-        self.sync_sockets(actions);
-        self.update_environments(now, None, actions);
+        self.update_all(now, actions);
     }
 
-    fn add_router(&mut self, config: RouterConfig) {
+    fn add_router(&mut self, config: RouterConfig) -> RouterId {
         let id = RouterId(self.next_id);
         self.next_id += 1;
+        self.index.move_names(id, None, Some(&config));
         self.routers.insert(id, Box::new(VirtualRouter::new(id, config)));
+        id
     }
 
     fn handle_socket(&mut self, now: Now, event: SocketEvent, actions: &mut Actions) {
@@ -329,9 +316,8 @@ impl HaNode {
             SocketEvent::Opened(socket) => (*socket, Listening::Open),
             SocketEvent::Failed(socket, _) => (*socket, Listening::Failed),
         };
-        let Some(current) = self.sockets.get_mut(&socket) else { return };
-        let news = *current != state;
-        *current = state;
+        let Some(before) = self.sockets.set_listening(socket, state) else { return };
+        let news = before != state;
         let Some(name) = self.kernel.link(socket.link).map(|link| link.name.clone()) else { return };
         if let SocketEvent::Failed(_, error) = event {
             self.socket_retry.get_or_insert(now.instant + SOCKET_RETRY);
@@ -340,7 +326,7 @@ impl HaNode {
                 actions.report(Report { router: "".into(), kind });
             }
         }
-        self.update_environments(now, Some(&name), actions);
+        self.update_names(now, &[&name], actions);
     }
 
     fn reconfigure(&mut self, now: Now, mut config: NodeConfig, actions: &mut Actions) {
@@ -368,25 +354,14 @@ impl HaNode {
         // Who goes gives up its addresses before somebody else asks for them.
         for id in known.into_values() {
             self.with_router(now, id, actions, |router, out| router.stop(now, Cause::Reload, false, out));
-            self.departing
-                .extend(self.routers.remove(&id).map(|router| *router).filter(|router| !router.is_settled()));
-            self.timers.set(id, None);
+            let departing = self.forget_router(id).filter(|router| !router.is_settled());
+            self.departing.extend(departing);
         }
         for (id, config) in kept {
-            let environment = self.routers.get(&id).map(|router| self.environment_of(router, &config));
-            let Some(environment) = environment else { continue };
-            let Some(router) = self.routers.get_mut(&id) else { continue };
-            let mut out = Output { actions, announcements: &mut self.announcements };
-            let holds = |link, prefix| self.kernel.holds(link, prefix);
-            router.reconfigure(now, config, environment, &holds, &mut out);
-            self.settle(now, id, actions);
+            self.reconfigure_router(now, id, config, actions);
         }
-        for config in added {
-            self.add_router(config);
-        }
-        self.index_names();
-        self.sync_sockets(actions);
-        self.update_environments(now, None, actions);
+        let added: Vec<RouterId> = added.into_iter().map(|config| self.add_router(config)).collect();
+        self.update_routers(now, added, actions);
     }
 
     fn stop(&mut self, now: Now, actions: &mut Actions) {
@@ -400,8 +375,8 @@ impl HaNode {
     }
 
     fn finish_stop(&mut self, actions: &mut Actions) {
-        let settled = self.departing.is_empty() && self.routers.values().all(|router| router.is_settled());
-        if self.phase == Phase::Stopping && settled {
+        let settled = || self.departing.is_empty() && self.routers.values().all(|router| router.is_settled());
+        if self.phase == Phase::Stopping && settled() {
             self.phase = Phase::Stopped;
             actions.stopped = true;
         }
@@ -468,8 +443,8 @@ impl HaNode {
                 }
             }
         }
-        let by_address = addresses.keys().filter_map(|key| self.by_address.get(key)).flatten();
-        let by_subnet = subnets.keys().filter_map(|subnet| self.by_subnet.get(subnet)).flatten();
+        let by_address = addresses.keys().flat_map(|key| self.index.of_address(key));
+        let by_subnet = subnets.keys().flat_map(|subnet| self.index.of_subnet(subnet));
         let concerned: BTreeSet<RouterId> = by_address.chain(by_subnet).copied().collect();
         for id in concerned {
             let Some(router) = self.routers.get_mut(&id) else { continue };
