@@ -13,7 +13,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use alived::drill::{
-    Daemon, Ground, Kind, Lab, Layout, Plan, Program, Recorder, RouterText, Scenario, Sighting, Stage, What,
+    Authentication, Daemon, Ground, Kind, Lab, Layout, Plan, Program, Recorder, RouterText, Scenario,
+    Sighting, Stage, What,
 };
 use alived::net::Family;
 use alived::sys::namespace::acquire_privilege;
@@ -246,6 +247,7 @@ fn plan(program: &Program, addresses: u16) -> Plan {
         family: Family::Ipv4,
         interval: interval(),
         addresses,
+        authentication: Authentication::None,
         programs: vec![program.clone(), program.clone()],
         scenarios: vec![Scenario::Kill],
     }
@@ -267,6 +269,7 @@ fn thousand_routers(priority: u8) -> String {
                 vrid,
                 priority: Priority(priority),
                 interval: interval(),
+                authentication: Authentication::None,
                 addresses: vec![[10, link, vrid, 1].into()],
                 excluded: Vec::new(),
             };

@@ -6,43 +6,66 @@
 #[path = "support/skip.rs"]
 mod skip;
 
-use alived::drill::{Kind, Plan, Program, Stage};
+use alived::drill::{Authentication, Kind, Plan, Program, Stage};
 use alived::net::Family;
 use alived::sys::namespace::Namespace;
 use alived::wire::vrrp::{AdvertisementInterval, Version};
 
+/// What the routers speak.
+#[derive(Clone, Copy)]
+struct Wire {
+    version: Version,
+    family: Family,
+    authentication: Authentication,
+}
+
+const V2: Wire = Wire { version: Version::V2, family: Family::Ipv4, authentication: Authentication::None };
+const V3: Wire = Wire { version: Version::V3, ..V2 };
+const V3_IPV6: Wire = Wire { family: Family::Ipv6, ..V3 };
+const PASS: Wire = Wire { authentication: Authentication::Pass, ..V2 };
+
 #[test]
 fn ours_leads_in_version_2() {
-    life(Kind::Alived, Version::V2, Family::Ipv4);
+    life(Kind::Alived, V2);
 }
 
 #[test]
 fn keepalived_leads_in_version_2() {
-    life(Kind::Keepalived, Version::V2, Family::Ipv4);
+    life(Kind::Keepalived, V2);
+}
+
+#[test]
+fn ours_leads_in_version_2_with_a_password() {
+    life(Kind::Alived, PASS);
+}
+
+#[test]
+fn keepalived_leads_in_version_2_with_a_password() {
+    life(Kind::Keepalived, PASS);
 }
 
 #[test]
 fn ours_leads_in_version_3() {
-    life(Kind::Alived, Version::V3, Family::Ipv4);
+    life(Kind::Alived, V3);
 }
 
 #[test]
 fn keepalived_leads_in_version_3() {
-    life(Kind::Keepalived, Version::V3, Family::Ipv4);
+    life(Kind::Keepalived, V3);
 }
 
 #[test]
 fn ours_leads_in_version_3_over_ipv6() {
-    life(Kind::Alived, Version::V3, Family::Ipv6);
+    life(Kind::Alived, V3_IPV6);
 }
 
 #[test]
 fn keepalived_leads_in_version_3_over_ipv6() {
-    life(Kind::Keepalived, Version::V3, Family::Ipv6);
+    life(Kind::Keepalived, V3_IPV6);
 }
 
 /// Both routers through everything that happens to a pair, the first one (preferred) run by `leader`.
-fn life(leader: Kind, version: Version, family: Family) {
+fn life(leader: Kind, Wire { version, family, authentication }: Wire) {
     let test = std::thread::current().name().unwrap().to_owned();
     let Some(keepalived) = Program::keepalived() else {
         return skip::skip(&test, "keepalived is not installed");
@@ -59,7 +82,8 @@ fn life(leader: Kind, version: Version, family: Family) {
         Version::V2 => AdvertisementInterval::ONE_SECOND,
         Version::V3 => AdvertisementInterval::from_centiseconds(10).unwrap(),
     };
-    let plan = Plan { version, family, interval, addresses: 1, programs, scenarios: Vec::new() };
+    let plan =
+        Plan { version, family, interval, addresses: 1, authentication, programs, scenarios: Vec::new() };
     let mut stage = Stage::set(plan).unwrap_or_else(|error| panic!("no election: {error}"));
     settle(&mut stage, "the first election", 0);
 

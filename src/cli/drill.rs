@@ -7,7 +7,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::drill::report::{self, Style};
-use crate::drill::{self, Kind, Plan, Program, Scenario, interruption};
+use crate::drill::{self, Authentication, Kind, Plan, Program, Scenario, interruption};
 use crate::net::Family;
 use crate::sys::namespace::{Privilege, acquire_privilege};
 use crate::sys::{realtime, signals};
@@ -63,6 +63,9 @@ pub(super) struct Arguments {
     /// Virtual addresses to hand over
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     addresses: u16,
+    /// Authentication of advertisements; pass needs --version 2
+    #[arg(long, value_name = "TYPE", default_value = "none", value_parser = one_of(AUTHENTICATIONS))]
+    auth: Authentication,
     /// Run keepalived on one router (PATH is searched)
     #[arg(long, value_name = "NAME", value_parser = one_of(PEERS))]
     peer: Option<Kind>,
@@ -83,6 +86,8 @@ type Words<T> = &'static [(&'static str, T)];
 const VERSIONS: Words<Version> = &[("2", Version::V2), ("3", Version::V3)];
 const FAMILIES: Words<Family> =
     &[("ipv4", Family::Ipv4), ("ipv6", Family::Ipv6), ("4", Family::Ipv4), ("6", Family::Ipv6)];
+const AUTHENTICATIONS: Words<Authentication> =
+    &[("none", Authentication::None), ("pass", Authentication::Pass)];
 const PEERS: Words<Kind> = &[("keepalived", Kind::Keepalived)];
 const ROLES: Words<usize> = &[("master", 0), ("backup", 1)];
 const DAEMONS: Words<Kind> = &[("alived", Kind::Alived), ("keepalived", Kind::Keepalived)];
@@ -170,9 +175,12 @@ fn run(plan: &Plan, json: bool) -> ExitCode {
 
 impl Arguments {
     fn plan(&self) -> Result<Plan, String> {
-        let Self { version, family, addresses, daemon, .. } = *self;
+        let Self { version, family, addresses, auth: authentication, daemon, .. } = *self;
         if version == Version::V2 && family == Family::Ipv6 {
             return Err("version 2 is for IPv4 only; use --version 3 with --family ipv6".to_owned());
+        }
+        if authentication == Authentication::Pass && version == Version::V3 {
+            return Err("version 3 has no passwords; use --version 2 with --auth pass".to_owned());
         }
         let interval = match (self.interval, version) {
             (Some(interval), _) => interval,
@@ -188,7 +196,7 @@ impl Arguments {
         if let Some(peer) = self.peer {
             programs[self.peer_role] = program(peer)?;
         }
-        Ok(Plan { version, family, interval, addresses, programs, scenarios })
+        Ok(Plan { version, family, interval, addresses, authentication, programs, scenarios })
     }
 }
 

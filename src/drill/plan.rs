@@ -25,10 +25,32 @@ pub struct Plan {
     pub interval: AdvertisementInterval,
     /// Virtual addresses that the routers hand over, 1 to 10,000.
     pub addresses: u16,
+    /// How the routers tell their own from a stranger.
+    pub authentication: Authentication,
     /// What runs on each router, 2 to 9 of them, in falling order of priority.
     pub programs: Vec<Program>,
     /// What to do to them, in this order.
     pub scenarios: Vec<Scenario>,
+}
+
+/// How the routers authenticate each other.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Authentication {
+    /// Not at all.
+    #[default]
+    None,
+    /// `auth_type PASS`, version 2 alone.
+    Pass,
+}
+
+impl Authentication {
+    /// The word for `auth_type` and for the drill's option.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Pass => "PASS",
+        }
+    }
 }
 
 impl Plan {
@@ -70,6 +92,7 @@ impl Plan {
             vrid: DEFAULT_VRID,
             priority: self.priority(router),
             interval: self.interval,
+            authentication: self.authentication,
             addresses,
             excluded,
         }
@@ -102,6 +125,8 @@ pub struct RouterText {
     pub priority: Priority,
     /// Interval.
     pub interval: AdvertisementInterval,
+    /// Authentication, with a password of its own making.
+    pub authentication: Authentication,
     /// Advertised addresses.
     pub addresses: Vec<IpAddr>,
     /// Further addresses.
@@ -117,6 +142,12 @@ impl core::fmt::Display for RouterText {
         writeln!(f, "    virtual_router_id {}", self.vrid)?;
         writeln!(f, "    priority {}", self.priority.0)?;
         writeln!(f, "    advert_int {}", self.interval)?;
+        if self.authentication != Authentication::None {
+            writeln!(f, "    authentication {{")?;
+            writeln!(f, "        auth_type {}", self.authentication.name())?;
+            writeln!(f, "        auth_pass drill")?;
+            writeln!(f, "    }}")?;
+        }
         for (keyword, addresses) in
             [("virtual_ipaddress", &self.addresses), ("virtual_ipaddress_excluded", &self.excluded)]
         {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::measure::Measures;
-use super::plan::Plan;
+use super::plan::{Authentication, Plan};
 use super::probe::ProbeRun;
 use super::record::What;
 use super::stage::Outcome;
@@ -28,8 +28,12 @@ pub enum Style {
 /// What is about to be drilled, in one line.
 pub fn heading(plan: &Plan) -> String {
     let kinds: Vec<&str> = plan.programs.iter().map(|program| program.kind.name()).collect();
+    let authentication = match plan.authentication {
+        Authentication::None => String::new(),
+        other => format!(", authentication {}", other.name()),
+    };
     format!(
-        "{} routers ({}), version {}, {}, advertisements each {} s\n",
+        "{} routers ({}), version {}, {}, advertisements each {} s{authentication}\n",
         kinds.len(),
         kinds.join(", "),
         plan.version.number(),
@@ -96,6 +100,7 @@ fn object(plan: &Plan, outcome: &Outcome) -> Value {
         "family": plan.family.to_string(),
         "interval_ms": ms(plan.interval.duration()),
         "addresses": plan.addresses,
+        "authentication": plan.authentication.name(),
         "routers": outcome.kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>(),
         "bound_ms": ms(outcome.bound),
         "takeover_ms": takeover.map(ms),
@@ -303,6 +308,7 @@ mod tests {
             family: Family::Ipv4,
             interval: AdvertisementInterval::from_centiseconds(10).unwrap(),
             addresses: 1,
+            authentication: Authentication::None,
             programs: vec![program.clone(), program],
             scenarios: vec![Scenario::Kill],
         }

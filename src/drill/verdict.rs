@@ -92,6 +92,7 @@ mod tests {
     use super::*;
     use crate::drill::daemon::{Kind, Program};
     use crate::drill::measure::Election;
+    use crate::drill::plan::Authentication;
     use crate::net::Family;
     use crate::time::WallTime;
     use crate::wire::vrrp::{AdvertisementInterval, Version};
@@ -105,6 +106,7 @@ mod tests {
             family: Family::Ipv4,
             interval: AdvertisementInterval::from_centiseconds(10).unwrap(),
             addresses: 1,
+            authentication: Authentication::None,
             programs: vec![program.clone(), program],
             scenarios: vec![Scenario::Kill],
         }

@@ -13,9 +13,10 @@ use crate::kernel::AddressSpec;
 use crate::net::{Family, Prefix};
 use crate::node::NodeConfig;
 use crate::prng::Prng;
+use crate::secret::Secret;
 use crate::time::Duration;
 use crate::vrrp::{AnnounceSettings, InitialState, RouterConfig, VirtualAddress};
-use crate::wire::vrrp::{AdvertisementInterval, Priority, Version, Vrid};
+use crate::wire::vrrp::{AdvertisementInterval, AuthenticationData, Priority, Version, Vrid};
 
 /// How many routers a random LAN has.
 pub const ROUTERS: core::ops::RangeInclusive<usize> = 2..=5;
@@ -37,6 +38,7 @@ struct Plan {
     nopreempt: bool,
     preempt_delay: bool,
     oddities: bool,
+    authentication: AuthenticationData,
 }
 
 /// The second number of IPv4 addresses: that of the machines' own addresses, and one of a subnet in which no machine
@@ -182,6 +184,11 @@ impl Plan {
             nopreempt: prng.chance(1, 3),
             preempt_delay: prng.chance(1, 4),
             oddities: prng.chance(1, 3),
+            authentication: if version == Version::V2 && prng.chance(1, 2) {
+                AuthenticationData::SimplePassword(Secret::new([index; 8]))
+            } else {
+                AuthenticationData::None
+            },
         }
     }
 
@@ -190,6 +197,7 @@ impl Plan {
         let interface = interface_name(self.segment);
         let mut config = RouterConfig::new(&self.name, self.vrid, self.family, interface);
         config.version = self.version;
+        config.authentication = self.authentication;
         config.announce = self.announce;
         config.addresses = self.addresses.clone();
         config.excluded = self.excluded.clone();

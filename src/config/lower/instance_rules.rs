@@ -29,6 +29,18 @@ impl Rules<'_> {
         self.cx.diagnostics.push(if help.is_empty() { diagnostic } else { diagnostic.help(help) });
     }
 
+    /// Refuses the start, not the verdict of `-t`: keepalived serves it.
+    fn not_yet(&self, at: Position, what: &str, consequence: &'static str) {
+        let mut diagnostic =
+            Diagnostic::fatal("not-supported-yet", format!("`{}`: {what} is not supported yet", self.name))
+                .at(self.place(at))
+                .label(consequence)
+                .note("start and reload are refused")
+                .help("remove it, or keep keepalived for this configuration");
+        diagnostic.status = None;
+        self.cx.diagnostics.push(diagnostic);
+    }
+
     /// Whether strict mode holds: its own setting, else `vrrp_strict`.
     pub(super) fn strict(&self) -> bool {
         let own: Option<&At<Bool>> = self.instance.strict_mode.as_ref();
@@ -180,6 +192,7 @@ impl Rules<'_> {
                         "write state BACKUP, the priority decides",
                     );
                 }
+                self.not_yet(at, "AH", "advertisements would not be authenticated");
                 AuthenticationData::AuthenticationHeader
             }
             (Some(_), None) => {

@@ -152,7 +152,7 @@ impl Context {
             Self::SyncGroup => Support::NotYet("sync groups are not served yet"),
             Self::GarpGroup => Support::NotYet("the pace of vrrp_garp_interval holds"),
             Self::TrackGroup => Support::NotYet("static addresses are not kept yet"),
-            Self::Authentication | Self::AuthHmac => Support::NotYet("authentication is not served yet"),
+            Self::AuthHmac => Support::NotYet("authentication is not served yet"),
             Self::VrrpScript | Self::TrackProcess | Self::TrackFile | Self::VrrpTrackFile => {
                 Support::NotYet("nothing is tracked yet")
             }
