@@ -48,6 +48,7 @@ const EFFECTFUL_PATHS: &[&str] = &[
     "libc::",
     "netlink_sys::",
     "nix::",
+    "sd_notify::",
     "socket2::",
     "tokio::",
     "eprintln!",

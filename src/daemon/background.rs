@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 
 use super::configuration::Configuration;
 use super::options::Options;
+use super::service_manager::ServiceManager;
 use super::status::FATAL;
 use super::supervisor::{self, PidFiles, WorkerMain};
 use crate::sys::poll::Poller;
@@ -30,20 +31,29 @@ pub(super) fn run(
     worker_main: WorkerMain<'_>,
     configuration: Configuration,
     pid_files: PidFiles,
+    manager: ServiceManager,
 ) -> u8 {
-    let forked = Waiting::new().and_then(|(waiting, write)| Ok((waiting, write, process::fork()?)));
+    let forked = Waiting::new().and_then(|(waiting, write)| {
+        let handing_over = process::pipe()?;
+        Ok((waiting, write, handing_over, process::fork()?))
+    });
     match forked {
-        Ok((waiting, write, Fork::Parent(daemon))) => {
+        Ok((waiting, write, handing_over, Fork::Parent(daemon))) => {
             drop(write);
+            // The manager listens to this process alone (`NotifyAccess=main`) until it names another one.
+            manager.hand_over(daemon);
+            drop(handing_over);
             waiting.attend(daemon, options.ignore_interrupt)
         }
-        Ok((waiting, write, Fork::Child)) => {
-            drop(waiting);
+        Ok((waiting, write, (mut handed_over, hand_over), Fork::Child)) => {
+            drop((waiting, hand_over));
+            // Ends when the first process has told the manager of this one.
+            let _ = handed_over.read(&mut [0]);
             let mut sink = super::announced_sink(options, &configuration);
             if let Err(error) = process::detach() {
                 sink.say(Severity::Warning, &format!("cannot detach from the terminal: {error}"));
             }
-            supervisor::run(options, worker_main, configuration, pid_files, Some(write), sink)
+            supervisor::run(options, worker_main, configuration, pid_files, Some(write), manager, sink)
         }
         Err(error) => {
             pid_files.remove();

@@ -24,14 +24,17 @@ mod leftovers;
 mod log;
 mod mailbox;
 mod options;
+mod progress;
 mod receive_pace;
 mod record;
 mod respawn;
 pub mod runner;
 mod scheduling;
 mod send_failures;
+mod service_manager;
 mod status;
 mod supervisor;
+mod tally;
 mod vrrp_thread;
 mod worker;
 
@@ -47,6 +50,7 @@ use self::configuration::{Configuration, Tolerance};
 use self::files::PidPaths;
 use self::log::{Console, Sink};
 use self::runner::Runner;
+use self::service_manager::ServiceManager;
 use self::status::{FATAL, PERMISSION};
 use self::supervisor::{PidFiles, WorkerMain};
 use crate::sys::pidfile::{PidFile, PidFileError};
@@ -89,16 +93,23 @@ fn run_with(options: &Options, worker_main: WorkerMain<'_>) -> ExitCode {
     signals.retain(|signal| *signal != Signal::Child && !stops.contains(signal));
     signals::hold_back(&signals);
     process::fill_standard_streams();
+    let mut options = options.clone();
+    // Before the network namespace may change.
+    let manager = ServiceManager::from_environment().unwrap_or_else(|error| {
+        options.warnings.push(format!("the service manager (NOTIFY_SOCKET) cannot be told: {error}"));
+        ServiceManager::default()
+    });
     ExitCode::from(match prepare(options) {
         Ok(Prepared { options, configuration, pid_files }) if options.background => {
-            background::run(&options, worker_main, configuration, pid_files)
+            background::run(&options, worker_main, configuration, pid_files, manager)
         }
         Ok(Prepared { options, configuration, pid_files }) => {
             let sink = announced_sink(&options, &configuration);
-            supervisor::run(&options, worker_main, configuration, pid_files, None, sink)
+            supervisor::run(&options, worker_main, configuration, pid_files, None, manager, sink)
         }
         Err(Ending::Failed { status, text }) => {
             let _ = io::stderr().write_all(text.as_bytes());
+            manager.refused(&text);
             status
         }
         Err(Ending::Stopped(signal)) => signals::end_by(signal),
@@ -126,8 +137,7 @@ impl Ending {
 }
 
 /// Everything that can go wrong before the first fork.
-fn prepare(options: &Options) -> Result<Prepared, Ending> {
-    let mut options = options.clone();
+fn prepare(mut options: Options) -> Result<Prepared, Ending> {
     // The working folder changes; a reload shall find the same files.
     for path in [Some(&mut options.configuration), options.settings.as_mut()].into_iter().flatten() {
         if let Ok(absolute) = std::path::absolute(&path) {

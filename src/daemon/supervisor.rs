@@ -12,6 +12,7 @@ use super::log::Sink;
 use super::options::Options;
 use super::record;
 use super::runner::{self, Demand, Need};
+use super::service_manager::ServiceManager;
 use super::status::{CONFIGURATION, FATAL, PERMISSION};
 use super::worker::Inheritance;
 use crate::sys::channel::Channel;
@@ -40,6 +41,7 @@ impl PidFiles {
 
 const SIGNALS: u64 = 0;
 const DEMAND: u64 = 1;
+const PROGRESS: u64 = 2;
 
 /// What a worker runs, in a process of its own. Gives its exit status.
 pub(super) type WorkerMain<'a> = &'a dyn Fn(&Options, Inheritance) -> u8;
@@ -52,6 +54,7 @@ pub(super) fn run(
     configuration: Configuration,
     mut pid_files: PidFiles,
     readiness: Option<File>,
+    manager: ServiceManager,
     mut sink: Sink,
 ) -> u8 {
     let settings = configuration.settings.clone();
@@ -83,6 +86,8 @@ pub(super) fn run(
                 runner: Child::new("runner"),
                 demand: None,
                 retired: Vec::new(),
+                manager,
+                reload_due: false,
                 stopping: false,
                 ending: None,
             };
@@ -120,6 +125,9 @@ struct Supervisor<'a> {
     demand: Option<Demand>,
     /// Runners whose worker has ended, and which are about to end too.
     retired: Vec<Child>,
+    manager: ServiceManager,
+    /// A reload that was asked for between two workers.
+    reload_due: bool,
     stopping: bool,
     /// The exit status, once there is only the end of the runners to wait for.
     ending: Option<u8>,
@@ -169,7 +177,7 @@ impl Supervisor<'_> {
             if self.runner.is_respawn_due(now) {
                 self.start_runner();
             }
-            let next = self.children().filter_map(Child::timeout).min();
+            let next = self.children().filter_map(Child::timeout).chain(self.manager.timeout()).min();
             // Rounded up: never early.
             let timeout = next.map(|at| at.saturating_since(now) + Duration::from_millis(1));
             if let Err(error) = self.poller.wait(timeout).map(Iterator::count) {
@@ -180,6 +188,7 @@ impl Supervisor<'_> {
                 self.handle(signal);
             }
             self.look_at_demand();
+            self.manager.serve(clock::now().instant, &self.poller, &mut self.sink);
         }
     }
 
@@ -194,6 +203,7 @@ impl Supervisor<'_> {
             Signal::Stop | Signal::Interrupt => {
                 if !self.vrrp.runs() {
                     // Between two workers: there is to be no next one.
+                    self.manager.stopping(clock::now().instant, "stopping", &mut self.sink);
                     self.tidy_up();
                     self.end(0);
                     return;
@@ -202,8 +212,10 @@ impl Supervisor<'_> {
                 self.vrrp.signal(Signal::Stop.number());
                 if !self.stopping {
                     self.stopping = true;
-                    self.vrrp.kill_at(clock::now().instant + self.settings.child_wait_time);
+                    let now = clock::now().instant;
+                    self.vrrp.kill_at(now + self.settings.child_wait_time);
                     self.sink.say(Severity::Info, "Stopping");
+                    self.manager.stopping(now, "stopping", &mut self.sink);
                 }
             }
             Signal::Child => {
@@ -216,6 +228,11 @@ impl Supervisor<'_> {
                         self.retired.retain_mut(|runner| runner.ended(pid).is_none());
                     }
                 }
+            }
+            Signal::Reload => {
+                self.manager.reload_asked(clock::now().instant, &mut self.sink);
+                self.reload_due = !self.vrrp.runs();
+                self.vrrp.signal(signal.number());
             }
             other => self.vrrp.signal(other.number()),
         }
@@ -239,11 +256,14 @@ impl Supervisor<'_> {
                     Severity::Error,
                     &format!("VRRP child process({pid}) died: Respawning{when} (it {how})"),
                 );
+                let status = format!("the worker {how}; the next one is started{when}");
+                self.manager.wait(now, &status, &mut self.sink);
             }
             Next::End(status) => {
                 if !self.stopping {
                     let text = format!("VRRP child process({pid}) died: Exiting (it {how})");
                     self.sink.say(Severity::Error, &text);
+                    self.manager.stopping(now, &format!("the worker {how}"), &mut self.sink);
                 }
                 if ended != Ended::Exited(0) {
                     self.tidy_up();
@@ -348,12 +368,14 @@ impl Supervisor<'_> {
             last_good: self.last_good.share()?,
             readiness,
             runners: supply,
+            progress: self.manager.expect_worker(&self.poller, PROGRESS)?,
         };
         let own_pid = process::own_pid();
         match process::fork()? {
             Fork::Child => {
                 // Without the supervisor nobody would pass a stop on.
                 drop(demand);
+                self.manager.leave();
                 let status = if process::end_with_parent(own_pid) {
                     (self.worker_main)(self.options, inheritance)
                 } else {
@@ -368,6 +390,10 @@ impl Supervisor<'_> {
                 self.poller.add(&demand, DEMAND)?;
                 self.demand = Some(demand);
                 self.sink.say(Severity::Info, &format!("Starting VRRP child process, pid={pid}"));
+                self.manager.wait(clock::now().instant, "starting", &mut self.sink);
+                if std::mem::take(&mut self.reload_due) {
+                    self.vrrp.signal(Signal::Reload.number());
+                }
                 Ok(())
             }
         }

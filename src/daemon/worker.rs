@@ -19,11 +19,13 @@ use super::leftovers::Leftovers;
 use super::log::{Console, Log, Sink};
 use super::mailbox::Mailbox;
 use super::options::Options;
+use super::progress::Progress;
 use super::record;
 use super::runner::{Runner, Supply};
 use super::scheduling::{self, RealtimeScheduling};
 use super::spawn;
 use super::status::{FATAL, PERMISSION};
+use super::tally::Tally;
 use super::vrrp_thread::{Channels, Message, Notice, VrrpThread};
 use crate::config::Scripts;
 use crate::control::{Answer, Code, Command, Refusal};
@@ -33,6 +35,7 @@ use crate::status::{
     DaemonStatus, ReloadStatus, Snapshot, Status, keepalived_data, keepalived_json, keepalived_stats,
 };
 use crate::sys::capabilities;
+use crate::sys::channel::Channel;
 use crate::sys::clock;
 use crate::sys::netlink::{self, Monitor};
 use crate::sys::pidfile::PidFile;
@@ -77,6 +80,8 @@ pub(super) struct Inheritance {
     pub(super) readiness: Option<File>,
     /// Where runners come from.
     pub(super) runners: Supply,
+    /// Where to tell how far the worker is, if somebody wants to know.
+    pub(super) progress: Option<Channel>,
 }
 
 /// Runs the worker in the calling process and gives its exit status.
@@ -134,6 +139,8 @@ struct Worker<'a> {
     last_reload: Option<ReloadStatus>,
     /// Whether the configuration in force has any.
     has_routers: bool,
+    tally: Tally,
+    progress: Progress,
     started: WallTime,
     control: PathBuf,
     stopping: bool,
@@ -156,8 +163,16 @@ impl<'a> Worker<'a> {
         log: Log,
         console: Arc<Console>,
     ) -> Result<Self, (u8, String)> {
-        let Inheritance { configuration, mut pid_file, mut leftovers, last_good, readiness, runners, .. } =
-            inheritance;
+        let Inheritance {
+            configuration,
+            settings: _,
+            mut pid_file,
+            mut leftovers,
+            last_good,
+            readiness,
+            runners,
+            progress,
+        } = inheritance;
         let configuration = match configuration {
             Some(configuration) => configuration,
             None => load_again(options, &last_good, &log)?,
@@ -168,6 +183,9 @@ impl<'a> Worker<'a> {
         let Configuration { node, settings, kept, .. } = configuration;
         drop(kept);
         let has_routers = !node.routers.is_empty();
+        let tally = Tally::new().map_err(|error| fatal(&error))?;
+        let mut progress = Progress::new(progress, tally.clone());
+        progress.set_routers(node.routers.len());
         if let Some(text) = too_few_descriptors(&node) {
             log.say(Severity::Error, text);
         }
@@ -188,6 +206,7 @@ impl<'a> Worker<'a> {
             kernel: kernel.clone(),
             loan: loan.clone(),
             notices: notices.clone(),
+            tally: tally.clone(),
             log: log.clone(),
         };
         let (vrrp_thread, kernel_thread) = start_threads(options, node, &pid_file, channels)?;
@@ -212,6 +231,8 @@ impl<'a> Worker<'a> {
             reloads: VecDeque::new(),
             last_reload: None,
             has_routers,
+            tally,
+            progress,
             started: clock::wall(),
             control: files::control_socket(pid_file.path()),
             stopping: false,
@@ -241,7 +262,7 @@ impl<'a> Worker<'a> {
 
     async fn serve(&mut self, signals: &SignalQueue) -> io::Result<u8> {
         let (signalled, noticed) = (Readiness::of(signals)?, Readiness::of(&self.notices)?);
-        let runner = Readiness::of(&self.runner)?;
+        let (runner, tallied) = (Readiness::of(&self.runner)?, Readiness::of(&self.tally)?);
         let mut control = self.open_control();
         loop {
             tokio::select! {
@@ -261,6 +282,10 @@ impl<'a> Worker<'a> {
                     }
                 }
                 changed = runner.changed() => changed?,
+                changed = self.progress.changed(&tallied) => {
+                    changed?;
+                    self.progress.tell();
+                }
                 Some(asked) = next_request(&mut control) => self.grant(asked),
             }
             self.runner.handle();
@@ -391,6 +416,8 @@ impl<'a> Worker<'a> {
     fn note_reload(&mut self, taken: bool, lines: Vec<String>, asked: Option<Asked>) {
         let reload = ReloadStatus { at_unix_us: clock::wall().as_unix_micros(), taken, lines };
         self.last_reload = Some(reload.clone());
+        let why = reload.lines.first().map_or("", String::as_str);
+        self.progress.reload_ended((!taken).then_some(why));
         let Some(Asked { request, answer }) = asked else { return };
         let id = request.id;
         // Who does not wait any more needs no answer.
@@ -417,6 +444,7 @@ impl<'a> Worker<'a> {
     /// Reads the configuration again. A bad one changes nothing. The answer follows when the vrrp thread has taken it.
     fn reload(&mut self, asked: Option<Asked>) {
         self.log.say(Severity::Info, "Reloading");
+        self.progress.reload_begun();
         let configuration = match configuration::load(self.options, Tolerance::Strict) {
             Ok(configuration) => configuration,
             Err(refusal) => {
@@ -444,6 +472,7 @@ impl<'a> Worker<'a> {
             return;
         }
         self.has_routers = !configuration.node.routers.is_empty();
+        self.progress.set_routers(configuration.node.routers.len());
         for warning in &configuration.warnings {
             self.log.say(Severity::Warning, warning.clone());
         }
@@ -503,6 +532,7 @@ impl<'a> Worker<'a> {
     fn announce_readiness(&mut self) {
         self.log.say(Severity::Info, "Startup complete");
         self.console.started();
+        self.progress.serving();
         // What reading the configuration took is given back: the vrrp thread has its own copy by now. Locked
         // memory could not be.
         realtime::trim_memory();

@@ -18,6 +18,7 @@ pub mod poll;
 pub mod process;
 pub(crate) mod readiness;
 pub mod realtime;
+pub mod service_manager;
 pub mod signals;
 pub(crate) mod socket;
 pub mod spawn;

@@ -121,6 +121,7 @@ fn a_command_of_root_has_all_rights_of_root() {
 fn a_command_has_its_environment() {
     let mut daemon = Daemon::start_with(|command| {
         command.env("IFS", "x").env("LD_PRELOAD", "").env("KEPT", "kept").env("CHANGED", "before");
+        command.env("NOTIFY_SOCKET", "/nowhere/notify");
     });
     // Not by the shell, which sets IFS anew.
     let path = daemon.path("environment");
@@ -137,7 +138,7 @@ fn a_command_has_its_environment() {
     for entry in [&b"CHANGED=after"[..], b"NEW=a=b\xff", b"EMPTY=", b"KEPT=kept"] {
         assert!(entries.contains(&entry), "{}", entry.escape_ascii());
     }
-    for name in [&b"IFS="[..], b"LD_PRELOAD=", b"LD_LIBRARY_PATH=", b"CHANGED=before"] {
+    for name in [&b"IFS="[..], b"LD_PRELOAD=", b"LD_LIBRARY_PATH=", b"CHANGED=before", b"NOTIFY_SOCKET="] {
         assert!(!entries.iter().any(|entry| entry.starts_with(name)), "{}", name.escape_ascii());
     }
 }

@@ -16,6 +16,7 @@ use crate::sys::channel::{Channel, MESSAGE_BYTES, Received, Sent};
 use crate::sys::clock;
 use crate::sys::poll::Poller;
 use crate::sys::process::{self, Ended};
+use crate::sys::service_manager::NOTIFY_SOCKET;
 use crate::sys::signals::{Signal, SignalQueue};
 use crate::sys::spawn::{self, Identity, Program, StartError, Started, Step};
 use crate::sys::{capabilities, realtime};
@@ -31,8 +32,9 @@ const NAME: &str = "alived-runner";
 /// (`PR_SET_PDEATHSIG`).
 const USED: [Capability; 3] = [Capability::CAP_SETUID, Capability::CAP_SETGID, Capability::CAP_KILL];
 
-/// What scripts do not inherit, as with keepalived: it would change what a shell or the loader makes of them.
-const NOT_INHERITED: [&[u8]; 3] = [b"IFS", b"LD_LIBRARY_PATH", b"LD_PRELOAD"];
+/// What scripts do not inherit: as with keepalived what would change what a shell or the loader makes of them; and what
+/// is between the daemon and its service manager.
+const NOT_INHERITED: [&[u8]; 4] = [b"IFS", b"LD_LIBRARY_PATH", b"LD_PRELOAD", NOTIFY_SOCKET.as_bytes()];
 
 /// Requests that are read at a time, between two looks at deadlines and ends.
 const REQUESTS: usize = 64;

@@ -114,7 +114,10 @@ impl Driver for Act<'_> {
 
     fn news(&mut self, news: News) {
         let entry = match news {
-            News::Transition(transition) => Entry::Transition(transition),
+            News::Transition(transition) => {
+                self.thread.channels.tally.note(transition.from, transition.to);
+                Entry::Transition(transition)
+            }
             News::Report(report) => Entry::Report(report),
         };
         self.thread.channels.log.entry(self.now.wall, entry);

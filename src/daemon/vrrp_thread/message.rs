@@ -3,6 +3,7 @@
 use super::super::kernel_thread::Request;
 use super::super::log::Log;
 use super::super::mailbox::Mailbox;
+use super::super::tally::Tally;
 use crate::kernel::{AddressReply, KernelError, KernelView, ReceiveSocket};
 use crate::node::{Changes, NodeConfig};
 use crate::status::Snapshot;
@@ -57,5 +58,7 @@ pub(in crate::daemon) struct Channels {
     /// For the kernel thread, while an election waits for its addresses.
     pub(in crate::daemon) loan: Loan,
     pub(in crate::daemon) notices: Mailbox<Notice>,
+    /// For the main thread.
+    pub(in crate::daemon) tally: Tally,
     pub(in crate::daemon) log: Log,
 }

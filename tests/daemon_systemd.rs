@@ -1,0 +1,155 @@
+//! The daemon as a service of a real systemd, with the unit in conf/.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, clippy::disallowed_types)]
+
+#[path = "support/host.rs"]
+mod host;
+#[path = "support/skip.rs"]
+mod skip;
+#[path = "support/systemd.rs"]
+mod systemd;
+
+use std::fs;
+
+use host::{Host, instance};
+use systemd::Systemd;
+
+const ADDRESS: &str = "192.0.2.50/24";
+
+/// The unit in conf/ with this type, for the program and the files of `host`.
+fn unit(host: &Host, kind: &str, background: bool) -> String {
+    let unit = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/conf/alived.service")).unwrap();
+    let program = env!("CARGO_BIN_EXE_alived");
+    let path = |file: &str| host.path(file).display().to_string();
+    let flags =
+        format!("-G -f {} -p {} -r {}", path("keepalived.conf"), path("keepalived.pid"), path("vrrp.pid"));
+    let start = if background { "" } else { "--dont-fork" };
+    let mut replaced = 0;
+    let lines = unit.lines().map(|line| {
+        let new = match line {
+            "[Unit]" => "[Unit]\nDefaultDependencies=no".to_owned(),
+            "Type=notify" => format!("Type={kind}"),
+            "ExecStart=/usr/sbin/alived --dont-fork" => format!("ExecStart={program} {start} {flags}"),
+            "ExecReload=/usr/sbin/alived reload" => {
+                format!("ExecReload={program} reload -r {}", path("vrrp.pid"))
+            }
+            "ConditionFileNotEmpty=/etc/keepalived/keepalived.conf" => {
+                format!("ConditionFileNotEmpty={}", path("keepalived.conf"))
+            }
+            // It does not wait for a main process that it did not start itself, but for all of the service.
+            "KillMode=mixed" if background => "KillMode=control-group".to_owned(),
+            "KillMode=mixed" => line.to_owned(),
+            other => return other.to_owned(),
+        };
+        replaced += 1;
+        new
+    });
+    let lines: Vec<String> = lines.collect();
+    assert_eq!(replaced, 6, "{unit}");
+    lines.join("\n") + "\n"
+}
+
+fn service(test: &str, kind: &str, background: bool) -> Option<(Host, Systemd)> {
+    let host = Host::new()?;
+    host.configure(&instance("VI_1", 51, 100, ADDRESS));
+    match Systemd::start(&host, &unit(&host, kind, background)) {
+        Ok(systemd) => Some((host, systemd)),
+        Err(why) => {
+            skip::skip(test, &why);
+            None
+        }
+    }
+}
+
+/// What is in a pid file: numbers inside systemd's namespace.
+fn number(host: &Host, file: &str) -> String {
+    fs::read_to_string(host.path(file)).unwrap().trim().to_owned()
+}
+
+fn wait_for_status(host: &mut Host, systemd: &Systemd, words: &str) {
+    host.wait(&format!("the status '{words}'"), |_| systemd.property("StatusText").contains(words));
+}
+
+fn start(host: &mut Host, systemd: &Systemd) {
+    let started = systemd.control(&["start", "alived.service"]);
+    assert!(started.status.success(), "{started:?} {}", systemd.property("StatusText"));
+    assert_eq!(systemd.property("ActiveState"), "active");
+    assert_eq!(systemd.property("MainPID"), number(host, "keepalived.pid"));
+    wait_for_status(host, systemd, "1 virtual router: 1 master");
+    assert!(host.holds(ADDRESS));
+}
+
+fn stop(host: &mut Host, systemd: &Systemd) {
+    let stopped = systemd.control(&["stop", "alived.service"]);
+    assert!(stopped.status.success(), "{stopped:?}");
+    assert_eq!(
+        (systemd.property("ActiveState").as_str(), systemd.property("Result").as_str()),
+        ("inactive", "success")
+    );
+    assert!(!host.holds(ADDRESS));
+}
+
+#[test]
+fn a_service_starts_reloads_and_stops() {
+    let test = "a_service_starts_reloads_and_stops";
+    let Some((mut host, systemd)) = service(test, "notify", false) else { return };
+    start(&mut host, &systemd);
+    host.configure(&instance("VI_1", 51, 100, "192.0.2.60/24"));
+    let reloaded = systemd.control(&["reload", "alived.service"]);
+    assert!(reloaded.status.success(), "{reloaded:?}");
+    host.wait("the other address", |host| host.holds("192.0.2.60/24"));
+
+    host.configure("vrrp_instance VI_1 {\n");
+    let reloaded = systemd.control(&["reload", "alived.service"]);
+    assert!(!reloaded.status.success(), "{reloaded:?}");
+    assert_eq!(systemd.property("ActiveState"), "active");
+    wait_for_status(&mut host, &systemd, "the last reload was refused");
+    host.configure(&instance("VI_1", 51, 100, ADDRESS));
+    assert!(systemd.control(&["reload", "alived.service"]).status.success());
+    stop(&mut host, &systemd);
+}
+
+#[test]
+fn a_service_goes_on_when_its_worker_is_killed() {
+    let test = "a_service_goes_on_when_its_worker_is_killed";
+    let Some((mut host, systemd)) = service(test, "notify", false) else { return };
+    start(&mut host, &systemd);
+    let before = number(&host, "keepalived.pid");
+    let worker = number(&host, "vrrp.pid");
+    assert!(systemd.run(&["kill", "-KILL", &worker]).status.success());
+    host.wait("another worker", |host| number(host, "vrrp.pid") != worker);
+    wait_for_status(&mut host, &systemd, "1 virtual router: 1 master");
+    assert_eq!((systemd.property("MainPID"), systemd.property("NRestarts")), (before, "0".to_owned()));
+    assert_eq!(systemd.property("ActiveState"), "active");
+    stop(&mut host, &systemd);
+}
+
+#[test]
+fn a_service_may_go_to_the_background() {
+    let Some((mut host, systemd)) = service("a_service_may_go_to_the_background", "notify", true) else {
+        return;
+    };
+    start(&mut host, &systemd);
+    assert!(systemd.control(&["reload", "alived.service"]).status.success());
+    stop(&mut host, &systemd);
+}
+
+#[test]
+fn a_service_of_type_notify_reload_reloads_by_a_signal() {
+    let test = "a_service_of_type_notify_reload_reloads_by_a_signal";
+    let version = Systemd::version();
+    if version.is_none_or(|version| version < 253) {
+        return skip::skip(test, &format!("systemd 253 is needed, there is {version:?}"));
+    }
+    let Some((mut host, systemd)) = service(test, "notify-reload", false) else { return };
+    start(&mut host, &systemd);
+    host.configure(&instance("VI_1", 51, 100, "192.0.2.60/24"));
+    assert!(systemd.control(&["reload", "alived.service"]).status.success());
+    host.wait("the other address", |host| host.holds("192.0.2.60/24"));
+    host.configure("vrrp_instance VI_1 {\n");
+    assert!(systemd.control(&["reload", "alived.service"]).status.success());
+    wait_for_status(&mut host, &systemd, "the last reload was refused");
+    assert_eq!(systemd.property("ActiveState"), "active");
+    host.configure(&instance("VI_1", 51, 100, ADDRESS));
+    stop(&mut host, &systemd);
+}
