@@ -1,9 +1,10 @@
-//! What the supervisor must know to tidy up after a worker that was killed: the virtual addresses.
+//! What the supervisor must know to tidy up after a worker that was killed: the virtual addresses, and when other
+//! routers may take them over.
 //!
 //! The worker writes them into a file in memory that both processes hold, at its start and at each reload; the
-//! supervisor reads it only when there is to be no next worker.
+//! supervisor reads it only when there is to be no next worker, or not soon.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io;
@@ -15,6 +16,41 @@ use crate::net::{NamespaceId, Prefix};
 use crate::node::NodeConfig;
 use crate::sys::netlink::{self, Ownership, RouteSocket};
 use crate::sys::process;
+use crate::time::{Duration, micros};
+use crate::vrrp::{RouterConfig, master_down_interval, unnoticed_silence};
+
+/// What a router can be silent for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Patience {
+    /// After its end nobody is master in its place for so long.
+    unnoticed: Duration,
+    /// Its own master-down time.
+    master_down: Duration,
+}
+
+impl Patience {
+    fn of(router: &RouterConfig) -> Self {
+        let RouterConfig { version, priority, interval, down_timer_adverts, .. } = *router;
+        Self {
+            unnoticed: unnoticed_silence(interval, down_timer_adverts),
+            master_down: master_down_interval(version, priority, interval, down_timer_adverts),
+        }
+    }
+
+    /// The shorter of each.
+    fn min(self, other: Self) -> Self {
+        Self {
+            unnoticed: self.unnoticed.min(other.unnoticed),
+            master_down: self.master_down.min(other.master_down),
+        }
+    }
+
+    /// When its addresses have to go, if no worker runs for `pause`: never, where it may be back before another router
+    /// takes over.
+    fn end(self, pause: Duration) -> Option<Duration> {
+        (self.master_down < pause).then_some(self.unnoticed)
+    }
+}
 
 /// The file in memory.
 #[derive(Debug)]
@@ -40,10 +76,12 @@ impl Leftovers {
     pub(super) fn write(&mut self, config: &NodeConfig) -> io::Result<()> {
         let mut text = String::new();
         for router in &config.routers {
+            let Patience { unnoticed, master_down } = Patience::of(router);
+            let (unnoticed, master_down) = (micros(unnoticed), micros(master_down));
             for address in router.addresses.iter().chain(&router.excluded) {
                 let interface = address.interface.as_ref().unwrap_or(&router.interfaces.addresses);
                 // Writing to a String cannot fail.
-                let _ = writeln!(text, "{interface} {}", address.spec.prefix);
+                let _ = writeln!(text, "{interface} {} {unnoticed} {master_down}", address.spec.prefix);
             }
         }
         let mut before = self.text()?;
@@ -54,9 +92,25 @@ impl Leftovers {
         self.file.write_all_at(text.as_bytes(), 0)
     }
 
-    /// Removes the listed addresses that are there and ours, and gives their number.
-    pub(super) fn remove(&self, ownership: &Ownership, record: Option<AddressRecord>) -> io::Result<usize> {
-        let listed = self.read()?;
+    /// When addresses have to be removed next, if no worker runs for `pause`: after how long without one, later than
+    /// `passed`.
+    pub(super) fn next_removal(&self, pause: Duration, passed: Option<Duration>) -> Option<Duration> {
+        let listed = self.read().ok()?;
+        listed.values().filter_map(|patience| patience.end(pause)).filter(|end| Some(*end) > passed).min()
+    }
+
+    /// Removes the listed addresses that are there and ours, and gives their number. Between two workers, those alone
+    /// that have to go when none has run for `passed` of a `pause`.
+    pub(super) fn remove(
+        &self,
+        between: Option<(Duration, Duration)>,
+        ownership: &Ownership,
+        record: Option<AddressRecord>,
+    ) -> io::Result<usize> {
+        let mut listed = self.read()?;
+        if let Some((passed, pause)) = between {
+            listed.retain(|_, patience| patience.end(pause).is_some_and(|end| end <= passed));
+        }
         if listed.is_empty() {
             return Ok(0);
         }
@@ -70,7 +124,7 @@ impl Leftovers {
             .filter(|held| held.secondary)
             .chain(view.addresses.iter().filter(|held| !held.secondary))
             .filter(|held| held.ours)
-            .filter(|held| name(held.link).is_some_and(|name| listed.contains(&(name, held.prefix))))
+            .filter(|held| name(held.link).is_some_and(|name| listed.contains_key(&(name, held.prefix))))
             .map(|held| AddressOperation::new(Verb::Remove, held.link, AddressSpec::new(held.prefix)))
             .collect();
         let mut socket = RouteSocket::open().map_err(|error| to_io(error.errno))?;
@@ -87,12 +141,18 @@ impl Leftovers {
         Ok(operations.len())
     }
 
-    fn read(&self) -> io::Result<BTreeSet<(String, Prefix)>> {
+    fn read(&self) -> io::Result<BTreeMap<(String, Prefix), Patience>> {
         let parse = |line: &str| {
-            let (name, prefix) = line.split_once(' ')?;
-            Some((name.to_owned(), parse_prefix(prefix)?))
+            let mut words = line.split(' ');
+            let (name, prefix) = (words.next()?.to_owned(), parse_prefix(words.next()?)?);
+            let mut time = || Some(Duration::from_micros(words.next()?.parse().ok()?));
+            Some(((name, prefix), Patience { unnoticed: time()?, master_down: time()? }))
         };
-        Ok(self.text()?.lines().filter_map(parse).collect())
+        let mut listed: BTreeMap<(String, Prefix), Patience> = BTreeMap::new();
+        for (address, patience) in self.text()?.lines().filter_map(parse) {
+            listed.entry(address).and_modify(|known| *known = known.min(patience)).or_insert(patience);
+        }
+        Ok(listed)
     }
 
     fn text(&self) -> io::Result<String> {
@@ -107,13 +167,15 @@ impl Leftovers {
 mod tests {
     use super::*;
     use crate::net::Family;
-    use crate::vrrp::{RouterConfig, VirtualAddress};
-    use crate::wire::vrrp::Vrid;
+    use crate::vrrp::VirtualAddress;
+    use crate::wire::vrrp::{AdvertisementInterval, Version, Vrid};
 
-    fn config(address: &str) -> NodeConfig {
+    fn config(address: &str, interval_ms: u64) -> NodeConfig {
         let mut router = RouterConfig::new("a", Vrid::new(1).unwrap(), Family::Ipv4, "eth0".parse().unwrap());
         let spec = AddressSpec::new(parse_prefix(address).unwrap());
         router.addresses.push(VirtualAddress { spec, interface: None, track: true });
+        router.version = Version::V3;
+        router.interval = AdvertisementInterval::from_centiseconds(interval_ms as u16 / 10).unwrap();
         NodeConfig { routers: vec![router], ..NodeConfig::default() }
     }
 
@@ -121,16 +183,34 @@ mod tests {
     fn the_other_process_reads_what_was_written_last() {
         let ours = Leftovers::new().unwrap();
         let mut theirs = ours.share().unwrap();
-        assert!(ours.read().unwrap().is_empty());
-        let listed = |addresses: &[&str]| -> BTreeSet<(String, Prefix)> {
+        let read = || -> Vec<(String, Prefix)> { ours.read().unwrap().into_keys().collect() };
+        assert!(read().is_empty());
+        let listed = |addresses: &[&str]| -> Vec<(String, Prefix)> {
             addresses.iter().map(|text| ("eth0".to_owned(), parse_prefix(text).unwrap())).collect()
         };
         let [first, second, third] = ["192.0.2.1/24", "192.0.2.2/24", "2001:db8::3/128"];
-        theirs.write(&config(first)).unwrap();
-        assert_eq!(ours.read().unwrap(), listed(&[first]));
-        theirs.write(&config(second)).unwrap();
-        assert_eq!(ours.read().unwrap(), listed(&[first, second]));
-        theirs.write(&config(third)).unwrap();
-        assert_eq!(ours.read().unwrap(), listed(&[second, third]));
+        theirs.write(&config(first, 1_000)).unwrap();
+        assert_eq!(read(), listed(&[first]));
+        theirs.write(&config(second, 1_000)).unwrap();
+        assert_eq!(read(), listed(&[first, second]));
+        theirs.write(&config(third, 1_000)).unwrap();
+        assert_eq!(read(), listed(&[second, third]));
+    }
+
+    #[test]
+    fn addresses_go_before_others_take_them_and_stay_in_a_shorter_pause() {
+        let ours = Leftovers::new().unwrap();
+        let mut theirs = ours.share().unwrap();
+        let mut both = config("192.0.2.1/24", 1_000);
+        both.routers.extend(config("192.0.2.2/24", 5_000).routers);
+        theirs.write(&both).unwrap();
+        let next = |pause_s, passed| ours.next_removal(Duration::from_secs(pause_s), passed);
+        let [two, ten] = [2, 10].map(Duration::from_secs);
+        assert_eq!(next(3, None), None, "the master-down time is 3.6 s");
+        assert_eq!((next(4, None), next(4, Some(two))), (Some(two), None));
+        assert_eq!((next(60, Some(two)), next(60, Some(ten))), (Some(ten), None));
+        // A reload that makes it more patient leaves the address with the others' patience of before.
+        theirs.write(&config("192.0.2.1/24", 40_000)).unwrap();
+        assert_eq!(next(4, None), Some(two));
     }
 }

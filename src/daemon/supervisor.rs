@@ -23,7 +23,7 @@ use crate::sys::process::{self, Ended, Fork};
 use crate::sys::realtime;
 use crate::sys::signals::{Signal, SignalQueue};
 use crate::sys::syslog::Severity;
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 
 /// The pid files, locked before the first worker is started.
 #[derive(Debug)]
@@ -80,6 +80,7 @@ pub(super) fn run(
                 signals,
                 poller,
                 leftovers,
+                pause: None,
                 last_good,
                 pid_files,
                 vrrp: Child::new("worker"),
@@ -116,6 +117,8 @@ struct Supervisor<'a> {
     signals: SignalQueue,
     poller: Poller,
     leftovers: Leftovers,
+    /// While no worker runs.
+    pause: Option<Pause>,
     last_good: LastGood,
     pid_files: PidFiles,
     vrrp: Child,
@@ -131,6 +134,15 @@ struct Supervisor<'a> {
     stopping: bool,
     /// The exit status, once there is only the end of the runners to wait for.
     ending: Option<u8>,
+}
+
+/// The time between two workers.
+#[derive(Clone, Copy, Debug)]
+struct Pause {
+    since: Instant,
+    length: Duration,
+    /// When other routers may take over the next addresses.
+    removal: Option<Instant>,
 }
 
 /// What the end of a worker leads to.
@@ -177,7 +189,10 @@ impl Supervisor<'_> {
             if self.runner.is_respawn_due(now) {
                 self.start_runner();
             }
-            let next = self.children().filter_map(Child::timeout).chain(self.manager.timeout()).min();
+            self.remove_abandoned(now);
+            let removal = self.pause.and_then(|pause| pause.removal);
+            let others = self.manager.timeout().into_iter().chain(removal);
+            let next = self.children().filter_map(Child::timeout).chain(others).min();
             // Rounded up: never early.
             let timeout = next.map(|at| at.saturating_since(now) + Duration::from_millis(1));
             if let Err(error) = self.poller.wait(timeout).map(Iterator::count) {
@@ -241,6 +256,7 @@ impl Supervisor<'_> {
     /// Ends with this status, as soon as what the runners had started has ended.
     fn end(&mut self, status: u8) {
         self.ending = Some(status);
+        self.pause = None;
         self.vrrp.stay_dead();
         self.retire_runner();
     }
@@ -251,13 +267,16 @@ impl Supervisor<'_> {
         self.retire_runner();
         match after(ended, self.stopping, self.options.respawn) {
             Next::Respawn => {
-                let when = in_seconds(self.vrrp.respawn_later(now, lived));
+                let length = self.vrrp.respawn_later(now, lived);
+                let when = in_seconds(length);
                 self.sink.say(
                     Severity::Error,
                     &format!("VRRP child process({pid}) died: Respawning{when} (it {how})"),
                 );
                 let status = format!("the worker {how}; the next one is started{when}");
                 self.manager.wait(now, &status, &mut self.sink);
+                let removal = self.leftovers.next_removal(length, None).map(|after| now + after);
+                self.pause = Some(Pause { since: now, length, removal });
             }
             Next::End(status) => {
                 if !self.stopping {
@@ -334,16 +353,34 @@ impl Supervisor<'_> {
         }
     }
 
+    /// Removes the addresses that other routers may take over before there is another worker.
+    fn remove_abandoned(&mut self, now: Instant) {
+        let Some(pause) = &mut self.pause else { return };
+        if pause.removal.is_none_or(|at| now < at) {
+            return;
+        }
+        let Pause { since, length, .. } = *pause;
+        let passed = now.saturating_since(since);
+        pause.removal = self.leftovers.next_removal(length, Some(passed)).map(|after| since + after);
+        self.remove_addresses(Some((passed, length)));
+    }
+
     /// Removes what a worker that did not stop in order has left.
     fn tidy_up(&mut self) {
+        self.remove_addresses(None);
+    }
+
+    /// Removes addresses: between two workers, of a pause of which so much has passed, those that others may take over.
+    fn remove_addresses(&mut self, between: Option<(Duration, Duration)>) {
         if self.options.keep_addresses {
             return;
         }
+        let why = between.map_or("", |_| ", before other routers take over");
         let (ownership, record) = record::ownership(self.pid_files.worker.path());
-        match self.leftovers.remove(&ownership, record) {
+        match self.leftovers.remove(between, &ownership, record) {
             Ok(0) => {}
             Ok(count) => {
-                let text = format!("removed {count} virtual addresses that the worker left behind");
+                let text = format!("removed {count} virtual addresses that the worker left behind{why}");
                 self.sink.say(Severity::Notice, &text);
             }
             Err(error) => {
@@ -387,6 +424,7 @@ impl Supervisor<'_> {
                 drop(inheritance);
                 realtime::trim_memory();
                 self.vrrp.started(pid, clock::now().instant);
+                self.pause = None;
                 self.poller.add(&demand, DEMAND)?;
                 self.demand = Some(demand);
                 self.sink.say(Severity::Info, &format!("Starting VRRP child process, pid={pid}"));

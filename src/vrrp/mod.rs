@@ -48,4 +48,4 @@ pub use peers::{Peer, PeerTable};
 pub use priority::EffectivePriority;
 pub use report_limit::PacketReport;
 pub use router::{Output, VirtualRouter};
-pub use timing::{master_down_interval, skew_time};
+pub use timing::{master_down_interval, skew_time, unnoticed_silence};

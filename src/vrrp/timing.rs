@@ -27,6 +27,12 @@ pub fn master_down_interval(
     Duration::from_micros(adverts_us) + skew_time(version, priority, master_interval)
 }
 
+/// How long after its end nobody can have missed a master yet: its last advertisement may have been sent an interval
+/// earlier, and the highest priority waits for next to no skew time.
+pub fn unnoticed_silence(interval: AdvertisementInterval, down_timer_adverts: u8) -> Duration {
+    Duration::from_micros(u64::from(down_timer_adverts.saturating_sub(1)) * interval.micros())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
