@@ -25,7 +25,7 @@ pub(super) fn run(options: &Options, log: Option<&Path>) -> ExitCode {
         host.foreign_namespace = enter_namespace(name).is_err();
     }
     let mut loaded = load(&host, &file, &load_options);
-    if let (None, Some(name)) = (&options.namespace, &loaded.settings.net_namespace) {
+    if let (None, Some(name)) = (&options.namespace, &loaded.settings.namespace) {
         // The interfaces it is for are there.
         host.foreign_namespace = enter_namespace(name).is_err();
         loaded = load(&host, &file, &load_options);

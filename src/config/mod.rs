@@ -32,7 +32,7 @@ mod verdict_tests;
 pub use fake::FakeHost;
 pub use host::{Host, HostInterface, Lookup, PathKind, PathMetadata, ReadError, User};
 pub use limits::{LimitOverrides, Limits};
-pub use lower::{InstanceServices, ProcessSettings, Services, Settings};
+pub use lower::Settings;
 pub use own_settings::{
     OwnSettings, Realtime, ReloadSettings, SETTINGS_FILE, Scripts, SettingsFault, load_settings,
     settings_file_beside,
@@ -41,7 +41,8 @@ pub use print::{PrintOptions, print};
 
 use core::cell::{Cell, RefCell};
 
-use crate::node::NodeConfig;
+use crate::node::{BalancerConfig, NodeConfig};
+use crate::notify::Notifications;
 use diagnostics::{Diagnostic, Diagnostics, Dropped, Severity, Style};
 use model::Config;
 use source::SourceMap;
@@ -57,6 +58,14 @@ pub struct LoadOptions {
     pub limits: Limits,
     /// [`Loaded::config`] is not printed: virtual servers are left out of it, which saves much memory.
     pub drop_virtual_servers: bool,
+    /// What `alived.toml` says.
+    pub own: OwnSettings,
+    /// `--realtime`: wins over `alived.toml` and keepalived.conf.
+    pub realtime: Realtime,
+    /// `-C`: [`NodeConfig::routers`] is left empty.
+    pub without_routers: bool,
+    /// `-V`: see [`NodeConfig::keep_addresses_on_stop`].
+    pub keep_addresses_on_stop: bool,
 }
 
 /// A configuration that was read.
@@ -66,8 +75,10 @@ pub struct Loaded {
     pub config: Config,
     /// What the protocol core is told.
     pub node: NodeConfig,
-    /// Everything beside the routers.
-    pub services: Services,
+    /// What the load balancer is told. Held only: nobody acts on it yet.
+    pub balancer: BalancerConfig,
+    /// What instances and sync groups tell others. Held only: nobody acts on it yet.
+    pub notifications: Notifications,
     /// What the daemon is told.
     pub settings: Settings,
     /// Everything that is wrong, in file order.
@@ -105,7 +116,7 @@ pub fn load(host: &dyn Host, main_file: &str, options: &LoadOptions) -> Loaded {
     let unsupported = RefCell::new(values::Unsupported::default());
     let headless = Cell::new(false);
     let mut config = Config::default();
-    let mut reader = lower::Reader::default();
+    let mut lowering = lower::Lowering::default();
 
     let expander = expand::Expander::new(host, options, &diagnostics, main_file);
     let mut parser = tree::Parser::new(expander, &diagnostics, options.limits);
@@ -119,7 +130,7 @@ pub fn load(host: &dyn Host, main_file: &str, options: &LoadOptions) -> Loaded {
         };
         for statement in batch.statements() {
             model::block::read_statement(&cx, &mut config, statement);
-            reader.take(&cx, &mut config, !options.drop_virtual_servers);
+            lowering.take(&cx, &mut config, !options.drop_virtual_servers);
         }
     }
     diagnostics.forget_misplaced(parser.strays());
@@ -133,7 +144,7 @@ pub fn load(host: &dyn Host, main_file: &str, options: &LoadOptions) -> Loaded {
         unsupported: &unsupported,
         headless: &headless,
     };
-    let (node, settings, services) = lower::lower(&cx, &config, reader);
+    let lower::Lowered { node, balancer, notifications, settings } = lowering.finish(&cx, &config, options);
 
     let gravest = diagnostics.gravest();
     let exit_code = diagnostics.exit_code();
@@ -141,7 +152,8 @@ pub fn load(host: &dyn Host, main_file: &str, options: &LoadOptions) -> Loaded {
     Loaded {
         config,
         node,
-        services,
+        balancer,
+        notifications,
         settings,
         diagnostics: diagnostics.into_sorted(&sources),
         dropped_diagnostics,

@@ -198,7 +198,7 @@ fn a_sorry_server_that_is_a_real_server_inhibits_as_that_one() {
              real_server 10.1.1.2 80 {{\nweight 1\n}}"
         );
         let loaded = judged(&server("10.9.9.9 80", "NAT", &statements), status, false);
-        let server = &loaded.services.balancer.virtual_servers[0];
+        let server = &loaded.balancer.virtual_servers[0];
         assert_eq!(server.sorry_server.as_ref().unwrap().inhibit, !real.is_empty());
     }
 }

@@ -252,7 +252,7 @@ fn lock(path: &std::path::Path, stops: &SignalQueue) -> Result<PidFile, Ending> 
 
 /// The supervisor's log, with keepalived's first lines in it.
 fn announced_sink(options: &Options, configuration: &Configuration) -> Sink {
-    let identity = configuration.settings.identity(IDENTITY, options);
+    let identity = configuration::log_identity(&configuration.settings, IDENTITY, options);
     let mut sink = Sink::new(options.log, &identity, Arc::new(Console::starting(options)));
     let words: Vec<String> =
         options.command_line.iter().map(|word| format!("'{}'", word.display())).collect();

@@ -114,6 +114,10 @@ impl Options {
             all_include_checks: self.all_config,
             limits: self.limits.over(own.limits),
             drop_virtual_servers: !self.dump_configuration,
+            own,
+            realtime: self.realtime,
+            without_routers: !self.vrrp,
+            keep_addresses_on_stop: self.keep_addresses,
         }
     }
 }

@@ -87,7 +87,7 @@ pub(super) struct Inheritance {
 /// Runs the worker in the calling process and gives its exit status.
 pub(super) fn run(options: &Options, inheritance: Inheritance) -> u8 {
     let console = Arc::new(Console::starting(options));
-    let identity: Arc<str> = inheritance.settings.identity(IDENTITY, options).into();
+    let identity: Arc<str> = configuration::log_identity(&inheritance.settings, IDENTITY, options).into();
     let sink = Sink::new(options.log, &identity, Arc::clone(&console));
     let mut early = Sink::new(options.log, &identity, Arc::clone(&console));
     end_on_panic(options, &identity, &console);

@@ -27,28 +27,56 @@ pub use static_items::{StaticAddress, StaticConfig, StaticRoute, StaticRule, Tra
 
 use std::collections::BTreeSet;
 
+use crate::bfd::SessionConfig;
 use crate::kernel::{AddressReply, KernelEvent, SocketEvent};
 use crate::time::Duration;
-use crate::vrrp::RouterConfig;
+use crate::track::TrackConfig;
+use crate::vrrp::{GarpGroup, RouterConfig, SyncGroupConfig};
 
 /// Configuration of an [`HaNode`].
+///
+/// It acts on the routers alone yet; the rest is held, compared by [`HaNode::plan`], and refused by `config` where it
+/// would be missed.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct NodeConfig {
     /// The virtual routers, in the order of the file.
     pub routers: Vec<RouterConfig>,
-    /// `vrrp_startup_delay`: hold all routers this long after start.
+    /// `vrrp_sync_group`.
+    pub sync_groups: Vec<SyncGroupConfig>,
+    /// Trackers, and which instances and groups depend on them.
+    pub tracking: Box<TrackConfig>,
+    /// `bfd_instance`.
+    pub bfd: Vec<SessionConfig>,
+    /// `garp_group`.
+    pub garp_groups: Vec<GarpGroup>,
+    /// Static addresses, routes and rules.
+    pub statics: Box<StaticConfig>,
+    /// `vrrp_startup_delay`, or what is left of `vrrp_delay_after_boot`, whichever is longer: hold all routers this
+    /// long after start.
     pub startup_delay: Duration,
     /// `-V`: leave addresses in place at stop.
     pub keep_addresses_on_stop: bool,
 }
 
 impl NodeConfig {
-    /// A copy that shares no memory with this one and lies together: what is left of a text that was read is
-    /// strewn over all the memory that reading took, which could not be given back.
+    /// A copy whose routers, of which there may be thousands, share no memory with this one.
     pub fn detached(&self) -> Self {
         let mut names = BTreeSet::new();
         let routers = self.routers.iter().map(|router| router.detached(&mut names)).collect();
-        Self { routers, ..*self }
+        Self { routers, ..self.without_routers() }
+    }
+
+    fn without_routers(&self) -> Self {
+        Self {
+            routers: Vec::new(),
+            sync_groups: self.sync_groups.clone(),
+            tracking: self.tracking.clone(),
+            bfd: self.bfd.clone(),
+            garp_groups: self.garp_groups.clone(),
+            statics: self.statics.clone(),
+            startup_delay: self.startup_delay,
+            keep_addresses_on_stop: self.keep_addresses_on_stop,
+        }
     }
 }
 

@@ -1,8 +1,18 @@
 //! What an instance or a sync group tells others (`notify_*`, `smtp_alert`, `notify_priority_changes`).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::kernel::Script;
+
+/// What all instances and sync groups tell.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Notifications {
+    /// By name of the instance.
+    pub instances: BTreeMap<Arc<str>, InstanceNotifications>,
+    /// By name of the sync group.
+    pub groups: BTreeMap<Arc<str>, SyncGroupNotifications>,
+}
 
 /// Scripts for the states of an instance or a group.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

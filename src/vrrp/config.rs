@@ -4,6 +4,7 @@ use core::net::IpAddr;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::{VirtualRoute, VirtualRule};
 use crate::kernel::AddressSpec;
 use crate::net::{Family, InterfaceName, MacAddress};
 use crate::time::Duration;
@@ -44,6 +45,10 @@ pub struct RouterConfig {
     pub addresses: Vec<VirtualAddress>,
     /// `virtual_ipaddress_excluded`: moved but not advertised, any family.
     pub excluded: Vec<VirtualAddress>,
+    /// `virtual_routes`. Held only: nobody acts on them yet.
+    pub routes: Vec<VirtualRoute>,
+    /// `virtual_rules`. Held only: nobody acts on them yet.
+    pub rules: Vec<VirtualRule>,
     /// `v3_checksum_as_v2`.
     pub checksum: ChecksumMode,
     /// Version 2 authentication.
@@ -189,6 +194,8 @@ impl RouterConfig {
             preempt_delay: Duration::ZERO,
             addresses: Vec::new(),
             excluded: Vec::new(),
+            routes: Vec::new(),
+            rules: Vec::new(),
             checksum: ChecksumMode::PseudoHeader,
             authentication: AuthenticationData::None,
             announce: AnnounceSettings::default(),

@@ -5,7 +5,7 @@ use core::num::NonZeroU16;
 use crate::bfd::{HopAllowance, Listeners};
 use crate::check::{CheckerKind, ServerName};
 use crate::config::diagnostics::{Severity, Style};
-use crate::config::{FakeHost, LoadOptions, Loaded, Services, load};
+use crate::config::{FakeHost, LoadOptions, Loaded, load};
 use crate::kernel::{NextHops, RouteMetric, RouteTable, RuleAction, ScriptUser};
 use crate::lvs::{ForwardingMethod, GroupMember, GueChecksum, Protocol, Scheduler, Service, Tunnel};
 use crate::net::Family;
@@ -16,12 +16,12 @@ fn loaded(text: &str) -> Loaded {
     load(&FakeHost::with_file("/k.conf", text), "/k.conf", &LoadOptions::default())
 }
 
-/// Everything beside the routers, of a text without fault.
-fn services(text: &str) -> Services {
+/// What a text without fault means.
+fn faultless(text: &str) -> Loaded {
     let loaded = loaded(text);
     let faults = loaded.diagnostics.iter().filter(|fault| fault.status.is_some()).count();
     assert_eq!(faults, 0, "{}", loaded.render(Style::default()));
-    loaded.services
+    loaded
 }
 
 /// The faults of a text, each with the words it points at.
@@ -44,14 +44,14 @@ const SECURE: &str = "global_defs {\nenable_script_security\n}\n";
 
 #[test]
 fn checks_inherit_from_the_real_server_then_the_virtual_server() {
-    let services = services(
+    let loaded = faultless(
         "virtual_server 192.0.2.1 80 {\nprotocol TCP\nlvs_sched wrr\nlvs_method NAT\ndelay_loop 7\nretry 4\n\
          connect_timeout 2\nvirtualhost vs\nalpha\n\
          real_server 192.0.2.2 80 {\ndelay_loop 11\nTCP_CHECK {\n}\nHTTP_GET {\nvirtualhost check\nurl {\npath /a\n}\n\
          url {\npath /b\nvirtualhost url\nstatus_code 200 301-302\n}\n}\nDNS_CHECK {\nname a.example.\nretry 1\n}\n}\n\
          real_server 192.0.2.3 80 {\nalpha off\nTCP_CHECK {\nconnect_port 81\nwarmup 0\n}\n}\n}\n",
     );
-    let checks = &services.balancer.checks;
+    let checks = &loaded.balancer.checks;
     let by_server: Vec<u32> = checks.iter().map(|check| check.server.real_server).collect();
     assert_eq!(by_server, [0, 0, 0, 1]);
     let tcp = &checks[0].checker;
@@ -85,17 +85,17 @@ fn checks_inherit_from_the_real_server_then_the_virtual_server() {
 
 #[test]
 fn checkers_that_say_the_same_are_one() {
-    let services = services(
+    let loaded = faultless(
         "virtual_server 192.0.2.1 80 {\nprotocol TCP\nlvs_sched rr\nlvs_method NAT\n\
          real_server 192.0.2.2 80 {\nTCP_CHECK {\n}\n}\nreal_server 192.0.2.3 80 {\nTCP_CHECK {\n}\n}\n}\n",
     );
-    let checks = &services.balancer.checks;
+    let checks = &loaded.balancer.checks;
     assert!(std::sync::Arc::ptr_eq(&checks[0].checker, &checks[1].checker));
 }
 
 #[test]
 fn virtual_servers_have_what_they_say_and_keepaliveds_defaults() {
-    let services = services(
+    let loaded = faultless(
         "virtual_server_group g {\n192.0.2.10-12 80\nfwmark 9 inet6\n2001:db8::/126 443\n}\n\
          virtual_server group g {\nprotocol TCP\nlvs_sched sh\nsh-port\nlvs_method TUN type gue port 5000 remcsum\n\
          persistence_timeout\nquorum 3\nhysteresis 1\nsorry_server 192.0.2.9 8080\nsorry_server_lvs_method NAT\n\
@@ -104,7 +104,7 @@ fn virtual_servers_have_what_they_say_and_keepaliveds_defaults() {
          virtual_server 192.0.2.1 53 {\nprotocol udp\nops\nlvs_sched rr\nlvs_method NAT\nreal_server 192.0.2.2 53 {\n}\n\
          weight 5\nreal_server 192.0.2.3 53 {\n}\n}\n",
     );
-    let [group, mark, dns] = services.balancer.virtual_servers.as_slice() else { panic!("three servers") };
+    let [group, mark, dns] = loaded.balancer.virtual_servers.as_slice() else { panic!("three servers") };
     assert_eq!(group.service, Service::Group("g".into(), Protocol::Tcp));
     assert_eq!(group.scheduler, Scheduler::SourceHash);
     assert!(group.scheduler_flags.second && !group.scheduler_flags.first);
@@ -118,7 +118,7 @@ fn virtual_servers_have_what_they_say_and_keepaliveds_defaults() {
         ("[192.0.2.9]:8080", ForwardingMethod::Nat, true)
     );
     assert_eq!(group.real_servers[0].details.as_ref().unwrap().upper_threshold, 5);
-    let further: Vec<Option<u32>> = services.balancer.groups[0]
+    let further: Vec<Option<u32>> = loaded.balancer.groups[0]
         .members
         .iter()
         .map(|member| match member {
@@ -179,11 +179,11 @@ fn patterns_that_cannot_be_compiled_are_named() {
     for foreign in ["\"(*COMMIT)a\"", "\"a(?|b)\""] {
         assert_eq!(said(&format!("regex {foreign}")), Some("unsupported-pattern"), "{foreign}");
     }
-    let services = services(
+    let loaded = faultless(
         "virtual_server 192.0.2.1 80 {\nprotocol TCP\nlvs_sched rr\nlvs_method NAT\nreal_server 192.0.2.2 80 {\n\
          HTTP_GET {\nurl {\npath /\nregex \"a\\\\d \\x23\"\n}\n}\n}\n}\n",
     );
-    let CheckerKind::Http(http) = &services.balancer.checks[0].checker.kind else { panic!("HTTP") };
+    let CheckerKind::Http(http) = &loaded.balancer.checks[0].checker.kind else { panic!("HTTP") };
     assert_eq!(*http.urls[0].regex.as_ref().unwrap().pattern, *b"a\\d #");
 }
 
@@ -204,7 +204,7 @@ fn faults_of_virtual_servers_are_told_at_their_words() {
 
 #[test]
 fn other_checks_have_what_they_say() {
-    let services = services(&format!(
+    let loaded = faultless(&format!(
         "{SECURE}track_file f {{\nfile /x\nweight -3 reverse\n}}\nbfd_instance b {{\nneighbor_ip 192.0.2.9\n}}\n\
          virtual_server 192.0.2.1 443 {{\nprotocol TCP\nlvs_sched rr\nlvs_method NAT\n\
          real_server 192.0.2.2 443 {{\nSSL_GET {{\nsni_name s\ntls_compliant\nurl {{\npath /\n\
@@ -213,7 +213,7 @@ fn other_checks_have_what_they_say() {
          MISC_CHECK {{\nmisc_path \"/bin/c 'a b'\"\nuser u :g\nmisc_dynamic\n}}\nFILE_CHECK {{\ntrack_file f\n}}\n\
          BFD_CHECK {{\nname b\n}}\n}}\n}}\n"
     ));
-    let kinds: Vec<&CheckerKind> = services.balancer.checks.iter().map(|check| &check.checker.kind).collect();
+    let kinds: Vec<&CheckerKind> = loaded.balancer.checks.iter().map(|check| &check.checker.kind).collect();
     let [
         CheckerKind::Http(ssl),
         CheckerKind::Udp(udp),
@@ -250,7 +250,7 @@ fn other_checks_have_what_they_say() {
 
 #[test]
 fn trackers_and_references_resolve_their_weights() {
-    let services = services(&format!(
+    let loaded = faultless(&format!(
         "{SECURE}vrrp_script s {{\nscript \"/bin/t x\"\ninterval 0.25\nweight 5 reverse\nfall 3\ninit_fail\n}}\n\
          vrrp_script open {{\nscript \"< /run/flag\"\n}}\n\
          track_file f {{\nfile /x\ninit_file 7 overwrite\n}}\n\
@@ -265,7 +265,7 @@ fn trackers_and_references_resolve_their_weights() {
         ),
         instance("B", 2, "track_script {\ns weight 7 noreverse\n}"),
     ));
-    let tracking = &services.tracking;
+    let tracking = &loaded.node.tracking;
     let script = &tracking.scripts[0];
     assert_eq!((script.interval, script.timeout), (Duration::from_millis(250), Duration::from_millis(250)));
     assert_eq!((script.rise.get(), script.fall.get(), script.starts_failed), (1, 3, true));
@@ -295,7 +295,7 @@ fn trackers_and_references_resolve_their_weights() {
         weight(&Owner::SyncGroup("g".into()), Tracker::Interface("eth2".parse().unwrap())),
         (0, false)
     );
-    assert_eq!(*services.sync_groups[0].members, ["A".into(), "B".into()]);
+    assert_eq!(*loaded.node.sync_groups[0].members, ["A".into(), "B".into()]);
 }
 
 #[test]
@@ -309,7 +309,7 @@ fn a_reference_must_stand_below_its_definition() {
 
 #[test]
 fn routes_and_rules_have_every_option() {
-    let services = services(
+    let loaded = faultless(
         "static_routes {\n\
          10.1.0.0/16 via 192.0.2.1 dev eth0 onlink table 7 metric 5 mtu lock 1400 rtt 300ms congctl cubic append no_track\n\
          10.2.0.0/16 no_track nexthop via 192.0.2.1 weight 3 nexthop via 192.0.2.2\n\
@@ -317,7 +317,7 @@ fn routes_and_rules_have_every_option() {
          static_rules {\nnot from 192.0.2.0/24 fwmark 0x10/0xff goto 9 preference 5\n\
          inet6 l3mdev preference 6\nto 2001:db8::/32 table 7 preference 7 sport 5 dport 6-8\n}\n",
     );
-    let [plain, multipath, nothing] = services.statics.routes.as_slice() else { panic!("three routes") };
+    let [plain, multipath, nothing] = loaded.node.statics.routes.as_slice() else { panic!("three routes") };
     assert_eq!((&plain.route.table, plain.route.metric), (&RouteTable::Number(7), Some(5)));
     let NextHops::One(hop) = &plain.route.next else { panic!("{plain:?}") };
     assert!(hop.on_link);
@@ -327,7 +327,7 @@ fn routes_and_rules_have_every_option() {
     assert_eq!(legs.iter().map(|leg| leg.weight_minus_one).collect::<Vec<_>>(), [2, 0]);
     assert_eq!(nothing.route.destination.to_string(), "0.0.0.0/0");
 
-    let [goto, vrf, ports] = services.statics.rules.as_slice() else { panic!("three rules") };
+    let [goto, vrf, ports] = loaded.node.statics.rules.as_slice() else { panic!("three rules") };
     assert_eq!((&goto.rule.action, goto.rule.invert), (&RuleAction::GoTo(9), true));
     assert_eq!((&vrf.rule.action, vrf.rule.family), (&RuleAction::LookupVrf, Family::Ipv6));
     let sport = ports.rule.source_ports.unwrap();
@@ -338,18 +338,18 @@ fn routes_and_rules_have_every_option() {
 fn rules_without_preference_get_one_counting_down() {
     let text = "static_rules {\nfrom 192.0.2.0/24 table 5\nfrom 192.0.3.0/24 table 5\nfrom 2001:db8::/32 table 5\n}\n";
     let loaded = loaded(text);
-    let priorities: Vec<_> = loaded.services.statics.rules.iter().map(|rule| rule.rule.priority).collect();
+    let priorities: Vec<_> = loaded.node.statics.rules.iter().map(|rule| rule.rule.priority).collect();
     assert_eq!(priorities, [Some(16384), Some(16383), Some(16384)]);
     assert!(loaded.diagnostics.iter().filter(|fault| fault.severity == Severity::Error).count() >= 3);
 }
 
 #[test]
 fn bfd_sessions_have_what_they_say() {
-    let services = services(
+    let loaded = faultless(
         "bfd_instance a {\nneighbor_ip 192.0.2.9\nsource_ip 192.0.2.10\nmin_rx 0.5\nmax_hops 255\nvrrp\n}\n\
          bfd_instance b {\nneighbor_ip 2001:db8::9\nmultihop\nidle_tx 2000\n}\n",
     );
-    let [a, b] = services.bfd.as_slice() else { panic!("two sessions") };
+    let [a, b] = loaded.node.bfd.as_slice() else { panic!("two sessions") };
     assert_eq!(
         (a.min_receive, a.max_hops, a.listeners),
         (Duration::from_micros(500), HopAllowance::Any, Listeners::Routers)
@@ -372,5 +372,5 @@ fn virtual_servers_can_be_left_out_of_the_model() {
     let options = LoadOptions { drop_virtual_servers: true, ..LoadOptions::default() };
     let loaded = load(&FakeHost::with_file("/k.conf", text), "/k.conf", &options);
     assert!(loaded.config.virtual_servers.is_empty());
-    assert_eq!(loaded.services.balancer.virtual_servers.len(), 1);
+    assert_eq!(loaded.balancer.virtual_servers.len(), 1);
 }

@@ -16,8 +16,8 @@ use crate::time::Duration;
 use crate::vrrp::{AnnounceSettings, Destinations, InitialState, RouterConfig, default_group};
 use crate::wire::vrrp::{AdvertisementInterval, ChecksumMode, Priority, Version, Vrid};
 
-/// The routers in the order of the file.
-pub(super) fn routers(cx: &Cx<'_>, config: &Config) -> Vec<RouterConfig> {
+/// The router of each instance, in the order of the file; `None` where it cannot be one, which is reported.
+pub(super) fn routers(cx: &Cx<'_>, config: &Config) -> Vec<Option<RouterConfig>> {
     let no_global;
     let global = match config.global.as_deref() {
         Some(global) => global,
@@ -28,7 +28,7 @@ pub(super) fn routers(cx: &Cx<'_>, config: &Config) -> Vec<RouterConfig> {
     };
     at_least_one(cx, global);
     let mut whole = Whole::new(cx, config, global);
-    config.instances.iter().filter_map(|instance| whole.router(instance)).collect()
+    config.instances.iter().map(|instance| whole.router(instance)).collect()
 }
 
 /// Reports the counts of `global_defs` that must not be 0. As in keepalived, 1 is used.
