@@ -15,13 +15,14 @@ mod balancing;
 mod changes;
 mod ha_node;
 mod kernel_model;
+mod object;
 mod static_items;
 #[cfg(test)]
 mod tests;
 
 pub use balancing::BalancerConfig;
-pub use changes::Changes;
-pub use ha_node::HaNode;
+pub use changes::{Change, Changes, ObjectChange};
+pub use ha_node::{HaNode, Plan};
 pub use kernel_model::KernelModel;
 pub use static_items::{StaticAddress, StaticConfig, StaticRoute, StaticRule, TrackGroup};
 
@@ -89,7 +90,7 @@ pub enum Event {
     Addresses(AddressReply),
     /// A receive socket opened or failed.
     Socket(SocketEvent),
-    /// A new configuration: only what changed is touched.
+    /// A new configuration, planned and applied at once.
     Reconfigure(NodeConfig),
     /// Each master hands over to its successor without a gap; it does not come back by itself.
     SwitchOver,

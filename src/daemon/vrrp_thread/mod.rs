@@ -18,7 +18,7 @@ use super::log::Entry;
 use super::receive_pace::{Change, ReceivePace};
 use super::send_failures::SendFailures;
 use crate::kernel::{KernelError, KernelEvent, KernelView, ReceiveSocket, SocketEvent};
-use crate::node::{Changes, Event, HaNode, NodeConfig};
+use crate::node::{Event, HaNode, NodeConfig};
 use crate::status::{Lateness, Snapshot};
 use crate::sys::clock::{self, Alarm};
 use crate::sys::netlink::{Followed, Monitor};
@@ -284,9 +284,9 @@ impl VrrpThread {
                 Event::Socket(SocketEvent::Failed(key, error))
             }
             Message::Reconfigure(config) => {
-                let before = self.node.config();
-                let changes = Changes::between(before.routers.iter(), config.routers.iter());
-                self.node.handle(now, Event::Reconfigure(config), &mut self.actions);
+                let plan = self.node.plan(config);
+                let changes = plan.changes().clone();
+                self.node.apply(now, plan, &mut self.actions);
                 self.channels.notices.send(Notice::Reconfigured(changes));
                 return Ok(());
             }

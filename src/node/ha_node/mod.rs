@@ -2,7 +2,10 @@
 
 mod environments;
 mod index;
+mod plan;
 mod sockets;
+
+pub use plan::Plan;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +18,7 @@ use crate::time::{Duration, Instant, Now};
 use crate::timer::TimerQueue;
 use crate::vrrp::{
     Actions, AnnouncementQueue, Cause, Datagram, Listening, Output, Report, ReportKind, RouterConfig,
-    RouterIdentity, SendObstacle, SocketRequest, Transmission, VirtualRouter,
+    SendObstacle, SocketRequest, Transmission, VirtualRouter,
 };
 use crate::wire::vrrp::peek;
 use index::Index;
@@ -124,7 +127,10 @@ impl HaNode {
                 self.finish_stop(actions);
             }
             Event::Socket(event) => self.handle_socket(now, event, actions),
-            Event::Reconfigure(config) => self.reconfigure(now, config, actions),
+            Event::Reconfigure(config) => {
+                let plan = self.plan(config);
+                self.carry_out(now, plan, actions);
+            }
             Event::SwitchOver => self.for_each(now, actions, |router, out| router.switch_over(now, out)),
             Event::SwitchBack => self.for_each(now, actions, |router, out| router.switch_back(now, out)),
             Event::Stop => self.stop(now, actions),
@@ -327,41 +333,6 @@ impl HaNode {
             }
         }
         self.update_names(now, &[&name], actions);
-    }
-
-    fn reconfigure(&mut self, now: Now, mut config: NodeConfig, actions: &mut Actions) {
-        if self.phase == Phase::New {
-            self.config = config;
-            return;
-        }
-        let routers = core::mem::take(&mut config.routers);
-        self.config = config;
-        let same = routers.len() == self.routers.len()
-            && routers.iter().zip(self.routers.values()).all(|(config, router)| config == router.config());
-        if matches!(self.phase, Phase::Stopping | Phase::Stopped) || same {
-            return;
-        }
-        let mut known: BTreeMap<RouterIdentity, RouterId> =
-            self.routers.values().map(|router| (router.config().identity(), router.id())).collect();
-        let mut kept = Vec::new();
-        let mut added = Vec::new();
-        for config in routers {
-            match known.remove(&config.identity()) {
-                Some(id) => kept.push((id, config)),
-                None => added.push(config),
-            }
-        }
-        // Who goes gives up its addresses before somebody else asks for them.
-        for id in known.into_values() {
-            self.with_router(now, id, actions, |router, out| router.stop(now, Cause::Reload, false, out));
-            let departing = self.forget_router(id).filter(|router| !router.is_settled());
-            self.departing.extend(departing);
-        }
-        for (id, config) in kept {
-            self.reconfigure_router(now, id, config, actions);
-        }
-        let added: Vec<RouterId> = added.into_iter().map(|config| self.add_router(config)).collect();
-        self.update_routers(now, added, actions);
     }
 
     fn stop(&mut self, now: Now, actions: &mut Actions) {

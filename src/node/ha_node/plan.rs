@@ -1,0 +1,88 @@
+//! A reload: what it would change is planned first, and then carried out.
+
+use core::fmt;
+use std::collections::BTreeMap;
+
+use super::{HaNode, Phase};
+use crate::kernel::RouterId;
+use crate::node::{Changes, NodeConfig};
+use crate::time::Now;
+use crate::vrrp::{Actions, Cause, RouterConfig, RouterIdentity};
+
+/// What a new configuration changes in a node, which has not happened yet. It prints as a line for each object.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    changes: Changes,
+    removed: Vec<RouterId>,
+    kept: Vec<(RouterId, RouterConfig)>,
+    added: Vec<RouterConfig>,
+    /// Everything but the routers.
+    others: NodeConfig,
+}
+
+impl Plan {
+    /// Object by object.
+    pub const fn changes(&self) -> &Changes {
+        &self.changes
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.changes.lines().join("\n"))
+    }
+}
+
+impl HaNode {
+    /// What [`HaNode::apply`] would change.
+    pub fn plan(&self, mut config: NodeConfig) -> Plan {
+        let mut changes = Changes::default();
+        let before = self.config.routers.iter().chain(self.routers().map(|router| router.config()));
+        changes.routers(before, config.routers.iter());
+        changes.others(&self.config, &config);
+        let mut known: BTreeMap<RouterIdentity, RouterId> =
+            self.routers.values().map(|router| (router.config().identity(), router.id())).collect();
+        let (mut kept, mut added) = (Vec::new(), Vec::new());
+        for config in core::mem::take(&mut config.routers) {
+            match known.remove(&config.identity()) {
+                Some(id) => kept.push((id, config)),
+                None => added.push(config),
+            }
+        }
+        Plan { changes, removed: known.into_values().collect(), kept, added, others: config }
+    }
+
+    /// Carries out what was planned for the node as it is: only what changes is touched.
+    pub fn apply(&mut self, now: Now, plan: Plan, actions: &mut Actions) {
+        let before = actions.kernel.len();
+        self.notice_stall(now, actions);
+        self.carry_out(now, plan, actions);
+        self.restore_taken(before, actions);
+    }
+
+    pub(super) fn carry_out(&mut self, now: Now, plan: Plan, actions: &mut Actions) {
+        let Plan { changes: _, removed, kept, added, others } = plan;
+        self.config = others;
+        match self.phase {
+            Phase::New => {
+                self.config.routers = added;
+                return;
+            }
+            Phase::Stopping | Phase::Stopped => return,
+            Phase::Held(_) | Phase::Running => {}
+        }
+        // Who goes gives up its addresses before somebody else asks for them.
+        for id in removed {
+            self.with_router(now, id, actions, |router, out| router.stop(now, Cause::Reload, false, out));
+            let departing = self.forget_router(id).filter(|router| !router.is_settled());
+            self.departing.extend(departing);
+        }
+        for (id, config) in kept {
+            if self.router(id).is_some_and(|router| *router.config() != config) {
+                self.reconfigure_router(now, id, config, actions);
+            }
+        }
+        let added: Vec<RouterId> = added.into_iter().map(|config| self.add_router(config)).collect();
+        self.update_routers(now, added, actions);
+    }
+}
