@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | 0 | [`time`], [`timer`], [`prng`], [`net`], [`secret`] | vocabulary |
 //! | 1 | [`wire`], [`kernel`] | bytes and meaning; words exchanged with the OS |
+//! | 2 | `wanted` | what the kernel shall hold against what it holds: below the engines |
 //! | 2 | [`vrrp`], [`track`], [`bfd`], [`lvs`], [`check`] | engines: events in, actions out, no I/O |
 //! | 2 | [`sys`] | Linux effects, the only `unsafe` |
 //! | 3 | [`node`] | composition |
@@ -41,4 +42,5 @@ pub mod time;
 pub mod timer;
 pub mod track;
 pub mod vrrp;
+mod wanted;
 pub mod wire;

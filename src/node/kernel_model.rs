@@ -96,13 +96,13 @@ impl KernelModel {
     }
 
     /// Whether the address is there, and then whether it carries our mark.
-    pub fn holds(&self, link: LinkKey, prefix: Prefix) -> Option<bool> {
-        self.addresses.get(&(link, prefix)).map(|address| address.ours)
+    pub fn holds(&self, key: (LinkKey, Prefix)) -> Option<bool> {
+        self.addresses.get(&key).map(|address| address.ours)
     }
 
     /// Whether the address is known to depend on another one of its subnet.
-    pub fn is_secondary(&self, link: LinkKey, prefix: &Prefix) -> bool {
-        self.addresses.get(&(link, *prefix)).is_some_and(|address| address.secondary)
+    pub fn is_secondary(&self, key: (LinkKey, Prefix)) -> bool {
+        self.addresses.get(&key).is_some_and(|address| address.secondary)
     }
 
     /// What a router is told of the interface.

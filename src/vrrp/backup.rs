@@ -73,7 +73,7 @@ impl VirtualRouter {
             self.wait_for(now, from, advertisement, out);
             if self.addresses.has_leftovers() {
                 self.release_addresses(out);
-            } else if !self.addresses.wanted() {
+            } else {
                 self.addresses.decide();
             }
         } else if let Phase::Backup(backup) = &mut self.phase {

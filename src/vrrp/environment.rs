@@ -50,6 +50,12 @@ impl Environment {
         self.interfaces.iter().find(|(known, _)| known == name).map(|(_, interface)| *interface)
     }
 
+    /// The interface of that key, and its name.
+    pub(super) fn interface_of(&self, link: LinkKey) -> Option<(&InterfaceName, &Interface)> {
+        let (name, interface) = self.interfaces.iter().find(|(_, interface)| interface.key == link)?;
+        Some((name, interface))
+    }
+
     /// Whether an interface that exists in both has another Ethernet address: hosts must learn it.
     pub(super) fn hardware_differs(&self, other: &Self) -> bool {
         self.interfaces.iter().any(|(name, interface)| {

@@ -2,13 +2,11 @@
 
 use core::net::IpAddr;
 
-use super::environment::Interface;
-use super::ownership::Announceable;
 use super::router::{Output, Phase, VirtualRouter};
 use super::timing::skew_time;
 use super::{AnnounceSettings, Cause, ReportKind, State};
 use crate::kernel::Announcement;
-use crate::net::{Family, Prefix};
+use crate::net::{Family, LinkKey, Prefix};
 use crate::time::{Duration, Instant, Now};
 use crate::wire::vrrp::{Advertisement, Priority};
 
@@ -113,9 +111,9 @@ impl VirtualRouter {
         self.master_interval = self.config.interval;
         self.yielded = false;
         self.counters.became_master += 1;
-        let mut operations = Vec::new();
-        let (present, leftovers) = self.addresses.want(&mut operations);
-        self.request_addresses(operations, out);
+        let mut changes = Vec::new();
+        let (present, leftovers) = self.addresses.want(&mut changes);
+        self.request_addresses(changes, out);
         let settings = self.config.announce;
         let mastership = Mastership {
             next_advert: now.instant + self.config.interval.duration(),
@@ -130,7 +128,7 @@ impl VirtualRouter {
             listening_until: None,
         };
         self.transition(now, Phase::Master(mastership), cause, out);
-        self.announce(&present, settings.repeat.max(1), out);
+        self.announce(present, settings.repeat.max(1), out);
         if leftovers > 0 {
             self.report(ReportKind::LeftoverAdopted { count: leftovers }, out);
         }
@@ -226,7 +224,7 @@ impl VirtualRouter {
         if let Some(block) = block.filter(|block| block.rounds > 0) {
             mastership.second_block = Some(block);
         }
-        self.announce(&self.addresses.announceable(), settings.lower_prio_repeat, out);
+        self.announce(self.addresses.held(), settings.lower_prio_repeat, out);
         true
     }
 
@@ -284,7 +282,7 @@ impl VirtualRouter {
             self.answer(now, out);
         }
         if rounds > 0 {
-            self.announce(&self.addresses.announceable(), rounds, out);
+            self.announce(self.addresses.held(), rounds, out);
         }
         if rival_due {
             self.announce_over_rival(now, out);
@@ -347,7 +345,7 @@ impl VirtualRouter {
     /// Announces all addresses as after an election, if master.
     pub(super) fn announce_all(&mut self, now: Now, out: &mut Output<'_>) {
         if self.state() == State::Master {
-            self.announce(&self.addresses.announceable(), self.config.announce.repeat.max(1), out);
+            self.announce(self.addresses.held(), self.config.announce.repeat.max(1), out);
             self.plan_second_block(now);
         }
     }
@@ -368,9 +366,14 @@ impl VirtualRouter {
     }
 
     /// Queues announcements of addresses, with the pace of the configuration.
-    pub(super) fn announce(&self, addresses: &[Announceable], rounds: u32, out: &mut Output<'_>) {
-        for (interface, prefix) in addresses {
-            if let Some(announcement) = self.announcement(interface, *prefix) {
+    pub(super) fn announce(
+        &self,
+        addresses: impl IntoIterator<Item = (LinkKey, Prefix)>,
+        rounds: u32,
+        out: &mut Output<'_>,
+    ) {
+        for (link, prefix) in addresses {
+            if let Some(announcement) = self.announcement(link, prefix) {
                 let interval = self.announcement_interval(prefix.family());
                 out.announcements.push(self.id, announcement, rounds, interval);
             }
@@ -378,7 +381,8 @@ impl VirtualRouter {
     }
 
     /// What tells hosts of an address; `None` where the interface has no MAC.
-    pub(super) fn announcement(&self, interface: &Interface, prefix: Prefix) -> Option<Announcement> {
+    pub(super) fn announcement(&self, link: LinkKey, prefix: Prefix) -> Option<Announcement> {
+        let (_, interface) = self.environment.interface_of(link)?;
         Some(Announcement {
             link: interface.key,
             mac: self.config.interfaces.source_mac.or(interface.mac)?,

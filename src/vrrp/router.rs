@@ -11,7 +11,7 @@ use super::abstention::{Abstention, Return};
 use super::backup::Backup;
 use super::environment::{Environment, Listening};
 use super::master::Mastership;
-use super::ownership::{Known, Ownership};
+use super::ownership::{Known, locate, wishes};
 use super::peers::PeerTable;
 use super::priority::EffectivePriority;
 use super::receive::Recent;
@@ -23,9 +23,10 @@ use super::{
     Actions, AnnouncementQueue, Cause, Counters, FaultReason, PacketReport, Report, ReportKind, RouterConfig,
     State, Transition,
 };
-use crate::kernel::{AddressOperation, AddressReply, AddressRequest, RouterId, Verb};
+use crate::kernel::{AddressOperation, AddressOutcome, AddressReply, AddressRequest, RouterId, Verb};
 use crate::net::{Family, LinkKey, Prefix};
 use crate::time::{Duration, Instant, Now, WallTime};
+use crate::wanted::{Addresses, Answer, Change, Repair, WantedSet};
 use crate::wire::vrrp::{AdvertisementInterval, Priority, Version};
 
 /// No address is said to be missing sooner, however short a master-down time is.
@@ -51,7 +52,7 @@ pub struct VirtualRouter {
     pub(super) tracked_faults: BTreeSet<Arc<str>>,
     pub(super) priority: EffectivePriority,
     pub(super) phase: Phase,
-    pub(super) addresses: Ownership,
+    pub(super) addresses: WantedSet<Addresses>,
     pub(super) peers: PeerTable,
     pub(super) counters: Counters,
     pub(super) outgoing: Outgoing,
@@ -97,7 +98,7 @@ impl VirtualRouter {
             tracked_faults: BTreeSet::new(),
             priority: EffectivePriority::new(config.priority),
             phase: Phase::Initialize,
-            addresses: Ownership::new(&config),
+            addresses: WantedSet::new(wishes(&config)),
             peers: PeerTable::default(),
             counters: Counters::default(),
             outgoing: Outgoing::default(),
@@ -161,13 +162,13 @@ impl VirtualRouter {
             self.try_again(now);
         }
         self.environment = environment;
-        let mut operations = Vec::new();
-        self.addresses.set_environment(&self.environment, known, &mut operations);
-        self.request_addresses(operations, out);
-        for kind in self.addresses.news_of_foreign() {
+        let mut changes = Vec::new();
+        self.addresses.locate(&locate(&self.environment), known, &mut changes);
+        self.request_addresses(changes, out);
+        for key in self.addresses.take_foreign() {
             // An owner's addresses are its own.
             if !self.config.priority.is_owner() {
-                self.report(kind, out);
+                self.report_foreign(key, out);
             }
         }
         self.update_faults(now, out);
@@ -214,12 +215,12 @@ impl VirtualRouter {
         if before.interval != self.config.interval {
             self.master_interval = self.config.interval;
         }
-        let mut operations = Vec::new();
-        self.addresses.reconfigure(&self.config, &environment, known, &mut operations);
-        if !operations.is_empty() {
+        let mut changes = Vec::new();
+        self.addresses.reconfigure(wishes(&self.config), &locate(&environment), known, &mut changes);
+        if !changes.is_empty() {
             self.plan_second_block(now);
         }
-        self.request_addresses(operations, out);
+        self.request_addresses(changes, out);
         self.set_environment(now, environment, known, out);
         self.retime(now, &before);
     }
@@ -250,8 +251,8 @@ impl VirtualRouter {
 
     /// The kernel tells that it holds one of our addresses, and whether with our mark.
     pub fn on_address_present(&mut self, now: Now, key: (LinkKey, Prefix), ours: bool, out: &mut Output<'_>) {
-        if let Some(kind) = self.addresses.on_present(now.instant, key, ours) {
-            self.report(kind, out);
+        if self.addresses.on_present(now.instant, key, ours) {
+            self.report_foreign(key, out);
         }
         if matches!(self.phase, Phase::Fault) && self.addresses.has_leftovers() {
             self.release_addresses(out);
@@ -270,20 +271,24 @@ impl VirtualRouter {
 
     /// The kernel took a chunk of our address changes: announces what is there now.
     pub fn on_address_reply(&mut self, now: Now, reply: &AddressReply, out: &mut Output<'_>) {
+        let key = |outcome: &AddressOutcome| (outcome.link, outcome.prefix);
         for outcome in &reply.outcomes {
-            let (announceable, report) = self.addresses.on_outcome(now.instant, outcome);
-            if let Some(kind) = report {
-                self.report(kind, out);
-            }
-            if let Some(announceable) = announceable.filter(|_| self.state() == State::Master) {
-                // All addresses of a chunk once, then all again (`behaviours` A9).
-                let rounds = self.config.announce.repeat.max(1) - u32::from(outcome.announced);
-                self.announce(&[announceable], rounds, out);
+            let AddressOutcome { verb, prefix, error, announced, .. } = outcome;
+            match (self.addresses.on_answer(now.instant, *verb, key(outcome), error.is_some()), error) {
+                (Answer::Refused, Some(error)) => {
+                    self.report(ReportKind::AddressRefused { prefix: *prefix, error: error.clone() }, out);
+                }
+                (Answer::There, _) if self.state() == State::Master => {
+                    // All addresses of a chunk once, then all again (`behaviours` A9).
+                    let rounds = self.config.announce.repeat.max(1) - u32::from(*announced);
+                    self.announce([key(outcome)], rounds, out);
+                }
+                _ => {}
             }
         }
-        let mut operations = Vec::new();
-        self.addresses.request_again(&reply.outcomes, &mut operations);
-        self.request_addresses(operations, out);
+        let mut changes = Vec::new();
+        self.addresses.request_again(reply.outcomes.iter().map(key), &mut changes);
+        self.request_addresses(changes, out);
     }
 
     /// Ends the router: a master sends priority 0 first. With `keep_addresses` (`-V`) the kernel is left as
@@ -328,16 +333,13 @@ impl VirtualRouter {
             Phase::Backup(_) => self.handle_backup_timeout(now),
             Phase::Master(_) => self.handle_master_timeout(now, horizon, out),
         }
-        let (mut operations, mut reports) = (Vec::new(), Vec::new());
-        self.addresses.judge(now.instant, &mut operations, &mut reports);
-        for kind in reports {
-            if matches!(kind, ReportKind::AddressRepaired { .. }) {
-                self.counters.addresses_repaired += 1;
-            }
-            self.report(kind, out);
+        let mut changes = Vec::new();
+        for Repair { key: (_, prefix), times } in self.addresses.judge(now.instant, &mut changes) {
+            self.counters.addresses_repaired += 1;
+            self.report(ReportKind::AddressRepaired { prefix, times }, out);
         }
-        self.request_addresses(operations, out);
-        if let Some(prefix) =
+        self.request_addresses(changes, out);
+        if let Some((_, prefix)) =
             self.lacking_limit().and_then(|limit| self.addresses.take_lacking(now.instant, limit))
         {
             self.abstain(now, FaultReason::AddressMissing(prefix), out);
@@ -463,8 +465,8 @@ impl VirtualRouter {
     }
 
     /// Whether the kernel shall hold the virtual addresses.
-    pub const fn wants_addresses(&self) -> bool {
-        self.addresses.wanted()
+    pub fn wants_addresses(&self) -> bool {
+        self.addresses.is_wanted()
     }
 
     /// Whether the router is handing over to a successor (switch-over).
@@ -568,36 +570,41 @@ impl VirtualRouter {
 
     /// Somebody else's removal took addresses of these subnets along, or one of these addresses: those that are
     /// wanted are asked for again.
-    pub fn restore(&mut self, taken: &dyn Fn(LinkKey, &Prefix) -> bool, out: &mut Output<'_>) {
-        let mut operations = Vec::new();
-        self.addresses.restore(taken, &mut operations);
-        self.request_addresses(operations, out);
+    pub fn restore(&mut self, taken: &dyn Fn((LinkKey, Prefix)) -> bool, out: &mut Output<'_>) {
+        let mut changes = Vec::new();
+        self.addresses.restore(taken, &mut changes);
+        self.request_addresses(changes, out);
     }
 
     /// Asks for changes of addresses. The first announcement of what is added goes along, unless announcements
     /// have to keep a pace.
-    pub(super) fn request_addresses(&self, mut operations: Vec<AddressOperation>, out: &mut Output<'_>) {
-        for operation in operations.iter_mut().filter(|operation| operation.verb == Verb::Add) {
-            let prefix = operation.spec.prefix;
-            let interfaces = || self.environment.interfaces.iter().map(|(_, interface)| interface);
-            if self.announcement_interval(prefix.family()).is_zero()
-                && let Some(interface) = interfaces().find(|interface| interface.key == operation.link)
-            {
-                operation.announcement = self.announcement(interface, prefix);
-            }
+    pub(super) fn request_addresses(&self, changes: Vec<Change<Addresses>>, out: &mut Output<'_>) {
+        if changes.is_empty() {
+            return;
         }
-        if !operations.is_empty() {
-            out.actions.kernel.push(AddressRequest { router: self.id, operations });
+        let operation = |Change { verb, key: (link, prefix), wish }: Change<Addresses>| {
+            let goes_along = verb == Verb::Add && self.announcement_interval(prefix.family()).is_zero();
+            let announcement = self.announcement(link, prefix).filter(|_| goes_along);
+            AddressOperation { verb, link, spec: wish.spec, announcement }
+        };
+        let operations = changes.into_iter().map(operation).collect();
+        out.actions.kernel.push(AddressRequest { router: self.id, operations });
+    }
+
+    /// One of our addresses is there without our mark.
+    fn report_foreign(&self, (link, prefix): (LinkKey, Prefix), out: &mut Output<'_>) {
+        if let Some((name, _)) = self.environment.interface_of(link) {
+            self.report(ReportKind::ForeignAddress { prefix, interface: name.clone() }, out);
         }
     }
 
     /// Gives up the addresses; what a predecessor left is told.
     pub(super) fn release_addresses(&mut self, out: &mut Output<'_>) {
-        let mut operations = Vec::new();
-        let count = self.addresses.release(&mut operations);
+        let mut changes = Vec::new();
+        let count = self.addresses.release(&mut changes);
         if count > 0 {
             self.report(ReportKind::LeftoverRemoved { count }, out);
         }
-        self.request_addresses(operations, out);
+        self.request_addresses(changes, out);
     }
 }

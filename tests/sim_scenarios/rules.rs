@@ -195,7 +195,9 @@ fn the_removal_of_a_foreign_address_is_seen() {
         Box::new(Tamper(|_, actions: &mut Actions| {
             let spec = AddressSpec::new(own_addresses(R2, LAN)[0]);
             let operation = AddressOperation::new(Verb::Remove, eth0(), spec);
-            actions.kernel.push(AddressRequest { router: RouterId(0), operations: vec![operation] });
+            // No router gets an answer that it did not ask for.
+            let nobody = RouterId(u32::MAX);
+            actions.kernel.push(AddressRequest { router: nobody, operations: vec![operation] });
         }))
     };
     assert_seen(&sabotaged(&[R2], vandal, |_| {}), Rule::ForeignAddressRemoved, Some(R2));

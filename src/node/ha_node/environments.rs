@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::index::AddressKey;
 use super::{HaNode, Phase};
 use crate::kernel::{ReceiveSocket, RouterId};
-use crate::net::{Family, InterfaceName, LinkKey, Prefix};
+use crate::net::{Family, InterfaceName, LinkKey};
 use crate::time::Now;
 use crate::vrrp::{
     Actions, Destinations, Environment, Interface, Listening, Output, RouterConfig, VirtualRouter,
@@ -124,12 +124,12 @@ impl HaNode {
         &mut self,
         id: RouterId,
         actions: &mut Actions,
-        tell: impl FnOnce(&mut VirtualRouter, &dyn Fn(LinkKey, Prefix) -> Option<bool>, &mut Output<'_>),
+        tell: impl FnOnce(&mut VirtualRouter, &dyn Fn(AddressKey) -> Option<bool>, &mut Output<'_>),
     ) {
         let Some(router) = self.routers.get_mut(&id) else { return };
         let before: Vec<AddressKey> = router.address_keys().collect();
         let mut out = Output { actions, announcements: &mut self.announcements };
-        tell(router, &|link, prefix| self.kernel.holds(link, prefix), &mut out);
+        tell(router, &|key| self.kernel.holds(key), &mut out);
         let after: Vec<AddressKey> = router.address_keys().collect();
         self.index.move_addresses(id, &before, &after);
     }

@@ -1,17 +1,17 @@
 //! Who is concerned by an interface, a message, an address.
 
-use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::kernel::RouterId;
-use crate::net::{Family, InterfaceName, LinkKey, Prefix};
+use crate::net::{Family, InterfaceName, LinkKey};
 use crate::vrrp::RouterConfig;
+use crate::wanted::{Addresses, Kind};
 use crate::wire::vrrp::Vrid;
 
 /// An address on a link.
-pub(super) type AddressKey = (LinkKey, Prefix);
-/// A subnet on a link: its network and prefix length.
-pub(super) type SubnetKey = (LinkKey, IpAddr, u8);
+pub(super) type AddressKey = <Addresses as Kind>::Key;
+/// A subnet on a link, of which addresses may go along with others.
+pub(super) type SubnetKey = <Addresses as Kind>::Kin;
 
 /// Kept in step with each router by the difference that a change makes: an event costs the routers that it concerns,
 /// not all of them.
@@ -77,9 +77,7 @@ impl Index {
         }
         let set = |keys: &[AddressKey]| keys.iter().copied().collect();
         self.addresses.shift(id, &set(before), &set(after));
-        let subnets = |keys: &[AddressKey]| {
-            keys.iter().map(|(link, prefix)| (*link, prefix.network(), prefix.length())).collect()
-        };
+        let subnets = |keys: &[AddressKey]| keys.iter().copied().filter_map(Addresses::kin).collect();
         self.subnets.shift(id, &subnets(before), &subnets(after));
     }
 }
@@ -120,7 +118,7 @@ impl<K: Clone + Ord> Sets<K> {
 mod tests {
     use super::*;
     use crate::kernel::{AddressSpec, Forwarding, HeldAddress, KernelEvent, KernelView, Link, ReceiveSocket};
-    use crate::net::{InterfaceIndex, NamespaceId};
+    use crate::net::{InterfaceIndex, NamespaceId, Prefix};
     use crate::node::{Event, HaNode, NodeConfig};
     use crate::prng::Prng;
     use crate::time::{Instant, Now, WallTime};

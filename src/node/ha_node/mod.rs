@@ -10,16 +10,16 @@ pub use plan::Plan;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Event, KernelModel, NodeConfig};
-use core::net::IpAddr;
 
-use crate::kernel::{KernelEvent, RouterId, SocketEvent, Verb};
-use crate::net::{Family, LinkKey, Prefix};
+use crate::kernel::{KernelEvent, RouterId, SocketEvent};
+use crate::net::Family;
 use crate::time::{Duration, Instant, Now};
 use crate::timer::TimerQueue;
 use crate::vrrp::{
     Actions, AnnouncementQueue, Cause, Datagram, Listening, Output, Report, ReportKind, RouterConfig,
     SendObstacle, SocketRequest, Transmission, VirtualRouter,
 };
+use crate::wanted::{Addresses, Collateral};
 use crate::wire::vrrp::peek;
 use index::Index;
 use sockets::Sockets;
@@ -255,7 +255,7 @@ impl HaNode {
                     let ids: Vec<_> = self.routers.keys().copied().collect();
                     for id in ids {
                         let Some(router) = self.routers.get_mut(&id) else { continue };
-                        router.resynchronise(now, &|link, prefix| self.kernel.holds(link, prefix));
+                        router.resynchronise(now, &|key| self.kernel.holds(key));
                         self.settle(now, id, actions);
                     }
                 }
@@ -398,33 +398,20 @@ impl HaNode {
         if actions.kernel.len() == before || matches!(self.phase, Phase::Stopping | Phase::Stopped) {
             return;
         }
-        let mut addresses: BTreeMap<(LinkKey, Prefix), RouterId> = BTreeMap::new();
-        let mut subnets: BTreeMap<(LinkKey, IpAddr, u8), BTreeSet<RouterId>> = BTreeMap::new();
+        let mut collateral: Collateral<Addresses, RouterId> = Collateral::new();
         for request in &actions.kernel[before..] {
             for operation in &request.operations {
-                let (link, prefix) = (operation.link, operation.spec.prefix);
-                if operation.verb == Verb::Add {
-                    addresses.remove(&(link, prefix));
-                    continue;
-                }
-                addresses.insert((link, prefix), request.router);
-                if prefix.family() == Family::Ipv4 && !self.kernel.is_secondary(link, &prefix) {
-                    let subnet = (link, prefix.network(), prefix.length());
-                    subnets.entry(subnet).or_default().insert(request.router);
-                }
+                let key = (operation.link, operation.spec.prefix);
+                collateral.note(request.router, operation.verb, key, self.kernel.is_secondary(key));
             }
         }
-        let by_address = addresses.keys().flat_map(|key| self.index.of_address(key));
-        let by_subnet = subnets.keys().flat_map(|subnet| self.index.of_subnet(subnet));
+        let by_address = collateral.removed().flat_map(|key| self.index.of_address(key));
+        let by_subnet = collateral.endangered().flat_map(|kin| self.index.of_subnet(kin));
         let concerned: BTreeSet<RouterId> = by_address.chain(by_subnet).copied().collect();
         for id in concerned {
             let Some(router) = self.routers.get_mut(&id) else { continue };
-            let taken = |link, prefix: &Prefix| {
-                let by_others = |removers: &BTreeSet<RouterId>| removers.iter().any(|remover| *remover != id);
-                addresses.get(&(link, *prefix)).is_some_and(|remover| *remover != id)
-                    || subnets.get(&(link, prefix.network(), prefix.length())).is_some_and(by_others)
-            };
-            router.restore(&taken, &mut Output { actions, announcements: &mut self.announcements });
+            let mut out = Output { actions, announcements: &mut self.announcements };
+            router.restore(&|key| collateral.takes(id, key), &mut out);
         }
     }
 

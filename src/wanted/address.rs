@@ -1,0 +1,32 @@
+//! Addresses of interfaces: the first kind of wanted objects.
+
+use core::net::IpAddr;
+
+use super::Kind;
+use crate::kernel::AddressSpec;
+use crate::net::{Family, InterfaceName, LinkKey, Prefix};
+
+/// Addresses of interfaces.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Addresses {}
+
+/// An address that is wanted.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct AddressWish {
+    /// Where; it has no place while no interface has this name.
+    pub(crate) interface: InterfaceName,
+    /// Address and attributes. One whose attributes change is removed and added anew.
+    pub(crate) spec: AddressSpec,
+}
+
+impl Kind for Addresses {
+    type Key = (LinkKey, Prefix);
+    type Wish = AddressWish;
+    /// The IPv4 subnet.
+    type Kin = (LinkKey, IpAddr, u8);
+
+    /// Without `promote_secondaries`, Linux removes an IPv4 subnet's other addresses with its first one.
+    fn kin((link, prefix): Self::Key) -> Option<Self::Kin> {
+        (prefix.family() == Family::Ipv4).then(|| (link, prefix.network(), prefix.length()))
+    }
+}
