@@ -207,8 +207,9 @@ impl KernelThread {
         }
     }
 
-    /// Asks for no address on an interface that does not exist, which has no effect, and announces it: the first
-    /// takeover then finds the code that it takes in memory, and a missing privilege is noticed at the start.
+    /// Does once, without effect, what every takeover does: adds an address and announces it, on an interface that
+    /// does not exist, so that the kernel refuses both. The first takeover then does not wait for code that has to be
+    /// read from the disk; and a missing privilege, which the kernel looks at first, shows at the start.
     fn rehearse(&mut self) -> io::Result<()> {
         let Some(index) = InterfaceIndex::new(i32::MAX as u32) else { return Ok(()) };
         let link = LinkKey { namespace: NamespaceId(0), index };

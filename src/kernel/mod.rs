@@ -45,7 +45,7 @@ pub struct Link {
 }
 
 impl Link {
-    /// Up and with a carrier (`behaviours` D2).
+    /// Up and with a carrier: what keepalived calls up.
     pub const fn usable(&self) -> bool {
         self.admin_up && self.running
     }
@@ -115,7 +115,7 @@ pub struct AddressSpec {
     pub label: Option<String>,
     /// Far end of a point-to-point link.
     pub peer: Option<Prefix>,
-    /// Preferred lifetime in seconds; `None` = forever, 0 = deprecated at once (`behaviours` E1).
+    /// Preferred lifetime in seconds (`preferred_lft`); `None` = forever, 0 = deprecated at once.
     pub preferred_lifetime_s: Option<u32>,
     /// Further flags.
     pub flags: AddressFlags,
@@ -195,7 +195,8 @@ impl AddressOperation {
     }
 }
 
-/// One gratuitous ARP (IPv4) or unsolicited neighbour advertisement (IPv6) to send (`behaviours` A8).
+/// One gratuitous ARP (an ARP request for its own sender, IPv4) or unsolicited neighbour advertisement (IPv6) to
+/// send.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Announcement {
     /// Through this interface.

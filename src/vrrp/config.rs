@@ -1,4 +1,8 @@
-//! Configuration of a virtual router, owned by the engine: a router can be built without any text.
+//! What a virtual router is told: a `vrrp_instance` as plain values.
+//!
+//! The engine owns these types, and `config` makes them from the text of a file. So tests, benchmarks and the
+//! simulator build routers without any text, and a reload compares values: what is equal is not touched. Each field
+//! names the keyword that it comes from; what a type cannot rule out, its documentation does (ranges, lengths).
 
 use core::net::IpAddr;
 use std::collections::BTreeSet;
@@ -153,7 +157,7 @@ impl Default for AnnounceSettings {
     }
 }
 
-/// What makes two configurations of a reload the same virtual router (`cli-signals-files` §4): not its name.
+/// What makes two configurations of a reload the same virtual router, as in keepalived: not its name.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct RouterIdentity {
     /// Interface that receives advertisements.

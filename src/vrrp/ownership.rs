@@ -1,4 +1,8 @@
-//! The virtual addresses of a router as a wanted set: what it wishes for, and where.
+//! The virtual addresses of a router as wanted objects.
+//!
+//! All the work is done in [`crate::wanted`]: it knows which addresses are ours, which were there before us, which a
+//! predecessor left, and puts back what somebody removes. A router has one set of them, which it wants while it is
+//! master. Here is what that set is made from: a wish for each address of the configuration, and where it belongs.
 
 use std::collections::BTreeSet;
 

@@ -3,39 +3,39 @@
 //! A *requester* (a virtual router, the daemon's static part) has a [`WantedSet`] for each [`Kind`] of object. The
 //! set is told what is wished for, whether that is wanted now ([`WantedSet::want`], [`WantedSet::release`]), what the
 //! kernel tells ([`WantedSet::on_present`], [`WantedSet::on_gone`]), what it answers ([`WantedSet::on_answer`]) and
-//! what time it is ([`WantedSet::judge`]). It gives [`Change`]s: the difference alone, in the order in which they have
-//! to be carried out. The requester sends them, and sends its own changes in the order in which it got them.
+//! what time it is ([`WantedSet::judge`]). It gives [`Change`]s: the difference alone, in the order in which they
+//! have to be carried out. The requester sends them, and sends its own changes in the order in which it got them.
 //!
 //! From that follows, for every kind:
-//! - **Whose it is.** *Ours* carries our mark; *foreign* was there before us without it, and is used but never removed;
-//!   *left over* is ours from a predecessor that was killed, and is kept until the requester decides: it is adopted
-//!   when it is wanted, removed when it is not.
+//! - **Whose it is.** *Ours* carries our mark; *foreign* was there before us without it, and is used but never
+//!   removed; *left over* is ours from a predecessor that was killed, and is kept until the requester decides: it is
+//!   adopted when it is wanted, removed when it is not.
 //! - **Drift.** An object is judged only while none of its changes is unanswered, and a moment after the kernel told
 //!   of it: so what we did ourselves, and what the kernel tells late, is not taken for somebody else's doing. What
 //!   somebody removed is put back, the first time after 10 ms, then after pauses of up to a second; what the kernel
 //!   refuses is tried again after pauses of up to a minute. A watched object that goes missing for too long all the
 //!   same counts against its requester ([`WantedSet::take_lacking`]).
-//! - **Collateral.** Of some kinds the kernel removes others along with one. What is wanted of these is asked for again
-//!   in the same batch: within a set by [`WantedSet::reconfigure`], between requesters by [`Collateral`].
+//! - **Collateral.** Of some kinds the kernel removes others along with one. What is wanted of these is asked for
+//!   again in the same batch: within a set by [`WantedSet::reconfigure`], between requesters by [`Collateral`].
 //!
 //! A kind adds the rules that are its own: what tells its objects apart, what one consists of, and which go together.
 //! Addresses are the first. The others fit like this:
-//! - **Routes.** The key is what Linux replaces by: table, destination, type of service and metric; the wish is the whole
-//!   route. An addition replaces (`NLM_F_REPLACE`), so that a wish that changed under its key is an addition without
-//!   the removal before it. A route that was told with our key and another gateway is not ours: the kind's model of
-//!   the kernel compares, and says *present, without our mark* or *gone*. When an interface goes down, or loses the
-//!   address that a route prefers, Linux drops IPv4 routes without a word: a wish has a place only while its interfaces are
-//!   up, so that it loses its key and is asked for when they are back; the removal that is sent for the old place
-//!   finds nothing, which is success.
+//! - **Routes.** The key is what Linux replaces by: table, destination, type of service and metric; the wish is the
+//!   whole route. An addition replaces (`NLM_F_REPLACE`): the one rule that [`Kind`] has to get for them, so that
+//!   [`WantedSet::reconfigure`] leaves out the removal of what another wish with its key replaces. A route that was
+//!   told with our key and another gateway is not ours: the kind's model of the kernel compares, and says *present,
+//!   without our mark* or *gone*. When an interface goes down, or loses the address that a route prefers, Linux drops
+//!   IPv4 routes without a word: a wish has a place only while its interfaces are up, so that it loses its key and is
+//!   asked for when they are back; the removal that is sent for the old place finds nothing, which is success.
 //! - **Rules.** The key is the whole rule, the wish adds nothing. The kernel holds equal ones more than once, so that
 //!   who carries out an addition has to demand that there is none (`NLM_F_EXCL`).
-//! - **Links** (virtual MACs). The key is the name. A removal takes addresses and routes along: their model forgets them
-//!   with the link, and their wishes have no place without it.
-//! - **nftables rules.** The table is ours alone, so that nothing in it is foreign; the key is set and element. Changes
-//!   go in one transaction, and are answered together.
+//! - **Links** (virtual MACs). The key is the name. A removal takes addresses and routes along: their model forgets
+//!   them with the link, and their wishes have no place without it.
+//! - **nftables rules.** The table is ours alone, so that nothing in it is foreign; the key is set and element.
+//!   Changes go in one transaction, and are answered together.
 //! - **IPVS entries.** The kernel never tells of them. The whole table is read from time to time while all changes
-//!   are answered ([`WantedSet::is_settled`]) and compared ([`WantedSet::resynchronise`]); there is no mark, so that what is
-//!   recorded in the run directory is ours.
+//!   are answered ([`WantedSet::is_settled`]) and compared ([`WantedSet::resynchronise`]); there is no mark, so that
+//!   what is recorded in the run directory is ours.
 
 mod address;
 mod collateral;

@@ -1,4 +1,11 @@
-//! How long things may take, computed from the configuration: the limits of all timed rules.
+//! How long things may take at most: the limits of all rules that speak of time.
+//!
+//! "There is a master in time" needs a time. It follows from two things: how slow the machines of a run may be
+//! ([`Pace`]), and what the members of a group were ever configured with ([`Bounds`]). The limits build on each
+//! other: an *election* is a master-down time and the waits before it; a *settlement* is an election and a preemption
+//! after it; *addresses* are a settlement and the kernel's work; *caches* are addresses and their announcements. Each
+//! is the sum of the worst that may happen one after the other: who keeps it may still be slow, who exceeds it is
+//! broken.
 
 use crate::sim::host;
 use crate::time::{Duration, micros};
@@ -181,7 +188,7 @@ mod tests {
 
     #[test]
     fn times_of_the_standards() {
-        // Measured with keepalived: priority 100 gives 3.61 s at 1 s and 1.81 s at 50 cs (behaviours B1).
+        // Measured with keepalived: priority 100 gives 3.61 s at 1 s and 1.81 s at 50 cs.
         let v2 = config(Version::V2, 100, 100);
         assert_eq!(master_down_time(&v2, Duration::from_secs(1)), Duration::from_micros(3_609_375));
         let v3 = config(Version::V3, 100, 50);

@@ -1,5 +1,15 @@
-//! What an observer beside a daemon can know: its configuration, what it was told of its kernel, the states
-//! it announced, the addresses it asked for, and when at the earliest it may become master.
+//! The notes of an observer who stands beside one daemon.
+//!
+//! The rules must not believe the engine that they judge. So each daemon has an observer, who sees what goes in
+//! (messages, the kernel's notifications and answers, reloads, the operator's words) and what comes out (requests,
+//! advertisements, transitions), and nothing of what is inside. From that alone the [`Ledger`] keeps
+//! - which interfaces and addresses the daemon has been told of, and which of the addresses are not its own;
+//! - which addresses each router has asked for and not given up, as the kernel answered and told;
+//! - of each virtual router a [`Standing`]: the state it announced, where it is in a switch-over, and before which
+//!   moment it may not become master, which is the master-down timer of RFC 9568 §6.4.2 kept a second time.
+//!
+//! After each wake-up [`super::step`] compares what the daemon did with these notes; [`super::survey`] carries them
+//! to the rules that look at the whole LAN.
 
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};

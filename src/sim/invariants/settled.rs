@@ -1,4 +1,15 @@
-//! After settling: exactly one master, the permitted one; addresses there alone; every host's cache there.
+//! What must hold once nothing disturbs the LAN any more.
+//!
+//! A run is phases of faults, each followed by quiet: cables are in, frames arrive, daemons run. In the quiet each
+//! group of routers must come to rest, step by step, and each step has a deadline ([`Deadlines`], from
+//! [`super::Bounds`]):
+//! 1. *election*: from here on it is clear who may be master ([`super::election`] decides, from all states);
+//! 2. *settlement*: exactly one router is master, and it is permitted to be;
+//! 3. *addresses*: the master has all of its addresses, and no other live daemon has one of them;
+//! 4. *caches*: each host sends to the master what is for a virtual address.
+//!
+//! [`Settling::observe`] looks at a [`Survey`], at any moment: whatever is past its deadline must hold then and ever
+//! after. Something broken is told once, however often it is seen.
 
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
