@@ -1,4 +1,4 @@
-//! What settings and flags make of the daemon: alived.toml, scheduling, locked memory, the system log, dumps.
+//! What settings and flags make of the daemon: alived.toml, scheduling, locked memory, dumps.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -10,9 +10,7 @@ mod skip;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixDatagram;
 use std::process::Command;
-use std::time::Duration;
 
 use host::{Host, instance, prefix};
 
@@ -323,61 +321,4 @@ fn memory_is_not_locked_where_a_limit_could_make_the_daemon_fail() {
         host.log()
     );
     stop(&mut host);
-}
-
-#[test]
-fn lines_reach_the_system_log_with_the_facility_asked_for() {
-    let test = "lines_reach_the_system_log_with_the_facility_asked_for";
-    let Some(mut host) = host_with_router() else { return };
-    fs::create_dir(host.path("dev")).unwrap();
-    host.write("dev/null", "");
-    let log = UnixDatagram::bind(host.path("dev/log")).unwrap();
-    log.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    // A /dev of the daemon's own, with the test as log daemon.
-    let folder = host.path("dev");
-    host.start_through(&format!(
-        "exec unshare --mount sh -c 'mount --bind /dev/null {0}/null && mount --rbind {0} /dev && exec % \"$@\"' sh \
-         \"$@\"",
-        folder.display()
-    ));
-    let output = host.command(&["-v"]).output().unwrap();
-    if !output.status.success() {
-        return skip::skip(test, &String::from_utf8_lossy(&output.stderr));
-    }
-    host.use_system_log();
-    // The queue of a socket is short: somebody must read from the beginning.
-    let (received, lines) = std::sync::mpsc::channel();
-    let reader = std::thread::spawn(move || {
-        let mut buffer = [0; 1024];
-        while let Ok(length) = log.recv(&mut buffer) {
-            let line = String::from_utf8_lossy(&buffer[..length]).into_owned();
-            let last = line.contains("Stopped alived");
-            if received.send(line).is_err() || last {
-                break;
-            }
-        }
-    });
-    let output = host.run(&["-S", "3"]);
-    assert!(output.status.success(), "{output:?}");
-    assert!(output.stderr.is_empty(), "{output:?}");
-    let (supervisor, worker) = (host.supervisor(), host.worker());
-    let mut seen: Vec<String> = Vec::new();
-    let mut wait_for = |words: &str| {
-        while !seen.iter().any(|line| line.contains(words)) {
-            let line =
-                lines.recv().unwrap_or_else(|_| panic!("{words}: the log fell silent after {seen:#?}"));
-            seen.push(line);
-        }
-        seen.iter().find(|line| line.contains(words)).unwrap().clone()
-    };
-    // Facility local3 (19), severity information (6).
-    let master = wait_for("(VI_1) Entering MASTER STATE");
-    assert!(master.starts_with("<158>"), "{master}");
-    assert!(master.contains(&format!(" Keepalived_vrrp[{worker}]: ")), "{master}");
-    let start = wait_for("Starting alived");
-    assert!(start.contains(&format!(" Keepalived[{supervisor}]: ")), "{start}");
-    host.signal(libc::SIGTERM);
-    let stopped = wait_for("Stopped alived");
-    assert!(stopped.starts_with("<158>"), "{stopped}");
-    reader.join().unwrap();
 }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use super::commands;
 use crate::config::Realtime;
-use crate::daemon::Options;
+use crate::daemon::{self, LogFormat, Options};
 
 /// What the command line asks for.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -96,6 +96,14 @@ pub(super) const FLAGS: &[Flag] = &[
         "facility of the system log, default daemon",
     ),
     flag('G', "no-syslog", No, "do not log to the system log"),
+    flag(
+        'g',
+        "log-file",
+        Optional("FILE"),
+        "log to FILE, the worker with _vrrp before its last dot; default keepalived.log in $TMPDIR or /tmp",
+    ),
+    long("flush-log-file", No, "flush the log file after each line; it always is"),
+    long("log-format", Required("text|json"), "of lines on standard error and in files, default text"),
     flag('p', "pid", Required("FILE"), "pid file of the supervisor, default /run/keepalived.pid"),
     flag('r', "vrrp_pid", Required("FILE"), "pid file of the worker, default /run/vrrp.pid"),
     flag('c', "checkers_pid", Required("FILE"), "pid file for the health checks"),
@@ -128,8 +136,6 @@ pub(super) const FLAGS: &[Flag] = &[
     flag('M', "core-dump-pattern", Optional("PATTERN"), "and set the kernel's core_pattern"),
     flag('x', "snmp", No, "SNMP"),
     flag('A', "snmp-agent-socket", Required("SOCKET"), "SNMP master agent"),
-    flag('g', "log-file", Optional("FILE"), "log to a file"),
-    long("flush-log-file", No, "flush the log file after each line"),
     long(
         "settings",
         Required("FILE"),
@@ -227,10 +233,12 @@ impl Reading {
             "config-test" => self.test = Some(path()),
             "dont-fork" => options.background = false,
             "log-console" => options.log.console = true,
-            // Every line is always logged.
-            "log-detail" => {}
+            // Every line is always logged, and written at once.
+            "log-detail" | "flush-log-file" => {}
             "log-facility" => options.log.facility = facility(&text())?,
             "no-syslog" => options.log.syslog = false,
+            "log-file" => options.log.file = Some(path().unwrap_or_else(daemon::default_log_file)),
+            "log-format" => options.log.format = log_format(&text())?,
             "pid" => options.pid_file = path(),
             "vrrp_pid" => options.vrrp_pid_file = path(),
             "checkers_pid" => {
@@ -265,9 +273,6 @@ impl Reading {
                 return Err(UsageError("genhash (-T) is not supported yet".to_owned()));
             }
             "snmp" | "snmp-agent-socket" => self.not_supported(flag, "SNMP"),
-            "log-file" | "flush-log-file" => {
-                self.not_supported(flag, "a log file; use -l and redirect stderr")
-            }
             "dump-conf" => options.dump_configuration = true,
             "dont-release-ipvs" => self.not_supported(flag, "IPVS"),
             // A stop does it anyway.
@@ -328,6 +333,14 @@ fn facility(text: &str) -> Result<u8, UsageError> {
     }
 }
 
+fn log_format(text: &str) -> Result<LogFormat, UsageError> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(UsageError(format!("'{text}' is no format of log lines: use text or json"))),
+    }
+}
+
 fn umask(text: &str) -> Result<u32, UsageError> {
     // As strtol with base 0.
     let (digits, radix) = match text {
@@ -380,6 +393,8 @@ mod tests {
     fn optional_arguments_are_only_taken_when_attached() {
         assert!(matches!(read(&["-t", "x"]), Ok(Request::ConfigTest(o, None)) if o.warnings.len() == 1));
         assert!(matches!(read(&["-t/log"]), Ok(Request::ConfigTest(_, Some(log))) if log == *"/log"));
+        assert_eq!(options(&["-g/a"]).log.file, Some("/a".into()));
+        assert!(options(&["-g"]).log.file.unwrap().ends_with("keepalived.log"));
         assert!(matches!(read(&["--config-test=/log"]), Ok(Request::ConfigTest(_, Some(_)))));
     }
 
@@ -391,6 +406,7 @@ mod tests {
             (&["--dont-release"], "ambiguous"),
             (&["-f"], "needs an argument: FILE"),
             (&["-S", "9"], "no log facility"),
+            (&["--log-format=yaml"], "use text or json"),
             (&["-u", "99999"], "no umask"),
             (&["--limit=nonsense=1"], "there is no limit named `nonsense`"),
             (&["--realtime=100"], "1 to 99"),

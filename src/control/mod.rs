@@ -42,14 +42,67 @@ pub enum Command {
     Status {},
     /// Read the configuration again; answered when it is in force or refused.
     Reload {},
+    /// The levels from which on the worker logs, after a change if one is asked for. The change ends with the worker.
+    LogLevel {
+        /// What to change.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        change: Option<LevelChange>,
+    },
+}
+
+/// A change of what is logged.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LevelChange {
+    /// Of which part.
+    pub target: LogTarget,
+    /// From which level on.
+    pub level: LogLevel,
+}
+
+/// A part of the worker that logs.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogTarget {
+    /// All of them.
+    All,
+    /// What the virtual routers do.
+    Vrrp,
+    /// Start, reload, stop, and what is not of another part.
+    Daemon,
+    /// Requests at the control socket.
+    Control,
+    /// Commands that are run.
+    Runner,
+}
+
+impl LogTarget {
+    /// Each part.
+    pub const PARTS: [Self; 4] = [Self::Vrrp, Self::Daemon, Self::Control, Self::Runner];
+}
+
+/// From which level on events are logged.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogLevel {
+    /// Nothing is.
+    Off,
+    /// The daemon cannot do its work.
+    Error,
+    /// Something should be looked at.
+    Warn,
+    /// What happens.
+    Info,
+    /// Details for a search for a fault.
+    Debug,
 }
 
 impl Command {
     /// Whether it only looks.
     pub const fn is_read_only(&self) -> bool {
         match self {
-            Self::Status {} => true,
-            Self::Reload {} => false,
+            Self::Status {} | Self::LogLevel { change: None } => true,
+            Self::Reload {} | Self::LogLevel { change: Some(_) } => false,
         }
     }
 }
@@ -182,7 +235,7 @@ pub struct Policy {
 impl Policy {
     /// Whether a sender may ask for a command.
     pub const fn allows(&self, sender: Sender, command: &Command) -> bool {
-        let (Command::Status {} | Command::Reload {}) = command;
+        let (Command::Status {} | Command::Reload {} | Command::LogLevel { .. }) = command;
         self.group || sender.user == 0 || sender.user == self.own_user
     }
 }
@@ -193,7 +246,9 @@ mod tests {
 
     #[test]
     fn a_request_is_read_as_it_is_written() {
-        for command in [Command::Status {}, Command::Reload {}] {
+        let change = LevelChange { target: LogTarget::Vrrp, level: LogLevel::Warn };
+        let levels = [None, Some(change)].map(|change| Command::LogLevel { change });
+        for command in [Command::Status {}, Command::Reload {}].into_iter().chain(levels) {
             let request = Request { id: Some(7), ..Request::new(command) };
             let line = serde_json::to_vec(&request).unwrap();
             assert_eq!(parse(&line), Ok(request));
@@ -215,6 +270,11 @@ mod tests {
             (br#"{"version":2,"id":3,"command":{"name":"status"}}"#, Code::UnknownVersion, Some(3)),
             (br#"{"version":1,"id":3,"command":{"name":"explode"}}"#, Code::BadRequest, Some(3)),
             (br#"{"version":1,"command":{"name":"reload","dry":true}}"#, Code::BadRequest, None),
+            (
+                br#"{"version":1,"command":{"name":"log-level","change":{"target":"vrrp","level":"loud"}}}"#,
+                Code::BadRequest,
+                None,
+            ),
             (br#"{"version":1,"dry":true,"command":{"name":"reload"}}"#, Code::BadRequest, None),
         ] {
             let answer = parse(line).unwrap_err();

@@ -11,7 +11,6 @@ use super::supervisor::{self, PidFiles, WorkerMain};
 use crate::sys::poll::Poller;
 use crate::sys::process::{self, Fork};
 use crate::sys::signals::{self, Signal, SignalQueue};
-use crate::sys::syslog::Severity;
 
 const SIGNALS: u64 = 0;
 const READINESS: u64 = 1;
@@ -49,11 +48,12 @@ pub(super) fn run(
             drop((waiting, hand_over));
             // Ends when the first process has told the manager of this one.
             let _ = handed_over.read(&mut [0]);
-            let mut sink = super::announced_sink(options, &configuration);
-            if let Err(error) = process::detach() {
-                sink.say(Severity::Warning, &format!("cannot detach from the terminal: {error}"));
-            }
-            supervisor::run(options, worker_main, configuration, pid_files, Some(write), manager, sink)
+            super::with_log(options, configuration, |configuration| {
+                if let Err(error) = process::detach() {
+                    tracing::warn!("cannot detach from the terminal: {error}");
+                }
+                supervisor::run(options, worker_main, configuration, pid_files, Some(write), manager)
+            })
         }
         Err(error) => {
             pid_files.remove();

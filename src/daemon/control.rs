@@ -149,6 +149,7 @@ async fn answer(line: &[u8], sender: Sender, policy: Policy, requests: &mpsc::Se
             format!("user {} may not ask for this; ask as root", sender.user),
         );
     }
+    tracing::debug!(user = sender.user, "user {} asks for {:?}", sender.user, request.command);
     let busy = || Answer::error(id, Code::Busy, "the daemon is stopping".to_owned());
     let (answer, answered) = oneshot::channel();
     if requests.send(Asked { request, answer }).await.is_err() {

@@ -50,6 +50,11 @@ pub(super) fn dump_folder() -> PathBuf {
         .unwrap_or_else(|| "/tmp".into())
 }
 
+/// What `-g` without a name means.
+pub fn default_log_file() -> PathBuf {
+    dump_folder().join("keepalived.log")
+}
+
 /// Folder and name of the dump that `.data` stands for. `state_dump_file` is a path, with a `/` at its end a
 /// folder, and without one at its beginning in the folder of the dumps. `data_use_instance` puts the names of
 /// the network namespace and of the instance before the extension.

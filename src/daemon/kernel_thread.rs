@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::IpAddr;
 
-use super::log::Log;
 use super::mailbox::Mailbox;
 use super::record::AddressRecord;
 use super::vrrp_thread::Message;
@@ -19,7 +18,6 @@ use crate::sys::netlink::{self, Ownership, RouteSocket};
 use crate::sys::packet::{Announcer, Frame, Receiver};
 use crate::sys::poll::Poller;
 use crate::sys::realtime::Loan;
-use crate::sys::syslog::Severity;
 use crate::time::Duration;
 
 /// Operations in the first chunk after a rest: few, so that the first address is announced soon.
@@ -66,7 +64,6 @@ pub(super) struct KernelThread {
     record: Option<AddressRecord>,
     /// Its failure was told.
     record_failed: bool,
-    log: Log,
     poller: Poller,
     /// What the vrrp thread lends.
     loan: Loan,
@@ -79,7 +76,6 @@ impl KernelThread {
         requests: Mailbox<Request>,
         replies: Mailbox<Message>,
         record: Option<AddressRecord>,
-        log: Log,
         loan: Loan,
     ) -> io::Result<Self> {
         let socket = RouteSocket::open().map_err(|error| io::Error::from_raw_os_error(error.errno))?;
@@ -94,7 +90,6 @@ impl KernelThread {
             announcer: Announcer::open()?,
             record,
             record_failed: false,
-            log,
             poller,
             loan,
             ending: false,
@@ -141,11 +136,10 @@ impl KernelThread {
         let Some(saved) = saved else { return };
         let told = std::mem::replace(&mut self.record_failed, saved.is_err());
         if let (Err(error), false) = (saved, told) {
-            let text = format!(
+            tracing::error!(
                 "cannot write the record of our addresses: {error}; should this daemon be killed, its successor takes \
                  them for somebody else's"
             );
-            self.log.say(Severity::Error, text);
         }
     }
 

@@ -38,17 +38,20 @@ mod tally;
 mod vrrp_thread;
 mod worker;
 
+pub use files::default_log_file;
 pub use host::RealHost;
+pub use log::LogFormat;
 pub use options::{DEFAULT_CONFIGURATION, LogOptions, Options};
 
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::thread::JoinHandle;
+
+use tracing::dispatcher;
 
 use self::configuration::{Configuration, Tolerance};
 use self::files::PidPaths;
-use self::log::{Console, Sink};
+use self::log::{Levels, Logger};
 use self::runner::Runner;
 use self::service_manager::ServiceManager;
 use self::status::{FATAL, PERMISSION};
@@ -56,7 +59,6 @@ use self::supervisor::{PidFiles, WorkerMain};
 use crate::sys::pidfile::{PidFile, PidFileError};
 use crate::sys::process;
 use crate::sys::signals::{self, Signal, SignalQueue};
-use crate::sys::syslog::Severity;
 
 /// Identity of the supervisor in the system log.
 const IDENTITY: &str = "Keepalived";
@@ -104,8 +106,9 @@ fn run_with(options: &Options, worker_main: WorkerMain<'_>) -> ExitCode {
             background::run(&options, worker_main, configuration, pid_files, manager)
         }
         Ok(Prepared { options, configuration, pid_files }) => {
-            let sink = announced_sink(&options, &configuration);
-            supervisor::run(&options, worker_main, configuration, pid_files, None, manager, sink)
+            with_log(&options, configuration, |configuration| {
+                supervisor::run(&options, worker_main, configuration, pid_files, None, manager)
+            })
         }
         Err(Ending::Failed { status, text }) => {
             let _ = io::stderr().write_all(text.as_bytes());
@@ -139,7 +142,10 @@ impl Ending {
 /// Everything that can go wrong before the first fork.
 fn prepare(mut options: Options) -> Result<Prepared, Ending> {
     // The working folder changes; a reload shall find the same files.
-    for path in [Some(&mut options.configuration), options.settings.as_mut()].into_iter().flatten() {
+    for path in [Some(&mut options.configuration), options.settings.as_mut(), options.log.file.as_mut()]
+        .into_iter()
+        .flatten()
+    {
         if let Ok(absolute) = std::path::absolute(&path) {
             *path = absolute;
         }
@@ -250,10 +256,23 @@ fn lock(path: &std::path::Path, stops: &SignalQueue) -> Result<PidFile, Ending> 
     })
 }
 
-/// The supervisor's log, with keepalived's first lines in it.
-fn announced_sink(options: &Options, configuration: &Configuration) -> Sink {
-    let identity = configuration::log_identity(&configuration.settings, IDENTITY, options);
-    let mut sink = Sink::new(options.log, &identity, Arc::new(Console::starting(options)));
+/// Has the calling process log as the supervisor, begins with keepalived's first lines, and runs.
+fn with_log<T>(options: &Options, configuration: Configuration, run: impl FnOnce(Configuration) -> T) -> T {
+    let logger = Logger::new(
+        &options.log,
+        configuration::log_identity(&configuration.settings, IDENTITY, options),
+        "",
+    );
+    dispatcher::with_default(&logger.direct(&mut Levels::default()), || {
+        announce(options, &configuration);
+        if let Some(fault) = logger.fault() {
+            tracing::warn!("{fault}");
+        }
+        run(configuration)
+    })
+}
+
+fn announce(options: &Options, configuration: &Configuration) {
     let words: Vec<String> =
         options.command_line.iter().map(|word| format!("'{}'", word.display())).collect();
     let settings = options.settings_path();
@@ -267,15 +286,18 @@ fn announced_sink(options: &Options, configuration: &Configuration) -> Sink {
     .into_iter()
     .flatten()
     {
-        sink.say(Severity::Info, &line);
+        tracing::info!("{line}");
     }
     for line in configuration.dump.iter().flat_map(|dump| dump.lines()) {
-        sink.say(Severity::Info, line);
+        tracing::info!("{line}");
     }
-    sink
 }
 
-/// Starts a thread of the worker.
+/// Starts a thread of the worker, whose events go where those of the calling one go.
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(format!("alived-{name}")).stack_size(STACK_BYTES).spawn(run)
+    let events = dispatcher::get_default(Clone::clone);
+    std::thread::Builder::new()
+        .name(format!("alived-{name}"))
+        .stack_size(STACK_BYTES)
+        .spawn(move || dispatcher::with_default(&events, run))
 }

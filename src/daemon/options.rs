@@ -3,13 +3,14 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use super::log::LogFormat;
 use crate::config::{self, LimitOverrides, LoadOptions, OwnSettings, Realtime};
 
 /// Default configuration file.
 pub const DEFAULT_CONFIGURATION: &str = "/etc/keepalived/keepalived.conf";
 
 /// Where log lines go and how many there are.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct LogOptions {
     /// `-l`: to standard error, with the time in front.
     pub console: bool,
@@ -17,11 +18,15 @@ pub struct LogOptions {
     pub syslog: bool,
     /// `-S`: facility number of syslog, 3 = daemon.
     pub facility: u8,
+    /// `-g`: to this file, other processes than the supervisor to one beside it.
+    pub file: Option<PathBuf>,
+    /// `--log-format`: of standard error and the files.
+    pub format: LogFormat,
 }
 
 impl Default for LogOptions {
     fn default() -> Self {
-        Self { console: false, syslog: true, facility: 3 }
+        Self { console: false, syslog: true, facility: 3, file: None, format: LogFormat::Text }
     }
 }
 

@@ -3,36 +3,31 @@
 use std::thread::JoinHandle;
 
 use super::configuration::Settings;
-use super::log::Log;
 use crate::sys::realtime::{self, Loan, MemoryLock};
-use crate::sys::syslog::Severity;
 
 /// Applies what holds for the whole worker; threads started later inherit it.
-pub(super) fn apply(settings: &Settings, log: &Log) {
+pub(super) fn apply(settings: &Settings) {
     let nice = settings.nice.map(|nice| ("vrrp_priority", realtime::set_nice(nice)));
     let limit = settings.realtime_limit_us.map(|us| ("vrrp_rlimit_rttime", realtime::limit_realtime(us)));
     let processors = (!settings.processors.is_empty())
         .then(|| ("vrrp_cpu_affinity", realtime::set_affinity(&settings.processors)));
     for (keyword, result) in [nice, limit, processors].into_iter().flatten() {
         if let Err(error) = result {
-            log.say(Severity::Warning, format!("{keyword} cannot be applied: {error}"));
+            tracing::warn!("{keyword} cannot be applied: {error}");
         }
     }
 }
 
 /// Locks the memory of the worker where that can do no harm.
-pub(super) fn lock_memory(settings: &Settings, log: &Log) {
+pub(super) fn lock_memory(settings: &Settings) {
     match realtime::lock_memory(settings.no_swap) {
         MemoryLock::Locked => {}
-        MemoryLock::Limited(limit) => log.say(
-            Severity::Notice,
-            format!(
-                "memory is not locked, because the limit of {} KiB could make the daemon fail; run it with \
+        MemoryLock::Limited(limit) => tracing::warn!(
+            "memory is not locked, because the limit of {} KiB could make the daemon fail; run it with \
                  CAP_IPC_LOCK or an unlimited RLIMIT_MEMLOCK (systemd: LimitMEMLOCK=infinity)",
-                limit / 1024
-            ),
+            limit / 1024
         ),
-        MemoryLock::Refused(error) => log.say(Severity::Notice, format!("memory is not locked: {error}")),
+        MemoryLock::Refused(error) => tracing::warn!("memory is not locked: {error}"),
     }
 }
 
@@ -51,16 +46,13 @@ impl RealtimeScheduling {
 
     /// Gives the thread this priority (1 to 99), or makes it an ordinary one. False, and said so, where that is
     /// not allowed.
-    pub(super) fn set(&self, priority: Option<u8>, log: &Log) -> bool {
+    pub(super) fn set(&self, priority: Option<u8>) -> bool {
         // The advertisements of some routers go before the addresses of others.
         self.loan.set_priority(priority.map(|priority| priority.saturating_sub(1).max(1)));
         let Err(error) = realtime::schedule_thread(&self.vrrp_thread, priority) else { return true };
-        log.say(
-            Severity::Notice,
-            format!(
-                "no real-time scheduling for the thread that sends advertisements: {error}; on a busy machine they \
+        tracing::warn!(
+            "no real-time scheduling for the thread that sends advertisements: {error}; on a busy machine they \
                  may be late (allow it with CAP_SYS_NICE or RLIMIT_RTPRIO, or switch it off with --realtime=off)"
-            ),
         );
         false
     }

@@ -4,13 +4,11 @@
 use std::collections::VecDeque;
 use std::io;
 
-use super::log::Sink;
 use super::progress::{MESSAGE_BYTES, Message, Stage};
 use crate::sys::channel::{Channel, Received};
 use crate::sys::poll::Poller;
 use crate::sys::process;
 use crate::sys::service_manager::{NotifySocket, NotifyState, message, reload_time};
-use crate::sys::syslog::Severity;
 use crate::time::{Duration, Instant};
 
 /// Messages kept for a manager that does not read: of more the oldest are lost.
@@ -94,14 +92,14 @@ impl ServiceManager {
     }
 
     /// Takes what the worker has told, and tries again what the manager did not take.
-    pub(super) fn serve(&mut self, now: Instant, poller: &Poller, sink: &mut Sink) {
+    pub(super) fn serve(&mut self, now: Instant, poller: &Poller) {
         let mut buffer = [0; MESSAGE_BYTES];
         for _ in 0..MESSAGES {
             let Some(worker) = &self.worker else { break };
             match worker.receive(&mut buffer) {
                 Ok(Received::Message(line, _)) => {
                     if let Ok(message) = serde_json::from_slice(line) {
-                        self.follow(now, &message, sink);
+                        self.follow(now, &message);
                     }
                 }
                 Ok(Received::Nothing) => break,
@@ -110,7 +108,7 @@ impl ServiceManager {
             }
         }
         if self.retry_at.is_some_and(|at| at <= now) {
-            self.send(now, sink);
+            self.send(now);
         }
     }
 
@@ -120,46 +118,46 @@ impl ServiceManager {
     }
 
     /// There is no worker just now, and why, or one that does not serve yet.
-    pub(super) fn wait(&mut self, now: Instant, status: &str, sink: &mut Sink) {
+    pub(super) fn wait(&mut self, now: Instant, status: &str) {
         if self.stage != Told::Stopping {
-            self.tell(now, &[], status, sink);
+            self.tell(now, &[], status);
         }
     }
 
     /// A reload was asked for: tells it in place of a worker that cannot tell it yet, and will serve when it is done.
-    pub(super) fn reload_asked(&mut self, now: Instant, sink: &mut Sink) {
+    pub(super) fn reload_asked(&mut self, now: Instant) {
         if self.stage != Told::Stopping && !(self.worker_serves && self.worker.is_some()) {
-            self.reloading(now, "a reload waits for the next worker", sink);
+            self.reloading(now, "a reload waits for the next worker");
         }
     }
 
     /// The daemon is about to end.
-    pub(super) fn stopping(&mut self, now: Instant, status: &str, sink: &mut Sink) {
+    pub(super) fn stopping(&mut self, now: Instant, status: &str) {
         if self.stage != Told::Stopping {
             self.stage = Told::Stopping;
-            self.tell(now, &[NotifyState::Stopping], status, sink);
+            self.tell(now, &[NotifyState::Stopping], status);
         }
     }
 
-    fn follow(&mut self, now: Instant, message: &Message, sink: &mut Sink) {
+    fn follow(&mut self, now: Instant, message: &Message) {
         let Message { stage, status } = message;
         self.worker_serves = true;
         match (self.stage, stage) {
             (Told::Stopping, _) => {}
-            (Told::Ready, Stage::Serves) => self.tell(now, &[], status, sink),
+            (Told::Ready, Stage::Serves) => self.tell(now, &[], status),
             (_, Stage::Serves) => {
                 self.stage = Told::Ready;
                 let pid = NotifyState::MainPid(process::own_pid());
-                self.tell(now, &[NotifyState::Ready, pid], status, sink);
+                self.tell(now, &[NotifyState::Ready, pid], status);
             }
-            (_, Stage::Reloads) => self.reloading(now, status, sink),
+            (_, Stage::Reloads) => self.reloading(now, status),
         }
     }
 
-    fn reloading(&mut self, now: Instant, status: &str, sink: &mut Sink) {
+    fn reloading(&mut self, now: Instant, status: &str) {
         self.stage = Told::Reloading;
         let states: Vec<_> = [NotifyState::Reloading].into_iter().chain(reload_time()).collect();
-        self.tell(now, &states, status, sink);
+        self.tell(now, &states, status);
     }
 
     fn forget_worker(&mut self, poller: &Poller) {
@@ -168,7 +166,7 @@ impl ServiceManager {
         }
     }
 
-    fn tell(&mut self, now: Instant, states: &[NotifyState<'_>], status: &str, sink: &mut Sink) {
+    fn tell(&mut self, now: Instant, states: &[NotifyState<'_>], status: &str) {
         if self.socket.is_none() {
             return;
         }
@@ -182,10 +180,10 @@ impl ServiceManager {
             self.waiting.pop_front();
         }
         self.waiting.push_back(text);
-        self.send(now, sink);
+        self.send(now);
     }
 
-    fn send(&mut self, now: Instant, sink: &mut Sink) {
+    fn send(&mut self, now: Instant) {
         self.retry_at = None;
         let Some(socket) = &self.socket else { return };
         while let Some(text) = self.waiting.front() {
@@ -197,8 +195,7 @@ impl ServiceManager {
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut self.unreachable, true) {
-                        let text = format!("the service manager (NOTIFY_SOCKET) cannot be told: {error}");
-                        sink.say(Severity::Warning, &text);
+                        tracing::warn!("the service manager (NOTIFY_SOCKET) cannot be told: {error}");
                     }
                 }
             }

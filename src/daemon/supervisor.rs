@@ -8,7 +8,6 @@ use super::child::Child;
 use super::configuration::{Configuration, Settings};
 use super::last_good::LastGood;
 use super::leftovers::Leftovers;
-use super::log::Sink;
 use super::options::Options;
 use super::record;
 use super::runner::{self, Demand, Need};
@@ -22,7 +21,6 @@ use crate::sys::poll::Poller;
 use crate::sys::process::{self, Ended, Fork};
 use crate::sys::realtime;
 use crate::sys::signals::{Signal, SignalQueue};
-use crate::sys::syslog::Severity;
 use crate::time::{Duration, Instant};
 
 /// The pid files, locked before the first worker is started.
@@ -55,7 +53,6 @@ pub(super) fn run(
     mut pid_files: PidFiles,
     readiness: Option<File>,
     manager: ServiceManager,
-    mut sink: Sink,
 ) -> u8 {
     let settings = configuration.settings.clone();
     if let Some(name) = &settings.supervisor_name {
@@ -76,7 +73,6 @@ pub(super) fn run(
                 options,
                 worker_main,
                 settings,
-                sink,
                 signals,
                 poller,
                 leftovers,
@@ -97,7 +93,7 @@ pub(super) fn run(
             status
         }
         Err(error) => {
-            sink.say(Severity::Error, &format!("cannot start: {error}"));
+            tracing::error!("cannot start: {error}");
             pid_files.remove();
             FATAL
         }
@@ -113,7 +109,6 @@ struct Supervisor<'a> {
     options: &'a Options,
     worker_main: WorkerMain<'a>,
     settings: Settings,
-    sink: Sink,
     signals: SignalQueue,
     poller: Poller,
     leftovers: Leftovers,
@@ -158,13 +153,13 @@ impl Supervisor<'_> {
     fn serve(&mut self, configuration: Configuration, readiness: Option<File>) -> u8 {
         process::adopt_orphans();
         if let Err(error) = self.start_worker(Some(configuration), readiness) {
-            self.sink.say(Severity::Error, &format!("cannot start the worker: {error}"));
+            tracing::error!("cannot start the worker: {error}");
             return FATAL;
         }
         if self.options.background
             && let Err(error) = process::close_standard_streams(!self.options.log.console)
         {
-            self.sink.say(Severity::Warning, &format!("cannot open /dev/null: {error}"));
+            tracing::warn!("cannot open /dev/null: {error}");
         }
         loop {
             if let Some(status) = self.ending
@@ -175,14 +170,13 @@ impl Supervisor<'_> {
             let now = clock::now().instant;
             for child in [&mut self.vrrp, &mut self.runner].into_iter().chain(&mut self.retired) {
                 if child.kill_if_due(now) {
-                    let text = format!("the {} does not stop, killing it", child.name());
-                    self.sink.say(Severity::Warning, &text);
+                    tracing::warn!("the {} does not stop, killing it", child.name());
                 }
             }
             if self.vrrp.is_respawn_due(now)
                 && let Err(error) = self.start_worker(None, None)
             {
-                self.sink.say(Severity::Error, &format!("cannot start the worker: {error}"));
+                tracing::error!("cannot start the worker: {error}");
                 self.tidy_up();
                 return FATAL;
             }
@@ -196,14 +190,14 @@ impl Supervisor<'_> {
             // Rounded up: never early.
             let timeout = next.map(|at| at.saturating_since(now) + Duration::from_millis(1));
             if let Err(error) = self.poller.wait(timeout).map(Iterator::count) {
-                self.sink.say(Severity::Error, &format!("cannot wait for signals: {error}"));
+                tracing::error!("cannot wait for signals: {error}");
                 return FATAL;
             }
             while let Some(signal) = self.signals.next() {
                 self.handle(signal);
             }
             self.look_at_demand();
-            self.manager.serve(clock::now().instant, &self.poller, &mut self.sink);
+            self.manager.serve(clock::now().instant, &self.poller);
         }
     }
 
@@ -218,7 +212,7 @@ impl Supervisor<'_> {
             Signal::Stop | Signal::Interrupt => {
                 if !self.vrrp.runs() {
                     // Between two workers: there is to be no next one.
-                    self.manager.stopping(clock::now().instant, "stopping", &mut self.sink);
+                    self.manager.stopping(clock::now().instant, "stopping");
                     self.tidy_up();
                     self.end(0);
                     return;
@@ -229,8 +223,8 @@ impl Supervisor<'_> {
                     self.stopping = true;
                     let now = clock::now().instant;
                     self.vrrp.kill_at(now + self.settings.child_wait_time);
-                    self.sink.say(Severity::Info, "Stopping");
-                    self.manager.stopping(now, "stopping", &mut self.sink);
+                    tracing::info!("Stopping");
+                    self.manager.stopping(now, "stopping");
                 }
             }
             Signal::Child => {
@@ -245,7 +239,7 @@ impl Supervisor<'_> {
                 }
             }
             Signal::Reload => {
-                self.manager.reload_asked(clock::now().instant, &mut self.sink);
+                self.manager.reload_asked(clock::now().instant);
                 self.reload_due = !self.vrrp.runs();
                 self.vrrp.signal(signal.number());
             }
@@ -269,20 +263,16 @@ impl Supervisor<'_> {
             Next::Respawn => {
                 let length = self.vrrp.respawn_later(now, lived);
                 let when = in_seconds(length);
-                self.sink.say(
-                    Severity::Error,
-                    &format!("VRRP child process({pid}) died: Respawning{when} (it {how})"),
-                );
+                tracing::error!("VRRP child process({pid}) died: Respawning{when} (it {how})");
                 let status = format!("the worker {how}; the next one is started{when}");
-                self.manager.wait(now, &status, &mut self.sink);
+                self.manager.wait(now, &status);
                 let removal = self.leftovers.next_removal(length, None).map(|after| now + after);
                 self.pause = Some(Pause { since: now, length, removal });
             }
             Next::End(status) => {
                 if !self.stopping {
-                    let text = format!("VRRP child process({pid}) died: Exiting (it {how})");
-                    self.sink.say(Severity::Error, &text);
-                    self.manager.stopping(now, &format!("the worker {how}"), &mut self.sink);
+                    tracing::error!("VRRP child process({pid}) died: Exiting (it {how})");
+                    self.manager.stopping(now, &format!("the worker {how}"));
                 }
                 if ended != Ended::Exited(0) {
                     self.tidy_up();
@@ -295,8 +285,7 @@ impl Supervisor<'_> {
     /// Another one, also with `-R`: no router stops because of it.
     fn runner_ended(&mut self, pid: u32, lived: Duration, ended: Ended) {
         let when = in_seconds(self.runner.respawn_later(clock::now().instant, lived));
-        let text = format!("Runner child process({pid}) died: Respawning{when} (it {})", words(ended));
-        self.sink.say(Severity::Error, &text);
+        tracing::error!("Runner child process({pid}) died: Respawning{when} (it {})", words(ended));
     }
 
     /// The runner of a worker that has ended: it ends what it has started, then itself.
@@ -331,24 +320,22 @@ impl Supervisor<'_> {
                 if process::end_with_parent(own_pid)
                     && let Err(error) = runner::run(socket)
                 {
-                    self.sink.say(Severity::Error, &format!("the runner cannot go on: {error}"));
+                    tracing::error!("the runner cannot go on: {error}");
                 }
                 std::process::exit(0)
             }
             Ok(((near, far), Fork::Parent(pid))) => {
                 drop(far);
                 self.runner.started(pid, now);
-                self.sink.say(Severity::Info, &format!("Starting runner child process, pid={pid}"));
+                tracing::info!("Starting runner child process, pid={pid}");
                 if let Err(error) = demand.hand_over(&near) {
                     // It finds nobody at the other end of its socket, and the next one follows.
-                    let text = format!("the worker does not take its runner: {error}");
-                    self.sink.say(Severity::Warning, &text);
+                    tracing::warn!("the worker does not take its runner: {error}");
                 }
             }
             Err(error) => {
                 let when = in_seconds(self.runner.respawn_later(now, Duration::ZERO));
-                let text = format!("cannot start a runner: {error}; the next attempt is made{when}");
-                self.sink.say(Severity::Error, &text);
+                tracing::error!("cannot start a runner: {error}; the next attempt is made{when}");
             }
         }
     }
@@ -380,13 +367,10 @@ impl Supervisor<'_> {
         match self.leftovers.remove(between, &ownership, record) {
             Ok(0) => {}
             Ok(count) => {
-                let text = format!("removed {count} virtual addresses that the worker left behind{why}");
-                self.sink.say(Severity::Notice, &text);
+                tracing::warn!("removed {count} virtual addresses that the worker left behind{why}");
             }
             Err(error) => {
-                let text =
-                    format!("cannot remove the virtual addresses that the worker left behind: {error}");
-                self.sink.say(Severity::Error, &text);
+                tracing::error!("cannot remove the virtual addresses that the worker left behind: {error}");
             }
         }
     }
@@ -427,8 +411,8 @@ impl Supervisor<'_> {
                 self.pause = None;
                 self.poller.add(&demand, DEMAND)?;
                 self.demand = Some(demand);
-                self.sink.say(Severity::Info, &format!("Starting VRRP child process, pid={pid}"));
-                self.manager.wait(clock::now().instant, "starting", &mut self.sink);
+                tracing::info!("Starting VRRP child process, pid={pid}");
+                self.manager.wait(clock::now().instant, "starting");
                 if std::mem::take(&mut self.reload_due) {
                     self.vrrp.signal(Signal::Reload.number());
                 }
@@ -437,11 +421,11 @@ impl Supervisor<'_> {
         }
     }
 
-    fn finish(mut self, status: u8) {
+    fn finish(self, status: u8) {
         self.pid_files.remove();
         let version = env!("CARGO_PKG_VERSION");
         let status = if status == 0 { String::new() } else { format!(" with status {status}") };
-        self.sink.say(Severity::Info, &format!("Stopped alived v{version}{status}"));
+        tracing::info!("Stopped alived v{version}{status}");
     }
 }
 

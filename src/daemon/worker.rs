@@ -5,10 +5,10 @@ use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use caps::Capability;
+use tracing::dispatcher;
 
 use super::configuration::{self, Configuration, Settings, Tolerance};
 use super::control::{Asked, ControlSocket};
@@ -16,7 +16,7 @@ use super::files;
 use super::kernel_thread::{KernelThread, Request, view_failed};
 use super::last_good::LastGood;
 use super::leftovers::Leftovers;
-use super::log::{Console, Log, Sink};
+use super::log::{Levels, Log, Logger};
 use super::mailbox::Mailbox;
 use super::options::Options;
 use super::progress::Progress;
@@ -28,7 +28,7 @@ use super::status::{FATAL, PERMISSION};
 use super::tally::Tally;
 use super::vrrp_thread::{Channels, Message, Notice, VrrpThread};
 use crate::config::Scripts;
-use crate::control::{Answer, Code, Command, Refusal};
+use crate::control::{Answer, Code, Command, LevelChange, Refusal};
 use crate::net::NamespaceId;
 use crate::node::{Changes, NodeConfig};
 use crate::status::{
@@ -36,14 +36,13 @@ use crate::status::{
 };
 use crate::sys::capabilities;
 use crate::sys::channel::Channel;
-use crate::sys::clock;
+use crate::sys::clock::{self, local_time};
 use crate::sys::netlink::{self, Monitor};
 use crate::sys::pidfile::PidFile;
 use crate::sys::process;
 use crate::sys::readiness::Readiness;
 use crate::sys::realtime::{self, Loan};
 use crate::sys::signals::{Signal, SignalQueue};
-use crate::sys::syslog::{self, Severity};
 use crate::time::WallTime;
 use crate::vrrp::{RouterConfig, RouterIdentity};
 
@@ -86,41 +85,49 @@ pub(super) struct Inheritance {
 
 /// Runs the worker in the calling process and gives its exit status.
 pub(super) fn run(options: &Options, inheritance: Inheritance) -> u8 {
-    let console = Arc::new(Console::starting(options));
-    let identity: Arc<str> = configuration::log_identity(&inheritance.settings, IDENTITY, options).into();
-    let sink = Sink::new(options.log, &identity, Arc::clone(&console));
-    let mut early = Sink::new(options.log, &identity, Arc::clone(&console));
-    end_on_panic(options, &identity, &console);
-    if let Some(name) = &inheritance.settings.worker_name {
-        process::name_thread(name);
-    }
-    // Each thread has rights of its own: before there is another one.
-    if let Err(error) = capabilities::keep_only(&KEPT) {
-        early.say(Severity::Warning, &format!("cannot give up rights that are not needed: {error}"));
-    }
-    let started = Log::start(sink).and_then(|(log, thread)| Ok((SignalQueue::open()?, log, thread)));
-    let (signals, log, log_thread) = match started {
-        Ok(started) => started,
-        Err(error) => {
-            early.say(Severity::Error, &format!("cannot start: {error}"));
-            return FATAL;
+    let logger = Logger::new(
+        &options.log,
+        configuration::log_identity(&inheritance.settings, IDENTITY, options),
+        "_vrrp",
+    );
+    let mut levels = Levels::default();
+    end_on_panic(&logger);
+    let prepared = dispatcher::with_default(&logger.direct(&mut levels), || {
+        prepare(&inheritance.settings, &logger);
+        let started = SignalQueue::open().and_then(|signals| Ok((signals, logger.queued(&mut levels)?)));
+        started.inspect_err(|error| tracing::error!("cannot start: {error}"))
+    });
+    let Ok((signals, (events, log, log_thread))) = prepared else { return FATAL };
+    let status = dispatcher::with_default(&events, || {
+        match Worker::start(options, inheritance, log, logger, levels) {
+            Ok(mut worker) => worker.run(&signals),
+            Err((status, text)) => {
+                tracing::error!("{text}");
+                status
+            }
         }
-    };
-    let status = match Worker::start(options, inheritance, log.clone(), console) {
-        Ok(mut worker) => worker.run(&signals),
-        Err((status, text)) => {
-            log.say(Severity::Error, text);
-            status
-        }
-    };
+    });
     log_thread.finish();
     status
 }
 
+/// What is done before there is another thread, because each has rights of its own.
+fn prepare(settings: &Settings, logger: &Logger) {
+    if let Some(name) = &settings.worker_name {
+        process::name_thread(name);
+    }
+    if let Some(fault) = logger.fault() {
+        tracing::warn!("{fault}");
+    }
+    if let Err(error) = capabilities::keep_only(&KEPT) {
+        tracing::warn!("cannot give up rights that are not needed: {error}");
+    }
+}
+
 struct Worker<'a> {
     options: &'a Options,
-    log: Log,
-    console: Arc<Console>,
+    logger: Logger,
+    levels: Levels,
     inbox: Mailbox<Message>,
     notices: Mailbox<Notice>,
     kernel: Mailbox<Request>,
@@ -161,7 +168,8 @@ impl<'a> Worker<'a> {
         options: &'a Options,
         inheritance: Inheritance,
         log: Log,
-        console: Arc<Console>,
+        logger: Logger,
+        levels: Levels,
     ) -> Result<Self, (u8, String)> {
         let Inheritance {
             configuration,
@@ -175,10 +183,10 @@ impl<'a> Worker<'a> {
         } = inheritance;
         let configuration = match configuration {
             Some(configuration) => configuration,
-            None => load_again(options, &last_good, &log)?,
+            None => load_again(options, &last_good)?,
         };
         for warning in options.warnings.iter().chain(&configuration.warnings) {
-            log.say(Severity::Warning, warning.clone());
+            tracing::warn!("{warning}");
         }
         let Configuration { node, settings, kept, .. } = configuration;
         drop(kept);
@@ -187,7 +195,7 @@ impl<'a> Worker<'a> {
         let mut progress = Progress::new(progress, tally.clone());
         progress.set_routers(node.routers.len());
         if let Some(text) = too_few_descriptors(&node) {
-            log.say(Severity::Error, text);
+            tracing::error!("{text}");
         }
         pid_file
             .write(process::own_pid())
@@ -196,7 +204,7 @@ impl<'a> Worker<'a> {
 
         let mut runner = Runner::new(runners).map_err(|error| fatal(&error))?;
         apply_to_runner(settings.scripts, &mut runner);
-        scheduling::apply(&settings, &log);
+        scheduling::apply(&settings);
         let inbox = Mailbox::new().map_err(|error| fatal(&error))?;
         let notices = Mailbox::new().map_err(|error| fatal(&error))?;
         let loan = Loan::new(None);
@@ -207,16 +215,17 @@ impl<'a> Worker<'a> {
             loan: loan.clone(),
             notices: notices.clone(),
             tally: tally.clone(),
-            log: log.clone(),
+            log,
         };
         let (vrrp_thread, kernel_thread) = start_threads(options, node, &pid_file, channels)?;
         let scheduling = RealtimeScheduling::new(vrrp_thread, loan);
         if settings.realtime_priority.is_some() {
-            scheduling.set(settings.realtime_priority, &log);
+            scheduling.set(settings.realtime_priority);
         }
         Ok(Self {
             options,
-            console,
+            logger,
+            levels,
             inbox,
             notices,
             kernel,
@@ -236,7 +245,6 @@ impl<'a> Worker<'a> {
             started: clock::wall(),
             control: files::control_socket(pid_file.path()),
             stopping: false,
-            log,
         })
     }
 
@@ -246,7 +254,7 @@ impl<'a> Worker<'a> {
         let served = runtime.and_then(|runtime| runtime.block_on(self.serve(signals)));
         self.end_kernel_thread();
         served.unwrap_or_else(|error| {
-            self.log.say(Severity::Error, format!("cannot wait for signals: {error}"));
+            tracing::error!("cannot wait for signals: {error}");
             FATAL
         })
     }
@@ -296,9 +304,9 @@ impl<'a> Worker<'a> {
         ControlSocket::open(&self.control)
             .inspect_err(|error| {
                 let path = self.control.display();
-                let text =
-                    format!("cannot open the control socket {path}: {error}; `alived status` will not work");
-                self.log.say(Severity::Warning, text);
+                tracing::warn!(
+                    "cannot open the control socket {path}: {error}; `alived status` will not work"
+                );
             })
             .ok()
     }
@@ -309,11 +317,11 @@ impl<'a> Worker<'a> {
             Notice::Snapshot(snapshot) => self.use_snapshot(&snapshot),
             Notice::Reconfigured(changes) => self.finish_reload(&changes),
             Notice::Stopped => {
-                self.log.say(Severity::Info, "Stopped");
+                tracing::info!("Stopped");
                 return Some(0);
             }
             Notice::Failed(text) => {
-                self.log.say(Severity::Error, text);
+                tracing::error!("{text}");
                 return Some(FATAL);
             }
         }
@@ -331,6 +339,15 @@ impl<'a> Worker<'a> {
         match asked.request.command {
             Command::Status {} => self.ask(Purpose::Status(asked)),
             Command::Reload {} => self.reload(Some(asked)),
+            Command::LogLevel { change } => {
+                if let Some(LevelChange { target, level }) = change {
+                    self.levels.set(target, level);
+                }
+                let Asked { request, answer } = asked;
+                let levels = serde_json::json!({ "levels": self.levels.get() });
+                // Who does not wait any more needs no answer.
+                let _ = answer.send(Answer::result(request.id, levels));
+            }
         }
     }
 
@@ -340,7 +357,7 @@ impl<'a> Worker<'a> {
             Signal::Stop | Signal::Interrupt if self.stopping => {}
             Signal::Stop | Signal::Interrupt => {
                 self.stopping = true;
-                self.log.say(Severity::Info, "Stopping");
+                tracing::info!("Stopping");
                 self.inbox.send(Message::Stop);
             }
             _ if self.stopping => {}
@@ -355,7 +372,7 @@ impl<'a> Worker<'a> {
             Signal::SwitchBack => self.inbox.send(Message::SwitchBack),
             Signal::Json => self.ask(Purpose::Json),
             Signal::ThreadDump => {
-                self.log.say(Severity::Warning, "the thread dump (signal TDUMP) has no meaning here");
+                tracing::warn!("the thread dump (signal TDUMP) has no meaning here");
             }
             Signal::Child => while process::reap().is_some() {},
         }
@@ -372,7 +389,7 @@ impl<'a> Worker<'a> {
             None => {}
             Some(Purpose::Data) => {
                 let (folder, name) = files::data_dump(self.options, &self.settings);
-                self.write_dump(&folder, &name, &keepalived_data::text(snapshot, local_time));
+                self.write_dump(&folder, &name, &keepalived_data::text(snapshot, data_time));
             }
             Some(Purpose::Stats) => {
                 self.write_dump(&folder(), "keepalived.stats", &keepalived_stats::text(snapshot));
@@ -394,8 +411,8 @@ impl<'a> Worker<'a> {
     fn write_dump(&self, folder: &Path, name: &str, text: &str) {
         let path = folder.join(name);
         match files::write_dump(folder, name, text) {
-            Ok(_) => self.log.say(Severity::Info, format!("wrote {}", path.display())),
-            Err(error) => self.log.say(Severity::Error, format!("cannot write {}: {error}", path.display())),
+            Ok(_) => tracing::info!("wrote {}", path.display()),
+            Err(error) => tracing::error!("cannot write {}: {error}", path.display()),
         }
     }
 
@@ -434,27 +451,26 @@ impl<'a> Worker<'a> {
     fn finish_reload(&mut self, changes: &Changes) {
         let lines = changes.lines();
         for line in &lines {
-            self.log.say(Severity::Info, line.clone());
+            tracing::info!("{line}");
         }
-        self.log.say(Severity::Info, "Reloaded");
+        tracing::info!("Reloaded");
         let asked = self.reloads.pop_front().flatten();
         self.note_reload(true, lines, asked);
     }
 
     /// Reads the configuration again. A bad one changes nothing. The answer follows when the vrrp thread has taken it.
     fn reload(&mut self, asked: Option<Asked>) {
-        self.log.say(Severity::Info, "Reloading");
+        tracing::info!("Reloading");
         self.progress.reload_begun();
         let configuration = match configuration::load(self.options, Tolerance::Strict) {
             Ok(configuration) => configuration,
             Err(refusal) => {
                 for line in &refusal.lines {
-                    self.log.say(Severity::Error, line.clone());
+                    tracing::error!("{line}");
                 }
-                self.log.say(
-                    Severity::Error,
+                tracing::error!(
                     "the configuration was not reloaded, the daemon goes on with the one before; correct the \
-                     file and send HUP again",
+                     file and send HUP again"
                 );
                 self.note_reload(false, refusal.lines, asked);
                 return;
@@ -467,21 +483,21 @@ impl<'a> Worker<'a> {
             let text = "the new configuration has no virtual router, and would stop all that run: it was not \
                         reloaded; if that is wanted, write allow-empty = true under [reload] in alived.toml, or stop \
                         the daemon";
-            self.log.say(Severity::Error, text);
+            tracing::error!("{text}");
             self.note_reload(false, vec![text.to_owned()], asked);
             return;
         }
         self.has_routers = !configuration.node.routers.is_empty();
         self.progress.set_routers(configuration.node.routers.len());
         for warning in &configuration.warnings {
-            self.log.say(Severity::Warning, warning.clone());
+            tracing::warn!("{warning}");
         }
         self.keep_settings(&configuration.settings);
         self.take_settings(configuration.settings);
         if let Err(error) = self.leftovers.write(&configuration.node) {
-            self.log.say(Severity::Warning, format!("cannot note the addresses for the supervisor: {error}"));
+            tracing::warn!("cannot note the addresses for the supervisor: {error}");
         }
-        keep(&self.last_good, &configuration.kept, &self.log);
+        keep(&self.last_good, &configuration.kept);
         self.reloads.push_back(asked);
         self.inbox.send(Message::Reconfigure(configuration.node));
     }
@@ -503,8 +519,7 @@ impl<'a> Worker<'a> {
             ("child_wait_time", old.child_wait_time != new.child_wait_time),
         ] {
             if differs {
-                self.log
-                    .say(Severity::Warning, format!("{name} cannot change on a reload: restart for that"));
+                tracing::warn!("{name} cannot change on a reload: restart for that");
             }
         }
     }
@@ -520,28 +535,27 @@ impl<'a> Worker<'a> {
             return;
         }
         let priority = new.realtime_priority;
-        if self.scheduling.set(priority, &self.log) {
+        if self.scheduling.set(priority) {
             self.settings.realtime_priority = priority;
             let what = priority
                 .map_or_else(|| "ordinary".to_owned(), |priority| format!("real-time (priority {priority})"));
-            let text = format!("the thread that sends advertisements has {what} scheduling now");
-            self.log.say(Severity::Info, text);
+            tracing::info!("the thread that sends advertisements has {what} scheduling now");
         }
     }
 
     fn announce_readiness(&mut self) {
-        self.log.say(Severity::Info, "Startup complete");
-        self.console.started();
+        tracing::info!("Startup complete");
+        self.logger.started();
         self.progress.serving();
         // What reading the configuration took is given back: the vrrp thread has its own copy by now. Locked
         // memory could not be.
         realtime::trim_memory();
-        scheduling::lock_memory(&self.settings, &self.log);
+        scheduling::lock_memory(&self.settings);
         if let Some(mut readiness) = self.readiness.take() {
             if self.options.background
                 && let Err(error) = process::close_standard_streams(!self.options.log.console)
             {
-                self.log.say(Severity::Warning, format!("cannot open /dev/null: {error}"));
+                tracing::warn!("cannot open /dev/null: {error}");
             }
             // The first process may have been killed: then nobody waits.
             let _ = readiness.write_all(&[0]);
@@ -550,22 +564,21 @@ impl<'a> Worker<'a> {
 }
 
 /// For a worker that replaces another: the file may have become bad since, and must not cost what runs.
-fn load_again(options: &Options, last_good: &LastGood, log: &Log) -> Result<Configuration, (u8, String)> {
+fn load_again(options: &Options, last_good: &LastGood) -> Result<Configuration, (u8, String)> {
     let refusal = match configuration::load(options, Tolerance::Strict) {
         Ok(configuration) => {
-            keep(last_good, &configuration.kept, log);
+            keep(last_good, &configuration.kept);
             return Ok(configuration);
         }
         Err(refusal) => refusal,
     };
     for line in refusal.lines {
-        log.say(Severity::Error, line);
+        tracing::error!("{line}");
     }
     if let Some(Ok(configuration)) = last_good.read().map(|kept| configuration::load_kept(options, &kept)) {
-        log.say(
-            Severity::Error,
+        tracing::error!(
             "the configuration cannot be used, the daemon goes on with the last good one; correct the file and \
-             send HUP",
+             send HUP"
         );
         return Ok(configuration);
     }
@@ -579,9 +592,9 @@ fn apply_to_runner(scripts: Scripts, runner: &mut Runner) {
     }
 }
 
-fn keep(last_good: &LastGood, kept: &str, log: &Log) {
+fn keep(last_good: &LastGood, kept: &str) {
     if let Err(error) = last_good.write(kept) {
-        log.say(Severity::Warning, format!("cannot keep the configuration for a later worker: {error}"));
+        tracing::warn!("cannot keep the configuration for a later worker: {error}");
     }
 }
 
@@ -597,9 +610,9 @@ fn start_threads(
     let monitor = Monitor::open(NamespaceId(0), ownership.clone())
         .map_err(|error| (FATAL, format!("cannot follow the kernel: {error}")))?;
     let view = netlink::view(NamespaceId(0), &ownership).map_err(|error| (FATAL, view_failed(&error)))?;
-    let Channels { kernel, inbox, log, loan, .. } = channels.clone();
+    let Channels { kernel, inbox, loan, .. } = channels.clone();
     let kernel_thread =
-        KernelThread::new(kernel, inbox, record, log, loan).map_err(|error| no_privilege(&error))?;
+        KernelThread::new(kernel, inbox, record, loan).map_err(|error| no_privilege(&error))?;
     let vrrp_thread = VrrpThread::new(monitor, channels, options.address_monitoring)
         .map_err(|error| no_privilege(&error))?;
     let kernel_thread = spawn("kernel", move || kernel_thread.run()).map_err(|error| fatal(&error))?;
@@ -608,11 +621,10 @@ fn start_threads(
 }
 
 /// A panic in any thread ends the worker: half of it would be worse than the next one.
-fn end_on_panic(options: &Options, identity: &Arc<str>, console: &Arc<Console>) {
-    let (log, identity, console) = (options.log, Arc::clone(identity), Arc::clone(console));
+fn end_on_panic(logger: &Logger) {
+    let logger = logger.clone();
     std::panic::set_hook(Box::new(move |panic| {
-        let text = format!("internal error, ending this process: {panic}").replace('\n', " ");
-        Sink::new(log, &identity, Arc::clone(&console)).say(Severity::Error, &text);
+        logger.last_words(format!("internal error, ending this process: {panic}").replace('\n', " "));
         std::process::abort();
     }));
 }
@@ -659,6 +671,6 @@ async fn next_request(control: &mut Option<ControlSocket>) -> Option<Asked> {
 }
 
 /// As keepalived writes times in `keepalived.data`.
-fn local_time(time: WallTime) -> String {
-    syslog::local_time(time, c"%a %b %e %H:%M:%S %Y")
+fn data_time(time: WallTime) -> String {
+    local_time(time, c"%a %b %e %H:%M:%S %Y")
 }

@@ -1,5 +1,8 @@
 //! The clocks: `CLOCK_BOOTTIME`, which goes on while the machine is suspended, and the wall clock.
 
+#![allow(unsafe_code)]
+
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
@@ -26,6 +29,34 @@ fn read(clock: ClockId) -> u64 {
     let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
     let nanos = u64::try_from(time.tv_nsec()).unwrap_or(0);
     seconds.saturating_mul(1_000_000).saturating_add(nanos / 1000)
+}
+
+/// Local time in a format of `strftime`, of at most 63 bytes; empty when there is none.
+pub fn local_time(wall: WallTime, format: &CStr) -> String {
+    formatted(wall, format, libc::localtime_r)
+}
+
+/// The same in UTC.
+pub fn utc_time(wall: WallTime, format: &CStr) -> String {
+    formatted(wall, format, libc::gmtime_r)
+}
+
+/// `localtime_r` or `gmtime_r`.
+type BreakDown = unsafe extern "C" fn(*const libc::time_t, *mut libc::tm) -> *mut libc::tm;
+
+fn formatted(wall: WallTime, format: &CStr, break_down: BreakDown) -> String {
+    let Ok(seconds) = libc::time_t::try_from(wall.as_unix_micros() / 1_000_000) else { return String::new() };
+    let mut text = [0u8; 64];
+    // SAFETY: all zero is a valid `tm`; the calls write into it and into `text` within its length, and read a
+    // format that ends with a zero byte.
+    let length = unsafe {
+        let mut broken: libc::tm = core::mem::zeroed();
+        if break_down(&raw const seconds, &raw mut broken).is_null() {
+            return String::new();
+        }
+        libc::strftime(text.as_mut_ptr().cast(), text.len(), format.as_ptr(), &raw const broken)
+    };
+    String::from_utf8_lossy(text.get(..length).unwrap_or_default()).into_owned()
 }
 
 /// One timer on `CLOCK_BOOTTIME` that makes its descriptor readable at a given time.
@@ -89,6 +120,14 @@ impl AsFd for Alarm {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_written_as_asked_for() {
+        let wall = WallTime::from_unix_micros(1_795_456_766_000_000);
+        assert_eq!(utc_time(wall, c"%Y-%m-%dT%H:%M:%S"), "2026-11-23T17:59:26");
+        assert_eq!(local_time(wall, c"%S"), "26");
+        assert_eq!(utc_time(WallTime::from_unix_micros(u64::MAX), c"%Y%Y%Y%Y%Y%Y%Y%Y%Y%Y%Y%Y"), "");
+    }
 
     fn readable(alarm: &Alarm, timeout_ms: u16) -> bool {
         let mut poll = [nix::poll::PollFd::new(alarm.as_fd(), nix::poll::PollFlags::POLLIN)];

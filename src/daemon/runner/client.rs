@@ -97,6 +97,7 @@ impl Runner {
         self.prepare();
         let id = RunId(self.next);
         self.next += 1;
+        tracing::debug!("command {}: {:?}", id.0, command.script.program);
         if self.unsent.len() + self.sent.len() >= OPEN_MAX {
             self.finish(id, Outcome::Refused(Refusal::TooMany));
             return id;
@@ -156,6 +157,7 @@ impl Runner {
     }
 
     fn finish(&mut self, id: RunId, outcome: Outcome) {
+        tracing::debug!("command {}: {outcome:?}", id.0);
         self.events.push_back(Event::Finished { id, outcome });
     }
 

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
 
+use tracing::Level;
+
 use super::super::kernel_thread::Request;
 use super::super::log::Entry;
 use super::{Notice, VrrpThread};
 use crate::kernel::{AddressRequest, Announcement, ReceiveSocket, Verb};
 use crate::node::HaNode;
 use crate::sys::packet::{Frame, Packet};
-use crate::sys::syslog::Severity;
 use crate::time::Now;
 use crate::vrrp::{Driver, News, SendObstacle, SocketRequest, Transmission, VirtualRouter};
 
@@ -40,7 +41,7 @@ impl VrrpThread {
             }
         }
         if let Some(line) = self.failures.due(now.instant) {
-            self.say(now, Severity::Warning, &line);
+            self.say(now, Level::WARN, &line);
         }
         if stopped {
             self.channels.notices.send(Notice::Stopped);

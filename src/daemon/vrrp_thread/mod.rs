@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
 
+use tracing::Level;
+
 use super::kernel_thread::{Request, view_failed};
 use super::log::Entry;
 use super::receive_pace::{Change, ReceivePace};
@@ -24,7 +26,6 @@ use crate::sys::clock::{self, Alarm};
 use crate::sys::netlink::{Followed, Monitor};
 use crate::sys::packet::{Announcer, ReceiveBatch, Receiver, Sender};
 use crate::sys::poll::Poller;
-use crate::sys::syslog::Severity;
 use crate::time::{Duration, Now};
 use crate::vrrp::{Actions, Datagram};
 
@@ -202,11 +203,7 @@ impl VrrpThread {
         }
         if followed == Followed::Lost {
             // What comes from here on may be older or newer than the view: it is applied after it.
-            self.say(
-                now,
-                Severity::Warning,
-                "the kernel dropped notifications: reading its whole state again",
-            );
+            self.say(now, Level::WARN, "the kernel dropped notifications: reading its whole state again");
             self.held_back = Some(Vec::new());
             self.request_view();
         }
@@ -222,7 +219,7 @@ impl VrrpThread {
         };
         let name = self.node.kernel().link(link).map_or("unknown", |link| link.name.as_str());
         let text = format!("Netlink reflector reports IP {} {verb} {name}", prefix.address());
-        self.say(now, Severity::Info, &text);
+        self.say(now, Level::INFO, &text);
     }
 
     fn request_view(&mut self) {
@@ -253,7 +250,7 @@ impl VrrpThread {
                 return Ok(());
             }
             Message::View(Err(error)) => {
-                self.say(now, Severity::Error, &view_failed(&error));
+                self.say(now, Level::ERROR, &view_failed(&error));
                 self.request_view();
                 return Ok(());
             }
@@ -329,8 +326,8 @@ impl VrrpThread {
         }
     }
 
-    fn say(&self, now: Now, severity: Severity, text: &str) {
-        self.channels.log.entry(now.wall, Entry::Text(severity, text.to_owned()));
+    fn say(&self, now: Now, level: Level, text: &str) {
+        self.channels.log.entry(now.wall, Entry::Text(level, text.to_owned()));
     }
 }
 
