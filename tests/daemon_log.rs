@@ -179,6 +179,56 @@ fn alived(host: &Host, words: &[&str]) -> Output {
 }
 
 #[test]
+fn levels_change_while_the_daemon_runs() {
+    let Some(mut host) = host_with_router() else { return };
+    host.start(&[]);
+    host.wait_for_lines("Entering MASTER STATE", 1);
+    let level = |host: &Host, words: &[&str]| {
+        let output = alived(host, &[&["log-level"], words].concat());
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let priority = |host: &Host, number| host.configure(&instance("VI_1", 51, number, ADDRESS));
+    assert_eq!(level(&host, &[]), "control info\ndaemon info\nrunner info\nvrrp info\n");
+    assert_eq!(level(&host, &["daemon", "warn"]), "control info\ndaemon warn\nrunner info\nvrrp info\n");
+    priority(&host, 101);
+    assert!(alived(&host, &["reload"]).status.success());
+    assert_eq!(level(&host, &["daemon", "info"]), level(&host, &[]));
+    assert!(!host.log().contains("asks for"), "{}", host.log());
+    level(&host, &["control", "debug"]);
+    priority(&host, 102);
+    assert!(alived(&host, &["reload"]).status.success());
+    host.wait_for_lines("Reloaded", 1);
+    host.wait_for_lines("asks for Reload", 1);
+    // Lines are in their order: what was said before is there, or was not said.
+    assert!(host.log().contains("101 -> 102") && !host.log().contains("100 -> 101"), "{}", host.log());
+    assert_eq!(host.log().matches("Reloaded").count(), 1);
+    for (words, part) in
+        [(&["vrrp", "loud"][..], "loud"), (&["noise", "info"], "noise"), (&["vrrp"], "LEVEL")]
+    {
+        let output = alived(&host, &[&["log-level"], words].concat());
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(64) && text.contains(part), "{output:?}");
+    }
+    // What the routers do is judged by the thread that writes it.
+    level(&host, &["vrrp", "off"]);
+    let (first, second) = (instance("VI_1", 51, 102, ADDRESS), instance("VI_2", 52, 100, "192.0.2.52/24"));
+    host.configure(&(first + &second));
+    assert!(alived(&host, &["reload"]).status.success());
+    host.wait("the second address", |host| host.holds("192.0.2.52/24"));
+    assert!(alived(&host, &["status"]).status.success());
+    host.wait_for_lines("asks for Status", 1);
+    level(&host, &["all", "info"]);
+    host.signal(libc::SIGTERM);
+    assert!(host.wait_for_end().success());
+    assert!(
+        host.log().contains("(VI_2) Stopped") && !host.log().contains("(VI_2) Entering"),
+        "{}",
+        host.log()
+    );
+}
+
+#[test]
 fn sinks_that_take_nothing_hold_up_nobody_and_the_loss_is_counted() {
     let test = "sinks_that_take_nothing_hold_up_nobody_and_the_loss_is_counted";
     let Some(mut host) = host_with_router() else { return };

@@ -23,6 +23,7 @@ enum Command {
     Keywords(keywords::Arguments),
     Status(control::Status),
     Reload(control::Reload),
+    LogLevel(control::LogLevel),
     Drill(drill::Arguments),
     Sim(sim::Arguments),
 }
@@ -49,6 +50,7 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
             Command::Keywords(arguments) => keywords::run(&arguments),
             Command::Status(arguments) => control::status(&arguments),
             Command::Reload(arguments) => control::reload(&arguments),
+            Command::LogLevel(arguments) => control::log_level(&arguments),
             Command::Drill(arguments) => drill::main(&arguments),
             Command::Sim(arguments) => sim::main(&arguments),
         },

@@ -1,4 +1,4 @@
-//! `alived status` and `alived reload`: clients of a running daemon's control socket.
+//! `alived status`, `alived reload` and `alived log-level`: clients of a running daemon's control socket.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -7,9 +7,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::control::{Answer, Command, Outcome, Refusal, Request};
+use crate::control::{self, Answer, Command, LevelChange, LogTarget, Outcome, Refusal, Request};
 use crate::status::{Status as Report, text};
 use crate::sys::clock;
 
@@ -69,6 +70,27 @@ pub(super) struct Reload {
     which: Which,
 }
 
+/// Show or change what a running daemon logs
+///
+/// Shows from which level on each part of the worker logs. A change holds until the worker ends.
+#[derive(Debug, Args)]
+#[command(after_help = EXITS)]
+pub(super) struct LogLevel {
+    /// What to change: all, vrrp, daemon, control or runner
+    #[arg(value_parser = word::<LogTarget>, requires = "level")]
+    target: Option<LogTarget>,
+    /// From which level on it logs: off, error, warn, info or debug
+    #[arg(value_parser = word::<control::LogLevel>)]
+    level: Option<control::LogLevel>,
+    #[command(flatten)]
+    which: Which,
+}
+
+/// A word of the protocol.
+fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_value(Value::from(text)).map_err(|error| error.to_string())
+}
+
 /// Runs `status`.
 pub(super) fn status(arguments: &Status) -> ExitCode {
     let result = match ask(&arguments.which, Command::Status {}, STATUS_PATIENCE) {
@@ -110,6 +132,21 @@ pub(super) fn reload(arguments: &Reload) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(failure) => failure.tell("reload"),
+    }
+}
+
+/// Runs `log-level`.
+pub(super) fn log_level(arguments: &LogLevel) -> ExitCode {
+    let change = arguments.target.zip(arguments.level).map(|(target, level)| LevelChange { target, level });
+    match ask(&arguments.which, Command::LogLevel { change }, STATUS_PATIENCE) {
+        Ok(result) => {
+            let levels = result.get("levels").and_then(Value::as_object).into_iter().flatten();
+            for (part, level) in levels {
+                super::print(&format!("{part} {}\n", level.as_str().unwrap_or("?")));
+            }
+            ExitCode::SUCCESS
+        }
+        Err(failure) => failure.tell("log-level"),
     }
 }
 
