@@ -1,4 +1,4 @@
-//! Where the daemon's files are, under keepalived's names (`cli-signals-files` §5).
+//! Where the daemon's files are, under keepalived's names.
 
 use std::fs::{File, Permissions};
 use std::io::{self, Read, Write};

@@ -1,4 +1,4 @@
-//! How long to wait before a dead worker is replaced (`cli-signals-files` §1).
+//! How long to wait before a dead worker is replaced.
 
 use crate::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Exit statuses, as keepalived's (`config-language` §10).
+//! Exit statuses, as keepalived's.
 
 /// The daemon cannot run.
 pub(super) const FATAL: u8 = 1;

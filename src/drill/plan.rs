@@ -159,7 +159,7 @@ impl core::fmt::Display for RouterText {
                 let mut line = String::new();
                 write!(line, "        {address}")?;
                 if address.is_ipv6() {
-                    // Without it the address is deprecated (`behaviours` E1), which the hosts need not care
+                    // Without it the address is deprecated (keepalived does so to each IPv6 /128), which the hosts need not care
                     // about, and 64 bits are what a link-local address has.
                     line.push_str("/64");
                 }

@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
-/// A signal that the daemon reacts to (`cli-signals-files` §3; the two switch signals are ours).
+/// A signal that the daemon reacts to: keepalived's, whose numbers `--signum` gives, and the two switch signals.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Signal {
     /// TERM: orderly stop.

@@ -59,7 +59,7 @@ pub enum Tracker {
     Bfd(Arc<str>),
 }
 
-/// What a tracker does to the priority of a router (`behaviours` D1).
+/// What a tracker does to the priority of a router (`weight`).
 ///
 /// 0: failure is a fault. Above 0: added while all is well. Below 0: added while it fails. A file's value is
 /// multiplied by it.

@@ -40,7 +40,7 @@ pub struct ArpFrame {
 
 impl ArpFrame {
     /// The announcement of `address` as keepalived sends it: a broadcast request whose sender and target are
-    /// both `address`, and whose target MAC is the broadcast address (`behaviours` A8).
+    /// both `address`, and whose target MAC is the broadcast address.
     pub const fn gratuitous(mac: MacAddress, address: Ipv4Addr) -> Self {
         Self {
             destination: MacAddress::BROADCAST,

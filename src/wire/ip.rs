@@ -18,7 +18,7 @@ pub const IPV4_HEADER_LENGTH: usize = Ipv4Header::MIN_LEN;
 pub const IPV6_HEADER_LENGTH: usize = Ipv6Header::LEN;
 
 /// Type of service or traffic class of routing protocols: precedence "internetwork control", which is
-/// DSCP 48 (RFC 2474 §4.2.2.2) and what keepalived sends (`behaviours` A1).
+/// DSCP 48 (RFC 2474 §4.2.2.2) and what keepalived sends.
 const INTERNETWORK_CONTROL: u8 = 48;
 
 /// The whole byte of it.

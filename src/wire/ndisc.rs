@@ -51,7 +51,7 @@ pub struct NeighbourAdvertisement {
 
 impl NeighbourAdvertisement {
     /// The announcement of `address` as keepalived sends it: from `address` itself to all nodes, overriding
-    /// (`behaviours` A8).
+    /// (RFC 4861 §7.2.6).
     pub const fn unsolicited(mac: MacAddress, address: Ipv6Addr, is_router: bool) -> Self {
         Self {
             frame_destination: ALL_NODES_MAC,

@@ -18,7 +18,7 @@ pub(super) const TRAILER_LENGTH: usize = 28;
 ///
 /// IPv4 sums the body alone; version 3 adds the pseudo-header, and its length field counts the body. Over
 /// IPv6 the kernel of a keepalived fills the field: it adds the pseudo-header in version 2 too, and sums all
-/// that is sent, trailer included (`behaviours` B38).
+/// that is sent, trailer included.
 pub(super) fn compute(
     version: Version,
     mode: ChecksumMode,

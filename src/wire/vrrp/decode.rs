@@ -1,5 +1,5 @@
 //! Bytes -> advertisement: every check on receipt that needs no state of a router (RFC 3768 §7.1,
-//! RFC 9568 §7.1), in keepalived's order (`behaviours` A10), so that a packet with several faults is counted
+//! RFC 9568 §7.1), in keepalived's order, so that a packet with several faults is counted
 //! under the same name.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -173,7 +173,7 @@ fn check_checksum(
         && expected.family == Family::Ipv4
         && expected.checksum == ChecksumMode::AsVersion2
     {
-        // Others may use either way of summing (`behaviours` A4).
+        // Others may use either way of summing.
         return Ok(());
     }
     let sum = checksum::compute(

@@ -138,8 +138,8 @@ pub enum ChecksumMode {
     /// With the pseudo-header: keepalived's default.
     #[default]
     PseudoHeader,
-    /// Over the message alone (`v3_checksum_as_v2`); checksums of others are then not enforced
-    /// (`behaviours` A4).
+    /// Over the message alone (`v3_checksum_as_v2`); checksums of others are then not enforced,
+    /// as in keepalived.
     AsVersion2,
 }
 
@@ -171,6 +171,6 @@ pub struct Advertisement {
     pub addresses: Vec<IpAddr>,
     /// Version 2 authentication.
     pub authentication: AuthenticationData,
-    /// keepalived's `auth_hmac` trailer (28 bytes, `behaviours` B36), neither checked nor produced here.
+    /// keepalived's `auth_hmac` trailer (28 bytes after the body), neither checked nor produced here.
     pub trailer: Option<[u8; 28]>,
 }
