@@ -10,6 +10,7 @@ mod skip;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
 use host::{Host, instance, prefix};
@@ -157,6 +158,57 @@ fn bad_settings_refuse_the_start_and_are_explained() {
             "{text}"
         );
     }
+}
+
+/// `-tFILE` adds to a file, as keepalived does, and touches nothing that others have put there.
+#[test]
+fn the_file_of_a_test_gets_what_is_wrong_and_nothing_else_does() {
+    use std::os::unix::fs::{MetadataExt, symlink};
+    let folder = alived::drill::Folder::create().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("k.conf"), "nonsense 3\n").unwrap();
+    let test = |log: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_alived"));
+        command.arg("-f").arg(path("k.conf")).arg(format!("--config-test={}", log.display()));
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(5));
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (target, log) = (path("target"), path("log"));
+    fs::write(&target, "untouched\n").unwrap();
+    let places: [&dyn Fn(); 5] = [
+        &|| {},
+        &|| nix::unistd::mkfifo(&log, nix::sys::stat::Mode::from_bits_truncate(0o666)).unwrap(),
+        &|| symlink(&target, &log).unwrap(),
+        &|| fs::hard_link(&target, &log).unwrap(),
+        &|| {
+            fs::write(&log, "theirs\n").unwrap();
+            // Without the right to it, a file of ours.
+            let _ = std::os::unix::fs::chown(&log, Some(65534), Some(65534));
+            fs::set_permissions(&log, fs::Permissions::from_mode(0o666)).unwrap();
+        },
+    ];
+    for (number, place) in places.iter().enumerate() {
+        let _ = fs::remove_file(&log);
+        place();
+        assert_eq!(test(&log), (String::new(), String::new()), "{number}");
+        test(&log);
+        let text = fs::read_to_string(&log).unwrap();
+        assert_eq!(text.matches("`nonsense`").count(), 2, "{number}: {text}");
+        let written = fs::symlink_metadata(&log).unwrap();
+        assert!(written.is_file() && written.nlink() == 1, "{number}");
+        assert_eq!(
+            (written.mode() & 0o777, written.uid()),
+            (0o600, nix::unistd::geteuid().as_raw()),
+            "{number}"
+        );
+        assert_eq!(fs::read_to_string(&target).unwrap(), "untouched\n", "{number}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3, "something is left lying about");
+    // What no file can be put in the place of is written to, and what cannot be written to loses no word.
+    assert!(test(Path::new("/dev/stdout")).0.contains("`nonsense`"));
+    let (_, errors) = test(&path("none/log"));
+    assert!(errors.contains("cannot write to") && errors.contains("`nonsense`"), "{errors}");
 }
 
 #[test]

@@ -1,14 +1,12 @@
 //! `-t`: judges a configuration as the daemon on this host would, with keepalived's exit statuses.
 
-use std::fs::OpenOptions;
 use std::io::{IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::ExitCode;
 
 use crate::config::diagnostics::Style;
 use crate::config::{load, load_settings};
-use crate::daemon::{Options, RealHost};
+use crate::daemon::{Options, RealHost, append};
 use crate::sys::process::enter_namespace;
 
 /// Judges the configuration that the options name. Messages go to `log`, appended, or to standard error.
@@ -39,24 +37,14 @@ pub(super) fn run(options: &Options, log: Option<&Path>) -> ExitCode {
         // The gravest status wins, and this is the least of them.
         status = if status == 0 { fault.exit_code() } else { status };
     }
-    if let Err(error) = write(&text, log) {
-        super::say(&format!(
-            "cannot write to {}: {error}\n",
-            log.unwrap_or_else(|| Path::new("-")).display()
-        ));
+    let written = log.map_or_else(|| std::io::stderr().write_all(text.as_bytes()), |log| append(log, &text));
+    if let (Err(error), Some(log)) = (written, log) {
+        // What is wrong with the configuration shall not be lost.
+        super::say(&format!("cannot write to {}: {error}\n{text}", log.display()));
     }
     // The process ends: taking a large configuration apart would only cost time.
     std::mem::forget(loaded);
     ExitCode::from(status)
-}
-
-fn write(text: &str, log: Option<&Path>) -> std::io::Result<()> {
-    match log {
-        Some(path) => {
-            OpenOptions::new().append(true).create(true).mode(0o644).open(path)?.write_all(text.as_bytes())
-        }
-        None => std::io::stderr().write_all(text.as_bytes()),
-    }
 }
 
 /// Whether standard error is a terminal that wants colour (<https://no-color.org>).

@@ -81,9 +81,12 @@ impl Drop for ControlSocket {
 fn remove_stale(path: &Path) -> io::Result<()> {
     match std::fs::symlink_metadata(path) {
         Ok(metadata) if metadata.file_type().is_socket() => {
-            match std::os::unix::net::UnixStream::connect(path) {
-                Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens there")),
-                Err(_) => std::fs::remove_file(path),
+            // Without waiting: who listens may not accept.
+            let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+            probe.set_nonblocking(true)?;
+            match probe.connect(&SockAddr::unix(path)?) {
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => std::fs::remove_file(path),
+                _ => Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens there")),
             }
         }
         _ => Ok(()),

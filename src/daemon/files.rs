@@ -84,30 +84,66 @@ pub(super) fn data_dump(options: &Options, settings: &Settings) -> (PathBuf, Str
 /// neither followed nor opened nor written to. Gives its path.
 pub(super) fn replace(folder: &Path, name: &str, text: &str, mode: u32) -> io::Result<PathBuf> {
     let path = folder.join(name);
-    let mut file = tempfile::Builder::new()
-        .prefix(&format!(".{name}."))
-        .permissions(Permissions::from_mode(mode))
-        .tempfile_in(folder)?;
-    file.write_all(text.as_bytes())?;
-    file.persist(&path).map_err(|error| error.error)?;
+    rename_into(&path, mode, |file| file.write_all(text.as_bytes()))?;
     Ok(path)
 }
 
-/// Reads a file that a daemon of this user or of root wrote, of at most `longest` bytes. What else may stand there (a
-/// link, a FIFO, somebody else's file) is neither followed nor waited for nor believed.
+/// Adds text to a file as [`replace`] writes one, for its owner alone: what it had is kept if it is a regular file of
+/// this user or of root. Descriptors and devices (`/dev/stdout`, `/dev/null`) are written to.
+///
+/// # Errors
+/// When the file system refuses.
+pub(crate) fn append(path: &Path, text: &str) -> io::Result<()> {
+    if names_a_device(path) {
+        return File::options().append(true).open(path)?.write_all(text.as_bytes());
+    }
+    let before = open_own(path);
+    rename_into(path, 0o600, |file| {
+        if let Ok(mut before) = before {
+            io::copy(&mut before, file)?;
+        }
+        file.write_all(text.as_bytes())
+    })
+}
+
+/// Whether a path is in a folder of `/dev` or `/proc` that others cannot write to (`/dev/shm` is one that they can).
+fn names_a_device(path: &Path) -> bool {
+    let is_below = ["/dev", "/proc"].iter().any(|root| path.starts_with(root));
+    is_below && path.parent().and_then(|folder| folder.metadata().ok()).is_some_and(|f| f.mode() & 0o022 == 0)
+}
+
+fn rename_into(path: &Path, mode: u32, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
+    let folder =
+        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let mut file = tempfile::Builder::new()
+        .prefix(&format!(".{}.", name.to_string_lossy()))
+        .permissions(Permissions::from_mode(mode))
+        .tempfile_in(folder)?;
+    fill(file.as_file_mut())?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// Reads a file that a daemon of this user or of root wrote, of at most `longest` bytes.
 pub(super) fn read_own(path: &Path, longest: u64) -> io::Result<String> {
-    let file = File::options()
-        .read(true)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(path)?;
+    let mut text = String::new();
+    open_own(path)?.take(longest).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// Opens a regular file of this user or of root. What else may stand there (a link, a FIFO, somebody else's file) is
+/// neither followed nor waited for nor believed.
+fn open_own(path: &Path) -> io::Result<File> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
     let metadata = file.metadata()?;
     let owners = [0, nix::unistd::geteuid().as_raw()];
-    if !metadata.is_file() || !owners.contains(&metadata.uid()) {
-        return Err(io::ErrorKind::PermissionDenied.into());
+    if metadata.is_file() && owners.contains(&metadata.uid()) {
+        Ok(file)
+    } else {
+        Err(io::ErrorKind::PermissionDenied.into())
     }
-    let mut text = String::new();
-    file.take(longest).read_to_string(&mut text)?;
-    Ok(text)
 }
 
 /// Writes a dump. keepalived's default umask lets its owner alone read it, and another one says who else may.
@@ -169,40 +205,69 @@ mod tests {
         assert_eq!(data_dump(&options, &settings).1, "b");
     }
 
-    #[test]
-    fn what_stands_in_the_place_of_a_dump_is_replaced_and_not_touched() {
+    /// Does something in a folder of its own, once for each thing that may stand in the place of `path` there;
+    /// `target`, which links lead to, must stay as it is.
+    fn in_each_place(test: &str, name: &str, act: impl Fn(&Path)) {
         use std::os::unix::fs::symlink;
-        let folder = std::env::temp_dir().join(format!("alived-dump-{}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("alived-{test}-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
-        let target = folder.join("target");
-        let path = folder.join("keepalived.data");
+        let (target, path) = (folder.join("target"), folder.join(name));
         fs::write(&target, "untouched").unwrap();
-        let fifo = || nix::unistd::mkfifo(&path, nix::sys::stat::Mode::from_bits_truncate(0o666)).unwrap();
-        let places: [&dyn Fn(); 5] = [
+        let places: [&dyn Fn(); 6] = [
             &|| {},
             &|| symlink(&target, &path).unwrap(),
             &|| symlink(folder.join("nowhere"), &path).unwrap(),
             &|| fs::hard_link(&target, &path).unwrap(),
-            &fifo,
+            &|| fifo(&path),
+            &|| drop(std::os::unix::net::UnixListener::bind(&path).unwrap()),
         ];
         for place in places {
             let _ = fs::remove_file(&path);
             place();
-            for text in ["longer", "x"] {
-                write_dump(&folder, "keepalived.data", text).unwrap();
-                assert_eq!(fs::read_to_string(&path).unwrap(), text);
-            }
+            act(&path);
             let written = fs::symlink_metadata(&path).unwrap();
             assert!(written.is_file() && written.nlink() == 1);
             assert_eq!(fs::read_to_string(&target).unwrap(), "untouched");
-            assert!(!folder.join("nowhere").exists());
+            assert_eq!(fs::read_dir(&folder).unwrap().count(), 2, "something is left lying about");
         }
-        replace(&folder, "private", "x", 0o600).unwrap();
-        assert_eq!(fs::metadata(folder.join("private")).unwrap().mode() & 0o177, 0);
-        // A folder cannot be replaced, and nothing is left lying about.
-        fs::create_dir(folder.join("keepalived.stats")).unwrap();
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    fn fifo(path: &Path) {
+        nix::unistd::mkfifo(path, nix::sys::stat::Mode::from_bits_truncate(0o666)).unwrap();
+    }
+
+    #[test]
+    fn what_stands_in_the_place_of_a_dump_is_replaced_and_not_touched() {
+        in_each_place("dump", "keepalived.data", |path| {
+            for text in ["longer", "x"] {
+                write_dump(path.parent().unwrap(), "keepalived.data", text).unwrap();
+                assert_eq!(fs::read_to_string(path).unwrap(), text);
+            }
+        });
+    }
+
+    #[test]
+    fn what_is_appended_to_is_replaced_and_keeps_what_it_had() {
+        in_each_place("append", "log", |path| {
+            append(path, "one\n").unwrap();
+            append(path, "two\n").unwrap();
+            let text = fs::read_to_string(path).unwrap();
+            // A hard link is a file of ours too.
+            assert!(["one\ntwo\n", "untouchedone\ntwo\n"].contains(&&*text), "{text}");
+            assert_eq!(fs::metadata(path).unwrap().mode() & 0o777, 0o600);
+        });
+        append(Path::new("/dev/null"), "x").unwrap();
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    }
+
+    #[test]
+    fn a_folder_is_not_replaced() {
+        let folder = std::env::temp_dir().join(format!("alived-folder-{}", std::process::id()));
+        fs::create_dir_all(folder.join("keepalived.stats")).unwrap();
         assert!(write_dump(&folder, "keepalived.stats", "x").is_err());
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), 4);
+        assert!(append(&folder.join("keepalived.stats"), "x").is_err());
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "something is left lying about");
         fs::remove_dir_all(folder).unwrap();
     }
 
@@ -214,7 +279,7 @@ mod tests {
         let path = |name: &str| folder.join(name);
         fs::write(path("file"), "text").unwrap();
         symlink(path("file"), path("link")).unwrap();
-        nix::unistd::mkfifo(&path("fifo"), nix::sys::stat::Mode::from_bits_truncate(0o666)).unwrap();
+        fifo(&path("fifo"));
         assert_eq!(read_own(&path("file"), 100).unwrap(), "text");
         assert_eq!(read_own(&path("file"), 3).unwrap(), "tex");
         for name in ["link", "fifo", "none", ""] {

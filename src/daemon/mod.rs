@@ -38,6 +38,7 @@ mod tally;
 mod vrrp_thread;
 mod worker;
 
+pub(crate) use files::append;
 pub use files::default_log_file;
 pub use host::RealHost;
 pub use log::LogFormat;
