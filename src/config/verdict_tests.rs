@@ -285,6 +285,36 @@ fn users_and_groups_of_scripts_exist() {
     }
 }
 
+/// A FIFO with its reader.
+fn reader(fifo: &str) -> String {
+    format!("global_defs {{\n{fifo} /tmp/f\n{fifo}_script /usr/bin/true\n}}\n")
+}
+
+/// As keepalived 2.2.7 judges them: a user that is missing is seen when the line is read, one that does not exist
+/// only leaves the reader out.
+#[test]
+fn readers_of_fifos_need_a_user() {
+    let served =
+        [on_eth0("", "10.0.0.1/24"), server("10.9.9.9 80", "NAT", "real_server 10.1.1.1 80 {\nweight 1\n}")];
+    for fifo in ["notify_fifo", "vrrp_notify_fifo", "lvs_notify_fifo"] {
+        for (number, body) in served.iter().enumerate() {
+            let judge = |lines: &str, status: u8| {
+                let text = format!("global_defs {{\nenable_script_security\n{lines}\n}}\n{body}");
+                judged(&text, status, number == 0);
+            };
+            judge(&format!("{fifo} /tmp/f"), 5);
+            judge(&format!("{fifo} /tmp/f root"), 0);
+            judge(&format!("script_user root\n{fifo} /tmp/f"), 0);
+            judge(&format!("{fifo}_script /usr/bin/true"), 5);
+            judge(&format!("{fifo}_script \"/usr/bin/true\" root"), 0);
+            judge(&format!("{fifo}_script \"/usr/bin/true\" nosuchuser"), 0);
+            judge(&format!("{fifo}_script \"/usr/bin/true\" root nosuchgroup"), 0);
+            judge(&format!("script_user root\n{fifo}_script /usr/bin/nosuch"), 0);
+            judge(&format!("script_user root\n{fifo}_script /usr/bin/others"), 0);
+        }
+    }
+}
+
 #[test]
 fn every_script_wants_security() {
     let check = |words: &str| {
@@ -294,8 +324,10 @@ fn every_script_wants_security() {
     let texts = [
         "global_defs {\nstartup_script /usr/bin/true\n}\n".to_owned(),
         "global_defs {\nshutdown_script /bin/true\n}\n".to_owned(),
-        "global_defs {\nnotify_fifo /tmp/f\nnotify_fifo_script /usr/bin/true\n}\n".to_owned(),
-        "global_defs {\nvrrp_notify_fifo /tmp/f\nvrrp_notify_fifo_script /usr/bin/true\n}\n".to_owned(),
+        reader("notify_fifo") + &on_eth0("", "10.0.0.1/24"),
+        reader("vrrp_notify_fifo") + &on_eth0("", "10.0.0.1/24"),
+        check("weight 2") + &reader("notify_fifo"),
+        check("weight 2") + &reader("lvs_notify_fifo"),
         on_eth0("notify_master /bin/true", "10.0.0.1/24"),
         on_eth0("notify pidof", "10.0.0.1/24"),
         on_eth0("notify_stop \"/home/w/x\"", "10.0.0.1/24"),
@@ -312,6 +344,16 @@ fn every_script_wants_security() {
         let loaded = of_text(&secured);
         assert_eq!(loaded.exit_code, 0, "{secured}\n{}", loaded.render(super::Style::default()));
     }
+    // A process that is not started starts none.
+    for text in [
+        reader("notify_fifo"),
+        reader("vrrp_notify_fifo"),
+        reader("lvs_notify_fifo") + &on_eth0("", "10.0.0.1/24"),
+        "vrrp_script s {\nscript \"/usr/bin/true\"\n}\n".to_owned(),
+    ] {
+        judged(&text, 0, true);
+    }
+    judged(&(reader("vrrp_notify_fifo") + &check("weight 2")), 0, false);
     // A program that is not there is not run.
     let loaded = judged(&on_eth0("notify_master /usr/bin/nosuch", "10.0.0.1/24"), 0, true);
     assert_eq!(loaded.gravest, Some(Severity::Warning));

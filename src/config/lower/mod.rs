@@ -185,7 +185,7 @@ impl Lowering {
         self.defined.report_missing(cx);
         self.defined.report_unfit(cx);
         script::report_user(cx, config);
-        script::of_process(cx, config, &mut checks.scripts);
+        script::of_processes(cx, config, !balancer.virtual_servers.is_empty(), &mut checks.scripts);
         script::report_security(cx, config, &checks.scripts);
 
         // Nothing depends on behalf of an instance or group that is not served.

@@ -24,6 +24,8 @@ pub(super) struct Scripts {
     fit: BTreeSet<(Box<str>, Identity)>,
     /// The first script in use.
     first: Option<Position>,
+    /// The first one of a tracker, which only virtual routers run.
+    first_tracked: Option<Position>,
     policy: Policy,
     /// What `global_defs` said when the policy was made.
     known: Option<Option<(bool, Option<Position>)>>,
@@ -54,7 +56,21 @@ impl Scripts {
         entry: &At<ScriptText>,
         user: Option<&At<RunAs>>,
     ) -> Option<Arc<Script>> {
-        self.read_checked(cx, entry, user).map_err(|fault| cx.diagnostics.push(fault.into_warning())).ok()
+        self.read_checked(cx, entry, user, false)
+            .map_err(|fault| cx.diagnostics.push(fault.into_warning(&["script-unusable", "script-insecure"])))
+            .ok()
+    }
+
+    /// The reader of a FIFO. keepalived leaves one out, without a word, that it cannot run as its user.
+    fn read_reader(&mut self, cx: &Cx<'_>, entry: &At<ScriptText>) {
+        if let Err(fault) = self.read_checked(cx, entry, None, false) {
+            cx.diagnostics.push(fault.into_warning(&[
+                "script-unusable",
+                "script-insecure",
+                "no-such-user",
+                "no-such-group",
+            ]));
+        }
     }
 
     /// A script that is tracked: the fault of its program counts where the script is used.
@@ -64,7 +80,7 @@ impl Scripts {
         entry: &At<ScriptText>,
         user: Option<&At<RunAs>>,
     ) -> Result<Arc<Script>, Diagnostic> {
-        self.read_checked(cx, entry, user).map_err(|fault| fault.0)
+        self.read_checked(cx, entry, user, true).map_err(|fault| fault.0)
     }
 
     fn read_checked(
@@ -72,17 +88,13 @@ impl Scripts {
         cx: &Cx<'_>,
         entry: &At<ScriptText>,
         user: Option<&At<RunAs>>,
+        tracked: bool,
     ) -> Result<Arc<Script>, Fault> {
         let place = cx.sources.word_at(entry.at);
         let own = user.map(|user| &user.value).or(entry.value.run_as.as_deref());
         let at = user.map_or(entry.at, |user| user.at);
         if self.policy.lacks_user(cx, own) {
-            return Err(Fault(
-                Diagnostic::error("no-script-user", "this script has no user to run as")
-                    .at(place)
-                    .note("with enable_script_security scripts do not run as the daemon's user by themselves")
-                    .help("write script_user in global_defs, a user after the script, or make the user keepalived_script"),
-            ));
+            return Err(Fault(no_user(place, "this script has no user to run as")));
         }
         let named = match own {
             Some(own) => named_user(cx, own, at)?,
@@ -92,7 +104,7 @@ impl Scripts {
         let (program, arguments) = entry.value.command.split_first().ok_or_else(empty)?;
         // It is meant to be run, whether it can be or not.
         if is_there(cx, program) {
-            self.first.get_or_insert(entry.at);
+            if tracked { &mut self.first_tracked } else { &mut self.first }.get_or_insert(entry.at);
         }
         let identity = self.policy.identity(cx, own);
         self.runs(cx, program, identity, place)?;
@@ -168,15 +180,22 @@ impl Scripts {
 struct Fault(Diagnostic);
 
 impl Fault {
-    /// For programs that `-t` of keepalived does not look at. That there is no user, it sees.
-    fn into_warning(self) -> Diagnostic {
+    /// A fault that `-t` of keepalived does not look at is a warning. That there is no user, it sees.
+    fn into_warning(self, overlooked: &[&str]) -> Diagnostic {
         let mut diagnostic = self.0;
-        if matches!(diagnostic.code, "script-unusable" | "script-insecure") {
+        if overlooked.contains(&diagnostic.code) {
             diagnostic.severity = Severity::Warning;
             diagnostic.status = None;
         }
         diagnostic
     }
+}
+
+fn no_user(place: Span, message: &str) -> Diagnostic {
+    Diagnostic::error("no-script-user", message)
+        .at(place)
+        .note("with enable_script_security nothing is done as the daemon's user by itself")
+        .help("write script_user in global_defs, a user after it, or make the user keepalived_script")
 }
 
 /// Whether a program leads to something, as far as the host is known.
@@ -197,26 +216,38 @@ pub(super) fn report_user(cx: &Cx<'_>, config: &Config) {
     }
 }
 
-/// Looks at the scripts of the process itself, which run without any instance.
-pub(super) fn of_process(cx: &Cx<'_>, config: &Config, scripts: &mut Scripts) {
+/// Looks at the scripts of the processes themselves, and at their FIFOs. `balances`: there are virtual servers. A
+/// process that has nothing to do is not started, nor are its scripts.
+pub(super) fn of_processes(cx: &Cx<'_>, config: &Config, balances: bool, scripts: &mut Scripts) {
     let Some(global) = config.global.as_deref() else { return };
-    for entry in [
-        &global.startup_script,
-        &global.shutdown_script,
-        &global.notify_fifo_script,
-        &global.vrrp_notify_fifo_script,
-    ]
-    .into_iter()
-    .flatten()
-    {
+    for entry in [&global.startup_script, &global.shutdown_script].into_iter().flatten() {
         scripts.read(cx, entry);
+    }
+    let routes = !config.instances.is_empty();
+    for (fifo, reader, is_started) in [
+        (&global.notify_fifo, &global.notify_fifo_script, routes || balances),
+        (&global.vrrp_notify_fifo, &global.vrrp_notify_fifo_script, routes),
+        (&global.lvs_notify_fifo, &global.lvs_notify_fifo_script, balances),
+    ] {
+        if let Some(entry) = fifo
+            && scripts.policy.lacks_user(cx, entry.value.owner.as_ref())
+        {
+            let place = cx.sources.word_at(entry.at);
+            cx.diagnostics.push(no_user(place, "this FIFO has no user to belong to"));
+        }
+        let Some(entry) = reader else { continue };
+        // That it has no user is seen whether it is started or not.
+        if is_started || scripts.policy.lacks_user(cx, entry.value.run_as.as_deref()) {
+            scripts.read_reader(cx, entry);
+        }
     }
 }
 
 /// keepalived wants script security to be switched on where scripts run.
 pub(super) fn report_security(cx: &Cx<'_>, config: &Config, scripts: &Scripts) {
     let enabled = config.global.as_ref().is_some_and(|global| global.enable_script_security.is_some());
-    let Some(first) = scripts.first else { return };
+    let tracked = scripts.first_tracked.filter(|_| !config.instances.is_empty());
+    let Some(first) = scripts.first.into_iter().chain(tracked).min() else { return };
     if !enabled {
         cx.diagnostics.push(
             Diagnostic::error("script-security", "scripts are run without enable_script_security")

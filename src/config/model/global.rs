@@ -22,7 +22,7 @@ block! {
     once "notification_email_from" notification_email_from: Text;
     once "smtp_server" smtp_server: SmtpServer;
     once "smtp_helo_name" smtp_helo_name: Text;
-    once "smtp_connect_timeout" smtp_connect_timeout: Natural<0, U32_MAX>;
+    once "smtp_connect_timeout" smtp_connect_timeout: Natural<1, 4294>;
     lines "notification_email" notification_email: Text;
     once "smtp_alert" smtp_alert: Bool;
     once "startup_script" startup_script: Script;

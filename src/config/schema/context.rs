@@ -99,6 +99,12 @@ contexts! {
     VmacWords = "VMAC-WORDS",
     /// Words after `use_ipvlan`.
     IpvlanWords = "IPVLAN-WORDS",
+    /// Words after the method of `lvs_method`.
+    MethodWords = "METHOD-WORDS",
+    /// Words after the interface of `lvs_sync_daemon`.
+    SyncDaemonWords = "SYNC-DAEMON-WORDS",
+    /// Words of `lvs_timeouts`.
+    TimeoutWords = "TIMEOUT-WORDS",
 }
 
 impl Context {
@@ -128,6 +134,9 @@ impl Context {
                 | Self::GroupLine
                 | Self::VmacWords
                 | Self::IpvlanWords
+                | Self::MethodWords
+                | Self::SyncDaemonWords
+                | Self::TimeoutWords
         )
     }
 

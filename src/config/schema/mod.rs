@@ -240,6 +240,22 @@ mod tests {
     }
 
     #[test]
+    fn words_inside_lines_have_a_support_of_their_own() {
+        for (context, words) in [
+            (Context::MethodWords, &["type", "port", "nocsum", "csum", "remcsum"][..]),
+            (Context::SyncDaemonWords, &["inst", "id", "maxlen", "port", "ttl", "group"]),
+            (Context::TimeoutWords, &["tcp", "tcpfin", "udp"]),
+        ] {
+            assert!(!context.is_block());
+            assert_eq!(schema().names(context).collect::<Vec<_>>(), words);
+            for word in words {
+                let support = schema().find(context, word).map(|row| row.support);
+                assert!(matches!(support, Some(Support::NotYet(_))), "{word}: {support:?}");
+            }
+        }
+    }
+
+    #[test]
     fn keywords_are_found_in_their_block_only() {
         assert!(schema().find(Context::VrrpInstance, "priority").is_some());
         assert!(schema().find(Context::GlobalDefs, "priority").is_none());

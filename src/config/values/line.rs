@@ -237,10 +237,17 @@ pub(super) fn prefix_or_all(
     word: Word<'_>,
     family: &mut LineFamily,
 ) -> Option<Option<Prefix>> {
+    if word.0 == EVERYTHING_IPV6 {
+        family.set(args, Family::Ipv6, word.1)?;
+        return Some(None);
+    }
     if is_everything(word.0) { Some(None) } else { prefix(args, word, family).map(Some) }
 }
 
-/// Whether a word stands for all addresses.
+/// All IPv6 addresses.
+pub(super) const EVERYTHING_IPV6: &str = "default6";
+
+/// Whether a word stands for all addresses, of the family that the line has otherwise.
 pub(super) fn is_everything(word: &str) -> bool {
     matches!(word, "default" | "any" | "all")
 }

@@ -6,6 +6,7 @@ use super::address::address;
 use super::number::in_range;
 use super::words::{Args, Argument, Printed};
 use super::{Script, choices, parse};
+use crate::config::schema::Context;
 use crate::net::InterfaceName;
 #[cfg(test)]
 use crate::prng::Prng;
@@ -78,6 +79,7 @@ impl Argument for LvsMethod {
         let place = args.place();
         let mut tunnel = Tunnel { kind: TunnelType::Ipip, port: None, checksum: TunnelChecksum::NoCsum };
         while let Some(word) = args.next() {
+            args.note_inline(Context::MethodWords, word);
             if word.0 == "type" {
                 tunnel.kind = TunnelType::parse(args)?;
             } else if word.0 == "port" {
@@ -86,7 +88,7 @@ impl Argument for LvsMethod {
             } else if let Some(checksum) = TunnelChecksum::from_word(word.0) {
                 tunnel.checksum = checksum;
             } else {
-                args.reject_choice(word, &["type", "port", "nocsum", "csum", "remcsum"]);
+                args.reject_inline(word, Context::MethodWords);
                 return None;
             }
         }
@@ -306,12 +308,13 @@ impl Argument for LvsTimeouts {
         let mut timeouts = Self::default();
         let mut next = Some(args.required()?);
         while let Some(word) = next {
+            args.note_inline(Context::TimeoutWords, word);
             let field = match word.0 {
                 "tcp" => &mut timeouts.tcp,
                 "tcpfin" => &mut timeouts.tcpfin,
                 "udp" => &mut timeouts.udp,
                 _ => {
-                    args.reject_choice(word, &["tcp", "tcpfin", "udp"]);
+                    args.reject_inline(word, Context::TimeoutWords);
                     return None;
                 }
             };
@@ -369,6 +372,7 @@ impl Argument for SyncDaemon {
             group: None,
         };
         while let Some(word) = args.next() {
+            args.note_inline(Context::SyncDaemonWords, word);
             match word.0 {
                 "inst" => daemon.instance = Some(args.option_value("inst")?.0.into()),
                 "id" | "maxlen" | "port" | "ttl" => {
@@ -402,7 +406,7 @@ impl Argument for SyncDaemon {
                     daemon.id = u8::try_from(in_range(args, word, 0, 255, "id")?).ok();
                 }
                 _ => {
-                    args.reject_choice(word, &["inst", "id", "maxlen", "port", "ttl", "group"]);
+                    args.reject_inline(word, Context::SyncDaemonWords);
                     return None;
                 }
             }

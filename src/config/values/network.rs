@@ -320,7 +320,14 @@ pub struct SmtpServer {
 
 impl Argument for SmtpServer {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
-        let (host, _) = args.required()?;
+        let (host, at) = args.required()?;
+        // Names are resolved when there is mail to send: reading a configuration waits for no name service.
+        let in_names = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        let address = host.split_once('%').map_or(host, |(address, _zone)| address);
+        if parse::address(address).is_none() && (host.starts_with('-') || !host.bytes().all(in_names)) {
+            args.reject(at, format!("`{host}` is neither an address nor the name of a host"));
+            return None;
+        }
         let port = match args.next() {
             Some(word) => Some(u16::try_from(in_range(args, word, 1, 65535, "port")?).ok()?),
             None => None,

@@ -95,7 +95,8 @@ impl Draft {
             "from" => {
                 let word = line::value(args, word)?;
                 let source = line::prefix_or_all(args, word, &mut self.family)?;
-                if source.is_some() && self.family.get() == Family::Ipv4 {
+                let is_ipv6 = source.is_some() || word.0 == line::EVERYTHING_IPV6;
+                if !is_ipv6 || self.family.get() == Family::Ipv4 {
                     return drop_line(args, at, "`from` is for IPv6 routes only".to_owned());
                 }
                 self.route.source = source;
@@ -161,7 +162,9 @@ impl Draft {
             "no_track" => self.track = false,
             "track_group" => self.track_group = Some(line::value(args, word)?.0.into()),
             "nexthop" => self.legs.push(leg(args, &mut self.family, &mut self.named)?),
-            _ if line::is_everything(name) => self.destination = Some(None),
+            _ if line::is_everything(name) || name == line::EVERYTHING_IPV6 => {
+                self.destination = Some(line::prefix_or_all(args, word, &mut self.family)?);
+            }
             _ if parse::prefix(name) != Err(parse::PrefixFault::Address) => {
                 self.destination = Some(Some(line::prefix(args, word, &mut self.family)?));
             }

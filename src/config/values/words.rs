@@ -229,6 +229,11 @@ impl<'a> Args<'a> {
         self.cx.diagnostics.push(diagnostic);
     }
 
+    /// Reports a word that is none of those that may stand inside the line.
+    pub(super) fn reject_inline(&self, word: Word<'_>, context: Context) {
+        self.reject_choice(word, &schema().names(context).collect::<Vec<_>>());
+    }
+
     /// Reports words that are left over: keepalived passes over them in silence, but for one keyword.
     pub fn finish(&self) {
         if let (Some(&first), Some(&last)) = (self.words.get(self.at), self.words.last()) {
