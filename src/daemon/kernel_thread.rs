@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::IpAddr;
 
+use super::descriptors;
 use super::mailbox::Mailbox;
 use super::record::AddressRecord;
 use super::vrrp_thread::Message;
@@ -158,7 +159,7 @@ impl KernelThread {
         while let Some(request) = self.errands.pop_front() {
             match request {
                 Request::Addresses(_) => {}
-                Request::Open(key) => self.replies.send(match Receiver::open(key) {
+                Request::Open(key) => self.replies.send(match self.open(key) {
                     Ok(receiver) => Message::Opened(receiver),
                     Err(error) => Message::Refused(key, error),
                 }),
@@ -174,6 +175,11 @@ impl KernelThread {
                 Request::End => self.ending = true,
             }
         }
+    }
+
+    fn open(&self, key: ReceiveSocket) -> Result<Receiver, KernelError> {
+        descriptors::spare_for_socket(&self.poller)?;
+        Receiver::open(key)
     }
 
     /// One chunk, of one or several routers' operations in the order they were asked for. What is added is

@@ -16,6 +16,7 @@ mod background;
 mod child;
 mod configuration;
 mod control;
+mod descriptors;
 mod files;
 mod host;
 mod kernel_thread;

@@ -1,7 +1,7 @@
 //! The worker: the process that runs the virtual routers. This is its main thread: start, signals, reload,
 //! dumps. It may take its time, no other thread waits for it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use tracing::dispatcher;
 
 use super::configuration::{self, Configuration, Settings, Tolerance};
 use super::control::{Asked, ControlSocket};
+use super::descriptors;
 use super::files;
 use super::kernel_thread::{KernelThread, Request, view_failed};
 use super::last_good::LastGood;
@@ -44,7 +45,6 @@ use crate::sys::readiness::Readiness;
 use crate::sys::realtime::{self, Loan};
 use crate::sys::signals::{Signal, SignalQueue};
 use crate::time::WallTime;
-use crate::vrrp::{RouterConfig, RouterIdentity};
 
 /// Identity in the system log.
 const IDENTITY: &str = "Keepalived_vrrp";
@@ -58,9 +58,6 @@ const KEPT: [Capability; 5] = [
     Capability::CAP_IPC_LOCK,
     Capability::CAP_DAC_OVERRIDE,
 ];
-
-/// Descriptors besides the routers' sockets: of its threads, of clients, and of a reload that is read.
-const DESCRIPTORS_RESERVED: u64 = 128;
 
 /// What the worker gets from the supervisor.
 #[derive(Debug)]
@@ -194,7 +191,7 @@ impl<'a> Worker<'a> {
         let tally = Tally::new().map_err(|error| fatal(&error))?;
         let mut progress = Progress::new(progress, tally.clone());
         progress.set_routers(node.routers.len());
-        if let Some(text) = too_few_descriptors(&node) {
+        if let Some(text) = descriptors::too_few(&node) {
             tracing::error!("{text}");
         }
         pid_file
@@ -492,6 +489,9 @@ impl<'a> Worker<'a> {
         for warning in &configuration.warnings {
             tracing::warn!("{warning}");
         }
+        if let Some(text) = descriptors::too_few(&configuration.node) {
+            tracing::error!("{text}");
+        }
         self.keep_settings(&configuration.settings);
         self.take_settings(configuration.settings);
         if let Err(error) = self.leftovers.write(&configuration.node) {
@@ -644,23 +644,6 @@ fn no_privilege(error: &io::Error) -> (u8, String) {
         ),
         _ => fatal(error),
     }
-}
-
-/// What to say where the sockets of all routers and a reserve for reloads, dumps and clients do not fit the limit.
-fn too_few_descriptors(node: &NodeConfig) -> Option<String> {
-    let socket = |router: &RouterConfig| {
-        let RouterIdentity { receive, family, channel, .. } = router.identity();
-        (receive, family, channel)
-    };
-    let sockets: BTreeSet<_> = node.routers.iter().map(socket).collect();
-    let needed = sockets.len() as u64 + DESCRIPTORS_RESERVED;
-    let limit = process::descriptor_limit();
-    (limit < needed).then(|| {
-        format!(
-            "the limit of open files is {limit}, and {needed} are needed: routers whose sockets do not fit will be in \
-             FAULT; raise it (LimitNOFILE= in the systemd unit, ulimit -Hn)"
-        )
-    })
 }
 
 async fn next_request(control: &mut Option<ControlSocket>) -> Option<Asked> {

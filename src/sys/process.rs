@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::kill as send;
@@ -126,20 +127,42 @@ pub fn allow_core_dump() {
     let _ = setrlimit(Resource::RLIMIT_CORE, RLIM_INFINITY, RLIM_INFINITY);
 }
 
-/// Raises the limit of open files as far as the hard limit goes, and gives what it is then.
-pub fn raise_descriptor_limit() -> u64 {
+/// The soft limit of open files before it was raised; 0 = it was not.
+static DESCRIPTORS_BEFORE: AtomicU64 = AtomicU64::new(0);
+
+/// Raises the limit of open files as far as the hard limit goes.
+pub fn raise_descriptor_limit() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        // What cannot be raised stays as it is.
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok()
+    {
+        DESCRIPTORS_BEFORE.store(soft, Ordering::Relaxed);
     }
-    descriptor_limit()
+}
+
+/// For a program that is about to be executed: sets the limit as it was before [`raise_descriptor_limit`]. Some fail
+/// with a high one, or take long.
+pub fn restore_descriptor_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let soft = DESCRIPTORS_BEFORE.load(Ordering::Relaxed);
+    if let (true, Ok((_, hard))) = (soft > 0, getrlimit(Resource::RLIMIT_NOFILE)) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, soft.min(hard), hard);
+    }
 }
 
 /// How many files may be open.
 pub fn descriptor_limit() -> u64 {
     use nix::sys::resource::{Resource, getrlimit};
     getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft)
+}
+
+/// The number that the next file will have: at least as many are open. `any` is any open descriptor.
+///
+/// # Errors
+/// When the system has no descriptor left.
+pub fn lowest_free_descriptor(any: &impl AsFd) -> io::Result<u64> {
+    let copy = any.as_fd().try_clone_to_owned()?;
+    Ok(u64::try_from(copy.as_raw_fd()).unwrap_or(0))
 }
 
 /// Detaches the calling process from its terminal and folder.

@@ -211,6 +211,7 @@ fn become_program(program: &Program<'_>, candidates: &[CString], parent: u32) ->
     // Another user has none any more; root finds and executes the program with all of them.
     let _ = capabilities::take_up();
     reset_signals();
+    process::restore_descriptor_limit();
     // After the change of user, which would undo it.
     if !process::end_with_parent(parent) {
         process::signal(process::own_pid(), libc::SIGTERM);

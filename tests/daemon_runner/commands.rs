@@ -18,7 +18,7 @@ pub(crate) const TESTS: &[crate::Test] = crate::tests![
     a_command_of_root_has_all_rights_of_root,
     a_command_has_its_environment,
     a_command_reads_its_input,
-    a_command_gets_no_descriptor_and_no_signal_setting_of_the_daemon,
+    a_command_gets_no_descriptor_limit_or_signal_setting_of_the_daemon,
     a_command_that_does_not_end_is_ended_with_its_group,
     what_is_told_to_end_has_its_grace,
     what_is_left_in_the_background_is_left_alone,
@@ -158,11 +158,13 @@ fn a_command_reads_its_input() {
     assert_eq!(end(daemon.outcome(id)), (Ended::Exited(0), None));
 }
 
-fn a_command_gets_no_descriptor_and_no_signal_setting_of_the_daemon() {
+fn a_command_gets_no_descriptor_limit_or_signal_setting_of_the_daemon() {
     // One that whoever started the daemon has left open.
     let mut daemon = Daemon::start_with(|command| {
         let mut shell = std::process::Command::new("/bin/sh");
-        shell.args(["-c", "exec 9</dev/zero; trap '' QUIT; exec \"$0\""]).arg(command.get_program());
+        shell
+            .args(["-c", "exec 9</dev/zero; trap '' QUIT; ulimit -Sn 99; exec \"$0\""])
+            .arg(command.get_program());
         let envs: Vec<_> = command.get_envs().map(|(k, v)| (k.to_owned(), v.unwrap().to_owned())).collect();
         shell.envs(envs).stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
         let folder = std::path::PathBuf::from(command.get_envs().next().unwrap().1.unwrap());
@@ -189,6 +191,9 @@ fn a_command_gets_no_descriptor_and_no_signal_setting_of_the_daemon() {
     let id = daemon.shell("grep -E '^Sig(Blk|Ign)' /proc/self/status > signals");
     assert_eq!(end(daemon.outcome(id)), (Ended::Exited(0), None));
     assert_eq!(daemon.read("signals"), "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
+    let id = daemon.shell("ulimit -n > limit");
+    assert_eq!(end(daemon.outcome(id)), (Ended::Exited(0), None));
+    assert_eq!(daemon.read("limit"), "99\n", "not what the daemon raised it to");
     let id = daemon.shell("readlink /proc/$$/fd/0 > input; ps -o pgid= -p $$ > group; echo $$ >> group");
     assert_eq!(end(daemon.outcome(id)), (Ended::Exited(0), None));
     assert_eq!(daemon.read("input"), "/dev/null\n");
