@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+use crate::config::decimal;
 use crate::drill::report::{self, Style};
 use crate::drill::{self, Authentication, Kind, Plan, Program, Scenario, interruption};
 use crate::net::Family;
@@ -213,14 +214,9 @@ fn program(kind: Kind) -> Result<Program, String> {
 /// Seconds, with up to two places, exactly.
 fn interval_of(text: &str) -> Result<AdvertisementInterval, &'static str> {
     const EXPECTED: &str = "expected seconds from 0.01 to 40.95, in steps of 0.01";
-    let (whole, places) = text.split_once('.').unwrap_or((text, ""));
-    if places.len() > 2 || !places.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(EXPECTED);
-    }
-    let whole: u16 = whole.parse().map_err(|_| EXPECTED)?;
-    let places: u16 = format!("{places:0<2}").parse().map_err(|_| EXPECTED)?;
-    let centiseconds = whole.checked_mul(100).and_then(|whole| whole.checked_add(places)).ok_or(EXPECTED)?;
-    AdvertisementInterval::from_centiseconds(centiseconds).ok_or(EXPECTED)
+    let exact = decimal(text, 2).filter(|(_, rounded)| !rounded);
+    let centiseconds = exact.and_then(|(centiseconds, _)| u16::try_from(centiseconds).ok());
+    centiseconds.and_then(AdvertisementInterval::from_centiseconds).ok_or(EXPECTED)
 }
 
 fn print(text: &str) {
@@ -255,7 +251,7 @@ mod tests {
     fn intervals_are_exact() {
         assert_eq!(plan(&["--interval", "0.07"]).unwrap().interval.centiseconds(), 7);
         assert_eq!(plan(&["--interval=1"]).unwrap().interval.centiseconds(), 100);
-        for wrong in ["0", "0.001", "41", "-1", "", "x", "1.", "99999", "700"] {
+        for wrong in ["0", "0.001", "41", "-1", "", "x", "1.", ".", "99999", "700"] {
             let result = plan(&["--interval", wrong]);
             assert!(result.is_err() || wrong == "1.", "{wrong}: {result:?}");
         }

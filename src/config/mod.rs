@@ -38,6 +38,7 @@ pub use own_settings::{
     settings_file_beside,
 };
 pub use print::{PrintOptions, print};
+pub(crate) use values::parse::decimal;
 
 use core::cell::{Cell, RefCell};
 

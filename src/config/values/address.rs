@@ -66,7 +66,8 @@ pub(super) fn prefix(args: &Args<'_>, (text, at): Word<'_>) -> Option<(IpAddr, O
             args.reject(at, format!("`{text}` is no address"));
             None
         }
-        Err(PrefixFault::Length(family)) => {
+        Err(PrefixFault::Length(address)) => {
+            let family = Family::of(&address);
             args.reject(
                 at,
                 format!("the prefix length of `{text}` must be from 0 to {} for {family}", family.bits()),

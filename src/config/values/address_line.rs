@@ -195,13 +195,14 @@ impl AddressLine {
 /// An address whose length is full if it has none, or none that can be used.
 fn lenient_prefix(args: &Args<'_>, word: super::words::Word<'_>) -> Option<Prefix> {
     let (text, at) = word;
-    let Err(PrefixFault::Length(family)) = parse::prefix(text) else { return full_prefix(args, word) };
+    let Err(PrefixFault::Length(address)) = parse::prefix(text) else { return full_prefix(args, word) };
+    let family = Family::of(&address);
     let bits = family.bits();
     args.cx.diagnostics.push(
         args.rejection(at, format!("the prefix length of `{text}` must be from 0 to {bits} for {family}"))
             .label(format!("{bits} is used")),
     );
-    Prefix::new(parse::address(text.split_once('/')?.0)?, bits)
+    Prefix::new(address, bits)
 }
 
 impl Argument for AddressLine {

@@ -207,9 +207,8 @@ impl LineFamily {
 pub(super) fn prefix(args: &Args<'_>, (text, at): Word<'_>, family: &mut LineFamily) -> Option<Prefix> {
     let (address, length) = match parse::prefix(text) {
         Ok(prefix) => prefix,
-        Err(parse::PrefixFault::Length(_)) => {
-            let (address, length) = text.split_once('/').unwrap_or((text, ""));
-            let address = parse::address(address)?;
+        Err(parse::PrefixFault::Length(address)) => {
+            let length = text.split_once('/').map_or("", |(_, length)| length);
             let bits = Family::of(&address).bits();
             args.cx.diagnostics.push(
                 Diagnostic::error(

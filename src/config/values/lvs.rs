@@ -459,18 +459,11 @@ pub struct Digest(pub [u8; 16]);
 impl Argument for Digest {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
         let (text, at) = args.required()?;
-        let mut digest = [0; 16];
-        let valid = text.len() == 32
-            && text.is_ascii()
-            && digest.iter_mut().enumerate().all(|(index, byte)| {
-                let digits = text.get(2 * index..2 * index + 2).unwrap_or("");
-                u8::from_str_radix(digits, 16).map(|value| *byte = value).is_ok()
-            });
-        if !valid {
+        let digest = parse::md5_sum(text);
+        if digest.is_none() {
             args.reject(at, format!("`{text}` is no MD5 sum: it has 32 hexadecimal digits"));
-            return None;
         }
-        Some(Self(digest))
+        digest.map(Self)
     }
 
     fn print(&self, out: &mut Printed) {

@@ -2,20 +2,20 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use nom::bytes::complete::{tag, take_while_m_n, take_while1};
-use nom::character::complete::{char, digit1, one_of};
-use nom::combinator::{all_consuming, map_opt, map_res, opt, recognize};
-use nom::multi::separated_list1;
+use nom::branch::alt;
+use nom::bytes::complete::{tag, tag_no_case, take_while_m_n, take_while1};
+use nom::character::complete::{char, digit0, digit1, hex_digit1, oct_digit1, one_of};
+use nom::combinator::{all_consuming, map_opt, map_res, opt, recognize, value, verify};
+use nom::multi::{count, separated_list1};
 use nom::sequence::{pair, preceded, separated_pair};
 use nom::{IResult, Parser};
 
 use crate::net::{Family, Prefix};
 
+type Fault<'a> = nom::error::Error<&'a str>;
+
 /// A whole word read by one parser.
-fn whole<'a, O>(
-    word: &'a str,
-    parser: impl Parser<&'a str, Output = O, Error = nom::error::Error<&'a str>>,
-) -> Option<O> {
+fn whole<'a, O>(word: &'a str, parser: impl Parser<&'a str, Output = O, Error = Fault<'a>>) -> Option<O> {
     all_consuming(parser).parse(word).ok().map(|(_, value)| value)
 }
 
@@ -31,32 +31,27 @@ pub(in crate::config) fn integer(word: &str) -> Option<i64> {
     whole(word, decimal_integer)
 }
 
+fn c_number(input: &str) -> IResult<&str, u64> {
+    let hexadecimal = preceded(tag_no_case("0x"), map_res(hex_digit1, |text| u64::from_str_radix(text, 16)));
+    let octal = preceded(char('0'), map_res(oct_digit1, |text| u64::from_str_radix(text, 8)));
+    let decimal = verify(digit1, |text: &str| text == "0" || !text.starts_with('0'));
+    alt((hexadecimal, octal, map_res(decimal, str::parse))).parse(input)
+}
+
 /// An integer as `strtol` with base 0: decimal, `0x…`, `0…`.
 pub(in crate::config) fn c_integer(word: &str) -> Option<u64> {
-    if let Some(hexadecimal) = word.strip_prefix("0x").or_else(|| word.strip_prefix("0X")) {
-        return u64::from_str_radix(hexadecimal, 16).ok().filter(|_| !hexadecimal.starts_with('+'));
-    }
-    match word.strip_prefix('0') {
-        Some(octal) if !octal.is_empty() => {
-            u64::from_str_radix(octal, 8).ok().filter(|_| !octal.starts_with('+'))
-        }
-        _ => whole(word, map_res(digit1, |text: &str| text.parse())),
-    }
+    whole(word, c_number)
+}
+
+/// `NUMBER[/MASK]`, both as [`c_integer`].
+pub(in crate::config) fn masked(word: &str) -> Option<(u64, Option<u64>)> {
+    whole(word, pair(c_number, opt(preceded(char('/'), c_number))))
 }
 
 /// A decimal fraction in units of `10^-places`, and whether digits had to be rounded away.
-pub(in crate::config) fn decimal(word: &str, places: u32) -> Option<(i64, bool)> {
-    let (negative, (whole_part, fraction)) = whole(
-        word,
-        pair(
-            opt(one_of("+-")),
-            pair(
-                nom::character::complete::digit0,
-                opt(preceded(char('.'), nom::character::complete::digit0)),
-            ),
-        ),
-    )
-    .map(|(sign, rest)| (sign == Some('-'), rest))?;
+pub(crate) fn decimal(word: &str, places: u32) -> Option<(i64, bool)> {
+    let number = (opt(one_of("+-")), digit0, opt(preceded(char('.'), digit0)));
+    let (sign, whole_part, fraction) = whole(word, number)?;
     let fraction = fraction.unwrap_or("");
     if whole_part.is_empty() && fraction.is_empty() {
         return None;
@@ -72,7 +67,7 @@ pub(in crate::config) fn decimal(word: &str, places: u32) -> Option<(i64, bool)>
     if rest.first().is_some_and(|digit| *digit >= b'5') {
         value = value.checked_add(1)?;
     }
-    Some((if negative { -value } else { value }, rounded))
+    Some((if sign == Some('-') { -value } else { value }, rounded))
 }
 
 fn dotted(input: &str) -> IResult<&str, Ipv4Addr> {
@@ -85,10 +80,7 @@ fn colons(input: &str) -> IResult<&str, Ipv6Addr> {
 
 /// An address without prefix length, as `inet_pton` takes it.
 pub(in crate::config) fn address(word: &str) -> Option<IpAddr> {
-    whole(
-        word,
-        nom::branch::alt((all_consuming(dotted).map(IpAddr::V4), all_consuming(colons).map(IpAddr::V6))),
-    )
+    whole(word, alt((all_consuming(dotted).map(IpAddr::V4), all_consuming(colons).map(IpAddr::V6))))
 }
 
 /// Why a word is no prefix.
@@ -96,8 +88,8 @@ pub(in crate::config) fn address(word: &str) -> Option<IpAddr> {
 pub(in crate::config) enum PrefixFault {
     /// The address is none.
     Address,
-    /// The length is no number or too large for the family.
-    Length(Family),
+    /// The length behind this address is no number or too large for its family.
+    Length(IpAddr),
 }
 
 /// `ADDRESS[/LENGTH]`; `None` for the length when it is left out.
@@ -110,11 +102,10 @@ pub(in crate::config) fn prefix(word: &str) -> Result<(IpAddr, Option<u8>), Pref
     let length = match length {
         None => None,
         Some(text) => {
-            let family = Family::of(&address);
             let length = integer(text)
                 .and_then(|length| u8::try_from(length).ok())
-                .filter(|length| *length <= family.bits())
-                .ok_or(PrefixFault::Length(family))?;
+                .filter(|length| *length <= Family::of(&address).bits())
+                .ok_or(PrefixFault::Length(address))?;
             Some(length)
         }
     };
@@ -155,38 +146,33 @@ pub(in crate::config) fn address_range(word: &str) -> Option<(IpAddr, IpAddr)> {
     Some((low, high))
 }
 
-/// Hexadecimal bytes separated by colons.
-pub(in crate::config) fn hardware_bytes(word: &str) -> Option<Vec<u8>> {
-    let byte =
-        map_res(take_while_m_n(1, 2, |c: char| c.is_ascii_hexdigit()), |text| u8::from_str_radix(text, 16));
-    whole(word, separated_list1(char(':'), byte))
+fn hexadecimal_byte<'a>(digits_min: usize) -> impl Parser<&'a str, Output = u8, Error = Fault<'a>> {
+    let digits = take_while_m_n(digits_min, 2, |c: char| c.is_ascii_hexdigit());
+    map_res(digits, |text| u8::from_str_radix(text, 16))
 }
 
-/// `NUMBER`, `NUMBERs` or `NUMBERms`: whether it has a unit, in milliseconds if so.
-pub(in crate::config) fn milliseconds_or_raw(word: &str) -> Option<(u64, bool)> {
-    let (digits, unit) = whole(
-        word,
-        pair(
-            take_while1(|c: char| c.is_ascii_digit() || c == '.'),
-            opt(nom::branch::alt((tag("ms"), tag("msec"), tag("msecs"), tag("s"), tag("sec"), tag("secs")))),
-        ),
-    )
-    .or_else(|| {
-        word.strip_suffix("msecs").or_else(|| word.strip_suffix("msec")).map(|digits| (digits, Some("ms")))
-    })
-    .or_else(|| {
-        word.strip_suffix("secs").or_else(|| word.strip_suffix("sec")).map(|digits| (digits, Some("s")))
-    })?;
-    match unit {
-        None => digits.parse().ok().map(|value| (value, false)),
-        Some(unit) if unit.starts_with("ms") => {
-            let (value, _) = decimal(digits, 0)?;
-            Some((u64::try_from(value).ok()?, true))
-        }
-        Some(_) => {
-            let (value, _) = decimal(digits, 3)?;
-            Some((u64::try_from(value).ok()?, true))
-        }
+/// Hexadecimal bytes separated by colons.
+pub(in crate::config) fn hardware_bytes(word: &str) -> Option<Vec<u8>> {
+    whole(word, separated_list1(char(':'), hexadecimal_byte(1)))
+}
+
+/// An MD5 sum: 16 bytes of two hexadecimal digits each.
+pub(in crate::config) fn md5_sum(word: &str) -> Option<[u8; 16]> {
+    whole(word, count(hexadecimal_byte(2), 16))?.try_into().ok()
+}
+
+/// `NUMBER`, `NUMBERms` or `NUMBERs` with the longer names of units that `ip` knows, in milliseconds. Only with a unit
+/// may there be a fraction.
+pub(in crate::config) fn milliseconds(word: &str) -> Option<u64> {
+    let number = take_while1(|c: char| c.is_ascii_digit() || c == '.');
+    let unit = alt((
+        value(0, alt((tag("msecs"), tag("msec"), tag("ms")))),
+        value(3, alt((tag("secs"), tag("sec"), tag("s")))),
+    ));
+    let (number, places) = whole(word, pair(number, opt(unit)))?;
+    match places {
+        None => number.parse().ok(),
+        Some(places) => u64::try_from(decimal(number, places)?.0).ok(),
     }
 }
 
@@ -226,7 +212,13 @@ mod tests {
         assert_eq!(c_integer("0x1f"), Some(31));
         assert_eq!(c_integer("0177"), Some(127));
         assert_eq!(c_integer("0"), Some(0));
-        assert_eq!(c_integer("08"), None);
+        for wrong in ["08", "0x", "0x+1", "0+1", "+1", "", "18446744073709551616"] {
+            assert_eq!(c_integer(wrong), None, "{wrong}");
+        }
+        assert_eq!(masked("0x10/0xff"), Some((16, Some(255))));
+        assert_eq!(masked("010"), Some((8, None)));
+        assert_eq!(masked("1/"), None);
+        assert_eq!(masked("1/2/3"), None);
     }
 
     #[test]
@@ -242,13 +234,34 @@ mod tests {
     }
 
     #[test]
+    fn times_have_the_units_of_ip() {
+        for (word, milliseconds) in [
+            ("200", Some(200)),
+            ("2s", Some(2000)),
+            ("0.5sec", Some(500)),
+            ("1.5secs", Some(1500)),
+            ("200ms", Some(200)),
+            ("7msec", Some(7)),
+            ("7.4msecs", Some(7)),
+            ("1.5", None),
+            ("1.2.3s", None),
+            ("s", None),
+            ("2h", None),
+            ("-2s", None),
+            ("99999999999999999999", None),
+        ] {
+            assert_eq!(super::milliseconds(word), milliseconds, "{word}");
+        }
+    }
+
+    #[test]
     fn addresses_and_prefixes_are_numeric() {
         assert_eq!(address("192.0.2.1"), Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))));
         assert_eq!(address("2001:db8::1"), "2001:db8::1".parse().ok());
         assert_eq!(address("::ffff:192.0.2.1"), "::ffff:192.0.2.1".parse().ok());
         assert_eq!(address("192.0.2"), None);
         assert_eq!(address("fe80::1%eth0"), None);
-        assert_eq!(prefix("192.0.2.1/33"), Err(PrefixFault::Length(Family::Ipv4)));
+        assert_eq!(prefix("192.0.2.1/33"), Err(PrefixFault::Length([192, 0, 2, 1].into())));
         assert_eq!(prefix("host/24"), Err(PrefixFault::Address));
         assert_eq!(full_prefix("2001:db8::/64").map(|p| p.length()), Some(64));
     }
@@ -262,9 +275,10 @@ mod tests {
         assert_eq!(address_range("2001:db8::1-ff").unwrap().1.to_string(), "2001:db8::ff");
         assert_eq!(hardware_bytes("00:1:5e:0:1").unwrap().len(), 5);
         assert_eq!(hardware_bytes("00:1g"), None);
-        assert_eq!(milliseconds_or_raw("2s"), Some((2000, true)));
-        assert_eq!(milliseconds_or_raw("200ms"), Some((200, true)));
-        assert_eq!(milliseconds_or_raw("200"), Some((200, false)));
+        assert_eq!(md5_sum("00ff00ff00ff00ff00ff00ff00ff00ff"), Some([0, 255].repeat(8).try_into().unwrap()));
+        for wrong in ["00ff", "00ff00ff00ff00ff00ff00ff00ff00fg", "00ff00ff00ff00ff00ff00ff00ff00ff0"] {
+            assert_eq!(md5_sum(wrong), None);
+        }
         assert_eq!(labels("16/17"), Some(vec![16, 17]));
     }
 }

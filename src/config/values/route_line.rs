@@ -313,7 +313,7 @@ fn deprecated(args: &Args<'_>, (name, at): Word<'_>, instead: &str) {
 /// A time in milliseconds: `100`, `100ms`, `0.1s`. keepalived raises those under 200 ms.
 fn time(args: &mut Args<'_>, option: Word<'_>) -> Option<u32> {
     let (text, at) = line::value(args, option)?;
-    let milliseconds = parse::milliseconds_or_raw(text).map(|(number, _)| number);
+    let milliseconds = parse::milliseconds(text);
     let Some(milliseconds) = milliseconds.filter(|number| u32::try_from(*number).is_ok()) else {
         return drop_line(args, at, format!("`{text}` is no time: write 300ms or 0.3s"));
     };

@@ -219,13 +219,10 @@ impl Draft {
 /// `MARK[/MASK]`, hexadecimal too.
 fn mark(args: &mut Args<'_>, option: Word<'_>) -> Option<MarkMatch> {
     let (text, at) = line::value(args, option)?;
-    let number = |word: &str| parse::c_integer(word).and_then(|number| u32::try_from(number).ok());
-    let (mark, mask) = match text.split_once('/') {
-        Some((mark, mask)) => (number(mark), number(mask)),
-        None => (number(text), Some(u32::MAX)),
-    };
-    match (mark, mask) {
-        (Some(mark), Some(mask)) => Some(MarkMatch { mark, mask }),
+    let bits = |number: u64| u32::try_from(number).ok();
+    let read = parse::masked(text).map(|(mark, mask)| (bits(mark), mask.map_or(Some(u32::MAX), bits)));
+    match read {
+        Some((Some(mark), Some(mask))) => Some(MarkMatch { mark, mask }),
         _ => drop_line(args, at, format!("`{text}` is no mark: write MARK or MARK/MASK, as in 0x10/0xff")),
     }
 }
