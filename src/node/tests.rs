@@ -208,6 +208,19 @@ fn a_better_master_ends_mastership_and_its_leaving_shortens_the_wait() {
 }
 
 #[test]
+fn who_is_no_longer_master_announces_nothing_any_more() {
+    let mut script = Script::new(|config| config.announce.arp_interval = Duration::from_millis(100));
+    script.pass(4_000);
+    script.obey();
+    script.pass(0);
+    assert_eq!(script.announced(), 1, "the others wait for their turn");
+    script.take();
+    script.hear(RIVAL, 150);
+    script.pass(1_000);
+    assert_eq!(script.announced(), 0);
+}
+
+#[test]
 fn a_tie_is_won_by_the_higher_address() {
     let mut script = Script::new(|_| {});
     script.pass(4_000);

@@ -148,11 +148,6 @@ pub enum Cause {
     },
     /// The operator switched back.
     SwitchBack,
-    /// The process was not run for so long that another master may have been elected.
-    Stalled {
-        /// How long.
-        pause: Duration,
-    },
     /// The router was removed or replaced by a reload.
     Reload,
     /// The daemon stops.
@@ -180,7 +175,6 @@ impl fmt::Display for Cause {
             Self::NobodyElse => f.write_str("nobody else took over: trying again"),
             Self::SwitchOver { successor } => write!(f, "switched over to {successor}"),
             Self::SwitchBack => f.write_str("switched back"),
-            Self::Stalled { pause } => write!(f, "this process stood still for {} ms", pause.as_millis()),
             Self::Reload => f.write_str("configuration reloaded"),
             Self::Shutdown => f.write_str("stopping"),
         }
@@ -274,11 +268,6 @@ pub enum ReportKind {
         from: IpAddr,
         /// Its priority.
         priority: Priority,
-    },
-    /// Another router uses our own source address and priority.
-    DuplicateAddress {
-        /// The address.
-        source: IpAddr,
     },
     /// A fault began or ended without a change of state, because others remain.
     FaultsChanged {
@@ -394,9 +383,6 @@ impl fmt::Display for ReportKind {
                     f,
                     "Received advert from {from} with lower priority {priority}, ours stands: announcing again"
                 )
-            }
-            Self::DuplicateAddress { source } => {
-                write!(f, "another router sends from our own address {source} with our priority")
             }
             Self::FaultsChanged { remaining } => {
                 f.write_str("still in FAULT:")?;

@@ -44,6 +44,16 @@ pub enum News {
     Report(Report),
 }
 
+impl News {
+    /// The transitions among some news.
+    pub fn transitions(news: &[Self]) -> impl Iterator<Item = &Transition> {
+        news.iter().filter_map(|news| match news {
+            Self::Transition(transition) => Some(transition),
+            Self::Report(_) => None,
+        })
+    }
+}
+
 /// Who carries out [`Actions`]: the daemon, the simulator.
 pub trait Driver {
     /// Hands over changes of addresses to whoever carries them out.
@@ -112,10 +122,7 @@ impl Actions {
 
     /// The transitions among the news.
     pub fn transitions(&self) -> impl Iterator<Item = &Transition> {
-        self.news.iter().filter_map(|news| match news {
-            News::Transition(transition) => Some(transition),
-            News::Report(_) => None,
-        })
+        News::transitions(&self.news)
     }
 
     /// The reports among the news.

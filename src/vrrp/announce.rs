@@ -1,10 +1,12 @@
-//! Announcements in their order and pace: all addresses once, then all again (`behaviours` A9), with the
+//! Announcements in their order and pace: all addresses once, then all again, as keepalived; with the
 //! pauses of `garp_interval` and `gna_interval` on each interface.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::Output;
+use super::router_core::Core;
 use crate::kernel::{Announcement, RouterId};
-use crate::net::{Family, LinkKey};
+use crate::net::{Family, LinkKey, Prefix};
 use crate::time::{Duration, Instant};
 
 /// Announcements that wait to be sent, by interface and family.
@@ -95,6 +97,42 @@ impl AnnouncementQueue {
 impl Lane {
     fn is_empty(&self) -> bool {
         self.first.is_empty() && self.again.is_empty()
+    }
+}
+
+impl Core {
+    /// Queues announcements of addresses, with the pace of the configuration.
+    pub(super) fn announce(
+        &self,
+        addresses: impl IntoIterator<Item = (LinkKey, Prefix)>,
+        rounds: u32,
+        out: &mut Output<'_>,
+    ) {
+        for (link, prefix) in addresses {
+            if let Some(announcement) = self.announcement(link, prefix) {
+                let interval = self.announcement_interval(prefix.family());
+                out.announcements.push(self.id, announcement, rounds, interval);
+            }
+        }
+    }
+
+    /// What tells hosts of an address; `None` where the interface has no MAC.
+    pub(super) fn announcement(&self, link: LinkKey, prefix: Prefix) -> Option<Announcement> {
+        let (_, interface) = self.environment.interface_of(link)?;
+        Some(Announcement {
+            link: interface.key,
+            mac: self.config.interfaces.source_mac.or(interface.mac)?,
+            address: prefix.address(),
+            is_router: prefix.family() == Family::Ipv6 && interface.ipv6_forwarding,
+        })
+    }
+
+    /// `garp_interval`, `gna_interval`.
+    pub(super) const fn announcement_interval(&self, family: Family) -> Duration {
+        match family {
+            Family::Ipv4 => self.config.announce.arp_interval,
+            Family::Ipv6 => self.config.announce.ndisc_interval,
+        }
     }
 }
 

@@ -1,52 +1,65 @@
-//! Fault: keepalived's state of a router that cannot take part, with the set of its reasons.
+//! Fault: keepalived's state of a router that cannot take part, with the set of its reasons. One of them it may
+//! impose on itself, and stands back.
 
-use super::router::{Output, Phase, VirtualRouter};
-use super::{Cause, ReportKind};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::abstention::Return;
+use super::router::{Output, VirtualRouter};
+use super::router_core::Core;
+use super::{FaultReason, ReportKind};
 use crate::time::Now;
 
-impl VirtualRouter {
-    /// Computes the reasons anew and enters or leaves Fault (`behaviours` B9).
-    pub(super) fn update_faults(&mut self, now: Now, out: &mut Output<'_>) {
-        if matches!(self.phase, Phase::Initialize) {
-            return;
-        }
-        let faults = self.current_faults();
-        if faults == self.faults {
-            return;
-        }
-        self.faults = faults;
-        match (&self.phase, self.faults.is_empty()) {
-            (Phase::Fault, true) => {
-                self.master_interval = self.config.interval;
-                let wait = self.master_down_interval();
-                self.enter_backup(now, wait, Cause::FaultCleared, out);
-                if self.priority.get().is_owner() {
-                    self.master_request = Some(Cause::Owner);
-                }
-            }
-            (Phase::Fault, false) => {
-                let remaining = self.faults.iter().cloned().collect();
-                self.report(ReportKind::FaultsChanged { remaining }, out);
-            }
-            (_, false) => self.enter_fault(now, out),
-            (_, true) => {}
-        }
+impl Core {
+    /// Every reason at this moment.
+    pub(super) fn current_faults(&self) -> BTreeSet<FaultReason> {
+        let mut faults = self.environment.faults(&self.config);
+        faults.extend(self.abstention.reason().cloned());
+        faults.extend(self.tracked_faults.iter().map(|name| FaultReason::Tracked(Arc::clone(name))));
+        faults
     }
 
-    /// Enters Fault: a master says that it leaves, as far as it still can be heard, and gives up its addresses.
-    pub(super) fn enter_fault(&mut self, now: Now, out: &mut Output<'_>) {
-        if matches!(self.phase, Phase::Master(_)) {
-            self.send_leaving(out);
-            self.counters.released_master += 1;
+    /// Whether the reasons are not what they were.
+    pub(super) fn renew_faults(&mut self) -> bool {
+        let faults = self.current_faults();
+        let changed = faults != self.faults;
+        self.faults = faults;
+        changed
+    }
+
+    /// Tells all reasons.
+    pub(super) fn report_faults(&self, out: &mut Output<'_>) {
+        let remaining = self.faults.iter().cloned().collect();
+        self.report(ReportKind::FaultsChanged { remaining }, out);
+    }
+
+    /// Ends an abstention before its time. The faults have to be computed anew.
+    pub(super) fn try_again(&mut self, now: Now) {
+        let unproven = matches!(self.abstention.reason(), Some(FaultReason::NotSending(..)));
+        self.sending.begin_again(unproven);
+        self.abstention.end(now.instant);
+    }
+
+    /// Ends an abstention whose time has come. The faults have to be computed anew.
+    pub(super) fn end_abstention(&mut self, now: Now) -> Option<Return> {
+        let failed = matches!(self.abstention.reason(), Some(FaultReason::NotSending(..)));
+        let back = self.abstention.take_due(now.instant)?;
+        self.sending.begin_again(failed && back == Return::ToBackup);
+        if back == Return::Alone {
+            self.sending.need_no_proof();
         }
-        out.announcements.cancel(self.id);
-        self.release_addresses(out);
-        self.master_request = None;
-        let Some(first) = self.faults.first().cloned() else { return };
-        self.transition(now, Phase::Fault, Cause::Fault(first), out);
-        if self.faults.len() > 1 {
-            let remaining = self.faults.iter().cloned().collect();
-            self.report(ReportKind::FaultsChanged { remaining }, out);
+        Some(back)
+    }
+}
+
+impl VirtualRouter {
+    /// Stands back, unless there is nobody else.
+    pub(super) fn abstain(&mut self, now: Now, reason: FaultReason, out: &mut Output<'_>) -> bool {
+        let master_down = self.core.master_down_interval();
+        let begins = self.core.abstention.begin(now.instant, reason, master_down);
+        if begins {
+            self.update_faults(now, out);
         }
+        begins
     }
 }

@@ -18,9 +18,11 @@ mod announce;
 mod backup;
 mod config;
 mod counters;
+mod deadlines;
 mod environment;
 mod fault;
 mod group;
+mod initialize;
 mod master;
 mod ownership;
 mod peers;
@@ -28,8 +30,13 @@ mod priority;
 mod receive;
 mod report_limit;
 mod router;
+mod router_core;
 mod sending;
+mod switch_over;
+#[cfg(test)]
+mod tests;
 mod timing;
+mod transitions;
 mod transmit;
 
 pub use action::{

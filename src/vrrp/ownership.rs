@@ -2,14 +2,18 @@
 //!
 //! All the work is done in [`crate::wanted`]: it knows which addresses are ours, which were there before us, which a
 //! predecessor left, and puts back what somebody removes. A router has one set of them, which it wants while it is
-//! master. Here is what that set is made from: a wish for each address of the configuration, and where it belongs.
+//! master. Here is what that set is made from (a wish for each address of the configuration, and where it belongs),
+//! what it is told, and what becomes of its changes: requests with their first announcements.
 
 use std::collections::BTreeSet;
 
-use super::RouterConfig;
 use super::environment::Environment;
+use super::router_core::Core;
+use super::{Output, ReportKind, RouterConfig, State, VirtualRouter};
+use crate::kernel::{AddressOperation, AddressOutcome, AddressReply, AddressRequest, Verb};
 use crate::net::{InterfaceName, LinkKey, Prefix};
-use crate::wanted::AddressWish;
+use crate::time::Now;
+use crate::wanted::{AddressWish, Addresses, Answer, Change, Repair};
 
 /// What the kernel is known to hold: whether an address is there, and then whether it carries our mark.
 pub(super) type Known<'a> = &'a dyn Fn((LinkKey, Prefix)) -> Option<bool>;
@@ -33,4 +37,138 @@ pub(super) fn wishes(config: &RouterConfig) -> Vec<(AddressWish, bool)> {
 /// Where a wish can be fulfilled: on its interface, as far as that exists.
 pub(super) fn locate(environment: &Environment) -> impl Fn(&AddressWish) -> Option<(LinkKey, Prefix)> {
     |wish| environment.interface(&wish.interface).map(|interface| (interface.key, wish.spec.prefix))
+}
+
+impl Core {
+    /// Takes other surroundings.
+    pub(super) fn locate_addresses(&mut self, known: Known<'_>, out: &mut Output<'_>) {
+        let mut changes = Vec::new();
+        self.addresses.locate(&locate(&self.environment), known, &mut changes);
+        self.request_addresses(changes, out);
+        for key in self.addresses.take_foreign() {
+            // An owner's addresses are its own.
+            if !self.config.priority.is_owner() {
+                self.report_foreign(key, out);
+            }
+        }
+    }
+
+    /// A master wants its addresses. Gives those that are there already, and how many of these a predecessor left.
+    pub(super) fn claim_addresses(&mut self, out: &mut Output<'_>) -> (Vec<(LinkKey, Prefix)>, usize) {
+        let mut changes = Vec::new();
+        let (present, leftovers) = self.addresses.want(&mut changes);
+        self.request_addresses(changes, out);
+        (present, leftovers)
+    }
+
+    /// Gives up the addresses; what a predecessor left is told.
+    pub(super) fn release_addresses(&mut self, out: &mut Output<'_>) {
+        let mut changes = Vec::new();
+        let count = self.addresses.release(&mut changes);
+        if count > 0 {
+            self.report(ReportKind::LeftoverRemoved { count }, out);
+        }
+        self.request_addresses(changes, out);
+    }
+
+    /// Puts back what somebody removed, and removes what should not be there.
+    pub(super) fn judge_addresses(&mut self, now: Now, out: &mut Output<'_>) {
+        let mut changes = Vec::new();
+        for Repair { key: (_, prefix), times } in self.addresses.judge(now.instant, &mut changes) {
+            self.counters.addresses_repaired += 1;
+            self.report(ReportKind::AddressRepaired { prefix, times }, out);
+        }
+        self.request_addresses(changes, out);
+    }
+
+    /// Asks for changes of addresses. The first announcement of what is added goes along, unless announcements
+    /// have to keep a pace.
+    pub(super) fn request_addresses(&self, changes: Vec<Change<Addresses>>, out: &mut Output<'_>) {
+        if changes.is_empty() {
+            return;
+        }
+        let operation = |Change { verb, key: (link, prefix), wish }: Change<Addresses>| {
+            let goes_along = verb == Verb::Add && self.announcement_interval(prefix.family()).is_zero();
+            let announcement = self.announcement(link, prefix).filter(|_| goes_along);
+            AddressOperation { verb, link, spec: wish.spec, announcement }
+        };
+        let operations = changes.into_iter().map(operation).collect();
+        out.actions.kernel.push(AddressRequest { router: self.id, operations });
+    }
+
+    /// One of our addresses is there without our mark.
+    fn report_foreign(&self, (link, prefix): (LinkKey, Prefix), out: &mut Output<'_>) {
+        if let Some((name, _)) = self.environment.interface_of(link) {
+            self.report(ReportKind::ForeignAddress { prefix, interface: name.clone() }, out);
+        }
+    }
+}
+
+impl VirtualRouter {
+    /// The kernel tells that it holds one of our addresses, and whether with our mark.
+    pub fn on_address_present(&mut self, now: Now, key: (LinkKey, Prefix), ours: bool, out: &mut Output<'_>) {
+        if self.core.addresses.on_present(now.instant, key, ours) {
+            self.core.report_foreign(key, out);
+        }
+        if self.state() == State::Fault && self.core.addresses.has_leftovers() {
+            self.core.release_addresses(out);
+        }
+    }
+
+    /// The kernel tells that one of our addresses is gone.
+    pub fn on_address_gone(&mut self, now: Now, key: (LinkKey, Prefix)) {
+        self.core.addresses.on_gone(now.instant, key);
+    }
+
+    /// Compares all addresses with the kernel's whole state, after notifications were lost.
+    pub fn resynchronise(&mut self, now: Now, known: Known<'_>) {
+        self.core.addresses.resynchronise(now.instant, known);
+    }
+
+    /// The kernel took a chunk of our address changes: announces what is there now.
+    pub fn on_address_reply(&mut self, now: Now, reply: &AddressReply, out: &mut Output<'_>) {
+        let is_master = self.state() == State::Master;
+        let core = &mut self.core;
+        let key = |outcome: &AddressOutcome| (outcome.link, outcome.prefix);
+        for outcome in &reply.outcomes {
+            let AddressOutcome { verb, prefix, error, announced, .. } = outcome;
+            match (core.addresses.on_answer(now.instant, *verb, key(outcome), error.is_some()), error) {
+                (Answer::Refused, Some(error)) => {
+                    core.report(ReportKind::AddressRefused { prefix: *prefix, error: error.clone() }, out);
+                }
+                (Answer::There, _) if is_master => {
+                    // All addresses of a chunk once, then all again.
+                    let rounds = core.config.announce.repeat.max(1) - u32::from(*announced);
+                    core.announce([key(outcome)], rounds, out);
+                }
+                _ => {}
+            }
+        }
+        let mut changes = Vec::new();
+        core.addresses.request_again(reply.outcomes.iter().map(key), &mut changes);
+        core.request_addresses(changes, out);
+    }
+
+    /// Somebody else's removal took addresses of these subnets along, or one of these addresses: those that are
+    /// wanted are asked for again.
+    pub fn restore(&mut self, taken: &dyn Fn((LinkKey, Prefix)) -> bool, out: &mut Output<'_>) {
+        let mut changes = Vec::new();
+        self.core.addresses.restore(taken, &mut changes);
+        self.core.request_addresses(changes, out);
+    }
+
+    /// Whether the kernel shall hold the virtual addresses.
+    pub fn wants_addresses(&self) -> bool {
+        self.core.addresses.is_wanted()
+    }
+
+    /// Whether every address request has been answered.
+    pub fn is_settled(&self) -> bool {
+        self.core.addresses.is_settled()
+    }
+
+    /// Interfaces and addresses the router cares for, as far as the interfaces exist.
+    pub fn address_keys(&self) -> impl Iterator<Item = (LinkKey, Prefix)> {
+        self.core.addresses.keys()
+    }
 }

@@ -2,8 +2,8 @@
 
 use core::net::IpAddr;
 
-use super::router::{Output, Phase, VirtualRouter};
-use super::{Datagram, Destinations, PacketReport, ReportKind};
+use super::router_core::Core;
+use super::{Datagram, Destinations, Output, PacketReport, ReportKind};
 use crate::time::Now;
 use crate::wire::vrrp::{Advertisement, Expectation, PacketHeader, Rejection, decode};
 
@@ -11,56 +11,58 @@ use crate::wire::vrrp::{Advertisement, Expectation, PacketHeader, Rejection, dec
 /// have an equal meaning.
 #[derive(Clone, Debug)]
 pub(super) struct Recent {
-    source: IpAddr,
+    pub(super) source: IpAddr,
     destination: IpAddr,
     payload: Box<[u8]>,
-    advertisement: Advertisement,
+    pub(super) advertisement: Advertisement,
     list_differs: bool,
 }
 
-impl VirtualRouter {
-    /// Takes a message for this virtual router.
-    pub fn handle_datagram(&mut self, now: Now, datagram: &Datagram<'_>, out: &mut Output<'_>) {
-        if matches!(self.phase, Phase::Initialize | Phase::Fault) {
-            // Whoever stands back wants to know whether somebody else is there.
-            if self.abstention.reason().is_some()
-                && let Ok(advertisement) = self.check(datagram)
-            {
-                self.note_company(now, &advertisement);
-            }
-            return;
-        }
+impl Core {
+    /// Takes a message for this virtual router while it stands by or serves. `None` if it is of no use.
+    pub(super) fn receive(
+        &mut self,
+        now: Now,
+        datagram: &Datagram<'_>,
+        out: &mut Output<'_>,
+    ) -> Option<Box<Recent>> {
         let recent = match self.recent.take() {
             Some(recent) if recent.repeats(datagram) => recent,
             _ => match self.check(datagram) {
                 Ok(advertisement) => self.compare_addresses(now, datagram, advertisement, out),
-                Err(rejection) => return self.reject(now, datagram.source, rejection, out),
+                Err(rejection) => {
+                    self.reject(now, datagram.source, rejection, out);
+                    return None;
+                }
             },
         };
-        let advertisement = &recent.advertisement;
-        if !(self.config.owner_ignore_adverts && self.priority.get().is_owner()) {
-            self.counters.advertisements_received += 1;
-            if advertisement.priority.is_leaving() {
-                self.counters.priority_zero_received += 1;
-            }
-            if recent.list_differs {
-                self.counters.address_list_mismatches += 1;
-            }
-            self.peers.note_accepted(now.instant, recent.source, advertisement);
-            match self.phase {
-                Phase::Backup(_) => self.hear_in_backup(now, recent.source, advertisement, out),
-                Phase::Master(_) => {
-                    self.note_company(now, advertisement);
-                    self.hear_as_master(now, recent.source, advertisement, out);
-                }
-                Phase::Initialize | Phase::Fault => {}
-            }
+        if self.config.owner_ignore_adverts && self.priority.get().is_owner() {
+            self.recent = Some(recent);
+            return None;
         }
-        self.recent = Some(recent);
+        self.counters.advertisements_received += 1;
+        if recent.advertisement.priority.is_leaving() {
+            self.counters.priority_zero_received += 1;
+        }
+        if recent.list_differs {
+            self.counters.address_list_mismatches += 1;
+        }
+        self.peers.note_accepted(now.instant, recent.source, &recent.advertisement);
+        Some(recent)
+    }
+
+    /// Takes a message for this virtual router while it cannot take part: who stands back wants to know whether
+    /// somebody else is there.
+    pub(super) fn overhear(&mut self, now: Now, datagram: &Datagram<'_>) {
+        if self.abstention.reason().is_some()
+            && let Ok(advertisement) = self.check(datagram)
+        {
+            self.note_company(now, &advertisement);
+        }
     }
 
     /// There is another master: who cannot do its work can leave it to that one.
-    fn note_company(&mut self, now: Now, advertisement: &Advertisement) {
+    pub(super) fn note_company(&mut self, now: Now, advertisement: &Advertisement) {
         if !advertisement.priority.is_leaving() {
             let silence = self.master_down_interval_at(advertisement.interval);
             self.abstention.hear(now.instant, silence);
@@ -91,7 +93,7 @@ impl VirtualRouter {
     }
 
     /// RFC 9568 §7.1: the address list may be compared; a difference is counted and told, the advertisement
-    /// used all the same (`behaviours` A10).
+    /// used all the same, as keepalived does since 2.3.3.
     fn compare_addresses(
         &mut self,
         now: Now,

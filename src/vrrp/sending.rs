@@ -1,7 +1,7 @@
 //! Whether advertisements leave the machine, as the driver tells.
 
-use super::router::{Output, Phase, VirtualRouter};
-use super::{Cause, FaultReason, ReportKind, SendObstacle};
+use super::router::{Output, VirtualRouter};
+use super::{Cause, FaultReason, ReportKind, SendObstacle, State};
 use crate::time::{Instant, Now};
 
 /// What is known of the last attempts to send.
@@ -65,60 +65,60 @@ impl Sending {
 impl VirtualRouter {
     /// Whether the driver has to tell of advertisements that were sent, too.
     pub const fn is_send_failing(&self) -> bool {
-        self.sending.failing.is_some() || matches!(self.sending.proof, Proof::Awaited(_))
+        self.core.sending.failing.is_some() || matches!(self.core.sending.proof, Proof::Awaited(_))
     }
 
     /// An advertisement of this router was sent to at least one destination.
     pub fn on_sent(&mut self, now: Now, out: &mut Output<'_>) {
-        if let Some(cause) = self.sending.take_awaited()
-            && matches!(self.phase, Phase::Backup(_))
+        if let Some(cause) = self.core.sending.take_awaited()
+            && self.state() == State::Backup
         {
             self.take_mastership(now, cause, out);
         }
-        let Some(failing) = self.sending.failing.take() else { return };
+        let Some(failing) = self.core.sending.failing.take() else { return };
         let after = now.instant.saturating_since(failing.since);
-        let interface = self.config.interfaces.transmit.clone();
-        self.report(ReportKind::SendWorks { interface, after, failed: failing.failed }, out);
+        let interface = self.core.config.interfaces.transmit.clone();
+        self.core.report(ReportKind::SendWorks { interface, after, failed: failing.failed }, out);
     }
 
     /// The kernel refused to send an advertisement of this router to any destination. A master whose advertisements
     /// do not leave is none for the others: after a master-down time they elect one, and this one stands back.
     pub fn on_send_failed(&mut self, now: Now, obstacle: SendObstacle, out: &mut Output<'_>) {
-        self.counters.send_failures += 1;
-        if let Some(cause) = self.sending.take_awaited() {
+        self.core.counters.send_failures += 1;
+        if let Some(cause) = self.core.sending.take_awaited() {
             return self.on_proof_failed(now, cause, obstacle, out);
         }
-        if !matches!(self.phase, Phase::Master(_)) {
+        if self.state() != State::Master {
             return;
         }
-        let interface = self.config.interfaces.transmit.clone();
-        let Some(failing) = &mut self.sending.failing else {
-            self.sending.failing = Some(Failing { since: now.instant, failed: 1 });
-            self.report(ReportKind::SendFailing { interface, obstacle }, out);
+        let interface = self.core.config.interfaces.transmit.clone();
+        let Some(failing) = &mut self.core.sending.failing else {
+            self.core.sending.failing = Some(Failing { since: now.instant, failed: 1 });
+            self.core.report(ReportKind::SendFailing { interface, obstacle }, out);
             return;
         };
         failing.failed = failing.failed.saturating_add(1);
         let lasts = now.instant.saturating_since(failing.since);
-        if lasts >= self.master_down_interval() {
+        if lasts >= self.core.master_down_interval() {
             self.hand_on_unsent(now, obstacle, out);
         }
     }
 
     /// The advertisement that a router sent to see whether it can be master did not leave.
     fn on_proof_failed(&mut self, now: Now, cause: Cause, obstacle: SendObstacle, out: &mut Output<'_>) {
-        if !matches!(self.phase, Phase::Backup(_)) {
-            self.sending.begin_again(true);
+        if self.state() != State::Backup {
+            self.core.sending.begin_again(true);
         } else if !self.hand_on_unsent(now, obstacle, out) {
-            self.sending.failing = Some(Failing { since: now.instant, failed: 1 });
+            self.core.sending.failing = Some(Failing { since: now.instant, failed: 1 });
             self.take_mastership(now, cause, out);
         }
     }
 
     /// Stands back, unless nobody else is there, or the router wants to be master without the interface.
     fn hand_on_unsent(&mut self, now: Now, obstacle: SendObstacle, out: &mut Output<'_>) -> bool {
-        let interface = self.config.interfaces.transmit.clone();
-        let usable = self.environment.interface(&interface).is_some_and(|interface| interface.usable);
-        (usable || self.config.track_primary)
+        let interface = self.core.config.interfaces.transmit.clone();
+        let usable = self.core.environment.interface(&interface).is_some_and(|interface| interface.usable);
+        (usable || self.core.config.track_primary)
             && self.abstain(now, FaultReason::NotSending(interface, obstacle), out)
     }
 }

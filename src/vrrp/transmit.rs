@@ -3,8 +3,8 @@
 use core::net::IpAddr;
 use std::sync::Arc;
 
-use super::router::{Output, VirtualRouter};
-use super::{Destinations, Transmission};
+use super::router_core::Core;
+use super::{Destinations, Output, Transmission};
 use crate::wire::vrrp::{Advertisement, Priority};
 
 /// Encoded messages, one for each destination; the checksum may cover the destination.
@@ -27,7 +27,7 @@ impl Outgoing {
     }
 }
 
-impl VirtualRouter {
+impl Core {
     /// Sends an advertisement of our priority to every destination.
     pub(super) fn send_advertisement(&mut self, out: &mut Output<'_>) {
         self.send(self.priority.get(), out);

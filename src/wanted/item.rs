@@ -149,6 +149,12 @@ impl<K: Kind> Item<K> {
         self.outstanding = self.outstanding.saturating_sub(1);
     }
 
+    /// The answer is that the kernel will not. What it refuses no other host may do better.
+    pub(super) fn note_refused(&mut self, now: Instant) {
+        self.lacking_since = None;
+        self.count_attempt(now);
+    }
+
     /// The answer to an addition: it is there. Whether that is to be told; and if somebody may have removed it since,
     /// it has to be looked at again.
     pub(super) fn note_added(&mut self, now: Instant) -> Added {
@@ -180,6 +186,9 @@ impl<K: Kind> Item<K> {
 
     /// The kernel tells that it is gone. True when that is to be judged.
     pub(super) fn note_gone(&mut self, now: Instant, wanted: bool) -> bool {
+        if self.is_back(now) {
+            self.lacking_since = None;
+        }
         self.held = Held::Absent;
         self.foreign_told = false;
         self.vanished = self.outstanding > 0;
@@ -232,11 +241,14 @@ impl<K: Kind> Item<K> {
         self.lacking_since
     }
 
+    /// Whether it has been there long enough not to count as missing any more.
+    fn is_back(&self, now: Instant) -> bool {
+        self.held != Held::Absent && now.saturating_since(self.held_since) >= STEADY
+    }
+
     /// Whether it has been missing for longer than `limit`; told once in that time.
     pub(super) fn take_lacking(&mut self, now: Instant, limit: Duration) -> bool {
-        let is_back = self.held != Held::Absent && now.saturating_since(self.held_since) >= STEADY;
-        // What the kernel refuses no other host may do better.
-        if is_back || self.refused || !self.watched {
+        if self.is_back(now) || self.refused || !self.watched {
             self.lacking_since = None;
         }
         let lacks = self.lacking_since.is_some_and(|since| since + limit <= now);

@@ -312,7 +312,7 @@ impl<K: Kind> WantedSet<K> {
         item.count_answer();
         item.refused = refused;
         if refused {
-            item.count_attempt(now);
+            item.note_refused(now);
             let at = item.judge_later(now);
             self.judge_no_later_than(at);
             return Answer::Refused;

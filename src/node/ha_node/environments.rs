@@ -90,13 +90,12 @@ impl HaNode {
             let RouterConfig { family, vrid, .. } = *router.config();
             environment.listening = self.listen(id, (family, vrid), socket);
             let running = self.phase == Phase::Running;
-            self.move_router(id, actions, |router, known, out| {
+            self.move_router(now, id, actions, |router, known, out| {
                 router.set_environment(now, environment, known, out);
                 if running {
                     router.start(now, out);
                 }
             });
-            self.settle(now, id, actions);
         }
         self.sockets.take_requests(&mut actions.sockets);
     }
@@ -113,25 +112,28 @@ impl HaNode {
         let (mut environment, socket) = self.surroundings(router, &config);
         self.index.move_names(id, Some(router.config()), Some(&config));
         environment.listening = self.listen(id, (config.family, config.vrid), socket);
-        self.move_router(id, actions, |router, known, out| {
+        self.move_router(now, id, actions, |router, known, out| {
             router.reconfigure(now, config, environment, known, out);
         });
-        self.settle(now, id, actions);
     }
 
     /// Tells a router what may change its addresses or the links that they are on.
     fn move_router(
         &mut self,
+        now: Now,
         id: RouterId,
         actions: &mut Actions,
         tell: impl FnOnce(&mut VirtualRouter, &dyn Fn(AddressKey) -> Option<bool>, &mut Output<'_>),
     ) {
-        let Some(router) = self.routers.get_mut(&id) else { return };
-        let before: Vec<AddressKey> = router.address_keys().collect();
-        let mut out = Output { actions, announcements: &mut self.announcements };
-        tell(router, &|key| self.kernel.holds(key), &mut out);
-        let after: Vec<AddressKey> = router.address_keys().collect();
-        self.index.move_addresses(id, &before, &after);
+        let before = self.address_keys(id);
+        self.with_router_and_kernel(now, id, actions, |router, kernel, out| {
+            tell(router, &|key| kernel.holds(key), out);
+        });
+        self.index.move_addresses(id, &before, &self.address_keys(id));
+    }
+
+    fn address_keys(&self, id: RouterId) -> Vec<AddressKey> {
+        self.routers.get(&id).map(|router| router.address_keys().collect()).unwrap_or_default()
     }
 
     /// A router is no more.

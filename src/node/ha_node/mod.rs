@@ -16,8 +16,8 @@ use crate::net::Family;
 use crate::time::{Duration, Instant, Now};
 use crate::timer::TimerQueue;
 use crate::vrrp::{
-    Actions, AnnouncementQueue, Cause, Datagram, Listening, Output, Report, ReportKind, RouterConfig,
-    SendObstacle, SocketRequest, Transmission, VirtualRouter,
+    Actions, AnnouncementQueue, Cause, Datagram, Listening, News, Output, Report, ReportKind, RouterConfig,
+    SendObstacle, SocketRequest, State, Transmission, VirtualRouter,
 };
 use crate::wanted::{Addresses, Collateral};
 use crate::wire::vrrp::peek;
@@ -254,9 +254,9 @@ impl HaNode {
                     self.update_all(now, actions);
                     let ids: Vec<_> = self.routers.keys().copied().collect();
                     for id in ids {
-                        let Some(router) = self.routers.get_mut(&id) else { continue };
-                        router.resynchronise(now, &|key| self.kernel.holds(key));
-                        self.settle(now, id, actions);
+                        self.with_router_and_kernel(now, id, actions, |router, kernel, _| {
+                            router.resynchronise(now, &|key| kernel.holds(key));
+                        });
                     }
                 }
             }
@@ -386,9 +386,32 @@ impl HaNode {
         actions: &mut Actions,
         tell: impl FnOnce(&mut VirtualRouter, &mut Output<'_>),
     ) {
-        if let Some(router) = self.routers.get_mut(&id) {
-            tell(router, &mut Output { actions, announcements: &mut self.announcements });
-            self.settle(now, id, actions);
+        self.with_router_and_kernel(now, id, actions, |router, _, out| tell(router, out));
+    }
+
+    /// Tells a router something, and does what follows from it.
+    fn with_router_and_kernel(
+        &mut self,
+        now: Now,
+        id: RouterId,
+        actions: &mut Actions,
+        tell: impl FnOnce(&mut VirtualRouter, &KernelModel, &mut Output<'_>),
+    ) {
+        let Some(router) = self.routers.get_mut(&id) else { return };
+        let mut out = Output { actions, announcements: &mut self.announcements };
+        let before = out.actions.news.len();
+        tell(router, &self.kernel, &mut out);
+        self.note_transitions(before, actions);
+        self.settle(now, id, actions);
+    }
+
+    /// Learns of the changes of state among the news since `before`.
+    fn note_transitions(&mut self, before: usize, actions: &Actions) {
+        for transition in News::transitions(&actions.news[before..]) {
+            // Who is master no longer announces nothing any more.
+            if transition.from == State::Master {
+                self.announcements.cancel(transition.router);
+            }
         }
     }
 
@@ -418,9 +441,9 @@ impl HaNode {
     /// After a router was told something: grants its wish and notes its deadline.
     fn settle(&mut self, now: Now, id: RouterId, actions: &mut Actions) {
         let Some(router) = self.routers.get_mut(&id) else { return };
-        if let Some(cause) = router.take_master_request() {
+        if let Some(cause) = router.take_wish() {
             let mut out = Output { actions, announcements: &mut self.announcements };
-            router.grant_master(now, cause, &mut out);
+            router.become_master(now, cause, &mut out);
         }
         self.timers.set(id, router.poll_timeout());
     }

@@ -1,0 +1,46 @@
+//! Initialize (RFC 9568 §6.4.1, RFC 3768 §6.4.1): a router that has not started, or was stopped.
+
+use super::environment::Listening;
+use super::router_core::Core;
+use super::timing::skew_time;
+use super::{FaultReason, InitialState};
+use crate::time::Duration;
+use crate::wire::vrrp::Priority;
+
+/// How a router leaves Initialize.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Start {
+    /// It cannot yet: its receive socket is about to be opened, and it shall never elect itself unheard.
+    NotYet,
+    /// It cannot take part.
+    InFault,
+    /// As a backup that waits so long for a master.
+    Backup(Duration),
+}
+
+impl Core {
+    /// Looks at the surroundings.
+    pub(super) fn start(&mut self) -> Start {
+        self.faults = self.current_faults();
+        if self.faults.is_empty() {
+            return Start::Backup(self.first_wait());
+        }
+        let pending = self.environment.listening == Listening::Pending;
+        if pending && self.faults.iter().all(|fault| matches!(fault, FaultReason::NotListening(_))) {
+            Start::NotYet
+        } else {
+            Start::InFault
+        }
+    }
+
+    /// How long to listen after the start: `state MASTER` shortens it to one interval and the shortest skew time.
+    fn first_wait(&self) -> Duration {
+        match self.config.initial {
+            InitialState::Backup => self.master_down_interval(),
+            InitialState::Master => {
+                let shortest = skew_time(self.config.version, Priority::OWNER, self.config.interval);
+                self.config.interval.duration() + shortest
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What a virtual router is whatever its state: configuration, surroundings, addresses, peers, counters. The files of
+//! the states work on it.
+
+use core::net::IpAddr;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::abstention::Abstention;
+use super::environment::Environment;
+use super::ownership::wishes;
+use super::peers::PeerTable;
+use super::priority::EffectivePriority;
+use super::receive::Recent;
+use super::report_limit::ReportLimits;
+use super::sending::Sending;
+use super::timing::{master_down_interval, skew_time};
+use super::transmit::Outgoing;
+use super::{Cause, Counters, FaultReason, Output, PacketReport, Report, ReportKind, RouterConfig};
+use crate::kernel::RouterId;
+use crate::net::Family;
+use crate::time::{Duration, Now, WallTime};
+use crate::wanted::{Addresses, WantedSet};
+use crate::wire::vrrp::{AdvertisementInterval, Version};
+
+/// A router without its state.
+#[derive(Clone, Debug)]
+pub(super) struct Core {
+    pub(super) id: RouterId,
+    pub(super) config: RouterConfig,
+    pub(super) environment: Environment,
+    pub(super) faults: BTreeSet<FaultReason>,
+    /// Faults that trackers report, by their name.
+    pub(super) tracked_faults: BTreeSet<Arc<str>>,
+    pub(super) priority: EffectivePriority,
+    pub(super) addresses: WantedSet<Addresses>,
+    pub(super) peers: PeerTable,
+    pub(super) counters: Counters,
+    pub(super) outgoing: Outgoing,
+    pub(super) recent: Option<Box<Recent>>,
+    /// Interval of the master followed; our own while we are master.
+    pub(super) master_interval: AdvertisementInterval,
+    /// The operator switched over: our higher priority does not count until the successor fails.
+    pub(super) yielded: bool,
+    pub(super) last_transition: WallTime,
+    pub(super) last_cause: Option<Cause>,
+    pub(super) reported: Reported,
+    pub(super) limits: ReportLimits,
+    pub(super) abstention: Abstention,
+    pub(super) sending: Sending,
+}
+
+/// What was told already, so that it is not told again.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Reported {
+    /// The sender whose address list was compared last, and the one whose list was said to differ.
+    pub(super) compared: Option<IpAddr>,
+    pub(super) differing: Option<IpAddr>,
+}
+
+impl Core {
+    pub(super) fn new(id: RouterId, config: RouterConfig) -> Self {
+        Self {
+            id,
+            environment: Environment::default(),
+            faults: BTreeSet::new(),
+            tracked_faults: BTreeSet::new(),
+            priority: EffectivePriority::new(config.priority),
+            addresses: WantedSet::new(wishes(&config)),
+            peers: PeerTable::default(),
+            counters: Counters::default(),
+            outgoing: Outgoing::default(),
+            recent: None,
+            master_interval: config.interval,
+            yielded: false,
+            last_transition: WallTime::default(),
+            last_cause: None,
+            reported: Reported::default(),
+            limits: ReportLimits::default(),
+            abstention: Abstention::default(),
+            sending: Sending::default(),
+            config,
+        }
+    }
+
+    /// Time without advertisements after which a backup takes over.
+    pub(super) fn master_down_interval(&self) -> Duration {
+        self.master_down_interval_at(self.master_interval)
+    }
+
+    /// The same at the interval of a certain master.
+    pub(super) fn master_down_interval_at(&self, interval: AdvertisementInterval) -> Duration {
+        let (version, priority) = (self.config.version, self.priority.get());
+        master_down_interval(version, priority, interval, self.config.down_timer_adverts)
+    }
+
+    /// Skew time of our priority.
+    pub(super) fn skew_time(&self) -> Duration {
+        skew_time(self.config.version, self.priority.get(), self.master_interval)
+    }
+
+    pub(super) fn is_version_3(&self) -> bool {
+        self.config.version == Version::V3
+    }
+
+    pub(super) const fn family(&self) -> Family {
+        self.config.family
+    }
+
+    pub(super) fn report(&self, kind: ReportKind, out: &mut Output<'_>) {
+        out.actions.report(Report { router: Arc::clone(&self.config.name), kind });
+    }
+
+    /// Reports what a packet caused: of each kind once in a second, then their number.
+    pub(super) fn report_packet(&mut self, now: Now, kind: ReportKind, out: &mut Output<'_>) {
+        if PacketReport::of(&kind).is_none_or(|what| self.limits.may_tell(now.instant, what)) {
+            self.report(kind, out);
+        }
+    }
+}

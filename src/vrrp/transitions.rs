@@ -1,0 +1,145 @@
+//! The changes of state: every arrow of the picture in [`super`], and nothing else, is here.
+
+use std::sync::Arc;
+
+use super::backup::Backup;
+use super::initialize::Start;
+use super::master::Mastership;
+use super::router::{Output, Phase, VirtualRouter};
+use super::{Cause, ReportKind, State, Transition};
+use crate::time::{Duration, Now};
+
+impl VirtualRouter {
+    /// Leaves Initialize (RFC 9568 §6.4.1) as soon as the surroundings are known: to Backup, or to Fault.
+    pub fn start(&mut self, now: Now, out: &mut Output<'_>) {
+        if self.state() != State::Initialize {
+            return;
+        }
+        match self.core.start() {
+            Start::NotYet => {}
+            Start::InFault => self.enter_fault(now, out),
+            Start::Backup(wait) => self.enter_backup(now, wait, Cause::Startup, out),
+        }
+    }
+
+    /// Becomes master because of `cause`, whether that is an advertisement not heard or a word of the node's: of a
+    /// backup (RFC 9568 §6.4.1 (110 to 140), §6.4.2 (345 to 375)), in any other state nothing happens. A router whose
+    /// advertisements did not leave sends one first, and is master when that has left.
+    ///
+    /// What is done first is the order of [`Actions::carry_out`](super::Actions::carry_out).
+    pub fn become_master(&mut self, now: Now, cause: Cause, out: &mut Output<'_>) {
+        if self.state() != State::Backup {
+            return;
+        }
+        self.core.send_advertisement(out);
+        if self.core.sending.is_unproven() {
+            return self.core.sending.await_proof(cause);
+        }
+        self.take_mastership(now, cause, out);
+    }
+
+    /// Becomes master; the first advertisement is sent.
+    pub(super) fn take_mastership(&mut self, now: Now, cause: Cause, out: &mut Output<'_>) {
+        let core = &mut self.core;
+        core.master_interval = core.config.interval;
+        core.yielded = false;
+        core.counters.became_master += 1;
+        let (present, leftovers) = core.claim_addresses(out);
+        let mastership = Mastership::new(core, now);
+        self.transition(now, Phase::Master(mastership), cause, out);
+        self.core.announce(present, self.core.config.announce.repeat.max(1), out);
+        if leftovers > 0 {
+            self.core.report(ReportKind::LeftoverAdopted { count: leftovers }, out);
+        }
+    }
+
+    /// Ends a mastership because of `cause`, without another master's advertisement: says priority 0, gives up the
+    /// addresses and waits for a master as a backup. In any other state nothing happens.
+    pub fn step_down(&mut self, now: Now, cause: Cause, out: &mut Output<'_>) {
+        let Phase::Master(mastership) = &self.phase else { return };
+        if !mastership.hands_over() {
+            self.core.send_leaving(out);
+        }
+        self.yield_mastership(now, cause, out);
+    }
+
+    /// Gives up the addresses and becomes backup; the other master needs no word.
+    pub(super) fn yield_mastership(&mut self, now: Now, cause: Cause, out: &mut Output<'_>) {
+        self.core.counters.released_master += 1;
+        self.core.release_addresses(out);
+        self.enter_backup(now, self.core.master_down_interval(), cause, out);
+    }
+
+    /// Enters Backup and waits `wait` for a master; an owner does not (RFC 9568 §6.4.1 (100)).
+    fn enter_backup(&mut self, now: Now, wait: Duration, cause: Cause, out: &mut Output<'_>) {
+        let owns =
+            matches!(cause, Cause::Startup | Cause::FaultCleared) && self.core.priority.get().is_owner();
+        let mut backup = Backup::new(now, wait);
+        if owns {
+            backup.wish(Cause::Owner);
+        }
+        self.transition(now, Phase::Backup(backup), cause, out);
+    }
+
+    /// Computes the reasons for Fault anew, and enters or leaves it.
+    pub(super) fn update_faults(&mut self, now: Now, out: &mut Output<'_>) {
+        if self.state() == State::Initialize || !self.core.renew_faults() {
+            return;
+        }
+        match (self.state(), self.core.faults.is_empty()) {
+            (State::Fault, true) => {
+                self.core.master_interval = self.core.config.interval;
+                self.enter_backup(now, self.core.master_down_interval(), Cause::FaultCleared, out);
+            }
+            (State::Fault, false) => self.core.report_faults(out),
+            (_, false) => self.enter_fault(now, out),
+            (_, true) => {}
+        }
+    }
+
+    /// Enters Fault: a master says that it leaves, as far as it still can be heard, and gives up its addresses.
+    fn enter_fault(&mut self, now: Now, out: &mut Output<'_>) {
+        self.say_leaving(out);
+        self.core.release_addresses(out);
+        let Some(first) = self.core.faults.first().cloned() else { return };
+        self.transition(now, Phase::Fault, Cause::Fault(first), out);
+        if self.core.faults.len() > 1 {
+            self.core.report_faults(out);
+        }
+    }
+
+    /// Ends the router: a master sends priority 0 first. With `keep_addresses` (`-V`) the kernel is left as
+    /// it is.
+    pub fn stop(&mut self, now: Now, cause: Cause, keep_addresses: bool, out: &mut Output<'_>) {
+        self.say_leaving(out);
+        if keep_addresses {
+            self.core.addresses.abandon();
+        } else {
+            self.core.release_addresses(out);
+        }
+        self.transition(now, Phase::Initialize, cause, out);
+    }
+
+    /// A master's last word.
+    fn say_leaving(&mut self, out: &mut Output<'_>) {
+        if self.state() == State::Master {
+            self.core.send_leaving(out);
+            self.core.counters.released_master += 1;
+        }
+    }
+
+    fn transition(&mut self, now: Now, to: Phase, cause: Cause, out: &mut Output<'_>) {
+        let from = self.state();
+        self.phase = to;
+        self.core.last_transition = now.wall;
+        self.core.last_cause = Some(cause.clone());
+        out.actions.transition(Transition {
+            router: self.core.id,
+            name: Arc::clone(&self.core.config.name),
+            from,
+            to: self.state(),
+            cause,
+            priority: self.core.priority.get(),
+        });
+    }
+}
