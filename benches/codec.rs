@@ -6,8 +6,8 @@ use alived::net::Family;
 use alived::secret::Secret;
 use alived::wire::ip;
 use alived::wire::vrrp::{
-    Advertisement, AdvertisementInterval, AuthenticationData, ChecksumMode, Expectation, PacketHeader,
-    Priority, Version, Vrid, decode,
+    Advertisement, AdvertisementInterval, AuthenticationData, ChecksumMode, Expectation, HopLimits,
+    PacketHeader, Priority, Version, Vrid, decode,
 };
 use divan::{Bencher, black_box};
 
@@ -64,6 +64,7 @@ fn bench_decode(bencher: Bencher<'_, '_>, version: Version, family: Family, coun
         authentication: advertisement.authentication,
         checksum: ChecksumMode::PseudoHeader,
         multicast: true,
+        hop_limits: HopLimits::LINK,
         trailer: false,
     };
     assert_eq!(decode(&header, &bytes, &expected).as_ref(), Ok(&advertisement));
@@ -103,5 +104,5 @@ fn decode_v3_ipv6(bencher: Bencher<'_, '_>, count: u8) {
 #[divan::bench]
 fn ipv4_header() -> Result<[u8; ip::IPV4_HEADER_LENGTH], ip::PayloadTooLong> {
     let (source, group) = black_box(([192, 0, 2, 10], [224, 0, 0, 18]));
-    ip::ipv4_header(source.into(), group.into(), 255, black_box(12))
+    ip::ipv4_header(source.into(), group.into(), ip::IpFields::vrrp(255), black_box(12))
 }

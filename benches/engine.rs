@@ -125,7 +125,7 @@ impl Bench {
         };
         bench.tell(Event::Kernel(KernelEvent::View(lan.view())));
         for link in lan.links() {
-            let socket = ReceiveSocket { link: key(link), address: default_group(Family::Ipv4) };
+            let socket = ReceiveSocket::vrrp(key(link), default_group(Family::Ipv4));
             bench.tell(Event::Socket(SocketEvent::Opened(socket)));
         }
         bench.actions = Actions::default();
@@ -197,8 +197,13 @@ fn backup_hears(bencher: Bencher<'_, '_>) {
     bencher.counter(ItemsCount::new(ROUTERS)).bench_local(|| {
         bench.now.instant += interval().duration();
         for (link, source, payload) in &messages {
-            let datagram =
-                Datagram { link: *link, source: *source, destination, hop_limit: Some(255), payload };
+            let datagram = Datagram {
+                socket: ReceiveSocket::vrrp(*link, destination),
+                source: *source,
+                destination,
+                hop_limit: Some(255),
+                payload,
+            };
             bench.node.handle_datagram(bench.now, &datagram, &mut bench.actions);
         }
         assert!(bench.actions.is_empty());

@@ -12,6 +12,7 @@ use alived::net::{Family, InterfaceIndex, InterfaceName, LinkKey, MacAddress, Na
 use alived::sys::namespace::{self, Namespace};
 use alived::sys::netlink::{Network, VethEnd};
 use alived::sys::packet::{Announcer, Frame, Packet, ReceiveBatch, Receiver, Sender};
+use alived::wire::ip::IpFields;
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 
@@ -70,7 +71,7 @@ impl Ends {
         }
         let receiver = |family| {
             let address = alived::vrrp::default_group(family);
-            Receiver::open(ReceiveSocket { link: key(far), address })
+            Receiver::open(ReceiveSocket::vrrp(key(far), address))
         };
         Self {
             near: key(near),
@@ -90,7 +91,7 @@ impl Ends {
             link: self.near,
             source,
             destination: alived::vrrp::default_group(family),
-            hop_limit: 255,
+            ip: IpFields::vrrp(255),
             payload: &PAYLOAD,
         };
         self.sender.send(&vec![packet; count], |_, error| panic!("{error}"));

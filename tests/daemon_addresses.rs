@@ -18,6 +18,7 @@ use alived::net::{InterfaceIndex, LinkKey, MacAddress, NamespaceId, Prefix};
 use alived::sys::capture::Capture;
 use alived::sys::netlink::{Monitor, Network, Ownership, VethEnd};
 use alived::sys::packet::{Packet, Sender};
+use alived::wire::ip::IpFields;
 use alived::wire::vrrp::{
     Advertisement, AdvertisementInterval, AuthenticationData, ChecksumMode, Priority, Version, Vrid,
 };
@@ -272,7 +273,7 @@ impl Flood {
                 link: self.port,
                 source: *source,
                 destination: GROUP,
-                hop_limit: 255,
+                ip: IpFields::vrrp(255),
                 payload,
             })
             .collect();

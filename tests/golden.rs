@@ -12,8 +12,8 @@ use alived::wire::arp::ArpFrame;
 use alived::wire::ip::{self, IpPacket};
 use alived::wire::ndisc::NeighbourAdvertisement;
 use alived::wire::vrrp::{
-    Advertisement, AdvertisementInterval, AuthenticationData, ChecksumMode, Expectation, PacketHeader,
-    Priority, Rejection, Version, Vrid, decode, peek,
+    Advertisement, AdvertisementInterval, AuthenticationData, ChecksumMode, Expectation, HopLimits,
+    PacketHeader, Priority, Rejection, Version, Vrid, decode, peek,
 };
 
 const FIXTURES: &str = include_str!("golden/keepalived-2.2.7.hex");
@@ -112,6 +112,7 @@ fn expectation(meaning: &Advertisement, destination: &IpAddr) -> Expectation {
         authentication: meaning.authentication,
         checksum: ChecksumMode::PseudoHeader,
         multicast: destination.is_multicast(),
+        hop_limits: HopLimits::LINK,
         trailer: false,
     }
 }
@@ -168,14 +169,18 @@ fn ip_headers_are_keepalived_s() {
         let theirs = &frame[ETHERNET_HEADER..];
         match (packet.source, packet.destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                let ours = ip::ipv4_header(source, destination, 255, packet.payload.len()).unwrap();
+                let ours =
+                    ip::ipv4_header(source, destination, ip::IpFields::vrrp(255), packet.payload.len())
+                        .unwrap();
                 // Identification (4 and 5) counts up in theirs, and the checksum (10 and 11) with it.
                 for range in [0..4, 6..10, 12..20] {
                     assert_eq!(ours[range.clone()], theirs[range], "{name}");
                 }
             }
             (IpAddr::V6(source), IpAddr::V6(destination)) => {
-                let ours = ip::ipv6_header(source, destination, 255, packet.payload.len()).unwrap();
+                let ours =
+                    ip::ipv6_header(source, destination, ip::IpFields::vrrp(255), packet.payload.len())
+                        .unwrap();
                 // The kernel makes up the flow label, the lower 20 bits of the first word.
                 assert_eq!((ours[0], ours[1] & 0xf0), (theirs[0], theirs[1] & 0xf0), "{name}");
                 assert_eq!(ours[4..], theirs[4..40], "{name}");

@@ -10,8 +10,8 @@ use alived::wire::arp::{ArpFrame, Operation};
 use alived::wire::ip;
 use alived::wire::ndisc::NeighbourAdvertisement;
 use alived::wire::vrrp::{
-    Advertisement, AdvertisementInterval, AuthenticationData, ChecksumMode, Expectation, PacketHeader,
-    Priority, Version, Vrid, decode, peek,
+    Advertisement, AdvertisementInterval, AuthenticationData, ChecksumMode, Expectation, HopLimits,
+    PacketHeader, Priority, Version, Vrid, decode, peek,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -70,6 +70,7 @@ impl Sent {
             authentication: self.advertisement.authentication,
             checksum,
             multicast: self.header.destination.is_multicast(),
+            hop_limits: HopLimits::LINK,
             trailer: self.advertisement.trailer.is_some(),
         }
     }
@@ -183,18 +184,19 @@ proptest! {
 
     #[test]
     fn ip_packets_go_there_and_back(
-        family in family(), octets: ([u8; 16], [u8; 16]), hop_limit: u8,
+        family in family(), octets: ([u8; 16], [u8; 16]), protocol: u8, hop_limit: u8, identification: u16,
         payload in vec(any::<u8>(), 0..2000), padding in vec(any::<u8>(), 0..46),
     ) {
+        let fields = ip::IpFields { protocol, hop_limit, identification };
         let header = match family {
             Family::Ipv4 => {
                 let [source, destination] = [octets.0, octets.1]
                     .map(|octets| Ipv4Addr::from(*octets.first_chunk::<4>().unwrap()));
-                ip::ipv4_header(source, destination, hop_limit, payload.len()).unwrap().to_vec()
+                ip::ipv4_header(source, destination, fields, payload.len()).unwrap().to_vec()
             }
             Family::Ipv6 => {
                 let [source, destination] = [octets.0, octets.1].map(Ipv6Addr::from);
-                ip::ipv6_header(source, destination, hop_limit, payload.len()).unwrap().to_vec()
+                ip::ipv6_header(source, destination, fields, payload.len()).unwrap().to_vec()
             }
         };
         let packet = [&header[..], &payload, &padding].concat();
@@ -203,7 +205,7 @@ proptest! {
             Family::Ipv6 => ip::parse_ipv6(&packet),
         }.unwrap();
         prop_assert_eq!(parsed.payload, &payload[..]);
-        prop_assert_eq!((parsed.hop_limit, parsed.protocol), (hop_limit, ip::VRRP_PROTOCOL));
+        prop_assert_eq!((parsed.hop_limit, parsed.protocol), (hop_limit, protocol));
         prop_assert_eq!(Family::of(&parsed.source), family);
     }
 

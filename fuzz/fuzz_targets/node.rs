@@ -224,7 +224,7 @@ impl World {
             16 => self.handle(if bytes.flag() { Event::SwitchOver } else { Event::SwitchBack }),
             17 => {
                 // Answers to what nobody asked.
-                let socket = ReceiveSocket { link: link_key(bytes.next()), address: group(bytes.flag()) };
+                let socket = ReceiveSocket::vrrp(link_key(bytes.next()), group(bytes.flag()));
                 self.handle(Event::Socket(SocketEvent::Opened(socket)));
                 let held = held_address(bytes.next(), bytes.next());
                 let outcome = AddressOutcome {
@@ -279,7 +279,8 @@ impl World {
 
     fn datagram(&mut self, link: LinkKey, source: IpAddr, six: bool, payload: &[u8]) {
         let now = self.now();
-        let datagram = Datagram { link, source, destination: group(six), hop_limit: Some(255), payload };
+        let socket = ReceiveSocket::vrrp(link, group(six));
+        let datagram = Datagram { socket, source, destination: group(six), hop_limit: Some(255), payload };
         self.node.handle_datagram(now, &datagram, &mut self.actions);
         self.settle();
     }

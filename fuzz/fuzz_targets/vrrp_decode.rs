@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use alived::net::Family;
 use alived::secret::Secret;
 use alived::wire::vrrp::{
-    AdvertisementInterval, AuthenticationData, ChecksumMode, Expectation, PacketHeader, Version, decode, peek,
+    AdvertisementInterval, AuthenticationData, ChecksumMode, Expectation, HopLimits, PacketHeader, Version, decode, peek,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -38,6 +38,7 @@ fuzz_target!(|input: &[u8]| {
         },
         checksum: if bit(4) { ChecksumMode::AsVersion2 } else { ChecksumMode::PseudoHeader },
         multicast,
+        hop_limits: if multicast { HopLimits::LINK } else { HopLimits::ANY },
         trailer: bit(6),
     };
 

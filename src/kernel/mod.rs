@@ -18,7 +18,7 @@ use core::fmt;
 use core::net::{IpAddr, Ipv4Addr};
 use std::collections::BTreeSet;
 
-use crate::net::{Family, InterfaceName, LinkKey, MacAddress, Prefix};
+use crate::net::{Family, InterfaceName, LinkKey, MacAddress, Prefix, VRRP_PROTOCOL};
 
 /// `IFA_PROTO` of the addresses we add: keepalived's number in `rt_addrprotos`.
 pub const ADDRESS_PROTOCOL: u8 = 18;
@@ -298,13 +298,23 @@ impl fmt::Display for KernelError {
     }
 }
 
-/// A receive socket for advertisements, bound to its interface: one for each interface, family and group.
+/// A receive socket for advertisements, bound to its interface: one for each interface, protocol, and group or address.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ReceiveSocket {
     /// The interface it is bound to.
     pub link: LinkKey,
-    /// The multicast group it joins, or for unicast the address it is bound to. Gives the family too.
+    /// The multicast group it joins, or for unicast the address it is bound to, which this host has: a socket is closed
+    /// with its address, and opened anew when that comes back. Gives the family too.
     pub address: IpAddr,
+    /// Number of the IP protocol.
+    pub protocol: u8,
+}
+
+impl ReceiveSocket {
+    /// For VRRP messages.
+    pub const fn vrrp(link: LinkKey, address: IpAddr) -> Self {
+        Self { link, address, protocol: VRRP_PROTOCOL }
+    }
 }
 
 /// What the driver tells of a [`ReceiveSocket`] it was asked to open.

@@ -6,6 +6,9 @@ use core::num::NonZeroU32;
 use core::str::FromStr;
 use std::sync::Arc;
 
+/// Number of VRRP among the protocols of both families (RFC 9568 §5.1.1.4, §5.1.2.4).
+pub const VRRP_PROTOCOL: u8 = 112;
+
 /// Address family of a virtual router or an address.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Family {

@@ -116,6 +116,11 @@ impl KernelModel {
         })
     }
 
+    /// Whether the interface has an address that is not ours and can be used.
+    pub fn has_own(&self, link: LinkKey, address: &IpAddr) -> bool {
+        self.own.get(&link).is_some_and(|own| own.iter().any(|prefix| prefix.address() == *address))
+    }
+
     /// The address to send advertisements from: the interface's primary IPv4 address (RFC 9568 §5.1.1.1) or
     /// its link-local IPv6 address (§5.1.2.1), the first in the kernel's order that is not ours. `current` is
     /// kept while it is there, so that another address does not change who wins a tie.

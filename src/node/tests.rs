@@ -2,6 +2,7 @@
 //! the network is in the simulator.
 
 mod limits;
+mod sockets;
 
 use core::net::IpAddr;
 
@@ -12,7 +13,9 @@ use crate::kernel::{
 };
 use crate::net::{Family, InterfaceIndex, LinkKey, MacAddress, NamespaceId, Prefix};
 use crate::time::{Instant, Now, WallTime};
-use crate::vrrp::{Actions, Cause, Datagram, ReportKind, SendObstacle, SocketRequest, State, VirtualAddress};
+use crate::vrrp::{
+    Actions, Cause, Datagram, Destinations, ReportKind, SendObstacle, SocketRequest, State, VirtualAddress,
+};
 use crate::wire::vrrp::{
     Advertisement, AdvertisementInterval, AuthenticationData, ChecksumMode, Priority, Version, Vrid,
 };
@@ -35,6 +38,19 @@ impl Script {
 
     /// `held`: virtual addresses the kernel holds already, and whether with our mark.
     fn with_addresses(change: impl FnOnce(&mut RouterConfig), held: &[(&str, bool)]) -> Self {
+        Self::starting(ReceiveSocket::vrrp(ETH0, "224.0.0.18".parse().unwrap()), change, held)
+    }
+
+    /// Listens by `socket`.
+    fn with_socket(socket: ReceiveSocket, change: impl FnOnce(&mut RouterConfig)) -> Self {
+        Self::starting(socket, change, &[])
+    }
+
+    fn starting(
+        socket: ReceiveSocket,
+        change: impl FnOnce(&mut RouterConfig),
+        held: &[(&str, bool)],
+    ) -> Self {
         let mut script = Self {
             node: HaNode::new(NodeConfig { routers: vec![router(change)], ..NodeConfig::default() }),
             now: Now { instant: Instant::ZERO, wall: WallTime::default() },
@@ -43,7 +59,6 @@ impl Script {
         let own = [(OWN, false)];
         let addresses = own.iter().chain(held).map(|(address, ours)| held_address(address, *ours)).collect();
         script.tell(Event::Kernel(KernelEvent::View(KernelView { links: vec![link(true)], addresses })));
-        let socket = ReceiveSocket { link: ETH0, address: "224.0.0.18".parse().unwrap() };
         assert!(script.take().sockets.contains(&SocketRequest::Open(socket)));
         script.tell(Event::Socket(SocketEvent::Opened(socket)));
         script
@@ -73,17 +88,10 @@ impl Script {
 
     fn hear_of(&mut self, from: &str, priority: u8, interval: AdvertisementInterval, address: &str) {
         let (source, destination): (IpAddr, IpAddr) = (from.parse().unwrap(), "224.0.0.18".parse().unwrap());
-        let advertisement = Advertisement {
-            version: Version::V3,
-            vrid: Vrid::new(51).unwrap(),
-            priority: Priority(priority),
-            interval,
-            addresses: vec![address.parse().unwrap()],
-            authentication: AuthenticationData::None,
-            trailer: None,
-        };
+        let advertisement = advertisement(priority, interval, address);
         let payload = advertisement.encode(source, destination, ChecksumMode::PseudoHeader);
-        let datagram = Datagram { link: ETH0, source, destination, hop_limit: Some(255), payload: &payload };
+        let socket = ReceiveSocket::vrrp(ETH0, destination);
+        let datagram = Datagram { socket, source, destination, hop_limit: Some(255), payload: &payload };
         self.node.handle_datagram(self.now, &datagram, &mut self.actions);
     }
 
@@ -127,6 +135,18 @@ fn router(change: impl FnOnce(&mut RouterConfig)) -> RouterConfig {
     config.addresses = vec![VirtualAddress { spec, interface: None, track: true }];
     change(&mut config);
     config
+}
+
+fn advertisement(priority: u8, interval: AdvertisementInterval, address: &str) -> Advertisement {
+    Advertisement {
+        version: Version::V3,
+        vrid: Vrid::new(51).unwrap(),
+        priority: Priority(priority),
+        interval,
+        addresses: vec![address.parse().unwrap()],
+        authentication: AuthenticationData::None,
+        trailer: None,
+    }
 }
 
 fn link(up: bool) -> Link {

@@ -542,7 +542,7 @@ impl Cluster {
         let packet = super::frame::Packet {
             source: sent.source,
             destination: sent.destination,
-            hop_limit: sent.hop_limit,
+            hop_limit: sent.ip.hop_limit,
             payload: sent.payload.clone(),
         };
         self.carry(port, only, &Frame::Advertisement(packet));

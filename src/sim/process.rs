@@ -42,7 +42,7 @@ pub trait Sabotage: fmt::Debug {
 /// A message that waits in a receive socket.
 #[derive(Clone, Debug)]
 struct Received {
-    link: LinkKey,
+    socket: ReceiveSocket,
     packet: Packet,
     damaged: bool,
     arrived: WallTime,
@@ -120,7 +120,7 @@ impl Process {
 
     /// Puts a message into the socket that listens for it. False when none does or it is full.
     pub fn receive(&mut self, now: Now, link: LinkKey, packet: Packet, damaged: bool, pace: &Pace) -> bool {
-        let socket = ReceiveSocket { link, address: packet.destination };
+        let socket = ReceiveSocket::vrrp(link, packet.destination);
         if self.sockets.get(&socket) != Some(&true) {
             return false;
         }
@@ -128,7 +128,7 @@ impl Process {
         if queue.len() >= pace.receive_queue {
             return false;
         }
-        queue.push_back(Received { link, packet, damaged, arrived: now.wall });
+        queue.push_back(Received { socket, packet, damaged, arrived: now.wall });
         true
     }
 
@@ -192,13 +192,18 @@ impl Process {
             let glance = Glance::of(&received.packet.payload);
             let Packet { source, destination, hop_limit, payload } = &received.packet;
             if let Some(glance) = glance.filter(|_| !received.damaged) {
-                heard.push(Heard { link: received.link, source: *source, hop_limit: *hop_limit, glance });
+                heard.push(Heard {
+                    link: received.socket.link,
+                    source: *source,
+                    hop_limit: *hop_limit,
+                    glance,
+                });
             }
             if sabotage.as_mut().is_some_and(|sabotage| !sabotage.hear(glance)) {
                 continue;
             }
             let datagram = Datagram {
-                link: received.link,
+                socket: received.socket,
                 source: *source,
                 destination: *destination,
                 hop_limit: Some(*hop_limit),

@@ -5,9 +5,10 @@ use core::net::IpAddr;
 use std::sync::Arc;
 
 use super::PacketReport;
-use crate::kernel::{KernelError, RouterId};
+use crate::kernel::{KernelError, ReceiveSocket, RouterId};
 use crate::net::{InterfaceName, LinkKey, Prefix};
 use crate::time::{Duration, WallTime};
+use crate::wire::ip::IpFields;
 use crate::wire::vrrp::{AdvertisementInterval, Priority, Rejection};
 
 /// State of a virtual router (RFC 9568 §6.4; `Fault` is keepalived's).
@@ -42,7 +43,7 @@ pub enum FaultReason {
     InterfaceMissing(InterfaceName),
     /// The interface is down or has no carrier.
     LinkDown(InterfaceName),
-    /// The interface has no address to send from (`behaviours` B15).
+    /// The interface has no address to send from.
     NoSourceAddress(InterfaceName),
     /// The receive socket is not open (yet).
     NotListening(InterfaceName),
@@ -201,15 +202,15 @@ pub struct Transition {
 /// A received message, as the driver hands it over.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Datagram<'a> {
-    /// The interface it arrived on.
-    pub link: LinkKey,
+    /// The socket it came by, which tells the interface and the protocol. Several sockets may each get the same packet.
+    pub socket: ReceiveSocket,
     /// Sender.
     pub source: IpAddr,
     /// Group or address it was sent to.
     pub destination: IpAddr,
-    /// TTL or hop limit.
+    /// TTL or hop limit; `None` where the driver could not learn it.
     pub hop_limit: Option<u8>,
-    /// The VRRP message, without IP header.
+    /// What follows the IP header.
     pub payload: &'a [u8],
 }
 
@@ -224,9 +225,9 @@ pub struct Transmission {
     pub source: IpAddr,
     /// Destination address.
     pub destination: IpAddr,
-    /// TTL or hop limit.
-    pub hop_limit: u8,
-    /// The message, encoded once and shared until it changes.
+    /// The rest of the IP header.
+    pub ip: IpFields,
+    /// What follows the IP header.
     pub payload: Arc<[u8]>,
 }
 
@@ -250,7 +251,7 @@ pub enum ReportKind {
         /// Why.
         rejection: Rejection,
     },
-    /// The address list of a used advertisement differs from ours (`behaviours` A10).
+    /// The address list of a used advertisement differs from ours.
     AddressListMismatch {
         /// Sender.
         from: IpAddr,

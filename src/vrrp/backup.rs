@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use super::router_core::Core;
 use super::{Cause, Output, ReportKind, RouterConfig};
 use crate::time::{Duration, Instant, Now};
-use crate::wire::vrrp::{Advertisement, Priority};
+use crate::wire::vrrp::{Message, Priority};
 
 /// What a backup keeps in mind.
 #[derive(Clone, Debug)]
@@ -55,7 +55,7 @@ impl Backup {
         core: &mut Core,
         now: Now,
         from: IpAddr,
-        advertisement: &Advertisement,
+        advertisement: &Message<'_>,
         out: &mut Output<'_>,
     ) {
         if advertisement.priority.is_leaving() {
@@ -125,7 +125,7 @@ impl Backup {
         core: &mut Core,
         now: Now,
         from: IpAddr,
-        advertisement: &Advertisement,
+        advertisement: &Message<'_>,
         out: &mut Output<'_>,
     ) {
         let priority = advertisement.priority;
@@ -181,13 +181,7 @@ impl Backup {
 
 impl Core {
     /// RFC 9568 §6.4.2 (430): version 3 follows the master's interval.
-    fn learn_interval(
-        &mut self,
-        now: Now,
-        from: IpAddr,
-        advertisement: &Advertisement,
-        out: &mut Output<'_>,
-    ) {
+    fn learn_interval(&mut self, now: Now, from: IpAddr, advertisement: &Message<'_>, out: &mut Output<'_>) {
         if self.is_version_3() && self.master_interval != advertisement.interval {
             self.master_interval = advertisement.interval;
             self.report_packet(

@@ -12,7 +12,9 @@ use super::{VirtualRoute, VirtualRule};
 use crate::kernel::AddressSpec;
 use crate::net::{Family, InterfaceName, MacAddress};
 use crate::time::Duration;
-use crate::wire::vrrp::{AdvertisementInterval, AuthenticationData, ChecksumMode, Priority, Version, Vrid};
+use crate::wire::vrrp::{
+    AdvertisementInterval, AuthenticationData, ChecksumMode, HopLimits, Priority, Version, Vrid,
+};
 
 /// Everything a virtual router is told (`vrrp_instance`).
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -33,6 +35,10 @@ pub struct RouterConfig {
     pub source: Option<IpAddr>,
     /// Where advertisements go.
     pub destinations: Destinations,
+    /// TTL or hop limit of its advertisements: 255 for multicast (RFC 9568 §5.1.1.3, §5.1.2.3), or `unicast_ttl`.
+    pub hop_limit: u8,
+    /// TTL or hop limit of those that it accepts: 255 for multicast, any for unicast.
+    pub accepted_hop_limits: HopLimits,
     /// `priority`: 1 to 255.
     pub priority: Priority,
     /// `state`.
@@ -190,6 +196,8 @@ impl RouterConfig {
             track_primary: true,
             source: None,
             destinations: Destinations::Multicast(default_group(family)),
+            hop_limit: 255,
+            accepted_hop_limits: HopLimits::LINK,
             priority: Priority::DEFAULT,
             initial: InitialState::Backup,
             interval: AdvertisementInterval::ONE_SECOND,

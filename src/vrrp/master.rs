@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use super::router_core::Core;
 use super::{AnnounceSettings, Cause, Output, ReportKind};
 use crate::time::{Duration, Instant, Now};
-use crate::wire::vrrp::{Advertisement, Priority};
+use crate::wire::vrrp::{Message, Priority};
 
 /// Answers to rivals and to routers that leave, in one interval.
 const ANSWERS: u32 = 10;
@@ -98,7 +98,7 @@ impl Mastership {
         core: &mut Core,
         now: Now,
         from: IpAddr,
-        advertisement: &Advertisement,
+        advertisement: &Message<'_>,
         out: &mut Output<'_>,
     ) -> Verdict {
         let priority = advertisement.priority;
@@ -118,7 +118,7 @@ impl Mastership {
         if core.loses_to(from, priority) {
             // (740) One last advertisement tells the better master of us, so that it announces again.
             if core.config.higher_prio_send_advert {
-                core.send_advertisement(out);
+                core.send_advertisement(now, out);
             }
             return Verdict::Yields(Cause::BetterMaster { from, priority });
         }
@@ -158,7 +158,7 @@ impl Mastership {
         self.next_advert = if next <= now.instant { now.instant + interval } else { next };
         // It is an answer, too, to whoever waits for one that is due.
         self.answer_due = None;
-        core.send_advertisement(out);
+        core.send_advertisement(now, out);
     }
 
     /// Tells a router that believes to be master, or that leaves, of us. Whoever sends often is answered all the same
@@ -175,7 +175,7 @@ impl Mastership {
 
     /// Advertises out of turn: the period begins anew.
     pub(super) fn advertise_now(&mut self, core: &mut Core, now: Now, out: &mut Output<'_>) {
-        core.send_advertisement(out);
+        core.send_advertisement(now, out);
         self.next_advert = now.instant + core.config.interval.duration();
     }
 

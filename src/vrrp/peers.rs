@@ -4,7 +4,7 @@ use core::fmt;
 use core::net::IpAddr;
 
 use crate::time::Instant;
-use crate::wire::vrrp::{Advertisement, AdvertisementInterval, Priority, Rejection};
+use crate::wire::vrrp::{AdvertisementInterval, Message, Priority, Rejection};
 
 /// Peers remembered for one virtual router; forged sources push out the one not heard for longest.
 pub(super) const PEERS_MAX: usize = 32;
@@ -46,7 +46,7 @@ pub struct PeerTable {
 
 impl PeerTable {
     /// Notes an advertisement that passed the checks.
-    pub(super) fn note_accepted(&mut self, now: Instant, source: IpAddr, advertisement: &Advertisement) {
+    pub(super) fn note_accepted(&mut self, now: Instant, source: IpAddr, advertisement: &Message<'_>) {
         let peer = self.entry(now, source);
         peer.accepted += 1;
         peer.last_advertisement = Some((advertisement.priority, advertisement.interval));
@@ -112,6 +112,7 @@ mod tests {
     use core::net::Ipv4Addr;
 
     use super::*;
+    use crate::wire::vrrp::HopLimits;
 
     #[test]
     fn forged_sources_cannot_grow_the_table() {
@@ -126,13 +127,17 @@ mod tests {
         );
     }
 
+    fn hop_limit(received: u8) -> Rejection {
+        Rejection::HopLimit { received: Some(received), expected: HopLimits::LINK }
+    }
+
     #[test]
     fn the_same_reason_is_news_once() {
         let mut table = PeerTable::default();
         let source = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let mut note = |rejection, may_tell| table.note_rejected(Instant::ZERO, source, rejection, may_tell);
-        assert!(note(Rejection::HopLimit { received: Some(1) }, true));
-        assert!(!note(Rejection::HopLimit { received: Some(2) }, true));
+        assert!(note(hop_limit(1), true));
+        assert!(!note(hop_limit(2), true));
         assert!(!note(Rejection::Checksum, false));
         assert!(note(Rejection::Checksum, true), "what could not be told is told later");
         assert!(!note(Rejection::Checksum, true));

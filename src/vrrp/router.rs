@@ -20,7 +20,7 @@ use super::{
 };
 use crate::kernel::RouterId;
 use crate::time::{Duration, Now, WallTime};
-use crate::wire::vrrp::{Advertisement, AdvertisementInterval, Priority};
+use crate::wire::vrrp::{AdvertisementInterval, Message, Priority};
 
 /// Where a router puts what it wants done.
 #[derive(Debug)]
@@ -58,15 +58,14 @@ impl VirtualRouter {
         match self.phase {
             Phase::Initialize | Phase::Fault => self.core.overhear(now, datagram),
             Phase::Backup(_) | Phase::Master(_) => {
-                if let Some(recent) = self.core.receive(now, datagram, out) {
-                    self.hear(now, recent.source, &recent.advertisement, out);
-                    self.core.recent = Some(recent);
+                if let Some(message) = self.core.receive(now, datagram, out) {
+                    self.hear(now, datagram.source, &message, out);
                 }
             }
         }
     }
 
-    fn hear(&mut self, now: Now, from: IpAddr, advertisement: &Advertisement, out: &mut Output<'_>) {
+    fn hear(&mut self, now: Now, from: IpAddr, advertisement: &Message<'_>, out: &mut Output<'_>) {
         if let Phase::Master(mastership) = &mut self.phase {
             self.core.note_company(now, advertisement);
             match mastership.hear(&mut self.core, now, from, advertisement, out) {
@@ -94,10 +93,9 @@ impl VirtualRouter {
         if before.source != environment.source {
             if environment.source.is_none() && self.state() == State::Master {
                 // A fault: the last word is still said from the address that the others know.
-                self.core.send_leaving(out);
+                self.core.send_leaving(now, out);
             }
             self.core.outgoing.forget();
-            self.core.recent = None;
         }
         let before = &self.core.environment;
         let hardware_changed = before.hardware_differs(&environment);
@@ -146,7 +144,6 @@ impl VirtualRouter {
         let before = core::mem::replace(&mut core.config, config);
         core.priority.set_base(core.config.priority);
         core.outgoing.forget();
-        core.recent = None;
         core.reported = Reported::default();
         // The operator may have mended what was wrong.
         core.try_again(now);

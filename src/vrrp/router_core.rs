@@ -10,7 +10,6 @@ use super::environment::Environment;
 use super::ownership::wishes;
 use super::peers::PeerTable;
 use super::priority::EffectivePriority;
-use super::receive::Recent;
 use super::report_limit::ReportLimits;
 use super::sending::Sending;
 use super::timing::{master_down_interval, skew_time};
@@ -36,7 +35,6 @@ pub(super) struct Core {
     pub(super) peers: PeerTable,
     pub(super) counters: Counters,
     pub(super) outgoing: Outgoing,
-    pub(super) recent: Option<Box<Recent>>,
     /// Interval of the master followed; our own while we are master.
     pub(super) master_interval: AdvertisementInterval,
     /// The operator switched over: our higher priority does not count until the successor fails.
@@ -69,7 +67,6 @@ impl Core {
             peers: PeerTable::default(),
             counters: Counters::default(),
             outgoing: Outgoing::default(),
-            recent: None,
             master_interval: config.interval,
             yielded: false,
             last_transition: WallTime::default(),

@@ -23,7 +23,7 @@ impl VirtualRouter {
         let interval = core.config.interval;
         let longest_skew = skew_time(core.config.version, Priority(1), interval);
         mastership.handover = Some(now.instant + interval.duration() + longest_skew);
-        core.send_leaving(out);
+        core.send_leaving(now, out);
         core.report(ReportKind::SwitchOverBegun, out);
     }
 

@@ -1,5 +1,7 @@
 //! A router that is told to change its state, without any advertisement.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::kernel::{AddressSpec, RouterId, Verb};
 use crate::net::{Family, LinkKey, MacAddress, Prefix};
@@ -112,6 +114,24 @@ fn a_master_that_hands_over_has_said_priority_0_before_it_steps_down() {
     bench.tell(|router, now, out| router.step_down(now, Cause::Reload, out));
     assert!(bench.take().sent.is_empty());
     assert_eq!(bench.router.state(), State::Backup);
+}
+
+#[test]
+fn an_advertisement_is_encoded_once_and_each_packet_has_its_own_identification() {
+    let mut bench = Bench::backup(|_| {});
+    bench.tell(|router, now, out| router.become_master(now, TOLD, out));
+    for _ in 0..70_000 {
+        bench.now.instant = bench.router.poll_timeout().unwrap();
+        bench.tell(|router, now, out| router.handle_timeout(now, now.instant, out));
+    }
+    let sent = &bench.actions.transmit;
+    assert!(sent.len() > 65_536);
+    assert!(sent.iter().all(|packet| Arc::ptr_eq(&packet.payload, &sent[0].payload)));
+    assert!(sent.iter().all(|packet| packet.ip.identification != 0), "the kernel would choose another");
+    for pair in sent.windows(2) {
+        let [before, after] = [&pair[0], &pair[1]].map(|packet| packet.ip.identification);
+        assert_eq!(after, if before == u16::MAX { 1 } else { before + 1 });
+    }
 }
 
 #[test]

@@ -31,7 +31,7 @@ impl VirtualRouter {
         if self.state() != State::Backup {
             return;
         }
-        self.core.send_advertisement(out);
+        self.core.send_advertisement(now, out);
         if self.core.sending.is_unproven() {
             return self.core.sending.await_proof(cause);
         }
@@ -58,7 +58,7 @@ impl VirtualRouter {
     pub fn step_down(&mut self, now: Now, cause: Cause, out: &mut Output<'_>) {
         let Phase::Master(mastership) = &self.phase else { return };
         if !mastership.hands_over() {
-            self.core.send_leaving(out);
+            self.core.send_leaving(now, out);
         }
         self.yield_mastership(now, cause, out);
     }
@@ -99,7 +99,7 @@ impl VirtualRouter {
 
     /// Enters Fault: a master says that it leaves, as far as it still can be heard, and gives up its addresses.
     fn enter_fault(&mut self, now: Now, out: &mut Output<'_>) {
-        self.say_leaving(out);
+        self.say_leaving(now, out);
         self.core.release_addresses(out);
         let Some(first) = self.core.faults.first().cloned() else { return };
         self.transition(now, Phase::Fault, Cause::Fault(first), out);
@@ -111,7 +111,7 @@ impl VirtualRouter {
     /// Ends the router: a master sends priority 0 first. With `keep_addresses` (`-V`) the kernel is left as
     /// it is.
     pub fn stop(&mut self, now: Now, cause: Cause, keep_addresses: bool, out: &mut Output<'_>) {
-        self.say_leaving(out);
+        self.say_leaving(now, out);
         if keep_addresses {
             self.core.addresses.abandon();
         } else {
@@ -121,9 +121,9 @@ impl VirtualRouter {
     }
 
     /// A master's last word.
-    fn say_leaving(&mut self, out: &mut Output<'_>) {
+    fn say_leaving(&mut self, now: Now, out: &mut Output<'_>) {
         if self.state() == State::Master {
-            self.core.send_leaving(out);
+            self.core.send_leaving(now, out);
             self.core.counters.released_master += 1;
         }
     }

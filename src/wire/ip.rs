@@ -8,8 +8,7 @@ use etherparse::{
     IpDscp, IpEcn, IpNumber, Ipv4Header, Ipv4HeaderSlice, Ipv6FlowLabel, Ipv6Header, Ipv6HeaderSlice,
 };
 
-/// Protocol number of VRRP in both families (RFC 9568 §5.1.1.4, §5.1.2.4).
-pub const VRRP_PROTOCOL: u8 = 112;
+pub use crate::net::VRRP_PROTOCOL;
 
 /// Bytes in an IPv4 header without options.
 pub const IPV4_HEADER_LENGTH: usize = Ipv4Header::MIN_LEN;
@@ -39,8 +38,25 @@ impl fmt::Display for PayloadTooLong {
 
 impl core::error::Error for PayloadTooLong {}
 
-/// The header of an IPv4 packet that carries a VRRP message: TOS 0xC0, no options, identification 0 (the
-/// kernel fills that in), fragmenting allowed as keepalived does, checksum correct.
+/// What the header of a packet of ours says beside the two addresses.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct IpFields {
+    /// Number of the protocol that the payload begins with.
+    pub protocol: u8,
+    /// TTL or hop limit.
+    pub hop_limit: u8,
+    /// Identification of an IPv4 packet; 0 = the kernel chooses it. IPv6 has none.
+    pub identification: u16,
+}
+
+impl IpFields {
+    /// A VRRP message, identified by the kernel.
+    pub const fn vrrp(hop_limit: u8) -> Self {
+        Self { protocol: VRRP_PROTOCOL, hop_limit, identification: 0 }
+    }
+}
+
+/// The header of an IPv4 packet: TOS 0xC0, no options, fragmenting allowed as keepalived does, checksum correct.
 ///
 /// # Errors
 ///
@@ -48,14 +64,16 @@ impl core::error::Error for PayloadTooLong {}
 pub fn ipv4_header(
     source: Ipv4Addr,
     destination: Ipv4Addr,
-    ttl: u8,
+    fields: IpFields,
     payload_length: usize,
 ) -> Result<[u8; IPV4_HEADER_LENGTH], PayloadTooLong> {
     let too_long = PayloadTooLong { length: payload_length };
     let length = u16::try_from(payload_length).map_err(|_| too_long)?;
     let (source, destination) = (source.octets(), destination.octets());
+    let IpFields { protocol, hop_limit, identification } = fields;
     let mut header =
-        Ipv4Header::new(length, ttl, IpNumber(VRRP_PROTOCOL), source, destination).map_err(|_| too_long)?;
+        Ipv4Header::new(length, hop_limit, IpNumber(protocol), source, destination).map_err(|_| too_long)?;
+    header.identification = identification;
     header.dscp = IpDscp::try_new(INTERNETWORK_CONTROL).unwrap_or(IpDscp::ZERO);
     header.ecn = IpEcn::ZERO;
     header.dont_fragment = false;
@@ -65,8 +83,7 @@ pub fn ipv4_header(
     Ok(bytes)
 }
 
-/// The header of an IPv6 packet that carries a VRRP message: traffic class 0xC0, flow label 0, no extension
-/// headers.
+/// The header of an IPv6 packet: traffic class 0xC0, flow label 0, no extension headers.
 ///
 /// # Errors
 ///
@@ -74,7 +91,7 @@ pub fn ipv4_header(
 pub fn ipv6_header(
     source: Ipv6Addr,
     destination: Ipv6Addr,
-    hop_limit: u8,
+    fields: IpFields,
     payload_length: usize,
 ) -> Result<[u8; IPV6_HEADER_LENGTH], PayloadTooLong> {
     let header = Ipv6Header {
@@ -82,8 +99,8 @@ pub fn ipv6_header(
         flow_label: Ipv6FlowLabel::ZERO,
         payload_length: u16::try_from(payload_length)
             .map_err(|_| PayloadTooLong { length: payload_length })?,
-        next_header: IpNumber(VRRP_PROTOCOL),
-        hop_limit,
+        next_header: IpNumber(fields.protocol),
+        hop_limit: fields.hop_limit,
         source: source.octets(),
         destination: destination.octets(),
     };
@@ -198,7 +215,7 @@ mod tests {
     #[test]
     fn ipv4_header_is_keepalived_s() {
         // Identification and checksum apart, what a keepalived sends before a message of 12 bytes.
-        let header = ipv4_header(SOURCE, GROUP, 255, 12).unwrap();
+        let header = ipv4_header(SOURCE, GROUP, IpFields::vrrp(255), 12).unwrap();
         assert_eq!(header[..10], *b"\x45\xc0\x00\x20\0\0\0\0\xff\x70");
         assert_eq!(header[12..], *b"\xc0\x00\x02\x0a\xe0\x00\x00\x12");
         let sum: u32 =
@@ -209,7 +226,7 @@ mod tests {
     #[test]
     fn ipv4_packet_goes_there_and_back() {
         let payload = [7; 12];
-        let header = ipv4_header(SOURCE, GROUP, 64, payload.len()).unwrap();
+        let header = ipv4_header(SOURCE, GROUP, IpFields::vrrp(64), payload.len()).unwrap();
         let packet = [&header[..], &payload, &[0xee; 14]].concat();
         let parsed = parse_ipv4(&packet).unwrap();
         assert_eq!(
@@ -227,7 +244,7 @@ mod tests {
 
     #[test]
     fn ipv4_options_are_skipped() {
-        let header = ipv4_header(SOURCE, GROUP, 255, 4 + 3).unwrap();
+        let header = ipv4_header(SOURCE, GROUP, IpFields::vrrp(255), 4 + 3).unwrap();
         let mut packet = [&header[..], &[1, 1, 1, 0], b"abc"].concat();
         packet[0] = 0x46;
         assert_eq!(parse_ipv4(&packet).unwrap().payload, b"abc");
@@ -235,7 +252,7 @@ mod tests {
 
     #[test]
     fn broken_ipv4_headers_are_named() {
-        let good = [&ipv4_header(SOURCE, GROUP, 255, 4).unwrap()[..], b"abcd"].concat();
+        let good = [&ipv4_header(SOURCE, GROUP, IpFields::vrrp(255), 4).unwrap()[..], b"abcd"].concat();
         let parse = |changes: &[(usize, u8)], length: usize| {
             let mut packet = good.clone();
             for &(index, value) in changes {
@@ -260,7 +277,7 @@ mod tests {
     fn ipv6_packet_goes_there_and_back() {
         let (source, group): (Ipv6Addr, Ipv6Addr) =
             ("fe80::10".parse().unwrap(), "ff02::12".parse().unwrap());
-        let header = ipv6_header(source, group, 255, 3).unwrap();
+        let header = ipv6_header(source, group, IpFields::vrrp(255), 3).unwrap();
         assert_eq!(header[..8], *b"\x6c\0\0\0\0\x03\x70\xff");
         let packet = [&header[..], b"abc", &[0xee; 9]].concat();
         let parsed = parse_ipv6(&packet).unwrap();
@@ -282,12 +299,15 @@ mod tests {
 
     #[test]
     fn too_long_payloads_are_refused() {
-        assert!(ipv4_header(SOURCE, GROUP, 255, 65515).is_ok());
+        assert!(ipv4_header(SOURCE, GROUP, IpFields::vrrp(255), 65515).is_ok());
         for length in [65516, 65536, usize::MAX] {
-            assert_eq!(ipv4_header(SOURCE, GROUP, 255, length), Err(PayloadTooLong { length }));
+            assert_eq!(
+                ipv4_header(SOURCE, GROUP, IpFields::vrrp(255), length),
+                Err(PayloadTooLong { length })
+            );
         }
         let any = Ipv6Addr::UNSPECIFIED;
-        assert!(ipv6_header(any, any, 255, 65535).is_ok());
-        assert_eq!(ipv6_header(any, any, 255, 65536), Err(PayloadTooLong { length: 65536 }));
+        assert!(ipv6_header(any, any, IpFields::vrrp(255), 65535).is_ok());
+        assert_eq!(ipv6_header(any, any, IpFields::vrrp(255), 65536), Err(PayloadTooLong { length: 65536 }));
     }
 }

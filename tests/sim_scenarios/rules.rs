@@ -11,6 +11,7 @@ use alived::sim::process::Sabotage;
 use alived::sim::{Fault, MachineId, MachineSpec};
 use alived::time::Now;
 use alived::vrrp::{Actions, Cause, State, Transmission};
+use alived::wire::ip::IpFields;
 
 use super::lan::{LAN, Lan, R1, R2, node, router};
 
@@ -132,7 +133,7 @@ fn an_advertising_backup_is_seen() {
                 link: eth0(),
                 source: [10, 0, 0, 2].into(),
                 destination: [224, 0, 0, 18].into(),
-                hop_limit: 255,
+                ip: IpFields::vrrp(255),
                 payload: [0x31, 51, 1, 0, 0, 10, 0, 0].into(),
             });
         }))

@@ -145,7 +145,7 @@ fn packet(transmission: &Transmission) -> Packet<'_> {
         link: transmission.link,
         source: transmission.source,
         destination: transmission.destination,
-        hop_limit: transmission.hop_limit,
+        ip: transmission.ip,
         payload: &transmission.payload,
     }
 }

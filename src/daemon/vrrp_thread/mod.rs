@@ -339,14 +339,14 @@ fn receive(
     node: &mut HaNode,
     actions: &mut Actions,
 ) -> usize {
-    let link = receiver.key().link;
+    let socket = receiver.key();
     let mut packets = 0;
     for _ in 0..RECEIVE_BATCHES {
         // An error is the interface's, said once (ENETDOWN); the monitor tells what happened to it.
         let received = batch.receive(receiver, |packet| {
             let now = packet.arrived.map_or(now, |arrived| now.of_arrival(arrived));
             let datagram = Datagram {
-                link,
+                socket,
                 source: packet.source,
                 destination: packet.destination,
                 hop_limit: packet.hop_limit,

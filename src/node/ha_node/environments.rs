@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::index::AddressKey;
 use super::{HaNode, Phase};
 use crate::kernel::{ReceiveSocket, RouterId};
-use crate::net::{Family, InterfaceName, LinkKey};
+use crate::net::{InterfaceName, LinkKey};
 use crate::time::Now;
 use crate::vrrp::{
     Actions, Destinations, Environment, Interface, Listening, Output, RouterConfig, VirtualRouter,
@@ -32,12 +32,19 @@ impl HaNode {
             Destinations::Multicast(group) => *group,
             Destinations::Unicast(_) => source?,
         };
-        Some(ReceiveSocket { link, address })
+        Some(ReceiveSocket::vrrp(link, address))
     }
 
+    /// Where a router sends from. Who is spoken to at its own address needs one that this host has.
     fn source_of(&self, config: &RouterConfig, current: Option<IpAddr>) -> Option<IpAddr> {
         let link = self.kernel.link_by_name(&config.interfaces.transmit)?.key;
-        config.source.or_else(|| self.kernel.source(link, config.family, current))
+        match (config.source, &config.destinations) {
+            (Some(source), Destinations::Multicast(_)) => Some(source),
+            (Some(source), Destinations::Unicast(_)) => {
+                Some(source).filter(|source| self.kernel.has_own(link, source))
+            }
+            (None, _) => self.kernel.source(link, config.family, current),
+        }
     }
 
     fn interfaces_of(&self, config: &RouterConfig) -> Vec<(InterfaceName, Interface)> {
@@ -53,14 +60,9 @@ impl HaNode {
     }
 
     /// Has a router listen where it should, on `None` nowhere, and gives the state of that socket.
-    pub(super) fn listen(
-        &mut self,
-        id: RouterId,
-        (family, vrid): (Family, Vrid),
-        socket: Option<ReceiveSocket>,
-    ) -> Listening {
+    pub(super) fn listen(&mut self, id: RouterId, vrid: Vrid, socket: Option<ReceiveSocket>) -> Listening {
         let before = self.sockets.assign(id, socket);
-        let key = |socket: ReceiveSocket| (socket.link, family, vrid);
+        let key = |socket: ReceiveSocket| (socket, vrid);
         self.index.move_vrid(id, before.map(key), socket.map(key));
         self.sockets.listening(socket)
     }
@@ -87,8 +89,8 @@ impl HaNode {
         for id in ids {
             let Some(router) = self.routers.get(&id) else { continue };
             let (mut environment, socket) = self.surroundings(router, router.config());
-            let RouterConfig { family, vrid, .. } = *router.config();
-            environment.listening = self.listen(id, (family, vrid), socket);
+            let vrid = router.config().vrid;
+            environment.listening = self.listen(id, vrid, socket);
             let running = self.phase == Phase::Running;
             self.move_router(now, id, actions, |router, known, out| {
                 router.set_environment(now, environment, known, out);
@@ -111,7 +113,7 @@ impl HaNode {
         let Some(router) = self.routers.get(&id) else { return };
         let (mut environment, socket) = self.surroundings(router, &config);
         self.index.move_names(id, Some(router.config()), Some(&config));
-        environment.listening = self.listen(id, (config.family, config.vrid), socket);
+        environment.listening = self.listen(id, config.vrid, socket);
         self.move_router(now, id, actions, |router, known, out| {
             router.reconfigure(now, config, environment, known, out);
         });
@@ -142,8 +144,7 @@ impl HaNode {
         self.index.move_names(id, Some(router.config()), None);
         let addresses: Vec<AddressKey> = router.address_keys().collect();
         self.index.move_addresses(id, &addresses, &[]);
-        let RouterConfig { family, vrid, .. } = *router.config();
-        self.listen(id, (family, vrid), None);
+        self.listen(id, router.config().vrid, None);
         self.timers.set(id, None);
         Some(router)
     }

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::kernel::RouterId;
-use crate::net::{Family, InterfaceName, LinkKey};
+use crate::kernel::{ReceiveSocket, RouterId};
+use crate::net::InterfaceName;
 use crate::vrrp::RouterConfig;
 use crate::wanted::{Addresses, Kind};
 use crate::wire::vrrp::Vrid;
@@ -18,7 +18,7 @@ pub(super) type SubnetKey = <Addresses as Kind>::Kin;
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Index {
     names: Sets<InterfaceName>,
-    vrids: Sets<(LinkKey, Family, Vrid)>,
+    vrids: Sets<(ReceiveSocket, Vrid)>,
     addresses: Sets<AddressKey>,
     subnets: Sets<SubnetKey>,
 }
@@ -29,10 +29,10 @@ impl Index {
         self.names.get(name)
     }
 
-    /// Routers that listen on the link and have the identifier: nearly always one, but a unicast and a multicast
-    /// instance may share it.
-    pub(super) fn of_vrid(&self, link: LinkKey, family: Family, vrid: Vrid) -> &[RouterId] {
-        self.vrids.get(&(link, family, vrid))
+    /// Routers that listen by the socket and have the identifier: nearly always one. A unicast and a multicast instance
+    /// on the same link, which may share it, each have a socket of their own.
+    pub(super) fn of_vrid(&self, socket: ReceiveSocket, vrid: Vrid) -> &[RouterId] {
+        self.vrids.get(&(socket, vrid))
     }
 
     /// Routers that the address belongs to.
@@ -58,12 +58,12 @@ impl Index {
         self.names.shift(id, &names(before), &names(after));
     }
 
-    /// A router listens on another link, or has another identifier.
+    /// A router listens by another socket, or has another identifier.
     pub(super) fn move_vrid(
         &mut self,
         id: RouterId,
-        before: Option<(LinkKey, Family, Vrid)>,
-        after: Option<(LinkKey, Family, Vrid)>,
+        before: Option<(ReceiveSocket, Vrid)>,
+        after: Option<(ReceiveSocket, Vrid)>,
     ) {
         if before != after {
             self.vrids.shift(id, &before.into_iter().collect(), &after.into_iter().collect());
@@ -117,8 +117,8 @@ impl<K: Clone + Ord> Sets<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::{AddressSpec, Forwarding, HeldAddress, KernelEvent, KernelView, Link, ReceiveSocket};
-    use crate::net::{InterfaceIndex, NamespaceId, Prefix};
+    use crate::kernel::{AddressSpec, Forwarding, HeldAddress, KernelEvent, KernelView, Link};
+    use crate::net::{Family, InterfaceIndex, LinkKey, NamespaceId, Prefix};
     use crate::node::{Event, HaNode, NodeConfig};
     use crate::prng::Prng;
     use crate::time::{Instant, Now, WallTime};
@@ -210,8 +210,9 @@ mod tests {
                 Destinations::Unicast(_) => router.source(),
             };
             let Some(address) = address else { continue };
-            index.move_vrid(id, None, Some((link.key, config.family, config.vrid)));
-            sockets.insert(ReceiveSocket { link: link.key, address });
+            let socket = ReceiveSocket::vrrp(link.key, address);
+            index.move_vrid(id, None, Some((socket, config.vrid)));
+            sockets.insert(socket);
         }
         (index, sockets)
     }

@@ -12,7 +12,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Event, KernelModel, NodeConfig};
 
 use crate::kernel::{KernelEvent, RouterId, SocketEvent};
-use crate::net::Family;
 use crate::time::{Duration, Instant, Now};
 use crate::timer::TimerQueue;
 use crate::vrrp::{
@@ -98,13 +97,13 @@ impl HaNode {
 
     fn deliver(&mut self, now: Now, datagram: &Datagram<'_>, actions: &mut Actions) {
         let Some(vrid) = peek(datagram.payload) else { return };
-        let (link, family) = (datagram.link, Family::of(&datagram.source));
         let mut position = 0;
-        while let Some(id) = self.index.of_vrid(link, family, vrid).get(position).copied() {
+        while let Some(id) = self.index.of_vrid(datagram.socket, vrid).get(position).copied() {
             position += 1;
             self.with_router(now, id, actions, |router, out| router.handle_datagram(now, datagram, out));
         }
-        if position == 0 {
+        // What was sent to an address comes by the socket of a group too; whether it is known there means nothing.
+        if position == 0 && datagram.destination == datagram.socket.address {
             self.unknown_vrids += 1;
         }
     }

@@ -119,7 +119,7 @@ fn a_reload_moves_the_end_of_the_startup_delay() {
         script.tell(Event::Kernel(KernelEvent::View(KernelView { links: vec![link(true)], addresses })));
         let told = |kind: &ReportKind| matches!(kind, ReportKind::StartupDelayed { delay, .. } if delay.as_secs() == 10);
         assert!(script.take().reports().any(|report| told(&report.kind)), "an operator is told");
-        let socket = ReceiveSocket { link: ETH0, address: "224.0.0.18".parse().unwrap() };
+        let socket = ReceiveSocket::vrrp(ETH0, "224.0.0.18".parse().unwrap());
         script.tell(Event::Socket(SocketEvent::Opened(socket)));
         script.pass(1_000);
         assert_eq!(script.state(), State::Initialize);

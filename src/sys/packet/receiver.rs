@@ -1,4 +1,4 @@
-//! Receives VRRP packets: one socket for each interface and group, many packets in one system call.
+//! Receives packets: one socket for each interface, protocol and group or address, many packets in one system call.
 
 use core::net::Ipv6Addr;
 use std::io::{self, IoSliceMut};
@@ -17,7 +17,7 @@ use crate::kernel::{KernelError, ReceiveSocket};
 use crate::sys::netlink::error_from_io;
 use crate::sys::socket;
 use crate::time::WallTime;
-use crate::wire::ip::{VRRP_PROTOCOL, parse_ipv4};
+use crate::wire::ip::parse_ipv4;
 
 /// Packets in one system call.
 const BATCH: usize = 32;
@@ -29,7 +29,7 @@ const PACKET_BYTES: usize = 4352;
 /// Two seconds of advertisements of 250 virtual routers, each 0.1 s.
 const RECEIVE_QUEUE_BYTES: usize = 4 << 20;
 
-/// A socket that receives on one interface what is sent to one group or address.
+/// A socket that receives on one interface what is sent to one group or address in one protocol.
 #[derive(Debug)]
 pub struct Receiver {
     socket: Socket,
@@ -60,7 +60,7 @@ impl AsFd for Receiver {
 
 fn open(key: ReceiveSocket) -> io::Result<Socket> {
     let index = key.link.index.get();
-    let protocol = i32::from(VRRP_PROTOCOL);
+    let protocol = i32::from(key.protocol);
     let device = core::num::NonZeroU32::new(index);
     match key.address {
         IpAddr::V4(address) => {

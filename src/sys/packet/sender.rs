@@ -1,4 +1,4 @@
-//! Sends IP packets of the VRRP protocol through a chosen interface, with a header of our own where they fit into
+//! Sends IP packets through a chosen interface, with a header of our own where they fit into
 //! one piece.
 
 use std::io;
@@ -9,7 +9,7 @@ use socket2::{Domain, Socket};
 use super::batch::{Message, SendBatch};
 use crate::net::LinkKey;
 use crate::sys::socket;
-use crate::wire::ip::{VRRP_PROTOCOL, ipv4_header, ipv6_header};
+use crate::wire::ip::{IpFields, VRRP_PROTOCOL, ipv4_header, ipv6_header};
 
 /// Bursts of some thousand advertisements fit.
 const SEND_QUEUE_BYTES: usize = 4 << 20;
@@ -17,7 +17,7 @@ const SEND_QUEUE_BYTES: usize = 4 << 20;
 /// `SO_PRIORITY` of routing protocols (`TC_PRIO_INTERACTIVE`).
 const PRIORITY: u32 = 6;
 
-/// A VRRP message and the addresses around it.
+/// An IP packet in parts.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {
     /// Through this interface.
@@ -26,8 +26,8 @@ pub struct Packet<'a> {
     pub source: IpAddr,
     /// Destination address.
     pub destination: IpAddr,
-    /// TTL or hop limit.
-    pub hop_limit: u8,
+    /// The rest of it.
+    pub ip: IpFields,
     /// What follows the IP header.
     pub payload: &'a [u8],
 }
@@ -120,17 +120,15 @@ fn prepare(socket: &Socket) -> io::Result<()> {
 
 /// EMSGSIZE when the payload is too long or the families differ.
 fn message<'a>(packet: &Packet<'a>) -> io::Result<Message<'a>> {
-    let Packet { link, source, destination, hop_limit, payload } = *packet;
+    let Packet { link, source, destination, ip, payload } = *packet;
     let impossible = || io::Error::from_raw_os_error(libc::EMSGSIZE);
     match (source, destination) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
-            let header =
-                ipv4_header(source, destination, hop_limit, payload.len()).map_err(|_| impossible())?;
+            let header = ipv4_header(source, destination, ip, payload.len()).map_err(|_| impossible())?;
             Ok(Message::ipv4(link.index, destination, &header, payload))
         }
         (IpAddr::V6(source), IpAddr::V6(destination)) => {
-            let header =
-                ipv6_header(source, destination, hop_limit, payload.len()).map_err(|_| impossible())?;
+            let header = ipv6_header(source, destination, ip, payload.len()).map_err(|_| impossible())?;
             Ok(Message::ipv6(link.index, destination, &header, payload))
         }
         _ => Err(impossible()),
@@ -139,10 +137,11 @@ fn message<'a>(packet: &Packet<'a>) -> io::Result<Message<'a>> {
 
 /// The same for the kernel to write the header of.
 fn payload<'a>(packet: &Packet<'a>) -> io::Result<Message<'a>> {
-    let Packet { link, source, destination, hop_limit, payload } = *packet;
+    let Packet { link, source, destination, ip, payload } = *packet;
     match (source, destination) {
-        (IpAddr::V6(source), IpAddr::V6(destination)) => {
-            Ok(Message::ipv6_payload(link.index, source, destination, hop_limit, payload))
+        // The socket's protocol is what the kernel writes.
+        (IpAddr::V6(source), IpAddr::V6(destination)) if ip.protocol == VRRP_PROTOCOL => {
+            Ok(Message::ipv6_payload(link.index, source, destination, ip.hop_limit, payload))
         }
         _ => Err(io::Error::from_raw_os_error(libc::EMSGSIZE)),
     }

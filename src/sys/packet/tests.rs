@@ -15,6 +15,7 @@ use crate::net::{Family, InterfaceIndex, InterfaceName, LinkKey, MacAddress, Nam
 use crate::sys::namespace::Namespace;
 use crate::sys::netlink::{Network, VethEnd};
 use crate::sys::{clock, socket};
+use crate::wire::ip::{IpFields, VRRP_PROTOCOL};
 
 struct Cable {
     near: LinkKey,
@@ -34,13 +35,17 @@ struct Got {
 }
 
 fn in_a_namespace(test: &str, work: impl FnOnce(Cable) + Send) {
+    in_namespace(test, |namespace| work(Cable::lay(namespace)));
+}
+
+fn in_namespace(test: &str, work: impl FnOnce(&Namespace) + Send) {
     let namespace = match Namespace::create() {
         Ok(namespace) => namespace,
         Err(error) => {
             return crate::skip::skip(test, &format!("no right to create a network namespace: {error}"));
         }
     };
-    namespace.run(|| work(Cable::lay(&namespace))).unwrap();
+    namespace.run(|| work(&namespace)).unwrap();
 }
 
 fn source(family: Family) -> IpAddr {
@@ -90,7 +95,7 @@ impl Cable {
     }
 
     fn receiver(&self, family: Family) -> Receiver {
-        Receiver::open(ReceiveSocket { link: self.far, address: group(family) }).unwrap()
+        Receiver::open(ReceiveSocket::vrrp(self.far, group(family))).unwrap()
     }
 
     fn send(&mut self, family: Family, hop_limit: u8, payloads: &[&[u8]]) {
@@ -100,7 +105,7 @@ impl Cable {
                 link: self.near,
                 source: source(family),
                 destination: group(family),
-                hop_limit,
+                ip: IpFields::vrrp(hop_limit),
                 payload,
             })
             .collect();
@@ -172,6 +177,110 @@ fn each_packet_comes_with_all_that_the_kernel_tells() {
     });
 }
 
+/// A host of its own at the far end of a cable, with an address for each family.
+struct Neighbour {
+    namespace: Namespace,
+    link: LinkKey,
+}
+
+const FAMILIES: [Family; 2] = [Family::Ipv4, Family::Ipv6];
+
+impl Neighbour {
+    fn lay(here: &Namespace) -> (Self, LinkKey) {
+        let namespace = Namespace::create().unwrap();
+        for side in [here, &namespace] {
+            side.set("ipv6/conf/default/accept_dad", "0").unwrap();
+        }
+        let mut socket = Network::open().unwrap();
+        let [near, far]: [InterfaceName; 2] = ["near", "far"].map(|name| name.parse().unwrap());
+        let end = |name, namespace, last| VethEnd { name, namespace, mac: MacAddress([2, 0, 0, 0, 0, last]) };
+        socket.create_veth(end(&near, here, 1), end(&far, &namespace, 2)).unwrap();
+        let near = socket.index_of(&near).unwrap();
+        socket.set_up(near, true).unwrap();
+        for family in FAMILIES {
+            socket.add_address(near, subnet(Self::address(family, 1))).unwrap();
+        }
+        let link = namespace
+            .run(|| {
+                let mut socket = Network::open().unwrap();
+                let link = socket.index_of(&far).unwrap();
+                socket.set_up(link, true).unwrap();
+                link
+            })
+            .unwrap();
+        (Self { namespace, link: key(link) }, key(near))
+    }
+
+    fn address(family: Family, host: u8) -> IpAddr {
+        match family {
+            Family::Ipv4 => IpAddr::from([198, 18, 0, host]),
+            Family::Ipv6 => IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(host)]),
+        }
+    }
+
+    /// Gives it its address, or takes it away.
+    fn set_address(&self, family: Family, there: bool) {
+        let prefix = subnet(Self::address(family, 2));
+        let change = || {
+            let mut socket = Network::open().unwrap();
+            let index = self.link.index;
+            if there { socket.add_address(index, prefix) } else { socket.remove_address(index, prefix) }
+        };
+        self.namespace.run(change).unwrap().unwrap();
+    }
+
+    /// A socket that is bound to its address.
+    fn listen(&self, family: Family, protocol: u8) -> Receiver {
+        let socket = ReceiveSocket { link: self.link, address: Self::address(family, 2), protocol };
+        self.namespace.run(|| Receiver::open(socket)).unwrap().unwrap()
+    }
+}
+
+fn subnet(address: IpAddr) -> Prefix {
+    Prefix::new(address, if address.is_ipv4() { 24 } else { 64 }).unwrap()
+}
+
+#[test]
+fn a_socket_that_is_bound_to_an_address_is_opened_with_it_and_anew_when_it_comes_back() {
+    let test = "a_socket_that_is_bound_to_an_address_is_opened_with_it_and_anew_when_it_comes_back";
+    in_namespace(test, |here| {
+        let (neighbour, near) = Neighbour::lay(here);
+        let mut sender = Sender::open().unwrap();
+        let mut batch = ReceiveBatch::default();
+        for family in FAMILIES {
+            let destination = Neighbour::address(family, 2);
+            let mut send = |protocol: u8, hop_limit: u8, payload: &[u8]| {
+                let ip = IpFields { protocol, ..IpFields::vrrp(hop_limit) };
+                let source = Neighbour::address(family, 1);
+                // Until the neighbour's address is resolved, packets may be refused.
+                sender.send(&[Packet { link: near, source, destination, ip, payload }], |_, _| {});
+            };
+            // An address that has just gone again keeps nobody from binding.
+            drop(neighbour.listen(family, VRRP_PROTOCOL));
+            for round in 1..=2 {
+                neighbour.set_address(family, true);
+                let receiver = neighbour.listen(family, VRRP_PROTOCOL);
+                let start = Instant::now();
+                let mut got = None;
+                while got.is_none() {
+                    assert!(start.elapsed() < Duration::from_secs(30), "{family}: nothing arrives");
+                    send(51, 64, b"another protocol");
+                    send(VRRP_PROTOCOL, 64, &[round; 8]);
+                    batch
+                        .receive(&receiver, |packet| {
+                            assert_eq!(packet.payload, [round; 8], "{family}");
+                            got = Some((packet.destination, packet.hop_limit));
+                        })
+                        .unwrap();
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                assert_eq!(got, Some((destination, Some(64))), "{family}");
+                neighbour.set_address(family, false);
+            }
+        }
+    });
+}
+
 #[test]
 fn a_packet_that_is_longer_than_any_advertisement_is_dropped() {
     in_a_namespace("a_packet_that_is_longer_than_any_advertisement_is_dropped", |mut cable| {
@@ -215,7 +324,7 @@ fn an_ipv6_packet_beyond_the_mtu_leaves_in_fragments() {
             link: cable.near,
             source: source(Family::Ipv4),
             destination: group(Family::Ipv4),
-            hop_limit: 255,
+            ip: IpFields::vrrp(255),
             payload: &[0; 1261],
         };
         let mut failures = Vec::new();
@@ -259,7 +368,7 @@ fn a_message_that_cannot_be_sent_is_named_and_the_others_leave() {
             link,
             source: source(Family::Ipv4),
             destination: group(Family::Ipv4),
-            hop_limit: 255,
+            ip: IpFields::vrrp(255),
             payload,
         };
         let too_long = vec![0; 70_000];

@@ -1,6 +1,5 @@
 //! Bytes -> advertisement: every check on receipt that needs no state of a router (RFC 3768 §7.1,
-//! RFC 9568 §7.1), in keepalived's order, so that a packet with several faults is counted
-//! under the same name.
+//! RFC 9568 §7.1), in keepalived's order, so that a packet with several faults is counted under the same name.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -23,6 +22,62 @@ pub fn peek(payload: &[u8]) -> Option<Vrid> {
     payload.get(1).copied().and_then(Vrid::new)
 }
 
+/// A received advertisement that has passed [`check`], as it lies in its packet.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// Protocol version.
+    pub version: Version,
+    /// Virtual router.
+    pub vrid: Vrid,
+    /// Sender's priority; 0 when it leaves.
+    pub priority: Priority,
+    /// Sender's interval.
+    pub interval: AdvertisementInterval,
+    /// Version 2 authentication.
+    pub authentication: AuthenticationData,
+    family: Family,
+    /// The bytes of the address list.
+    addresses: &'a [u8],
+    /// Empty or [`TRAILER_LENGTH`] bytes.
+    trailer: &'a [u8],
+}
+
+impl Message<'_> {
+    /// Virtual addresses in the sender's order, all of one family.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.addresses.chunks_exact(self.family.octets()).filter_map(|octets| match self.family {
+            Family::Ipv4 => <[u8; 4]>::try_from(octets).ok().map(|octets| Ipv4Addr::from(octets).into()),
+            Family::Ipv6 => <[u8; 16]>::try_from(octets).ok().map(|octets| Ipv6Addr::from(octets).into()),
+        })
+    }
+
+    /// A copy of its own.
+    pub fn to_advertisement(&self) -> Advertisement {
+        Advertisement {
+            version: self.version,
+            vrid: self.vrid,
+            priority: self.priority,
+            interval: self.interval,
+            addresses: self.addresses().collect(),
+            authentication: self.authentication,
+            trailer: <[u8; TRAILER_LENGTH]>::try_from(self.trailer).ok(),
+        }
+    }
+}
+
+/// [`check`], for who wants to keep the advertisement.
+///
+/// # Errors
+///
+/// As [`check`].
+pub fn decode(
+    header: &PacketHeader,
+    payload: &[u8],
+    expected: &Expectation,
+) -> Result<Advertisement, Rejection> {
+    check(header, payload, expected).map(|message| message.to_advertisement())
+}
+
 /// Takes a received message apart, or says which check it fails first.
 ///
 /// A version 3 interval that differs from ours is no fault: backups follow their master. The address list is
@@ -30,13 +85,13 @@ pub fn peek(payload: &[u8]) -> Option<Vrid> {
 ///
 /// # Errors
 ///
-/// The first check failed, in this order: family, source, length, TTL or hop limit (multicast only), version, virtual
+/// The first check failed, in this order: family, source, length, TTL or hop limit, version, virtual
 /// router identifier, version 2 authentication, version 2 interval, type, interval 0, checksum, destination.
-pub fn decode(
+pub fn check<'a>(
     header: &PacketHeader,
-    payload: &[u8],
+    payload: &'a [u8],
     expected: &Expectation,
-) -> Result<Advertisement, Rejection> {
+) -> Result<Message<'a>, Rejection> {
     let families = (Family::of(&header.source), Family::of(&header.destination));
     if families != (expected.family, expected.family) {
         return Err(Rejection::Destination { received: header.destination });
@@ -48,8 +103,9 @@ pub fn decode(
     let Parts { fixed, body, trailer } = split(payload, expected)?;
     let [version_type, vrid, priority, _, fifth, sixth, _, _] = fixed;
 
-    if expected.multicast && header.hop_limit != Some(255) {
-        return Err(Rejection::HopLimit { received: header.hop_limit });
+    if !expected.hop_limits.allow(header.hop_limit) {
+        let (received, expected) = (header.hop_limit, expected.hop_limits);
+        return Err(Rejection::HopLimit { received, expected });
     }
     if version_type >> 4 != expected.version.number() {
         return Err(Rejection::Version { received: version_type >> 4, expected: expected.version });
@@ -82,14 +138,15 @@ pub fn decode(
         return Err(Rejection::Destination { received: header.destination });
     }
 
-    Ok(Advertisement {
+    Ok(Message {
         version: expected.version,
         vrid,
         priority: Priority(priority),
         interval,
-        addresses: addresses(body, expected.version, expected.family),
         authentication,
-        trailer: <[u8; TRAILER_LENGTH]>::try_from(trailer).ok(),
+        family: expected.family,
+        addresses: addresses(body, expected.version, expected.family),
+        trailer,
     })
 }
 
@@ -187,21 +244,16 @@ fn check_checksum(
     if sum == [0, 0] { Ok(()) } else { Err(Rejection::Checksum) }
 }
 
-fn addresses(body: &[u8], version: Version, family: Family) -> Vec<IpAddr> {
+fn addresses(body: &[u8], version: Version, family: Family) -> &[u8] {
     let end = if has_authentication_data(version, family) { body.len() - 8 } else { body.len() };
-    let list = &body[HEADER_LENGTH..end];
-    match family {
-        Family::Ipv4 => list.as_chunks::<4>().0.iter().map(|&octets| Ipv4Addr::from(octets).into()).collect(),
-        Family::Ipv6 => {
-            list.as_chunks::<16>().0.iter().map(|&octets| Ipv6Addr::from(octets).into()).collect()
-        }
-    }
+    &body[HEADER_LENGTH..end]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::secret::Secret;
+    use crate::wire::vrrp::HopLimits;
 
     const GROUP: &str = "224.0.0.18";
     /// Version 2, VRID 54, priority 100, 1 s, 192.0.2.54, no authentication; sent by a keepalived.
@@ -225,6 +277,7 @@ mod tests {
             authentication: AuthenticationData::None,
             checksum: ChecksumMode::PseudoHeader,
             multicast: true,
+            hop_limits: HopLimits::LINK,
             trailer: false,
         }
     }
@@ -334,20 +387,25 @@ mod tests {
         let expected = expecting(Version::V3);
         for hop_limit in [None, Some(0), Some(254)] {
             let header = PacketHeader { hop_limit, ..header() };
-            assert_eq!(decode(&header, V3, &expected), Err(Rejection::HopLimit { received: hop_limit }));
+            let rejection = Rejection::HopLimit { received: hop_limit, expected: HopLimits::LINK };
+            assert_eq!(decode(&header, V3, &expected), Err(rejection));
         }
     }
 
     #[test]
-    fn unicast_has_no_hop_limit_check_and_is_kept_apart() {
+    fn unicast_has_hop_limits_of_its_own_and_is_kept_apart() {
         let destination: IpAddr = "192.0.2.20".parse().unwrap();
-        let unicast = Expectation { multicast: false, ..expecting(Version::V3) };
+        let unicast = Expectation { multicast: false, hop_limits: HopLimits::ANY, ..expecting(Version::V3) };
         // Version 3, VRID 58, priority 100, 1 s, 192.0.2.58, to 192.0.2.20; sent by a keepalived.
         let bytes = b"\x31\x3a\x64\x01\x00\x64\x23\x8a\xc0\x00\x02\x3a";
         let header = PacketHeader { destination, hop_limit: Some(3), ..header() };
         assert!(decode(&header, bytes, &unicast).is_ok());
+        for (least, most, passes) in [(3, 3, true), (1, 5, true), (4, 255, false), (0, 2, false)] {
+            let expected = Expectation { hop_limits: HopLimits { least, most }, ..unicast };
+            assert_eq!(decode(&header, bytes, &expected).is_ok(), passes, "{least} to {most}");
+        }
 
-        let multicast = Expectation { multicast: true, ..unicast };
+        let multicast = Expectation { multicast: true, hop_limits: HopLimits::LINK, ..unicast };
         let near = PacketHeader { hop_limit: Some(255), ..header };
         assert_eq!(decode(&near, bytes, &multicast), Err(Rejection::Destination { received: destination }));
         assert_eq!(rejection(V3, &unicast), Rejection::Destination { received: GROUP.parse().unwrap() });

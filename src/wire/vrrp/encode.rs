@@ -83,7 +83,7 @@ mod tests {
     use super::*;
     use crate::secret::Secret;
     use crate::wire::vrrp::{
-        AdvertisementInterval, Expectation, PacketHeader, Priority, Rejection, Vrid, decode,
+        AdvertisementInterval, Expectation, HopLimits, PacketHeader, Priority, Rejection, Vrid, decode,
     };
 
     fn hex(text: &str) -> Vec<u8> {
@@ -119,6 +119,7 @@ mod tests {
             authentication: meaning.authentication,
             checksum: ChecksumMode::PseudoHeader,
             multicast: destination.is_multicast(),
+            hop_limits: HopLimits::LINK,
             trailer: meaning.trailer.is_some(),
         };
         assert_eq!(decode(&header, &bytes, &expected).as_ref(), Ok(meaning));
@@ -223,6 +224,7 @@ mod tests {
             authentication: AuthenticationData::None,
             checksum: ChecksumMode::PseudoHeader,
             multicast: true,
+            hop_limits: HopLimits::LINK,
             trailer: false,
         };
         assert_eq!(decode(&header, &bytes, &expected), Ok(sent));

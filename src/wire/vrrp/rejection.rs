@@ -3,7 +3,7 @@
 use core::fmt;
 use core::net::IpAddr;
 
-use super::{AdvertisementInterval, Version};
+use super::{AdvertisementInterval, HopLimits, Version};
 
 /// A received packet that fails a check. Each variant is a fact about the packet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -16,10 +16,13 @@ pub enum Rejection {
         /// Bytes that the header calls for.
         expected: usize,
     },
-    /// TTL or hop limit is not 255: the packet may have crossed a router.
+    /// TTL or hop limit is not 255, so that the packet may have crossed a router; or, of unicast, not within the limits
+    /// configured.
     HopLimit {
         /// Value received; `None` where the driver could not learn it.
         received: Option<u8>,
+        /// What may be received.
+        expected: HopLimits,
     },
     /// Not the version configured for the virtual router.
     Version {
@@ -159,10 +162,10 @@ impl fmt::Display for Rejection {
             Self::Length { received, expected } => {
                 write!(f, "wrong length: received {received} bytes and expect {expected}")
             }
-            Self::HopLimit { received: Some(received) } => {
-                write!(f, "invalid TTL/HL: received {received} and expect 255")
+            Self::HopLimit { received: Some(received), expected } => {
+                write!(f, "invalid TTL/HL: received {received} and expect {expected}")
             }
-            Self::HopLimit { received: None } => f.write_str("unknown TTL/HL, expect 255"),
+            Self::HopLimit { received: None, expected } => write!(f, "unknown TTL/HL, expect {expected}"),
             Self::Version { received, expected } => {
                 write!(f, "wrong VRRP version: received {received} and expect {}", expected.number())
             }
