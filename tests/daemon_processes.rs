@@ -206,48 +206,6 @@ fn a_killed_worker_is_replaced_and_its_address_adopted() {
 }
 
 #[test]
-fn a_worker_that_is_killed_while_the_file_is_bad_is_replaced_all_the_same() {
-    let Some(mut host) = host_with_router() else { return };
-    host.write("alived.toml", "realtime = \"off\"\n");
-    host.start(&[]);
-    become_master(&mut host);
-    host.configure(&format!("# reloaded\n{}", instance("VI_1", 51, 120, ADDRESS)));
-    host.signal(libc::SIGHUP);
-    host.wait_for_lines("Reloaded", 1);
-    host.configure("vrrp_instance VI_1 {\n    interface nowhere0\n    virtual_router_id 300\n}\n");
-    host.write("alived.toml", "realtime =\n");
-    alived::sys::process::signal(host.worker(), libc::SIGKILL);
-    host.wait_for_lines("goes on with the last good one", 1);
-    host.wait_for_lines("Entering MASTER STATE", 2);
-    assert!(
-        host.log().contains("keepalived.conf:3:") && host.log().contains("alived.toml:1:"),
-        "{}",
-        host.log()
-    );
-    assert!(host.holds(ADDRESS));
-    host.signal(libc::SIGUSR1);
-    host.wait_for_lines("wrote", 1);
-    let data = fs::read_to_string(host.path("keepalived.data")).unwrap();
-    assert!(data.contains("Priority = 120"), "what was reloaded: {data}");
-}
-
-#[test]
-fn a_worker_that_is_killed_while_the_interface_is_missing_is_replaced_all_the_same() {
-    let Some(mut host) = host_with_router() else { return };
-    host.start(&[]);
-    become_master(&mut host);
-    let lan = host.lan();
-    host.socket.delete(lan).unwrap();
-    host.wait_for_lines("Entering FAULT STATE", 1);
-    alived::sys::process::signal(host.worker(), libc::SIGKILL);
-    host.wait_for_lines("goes on with the last good one", 1);
-    host.wait_for_lines("Entering FAULT STATE", 2);
-    host.plug_in();
-    host.wait_for_lines("Entering MASTER STATE", 2);
-    host.wait("the address", |host| host.holds(ADDRESS));
-}
-
-#[test]
 fn a_stop_between_two_workers_leaves_no_address_behind() {
     let Some(mut host) = host_with_router() else { return };
     host.start(&[]);

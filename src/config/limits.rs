@@ -1,12 +1,12 @@
 //! Bounds on what a configuration may cost. Each is named in the error that it causes.
 
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// Each block is a level of recursion.
 const BLOCK_DEPTH_MAX: usize = 200;
 
 /// The bounds. Any may be raised.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Limits {
     /// `file-bytes`: largest file that is read.
@@ -35,6 +35,21 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// For a text that was read within limits before: as printed it may be longer than as it was written.
+    pub const NONE: Self = Self {
+        file_bytes: u64::MAX,
+        total_bytes: u64::MAX,
+        include_depth: usize::MAX,
+        files: u32::MAX,
+        expanded_lines: u64::MAX,
+        expanded_bytes: usize::MAX,
+        expansion_depth: usize::MAX,
+        block_depth: BLOCK_DEPTH_MAX,
+        block_lines: usize::MAX,
+        diagnostics: usize::MAX,
+        errors: usize::MAX,
+    };
+
     /// Names and meanings, for help texts.
     pub const NAMES: [(&'static str, &'static str); 11] = [
         ("file-bytes", "largest file that is read"),

@@ -4,7 +4,7 @@ use core::fmt;
 use core::ops::Range;
 
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Limits;
 use super::diagnostics::{self, Diagnostic, Style};
@@ -58,7 +58,22 @@ impl TryFrom<RealtimeWord> for Realtime {
     }
 }
 
+/// As it is read. The default has no word.
+impl Serialize for Realtime {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Default => to.serialize_none(),
+            Self::Off => to.serialize_str("off"),
+            Self::Priority(priority) => to.serialize_u8(*priority),
+        }
+    }
+}
+
 impl Realtime {
+    const fn is_default(&self) -> bool {
+        matches!(self, Self::Default)
+    }
+
     /// This, or what `otherwise` says where this says nothing.
     pub const fn or(self, otherwise: Self) -> Self {
         match self {
@@ -78,10 +93,11 @@ impl Realtime {
 }
 
 /// What `alived.toml` says. An empty or absent file says nothing.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OwnSettings {
     /// `realtime`: wins over `vrrp_rt_priority` of keepalived.conf.
+    #[serde(skip_serializing_if = "Realtime::is_default")]
     pub realtime: Realtime,
     /// `[limits]`: what reading keepalived.conf may cost.
     pub limits: Limits,
@@ -92,7 +108,7 @@ pub struct OwnSettings {
 }
 
 /// Which configurations a reload takes.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ReloadSettings {
     /// `allow-empty`: also one without any virtual router, which stops all that run. It may be a file that is just
@@ -105,7 +121,7 @@ impl ReloadSettings {
 }
 
 /// How scripts are run.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Scripts {
     /// `at-once`: how many of one worker run at a time, 1 to [`Scripts::AT_ONCE_MAX`].
@@ -293,6 +309,18 @@ mod tests {
         );
         let read = settings("[scripts]\nprepare = true\nat-once = 1000\n").unwrap().scripts;
         assert_eq!(read, Scripts { at_once: 1000, prepare: true });
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        for realtime in [Realtime::Default, Realtime::Off, Realtime::Priority(7)] {
+            let scripts = Scripts { at_once: 3, prepare: true };
+            let limits = Limits { files: 9, ..Limits::default() };
+            let reload = ReloadSettings { allow_empty: true };
+            let own = OwnSettings { realtime, limits, scripts, reload };
+            let text = serde_json::to_string(&own).unwrap();
+            assert_eq!(serde_json::from_str::<OwnSettings>(&text).unwrap(), own, "{text}");
+        }
     }
 
     #[test]

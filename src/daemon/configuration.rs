@@ -3,10 +3,10 @@
 use std::io::IsTerminal;
 
 use super::host::RealHost;
-use super::last_good::HostWithText;
+use super::host_with_text::HostWithText;
 use super::options::Options;
 use crate::config::diagnostics::{Severity, Style};
-use crate::config::{self, Loaded, OwnSettings, PrintOptions, Realtime, Scripts, SettingsFault};
+use crate::config::{self, Limits, LoadOptions, Loaded, OwnSettings, PrintOptions, SettingsFault};
 use crate::node::NodeConfig;
 
 pub(super) use crate::config::Settings;
@@ -20,7 +20,7 @@ pub(super) struct Configuration {
     pub(super) warnings: Vec<String>,
     /// `-d`: all of keepalived.conf as it was understood.
     pub(super) dump: Option<String>,
-    /// For [`load_kept`]: what alived.toml and flags say, in a line, then all of keepalived.conf.
+    /// For [`load_kept`]: what alived.toml says, in a line, then all of keepalived.conf.
     pub(super) kept: String,
 }
 
@@ -44,15 +44,24 @@ pub(super) enum Tolerance {
     Strict,
 }
 
-/// Reads alived.toml and the configuration that the options name.
+/// Reads alived.toml and the configuration that the options name, again if they change meanwhile.
 pub(super) fn load(options: &Options, tolerance: Tolerance) -> Result<Configuration, Refusal> {
-    let own = load_own(options);
+    let read = RealHost::default().read_unchanged(|host| load_once(host, options, tolerance));
+    read.unwrap_or_else(|path| {
+        let text = format!("`{path}` goes on changing while it is read; when it is written, try again");
+        let rendered = format!("error: {text}\n");
+        Err(Refusal { status: super::status::CONFIGURATION, rendered, lines: vec![text] })
+    })
+}
+
+fn load_once(host: &RealHost, options: &Options, tolerance: Tolerance) -> Result<Configuration, Refusal> {
+    let own = load_own(host, options);
     let load_options = options.load_options(own.as_ref().copied().unwrap_or_default());
     let file = options.configuration.to_string_lossy();
-    let mut loaded = config::load(&RealHost::default(), &file, &load_options);
+    let mut loaded = config::load(host, &file, &load_options);
     if options.namespace.is_none() && loaded.settings.namespace.is_some() {
         // The interfaces it is for are in a namespace not entered yet.
-        let host = RealHost { foreign_namespace: true, ..RealHost::default() };
+        let host = RealHost { foreign_namespace: true, ..host.clone() };
         loaded = config::load(&host, &file, &load_options);
     }
     if tolerance == Tolerance::Strict && loaded.gravest >= Some(Severity::Error) {
@@ -64,17 +73,11 @@ pub(super) fn load(options: &Options, tolerance: Tolerance) -> Result<Configurat
 /// Understands [`Configuration::kept`] of a configuration that was good, in place of what is on the disk.
 pub(super) fn load_kept(options: &Options, kept: &str) -> Result<Configuration, Refusal> {
     let (own, text) = kept.split_once('\n').unwrap_or_default();
-    let mut words = own.split(' ');
-    let mut own = OwnSettings::default();
-    let priority = words.next().and_then(|word| word.parse().ok());
-    if let (Some(at_once), Some(prepare)) = (words.next(), words.next()) {
-        let at_once = at_once.parse().unwrap_or(own.scripts.at_once);
-        own.scripts = Scripts { at_once, prepare: prepare == "true" };
-    }
-    let mut load_options = options.load_options(own);
-    load_options.realtime = priority.map_or(Realtime::Off, Realtime::Priority);
+    // What we wrote ourselves is understood.
+    let own = serde_json::from_str(own).unwrap_or_default();
     let host = HostWithText { host: RealHost::default(), text: text.to_owned() };
-    let loaded = config::load(&host, "the last good configuration", &load_options);
+    let load_options = LoadOptions { limits: Limits::NONE, ..options.load_options(own) };
+    let loaded = config::load(&host, "the configuration in force", &load_options);
     take(options, Ok(own), loaded)
 }
 
@@ -84,25 +87,24 @@ fn take(
     loaded: Loaded,
 ) -> Result<Configuration, Refusal> {
     let lines: Vec<String> = loaded.log_lines().map(|(_, line)| line).collect();
-    if let (false, _) | (_, Err(_)) = (loaded.usable, &own) {
-        return Err(refuse(own.err().as_ref(), &loaded, lines));
-    }
+    let own = match own {
+        Ok(own) if loaded.usable => own,
+        own => return Err(refuse(own.err().as_ref(), &loaded, lines)),
+    };
     let Loaded { node, settings, config, .. } = loaded;
     let everything = PrintOptions { show_secrets: true, defaults: false };
     let kept = format!(
-        "{} {} {}\n{}",
-        settings.realtime_priority.map_or_else(|| "-".to_owned(), |priority| priority.to_string()),
-        settings.scripts.at_once,
-        settings.scripts.prepare,
+        "{}\n{}",
+        serde_json::to_string(&own).unwrap_or_default(),
         config::print(&config, everything)
     );
     let dump = options.dump_configuration.then(|| config::print(&config, PrintOptions::default()));
     Ok(Configuration { node, settings, warnings: lines, dump, kept })
 }
 
-fn load_own(options: &Options) -> Result<OwnSettings, SettingsFault> {
+fn load_own(host: &RealHost, options: &Options) -> Result<OwnSettings, SettingsFault> {
     let named = options.settings.as_ref().map(|path| path.to_string_lossy());
-    config::load_settings(&RealHost::default(), named.as_deref(), &options.configuration.to_string_lossy())
+    config::load_settings(host, named.as_deref(), &options.configuration.to_string_lossy())
 }
 
 /// All that is wrong in both files.
@@ -125,4 +127,27 @@ pub(super) fn log_identity(settings: &Settings, base: &str, options: &Options) -
 
 fn no_color_unset() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_understood_as_it_was_whatever_the_limits() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "global_defs {\ndynamic_interfaces\n}\nvrrp_instance A {\ninterface eth9\nvirtual_router_id 5\n\
+                    virtual_ipaddress {\n~SEQ(N,1,99) 10.0.0.${N}/24\n}\n}\n";
+        std::fs::write(folder.path().join("keepalived.conf"), text).unwrap();
+        let own = "realtime = 7\n[scripts]\nat-once = 3\n[reload]\nallow-empty = true\n[limits]\nfile-bytes = 200\n";
+        std::fs::write(folder.path().join("alived.toml"), own).unwrap();
+        let configuration = folder.path().join("keepalived.conf");
+        let mut options = Options { configuration, ..Options::default() };
+        options.limits.add("total-bytes=250".to_owned()).unwrap();
+        let read = load(&options, Tolerance::Lenient).unwrap();
+        assert!(read.kept.len() > 1000 && read.node.routers.len() == 1, "{}", read.kept);
+        let again = load_kept(&options, &read.kept).unwrap();
+        assert_eq!((again.node, again.settings), (read.node, read.settings));
+        assert_eq!(again.kept, read.kept);
+    }
 }

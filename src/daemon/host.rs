@@ -1,5 +1,6 @@
 //! The real host, as the configuration asks for it.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
@@ -10,13 +11,69 @@ use crate::kernel::Link;
 use crate::net::{LinkKey, NamespaceId, Prefix};
 use crate::sys::netlink::{Ownership, view};
 
+/// How often files are read that change while they are read.
+const ATTEMPTS: u32 = 5;
+
+/// How much longer than the one before each pause between two attempts is.
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
+
 /// The machine this process runs on.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct RealHost {
     /// Judge the text alone: nothing is known of interfaces, users and paths.
     pub text_only: bool,
     /// The network namespace is not the one the configuration is for: nothing is known of interfaces.
     pub foreign_namespace: bool,
+    /// The files that were read, as they were before.
+    pub(crate) seen: RefCell<BTreeMap<String, FileIdentity>>,
+}
+
+/// What changes with a file's contents.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct FileIdentity {
+    /// Device and inode: another file under the name.
+    file: (u64, u64),
+    size: u64,
+    /// Seconds and nanoseconds.
+    modified: (i64, i64),
+}
+
+impl FileIdentity {
+    fn of(metadata: &fs::Metadata) -> Self {
+        Self {
+            file: (metadata.dev(), metadata.ino()),
+            size: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        }
+    }
+}
+
+impl RealHost {
+    /// Has `read` read files through this host, again if one of them changed meanwhile: it may have been half written,
+    /// or not fit the others.
+    ///
+    /// # Errors
+    /// With the name of a file that goes on changing.
+    pub(crate) fn read_unchanged<T>(&self, mut read: impl FnMut(&Self) -> T) -> Result<T, String> {
+        let mut attempt = 0;
+        loop {
+            self.seen.borrow_mut().clear();
+            let result = read(self);
+            attempt += 1;
+            match self.changed() {
+                None => return Ok(result),
+                Some(path) if attempt == ATTEMPTS => return Err(path),
+                Some(_) => std::thread::sleep(PAUSE * attempt),
+            }
+        }
+    }
+
+    /// A file that is not any more as it was before it was read.
+    fn changed(&self) -> Option<String> {
+        let seen = self.seen.borrow();
+        let now = |path: &String| fs::metadata(path).ok().map(|metadata| FileIdentity::of(&metadata));
+        seen.iter().find(|(path, before)| now(path) != Some(**before)).map(|(path, _)| path.clone())
+    }
 }
 
 impl Host for RealHost {
@@ -43,9 +100,12 @@ impl Host for RealHost {
         let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1);
         // It may have become something else meanwhile, which must not make us wait; nor may files of /proc.
         let file = fs::File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(other)?;
-        if !file.metadata().map_err(other)?.is_file() {
+        let metadata = file.metadata().map_err(other)?;
+        if !metadata.is_file() {
             return Err(ReadError::NotRegular("no longer a regular file"));
         }
+        // Of a file that is read twice the first look counts.
+        self.seen.borrow_mut().entry(path.to_owned()).or_insert_with(|| FileIdentity::of(&metadata));
         // It may grow while it is read.
         file.take(limit + 1).read_to_end(&mut bytes).map_err(other)?;
         if bytes.len() as u64 > limit {
@@ -151,5 +211,58 @@ impl Host for RealHost {
             gid: metadata.gid(),
             mode: metadata.mode() & 0o7777,
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_change_while_they_are_read_are_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+        let (main, included) = (path("main"), path("included"));
+        let changes: [&dyn Fn(); 4] = [
+            &|| fs::write(&included, "longer").unwrap(),
+            &|| {
+                // Of the same size. The kernel's clock for files ticks each 10 ms at least.
+                std::thread::sleep(std::time::Duration::from_millis(20));
+                fs::write(&included, "shor2").unwrap();
+            },
+            &|| {
+                fs::write(path("new"), "short").unwrap();
+                fs::rename(path("new"), &included).unwrap();
+            },
+            &|| fs::remove_file(&included).unwrap(),
+        ];
+        for change in changes {
+            fs::write(&main, "main").unwrap();
+            fs::write(&included, "short").unwrap();
+            let host = RealHost::default();
+            let mut reads = 0;
+            let read = host.read_unchanged(|host| {
+                reads += 1;
+                let _ = host.read_file(&main, 100).unwrap();
+                let text = host.read_file(&included, 100).ok();
+                if reads < 3 {
+                    // The last of the changes can be made once only.
+                    if text.is_some() {
+                        change();
+                    }
+                }
+                text
+            });
+            assert_eq!(read.unwrap(), fs::read(&included).ok());
+            assert!(reads > 1);
+        }
+        fs::write(&included, "").unwrap();
+        let mut reads = 0;
+        let read = RealHost::default().read_unchanged(|host| {
+            reads += 1;
+            let _ = host.read_file(&included, 100).unwrap();
+            fs::write(&included, "x".repeat(reads)).unwrap();
+        });
+        assert_eq!((read.unwrap_err(), reads), (included, ATTEMPTS as usize));
     }
 }

@@ -1,21 +1,19 @@
 //! What the supervisor must know to tidy up after a worker that was killed: the virtual addresses, and when other
 //! routers may take them over.
 //!
-//! The worker writes them into a file in memory that both processes hold, at its start and at each reload; the
-//! supervisor reads it only when there is to be no next worker, or not soon.
+//! The worker writes them into memory that both processes hold, at its start and at each reload; the supervisor reads
+//! them only when there is to be no next worker, or not soon.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 
 use super::record::{AddressRecord, parse_prefix};
+use super::shared_text::SharedText;
 use crate::kernel::{AddressOperation, AddressSpec, Verb};
 use crate::net::{NamespaceId, Prefix};
 use crate::node::NodeConfig;
 use crate::sys::netlink::{self, Ownership, RouteSocket};
-use crate::sys::process;
 use crate::time::{Duration, micros};
 use crate::vrrp::{RouterConfig, master_down_interval, unnoticed_silence};
 
@@ -52,10 +50,10 @@ impl Patience {
     }
 }
 
-/// The file in memory.
+/// The list.
 #[derive(Debug)]
 pub(super) struct Leftovers {
-    file: File,
+    text: SharedText,
     /// Bytes of the newest configuration's list, at the beginning.
     newest: usize,
 }
@@ -63,12 +61,12 @@ pub(super) struct Leftovers {
 impl Leftovers {
     /// An empty one.
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { file: process::memory_file("alived-addresses")?, newest: 0 })
+        Ok(Self { text: SharedText::new("alived-addresses")?, newest: 0 })
     }
 
-    /// The same file, for the worker.
+    /// The same list, for the worker.
     pub(super) fn share(&self) -> io::Result<Self> {
-        Ok(Self { file: self.file.try_clone()?, newest: self.newest })
+        Ok(Self { text: self.text.share()?, newest: self.newest })
     }
 
     /// Replaces the list by all addresses of a configuration. Those of the configuration before stay on it
@@ -84,12 +82,11 @@ impl Leftovers {
                 let _ = writeln!(text, "{interface} {} {unnoticed} {master_down}", address.spec.prefix);
             }
         }
-        let mut before = self.text()?;
+        let mut before = self.text.read()?;
         before.truncate(self.newest);
         self.newest = text.len();
         text.push_str(&before);
-        self.file.set_len(0)?;
-        self.file.write_all_at(text.as_bytes(), 0)
+        self.text.write(&text)
     }
 
     /// When addresses have to be removed next, if no worker runs for `pause`: after how long without one, later than
@@ -149,17 +146,10 @@ impl Leftovers {
             Some(((name, prefix), Patience { unnoticed: time()?, master_down: time()? }))
         };
         let mut listed: BTreeMap<(String, Prefix), Patience> = BTreeMap::new();
-        for (address, patience) in self.text()?.lines().filter_map(parse) {
+        for (address, patience) in self.text.read()?.lines().filter_map(parse) {
             listed.entry(address).and_modify(|known| *known = known.min(patience)).or_insert(patience);
         }
         Ok(listed)
-    }
-
-    fn text(&self) -> io::Result<String> {
-        let length = usize::try_from(self.file.metadata()?.len()).map_err(io::Error::other)?;
-        let mut bytes = vec![0; length];
-        self.file.read_exact_at(&mut bytes, 0)?;
-        String::from_utf8(bytes).map_err(io::Error::other)
     }
 }
 

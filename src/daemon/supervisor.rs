@@ -6,12 +6,13 @@ use std::io::{self, Write};
 
 use super::child::Child;
 use super::configuration::{Configuration, Settings};
-use super::last_good::LastGood;
 use super::leftovers::Leftovers;
 use super::options::Options;
 use super::record;
+use super::reload_requests::ReloadRequests;
 use super::runner::{self, Demand, Need};
 use super::service_manager::ServiceManager;
+use super::shared_text::SharedText;
 use super::status::{CONFIGURATION, FATAL, PERMISSION};
 use super::worker::Inheritance;
 use crate::sys::channel::Channel;
@@ -59,16 +60,16 @@ pub(super) fn run(
         process::name_thread(name);
     }
     let started = pid_files.supervisor.write(process::own_pid()).and_then(|()| {
-        let last_good = LastGood::new()?;
-        last_good.write(&configuration.kept)?;
-        let leftovers = Leftovers::new()?;
+        let kept = SharedText::new("alived-configuration")?;
+        kept.write(&configuration.kept)?;
+        let (leftovers, reloads) = (Leftovers::new()?, ReloadRequests::new()?);
         let (signals, poller) = (SignalQueue::open()?, Poller::new()?);
         poller.add(&signals, SIGNALS)?;
         let worker_readiness = readiness.as_ref().map(File::try_clone).transpose()?;
-        Ok((signals, poller, leftovers, last_good, worker_readiness))
+        Ok((signals, poller, leftovers, reloads, kept, worker_readiness))
     });
     let status = match started {
-        Ok((signals, poller, leftovers, last_good, worker_readiness)) => {
+        Ok((signals, poller, leftovers, reloads, kept, worker_readiness)) => {
             let mut supervisor = Supervisor {
                 options,
                 worker_main,
@@ -77,14 +78,14 @@ pub(super) fn run(
                 poller,
                 leftovers,
                 pause: None,
-                last_good,
+                reloads,
+                kept,
                 pid_files,
                 vrrp: Child::new("worker"),
                 runner: Child::new("runner"),
                 demand: None,
                 retired: Vec::new(),
                 manager,
-                reload_due: false,
                 stopping: false,
                 ending: None,
             };
@@ -114,7 +115,9 @@ struct Supervisor<'a> {
     leftovers: Leftovers,
     /// While no worker runs.
     pause: Option<Pause>,
-    last_good: LastGood,
+    reloads: ReloadRequests,
+    /// The configuration that the worker runs with, for the next one.
+    kept: SharedText,
     pid_files: PidFiles,
     vrrp: Child,
     /// What starts commands for the vrrp worker.
@@ -124,8 +127,6 @@ struct Supervisor<'a> {
     /// Runners whose worker has ended, and which are about to end too.
     retired: Vec<Child>,
     manager: ServiceManager,
-    /// A reload that was asked for between two workers.
-    reload_due: bool,
     stopping: bool,
     /// The exit status, once there is only the end of the runners to wait for.
     ending: Option<u8>,
@@ -240,7 +241,7 @@ impl Supervisor<'_> {
             }
             Signal::Reload => {
                 self.manager.reload_asked(clock::now().instant);
-                self.reload_due = !self.vrrp.runs();
+                self.reloads.ask();
                 self.vrrp.signal(signal.number());
             }
             other => self.vrrp.signal(other.number()),
@@ -386,7 +387,8 @@ impl Supervisor<'_> {
             settings: self.settings.clone(),
             pid_file: self.pid_files.worker.share()?,
             leftovers: self.leftovers.share()?,
-            last_good: self.last_good.share()?,
+            reloads: self.reloads.share()?,
+            kept: self.kept.share()?,
             readiness,
             runners: supply,
             progress: self.manager.expect_worker(&self.poller, PROGRESS)?,
@@ -413,7 +415,7 @@ impl Supervisor<'_> {
                 self.demand = Some(demand);
                 tracing::info!("Starting VRRP child process, pid={pid}");
                 self.manager.wait(clock::now().instant, "starting");
-                if std::mem::take(&mut self.reload_due) {
+                if self.reloads.is_due() {
                     self.vrrp.signal(Signal::Reload.number());
                 }
                 Ok(())

@@ -15,15 +15,16 @@ use super::control::{Asked, ControlSocket};
 use super::descriptors;
 use super::files;
 use super::kernel_thread::{KernelThread, Request, view_failed};
-use super::last_good::LastGood;
 use super::leftovers::Leftovers;
 use super::log::{Levels, Log, Logger};
 use super::mailbox::Mailbox;
 use super::options::Options;
 use super::progress::Progress;
 use super::record;
+use super::reload_requests::ReloadRequests;
 use super::runner::{Runner, Supply};
 use super::scheduling::{self, RealtimeScheduling};
+use super::shared_text::SharedText;
 use super::spawn;
 use super::status::{FATAL, PERMISSION};
 use super::tally::Tally;
@@ -62,7 +63,7 @@ const KEPT: [Capability; 5] = [
 /// What the worker gets from the supervisor.
 #[derive(Debug)]
 pub(super) struct Inheritance {
-    /// The configuration, for the first worker; later ones read it themselves.
+    /// The configuration, for the first worker; later ones run what is kept.
     pub(super) configuration: Option<Configuration>,
     /// The settings that the supervisor was started with.
     pub(super) settings: Settings,
@@ -70,8 +71,10 @@ pub(super) struct Inheritance {
     pub(super) pid_file: PidFile,
     /// Where to list the addresses.
     pub(super) leftovers: Leftovers,
+    /// Reloads that were asked for.
+    pub(super) reloads: ReloadRequests,
     /// Where to keep what the daemon runs with.
-    pub(super) last_good: LastGood,
+    pub(super) kept: SharedText,
     /// Where to say that the daemon serves; only for the first worker of a background start.
     pub(super) readiness: Option<File>,
     /// Where runners come from.
@@ -131,7 +134,8 @@ struct Worker<'a> {
     /// Until it is waited for.
     kernel_thread: Option<JoinHandle<()>>,
     leftovers: Leftovers,
-    last_good: LastGood,
+    reload_requests: ReloadRequests,
+    kept: SharedText,
     settings: Settings,
     readiness: Option<File>,
     runner: Runner,
@@ -173,14 +177,15 @@ impl<'a> Worker<'a> {
             settings: _,
             mut pid_file,
             mut leftovers,
-            last_good,
+            reloads: reload_requests,
+            kept: kept_text,
             readiness,
             runners,
             progress,
         } = inheritance;
         let configuration = match configuration {
             Some(configuration) => configuration,
-            None => load_again(options, &last_good)?,
+            None => load_kept(options, &kept_text)?,
         };
         for warning in options.warnings.iter().chain(&configuration.warnings) {
             tracing::warn!("{warning}");
@@ -228,7 +233,8 @@ impl<'a> Worker<'a> {
             kernel,
             kernel_thread: Some(kernel_thread),
             leftovers,
-            last_good,
+            reload_requests,
+            kept: kept_text,
             settings,
             readiness,
             runner,
@@ -358,7 +364,10 @@ impl<'a> Worker<'a> {
                 self.inbox.send(Message::Stop);
             }
             _ if self.stopping => {}
-            Signal::Reload => self.reload(None),
+            Signal::Reload => {
+                self.reload_requests.begin();
+                self.reload(None);
+            }
             Signal::Data => self.ask(Purpose::Data),
             Signal::Stats => self.ask(Purpose::Stats),
             Signal::StatsClear => {
@@ -497,7 +506,9 @@ impl<'a> Worker<'a> {
         if let Err(error) = self.leftovers.write(&configuration.node) {
             tracing::warn!("cannot note the addresses for the supervisor: {error}");
         }
-        keep(&self.last_good, &configuration.kept);
+        if let Err(error) = self.kept.write(&configuration.kept) {
+            tracing::warn!("cannot keep the configuration for a later worker: {error}");
+        }
         self.reloads.push_back(asked);
         self.inbox.send(Message::Reconfigure(configuration.node));
     }
@@ -563,38 +574,22 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// For a worker that replaces another: the file may have become bad since, and must not cost what runs.
-fn load_again(options: &Options, last_good: &LastGood) -> Result<Configuration, (u8, String)> {
-    let refusal = match configuration::load(options, Tolerance::Strict) {
-        Ok(configuration) => {
-            keep(last_good, &configuration.kept);
-            return Ok(configuration);
-        }
-        Err(refusal) => refusal,
-    };
-    for line in refusal.lines {
-        tracing::error!("{line}");
-    }
-    if let Some(Ok(configuration)) = last_good.read().map(|kept| configuration::load_kept(options, &kept)) {
-        tracing::error!(
-            "the configuration cannot be used, the daemon goes on with the last good one; correct the file and \
-             send HUP"
-        );
-        return Ok(configuration);
-    }
-    Err((refusal.status, "cannot run with this configuration; correct the file and start again".to_owned()))
+/// For a worker that replaces another: what is in the files now nobody has asked for yet.
+fn load_kept(options: &Options, kept: &SharedText) -> Result<Configuration, (u8, String)> {
+    let kept = kept.read().map_err(|error| fatal(&error))?;
+    let configuration = configuration::load_kept(options, &kept).map_err(|refusal| {
+        let why = refusal.lines.join("; ");
+        (refusal.status, format!("cannot run with the configuration of the worker before: {why}"))
+    })?;
+    tracing::info!("going on with the configuration that was in force; HUP reads the files again");
+    // What was wrong with the files was said when they were read.
+    Ok(Configuration { warnings: Vec::new(), ..configuration })
 }
 
 fn apply_to_runner(scripts: Scripts, runner: &mut Runner) {
     runner.set_limit(scripts.at_once);
     if scripts.prepare {
         runner.prepare();
-    }
-}
-
-fn keep(last_good: &LastGood, kept: &str) {
-    if let Err(error) = last_good.write(kept) {
-        tracing::warn!("cannot keep the configuration for a later worker: {error}");
     }
 }
 
