@@ -124,6 +124,30 @@ fn what_the_removal_of_a_primary_takes_along_is_put_back_at_once() {
 }
 
 #[test]
+fn an_address_that_the_kernel_refuses_is_told_in_its_words() {
+    let test = "an_address_that_the_kernel_refuses_is_told_in_its_words";
+    let release = alived::sys::process::kernel_release();
+    let mut numbers = release.split('.').map_while(|number| number.parse::<u32>().ok());
+    if (numbers.next(), numbers.next()) < (Some(6), Some(6)) {
+        return skip::skip(test, &format!("Linux {release} does not explain it, 6.6 is needed"));
+    }
+    let Some(mut host) = Host::new() else { return };
+    let lan = host.lan();
+    let refused = host.socket.add_address(lan, prefix("192.0.2.1/24")).unwrap_err();
+    assert_eq!((refused.errno, &*refused.message), (libc::EEXIST, "ipv4: Address already assigned"));
+
+    host.namespace.set("ipv6/conf/lan0/disable_ipv6", "1").unwrap();
+    let router = instance("VI_1", 51, 100, ADDRESS);
+    let excluded = "    virtual_ipaddress_excluded {\n        2001:db8::50/64\n    }\n}\n";
+    host.configure(&(router.trim_end_matches("}\n").to_owned() + "    }\n" + excluded));
+    host.start(&[]);
+    host.wait_for_lines(
+        "the kernel refuses address 2001:db8::50/64: ipv6: IPv6 is disabled on this device",
+        1,
+    );
+}
+
+#[test]
 fn an_address_that_a_reload_gives_to_another_router_stays() {
     let with = |owner: usize| {
         let lists = [0, 1].map(|at| {

@@ -3,6 +3,9 @@
 //! Own code, so that one message that a newer kernel writes in a way that a library cannot read costs neither its
 //! neighbours nor the whole datagram.
 
+use std::io;
+
+use netlink_sys::Socket;
 use nix::errno::Errno;
 
 use crate::kernel::KernelError;
@@ -71,8 +74,20 @@ fn result(code: i32, rest: &[u8]) -> Result<(), KernelError> {
     if errno == 0 {
         return Ok(());
     }
-    let message = explanation(rest).unwrap_or_else(|| Errno::from_raw(errno).desc().to_owned());
-    Err(KernelError { errno, message })
+    Err(refusal(errno, rest))
+}
+
+/// Has the kernel explain refusals; since Linux 4.12. The refused request itself is left out, so that the explanation
+/// follows its header at a known place.
+pub(super) fn ask_for_explanations(socket: &Socket) -> io::Result<()> {
+    socket.set_ext_ack(true)?;
+    socket.set_cap_ack(true)
+}
+
+/// The refusal with this (positive) error number; `answer` is what follows the number.
+pub(super) fn refusal(errno: i32, answer: &[u8]) -> KernelError {
+    let message = explanation(answer).unwrap_or_else(|| Errno::from_raw(errno).desc().to_owned());
+    KernelError { errno, message }
 }
 
 /// `NLMSGERR_ATTR_MSG` of an extended acknowledgement. With `NETLINK_CAP_ACK` the attributes follow the header of

@@ -15,11 +15,11 @@ use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, Neig
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
-use nix::errno::Errno;
+use netlink_sys::AsyncSocket;
 use rtnetlink::Handle;
 use tokio::runtime::{self, Runtime};
 
-use super::error_from_io;
+use super::{datagram, error_from_io};
 use crate::kernel::KernelError;
 use crate::net::{Family, InterfaceIndex, InterfaceName, MacAddress, Prefix};
 use crate::sys::namespace::Namespace;
@@ -62,7 +62,8 @@ impl Network {
         let open = || -> io::Result<Self> {
             let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
             let entered = runtime.enter();
-            let (connection, handle, _) = rtnetlink::new_connection()?;
+            let (mut connection, handle, _) = rtnetlink::new_connection()?;
+            datagram::ask_for_explanations(connection.socket_mut().socket_mut())?;
             // It makes progress while a request is waited for.
             runtime.spawn(connection);
             drop(entered);
@@ -282,8 +283,7 @@ impl Network {
 fn kernel_error(error: &rtnetlink::Error) -> KernelError {
     match error {
         rtnetlink::Error::NetlinkError(refusal) => {
-            let errno = refusal.raw_code().saturating_abs();
-            KernelError { errno, message: Errno::from_raw(errno).desc().to_owned() }
+            datagram::refusal(refusal.raw_code().saturating_abs(), &refusal.header)
         }
         other => KernelError { errno: libc::EIO, message: other.to_string() },
     }

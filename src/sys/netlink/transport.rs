@@ -145,10 +145,7 @@ impl NetlinkSocket {
             let mut socket = Socket::new(options.protocol)?;
             socket.bind_auto()?;
             socket.connect(&SocketAddr::new(0, 0))?;
-            // Both since Linux 4.12: the refused request itself is left out, so that the explanation follows its
-            // header at a known place.
-            socket.set_ext_ack(true)?;
-            socket.set_cap_ack(true)?;
+            datagram::ask_for_explanations(&socket)?;
             socket::set_receive_queue(&socket, options.receive_queue)?;
             socket::set_send_queue(&socket, options.send_queue)?;
             for group in options.groups {
