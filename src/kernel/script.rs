@@ -54,6 +54,16 @@ pub enum ScriptUser {
     Named(NamedUser),
 }
 
+impl ScriptUser {
+    /// The user that the script names, if it does.
+    pub(crate) const fn named(&self) -> Option<&NamedUser> {
+        match self {
+            Self::Named(user) => Some(user),
+            Self::Default => None,
+        }
+    }
+}
+
 /// A user that a script names. The names are looked up when the daemon loads the configuration.
 #[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub struct NamedUser {

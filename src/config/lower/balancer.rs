@@ -3,7 +3,6 @@
 //! Virtual servers are read one by one as they come, so that a large file never has all of them twice in
 //! memory.
 
-use core::num::NonZeroU16;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -15,7 +14,7 @@ use crate::check::{CheckAssignment, TlsClient};
 use crate::config::diagnostics::Diagnostic;
 use crate::config::model::{self, Config};
 use crate::config::source::Position;
-use crate::config::values::{Cx, GroupEndpoint, VirtualServerKey};
+use crate::config::values::{Cx, VirtualServerKey};
 use crate::lvs::{
     FirewallMark, GroupMember, HostPort, Persistence, RealServer, RealServerKey, Service, VirtualServer,
     VirtualServerGroup,
@@ -287,8 +286,7 @@ fn groups(cx: &Cx<'_>, config: &Config) -> Vec<VirtualServerGroup> {
             continue;
         }
         known.insert(name, at);
-        let members: Vec<GroupMember> =
-            block.endpoints.iter().filter_map(|entry| member(&entry.value)).collect();
+        let members: Vec<GroupMember> = block.endpoints.iter().map(|entry| entry.value).collect();
         if members.is_empty() {
             cx.diagnostics.push(
                 Diagnostic::error("empty-group", format!("the virtual_server_group `{name}` has no members"))
@@ -300,19 +298,6 @@ fn groups(cx: &Cx<'_>, config: &Config) -> Vec<VirtualServerGroup> {
         groups.push(VirtualServerGroup { name: name.into(), members });
     }
     groups
-}
-
-fn member(endpoint: &GroupEndpoint) -> Option<GroupMember> {
-    Some(match endpoint {
-        GroupEndpoint::Mark { mark, family } => GroupMember::FirewallMark(FirewallMark {
-            mark: core::num::NonZeroU32::new(*mark)?,
-            family: family.unwrap_or(Family::Ipv4),
-        }),
-        GroupEndpoint::Addresses { first, last, port } => GroupMember::Addresses {
-            first: HostPort { address: *first, port: NonZeroU16::new(*port) },
-            further: server::distance(*first, *last),
-        },
-    })
 }
 
 fn tls(ssl: &model::Ssl) -> TlsClient {
@@ -328,12 +313,9 @@ fn tls(ssl: &model::Ssl) -> TlsClient {
 /// What a virtual server serves, as its header says.
 pub(super) fn service(block: &model::VirtualServer, protocol: crate::lvs::Protocol) -> Option<Service> {
     Some(match &block.header.value {
-        VirtualServerKey::Endpoint(endpoint) => Service::Address(
-            HostPort { address: endpoint.address, port: endpoint.port.and_then(NonZeroU16::new) },
-            protocol,
-        ),
+        VirtualServerKey::Endpoint(endpoint) => Service::Address(*endpoint, protocol),
         VirtualServerKey::Mark(mark) => Service::FirewallMark(FirewallMark {
-            mark: core::num::NonZeroU32::new(*mark)?,
+            mark: *mark,
             family: server::named_family(block).unwrap_or(Family::Ipv4),
         }),
         VirtualServerKey::Group(name) => Service::Group((&**name).into(), protocol),

@@ -13,7 +13,6 @@ use crate::config::source::Position;
 use crate::config::values::Cx;
 use crate::net::Family;
 use crate::time::Duration;
-use crate::track::Weight;
 
 /// The sessions while they are read.
 #[derive(Debug, Default)]
@@ -36,10 +35,7 @@ impl Sessions {
             return;
         }
         if let Some(session) = self.session(cx, block) {
-            let own = block
-                .weight
-                .as_ref()
-                .and_then(|entry| Weight::new(i16::try_from(entry.value.value).ok()?, entry.value.reverse));
+            let own = block.weight.as_ref().map(|entry| entry.value.0);
             defined.bfd.define(name, at, own.unwrap_or_default());
             self.list.push(session);
         }

@@ -12,7 +12,7 @@ use super::pattern::Patterns;
 use super::script::Scripts;
 use crate::check::{
     Checker, CheckerKind, Connection, DnsCheck, DnsType, ExpectedReply, FileCheck, MiscCheck, SmtpCheck,
-    Timing, UdpCheck, WildcardByte,
+    Timing, UdpCheck,
 };
 use crate::config::diagnostics::Diagnostic;
 use crate::config::model::{self, RealServer, VirtualServer};
@@ -223,7 +223,7 @@ impl Checks {
         for check in &server.dns_checks {
             let connection = connection!(cx, check, from.address, from.connect_timeout);
             let timing = from.timing(own_timing!(check), DNS);
-            let query_type = check.query_type.as_ref().map_or(DnsType::Soa, |entry| dns_type(entry.value));
+            let query_type = check.query_type.as_ref().map_or(DnsType::Soa, |entry| entry.value);
             let labels = labels(cx, check);
             let dns = DnsCheck { connection, query_type, labels };
             add(self.share(Checker { timing, kind: CheckerKind::Dns(Box::new(dns)) }));
@@ -294,13 +294,12 @@ pub(super) fn incomplete(cx: &Cx<'_>, server: Position, check: &str, keyword: &s
 
 fn udp(cx: &Cx<'_>, check: &model::UdpCheck, connection: Connection) -> UdpCheck {
     let reply = check.require_reply.as_ref().map(|entry| {
-        let pattern = entry.value.bytes.iter().map(|&(value, mask)| WildcardByte { value, mask }).collect();
         let length =
             |number: Option<u32>, default| number.and_then(|n| u16::try_from(n).ok()).unwrap_or(default);
         ExpectedReply {
             minimum_length: length(number(check.min_reply_length.as_ref()), 0),
             maximum_length: length(number(check.max_reply_length.as_ref()), 255),
-            pattern,
+            pattern: entry.value.bytes.to_vec(),
         }
     });
     if let (Some(reply), Some(entry)) = (&reply, &check.min_reply_length)
@@ -319,22 +318,8 @@ fn udp(cx: &Cx<'_>, check: &model::UdpCheck, connection: Connection) -> UdpCheck
         );
     }
     let payload =
-        check.payload.as_ref().map(|entry| entry.value.bytes.iter().map(|(byte, _)| *byte).collect());
+        check.payload.as_ref().map(|entry| entry.value.bytes.iter().map(|byte| byte.value).collect());
     UdpCheck { connection, payload, reply }
-}
-
-const fn dns_type(value: values::DnsType) -> DnsType {
-    match value {
-        values::DnsType::A => DnsType::A,
-        values::DnsType::Ns => DnsType::Ns,
-        values::DnsType::Cname => DnsType::Cname,
-        values::DnsType::Soa => DnsType::Soa,
-        values::DnsType::Mx => DnsType::Mx,
-        values::DnsType::Txt => DnsType::Txt,
-        values::DnsType::Aaaa => DnsType::Aaaa,
-        values::DnsType::Rrsig => DnsType::Rrsig,
-        values::DnsType::Dnskey => DnsType::Dnskey,
-    }
 }
 
 /// The labels of the name a DNS check asks for.

@@ -4,13 +4,12 @@ use super::check::{Inherited, incomplete};
 use super::fields::{Names, boolean, number, text};
 use super::pattern::Patterns;
 use crate::check::{
-    BodyDigest, Connection, HttpCheck, HttpVersion, RegexMatch, RegexOption, ServerName, StatusCodes,
-    TlsCheck, UrlCheck,
+    Connection, HttpCheck, RegexMatch, RegexOption, ServerName, StatusCodes, TlsCheck, UrlCheck,
 };
 use crate::config::diagnostics::Diagnostic;
 use crate::config::model::{HttpGet, SslGet};
 use crate::config::schema::nearest;
-use crate::config::values::{self, At, Cx, HttpProtocol, Words};
+use crate::config::values::{self, At, Cx, Words};
 
 /// The keywords of a page, which both kinds of check have under the same names.
 macro_rules! page {
@@ -23,8 +22,8 @@ macro_rules! page {
             Some(path) => Some(UrlCheck {
                 path: $names.share(&path.value.0),
                 host: text($url.virtualhost.as_ref()).or($host).map(|host| $names.share(host)),
-                status: status($url.status_code.as_ref()),
-                digest: $url.digest.as_ref().map(|entry| BodyDigest(entry.value.0)),
+                status: $url.status_code.as_ref().map_or_else(StatusCodes::success, |entry| entry.value),
+                digest: $url.digest.as_ref().map(|entry| entry.value),
                 regex: $url.regex.as_ref().map(|entry| {
                     let options = options($cx, $url.regex_options.as_ref());
                     $patterns.judge($cx, entry, &options);
@@ -65,7 +64,7 @@ pub(super) fn plain(
     Some(HttpCheck {
         connection,
         tls: None,
-        version: version(check.http_protocol.as_ref()),
+        version: check.http_protocol.as_ref().map(|entry| entry.value).unwrap_or_default(),
         fast_recovery: boolean(check.fast_recovery.as_ref()).unwrap_or(false),
         urls,
     })
@@ -102,30 +101,10 @@ pub(super) fn secure(
     Some(HttpCheck {
         connection,
         tls: Some(TlsCheck { server_name }),
-        version: version(check.http_protocol.as_ref()),
+        version: check.http_protocol.as_ref().map(|entry| entry.value).unwrap_or_default(),
         fast_recovery: boolean(check.fast_recovery.as_ref()).unwrap_or(false),
         urls,
     })
-}
-
-fn version(entry: Option<&At<HttpProtocol>>) -> HttpVersion {
-    match entry.map(|entry| entry.value) {
-        None | Some(HttpProtocol::V10) => HttpVersion::V1_0,
-        Some(HttpProtocol::V10Close) => HttpVersion::V1_0Close,
-        Some(HttpProtocol::V11) => HttpVersion::V1_1,
-    }
-}
-
-fn status(entry: Option<&At<values::StatusCodes>>) -> StatusCodes {
-    let ranges = entry.map_or(&[] as &[(u16, u16)], |entry| &entry.value.0);
-    if ranges.is_empty() {
-        return StatusCodes::success();
-    }
-    let mut codes = StatusCodes::NONE;
-    for (low, high) in ranges {
-        codes.insert(*low..=*high);
-    }
-    codes
 }
 
 /// Options of PCRE2 by name. keepalived passes over unknown ones in silence.

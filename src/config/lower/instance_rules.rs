@@ -3,9 +3,10 @@
 use crate::config::diagnostics::{Diagnostic, Status};
 use crate::config::model::{GlobalDefs, VrrpInstance};
 use crate::config::source::{Position, Span};
-use crate::config::values::{At, AuthType, Bool, Cx, StateWish};
+use crate::config::values::{At, AuthType, Bool, Cx};
 use crate::net::Family;
 use crate::secret::Secret;
+use crate::vrrp::InitialState;
 use crate::wire::vrrp::{AuthenticationData, Version};
 
 /// One instance with what was derived of it so far.
@@ -50,8 +51,8 @@ impl Rules<'_> {
     /// Whether the priority is 255: written, or by `state MASTER` without one.
     fn is_owner(&self) -> bool {
         match (&self.instance.priority, &self.instance.state) {
-            (Some(priority), _) => priority.value.0 == 255,
-            (None, state) => state.as_ref().is_some_and(|entry| entry.value == StateWish::Master),
+            (Some(priority), _) => priority.value.is_owner(),
+            (None, state) => state.as_ref().is_some_and(|entry| entry.value == InitialState::Master),
         }
     }
 
@@ -95,10 +96,10 @@ impl Rules<'_> {
         }
         let owner = self.is_owner();
         match &instance.state {
-            Some(entry) if entry.value == StateWish::Master && !owner => {
+            Some(entry) if entry.value == InitialState::Master && !owner => {
                 clash(entry.at, "state MASTER unless the priority is 255", "BACKUP is used");
             }
-            Some(entry) if entry.value == StateWish::Backup && owner => {
+            Some(entry) if entry.value == InitialState::Backup && owner => {
                 clash(entry.at, "state BACKUP with priority 255", "MASTER is used");
             }
             _ => {}
@@ -182,7 +183,7 @@ impl Rules<'_> {
                     self.error("authentication", at, "AH is not for IPv6: it is ignored", "");
                     return AuthenticationData::None;
                 }
-                let wish = self.instance.state.as_ref().filter(|entry| entry.value == StateWish::Master);
+                let wish = self.instance.state.as_ref().filter(|entry| entry.value == InitialState::Master);
                 let owner = self.is_owner();
                 if let Some(entry) = wish.filter(|_| !owner) {
                     self.error(

@@ -2,7 +2,6 @@
 #![allow(clippy::result_large_err, reason = "a diagnostic is made once for each script at most")]
 
 use std::collections::BTreeSet;
-use std::ffi::CString;
 use std::sync::Arc;
 
 use super::script_security::{Identity, PathFault, Policy, path_fault};
@@ -10,7 +9,7 @@ use crate::config::diagnostics::{Diagnostic, Severity, Status};
 use crate::config::host::Lookup;
 use crate::config::model::{Config, GlobalDefs};
 use crate::config::source::{Position, Span};
-use crate::config::values::{At, Cx, RunAs, Script as ScriptText};
+use crate::config::values::{At, Cx};
 use crate::kernel::{NamedUser, Script, ScriptUser};
 
 /// Directories in which a bare name is looked up.
@@ -45,7 +44,7 @@ impl Scripts {
     }
 
     /// A script with the user after its command; `None` when it cannot run, which is reported.
-    pub(super) fn read(&mut self, cx: &Cx<'_>, entry: &At<ScriptText>) -> Option<Arc<Script>> {
+    pub(super) fn read(&mut self, cx: &Cx<'_>, entry: &At<Script>) -> Option<Arc<Script>> {
         self.read_as(cx, entry, None)
     }
 
@@ -53,8 +52,8 @@ impl Scripts {
     pub(super) fn read_as(
         &mut self,
         cx: &Cx<'_>,
-        entry: &At<ScriptText>,
-        user: Option<&At<RunAs>>,
+        entry: &At<Script>,
+        user: Option<&At<NamedUser>>,
     ) -> Option<Arc<Script>> {
         self.read_checked(cx, entry, user, false)
             .map_err(|fault| cx.diagnostics.push(fault.into_warning(&["script-unusable", "script-insecure"])))
@@ -62,7 +61,7 @@ impl Scripts {
     }
 
     /// The reader of a FIFO. keepalived leaves one out, without a word, that it cannot run as its user.
-    fn read_reader(&mut self, cx: &Cx<'_>, entry: &At<ScriptText>) {
+    fn read_reader(&mut self, cx: &Cx<'_>, entry: &At<Script>) {
         if let Err(fault) = self.read_checked(cx, entry, None, false) {
             cx.diagnostics.push(fault.into_warning(&[
                 "script-unusable",
@@ -77,8 +76,8 @@ impl Scripts {
     pub(super) fn read_tracked(
         &mut self,
         cx: &Cx<'_>,
-        entry: &At<ScriptText>,
-        user: Option<&At<RunAs>>,
+        entry: &At<Script>,
+        user: Option<&At<NamedUser>>,
     ) -> Result<Arc<Script>, Diagnostic> {
         self.read_checked(cx, entry, user, true).map_err(|fault| fault.0)
     }
@@ -86,35 +85,31 @@ impl Scripts {
     fn read_checked(
         &mut self,
         cx: &Cx<'_>,
-        entry: &At<ScriptText>,
-        user: Option<&At<RunAs>>,
+        entry: &At<Script>,
+        user: Option<&At<NamedUser>>,
         tracked: bool,
     ) -> Result<Arc<Script>, Fault> {
         let place = cx.sources.word_at(entry.at);
-        let own = user.map(|user| &user.value).or(entry.value.run_as.as_deref());
+        let own = user.map(|user| &user.value).or_else(|| entry.value.user.named());
         let at = user.map_or(entry.at, |user| user.at);
         if self.policy.lacks_user(cx, own) {
             return Err(Fault(no_user(place, "this script has no user to run as")));
         }
-        let named = match own {
-            Some(own) => named_user(cx, own, at)?,
+        let user = match own {
+            Some(own) => {
+                known_user(cx, own, at)?;
+                ScriptUser::Named(own.clone())
+            }
             None => ScriptUser::Default,
         };
-        let empty = || Fault(Diagnostic::error("script-unusable", "the command is empty").at(place));
-        let (program, arguments) = entry.value.command.split_first().ok_or_else(empty)?;
+        let program = entry.value.program.to_string_lossy();
         // It is meant to be run, whether it can be or not.
-        if is_there(cx, program) {
+        if is_there(cx, &program) {
             if tracked { &mut self.first_tracked } else { &mut self.first }.get_or_insert(entry.at);
         }
         let identity = self.policy.identity(cx, own);
-        self.runs(cx, program, identity, place)?;
-        // The tokeniser refuses NUL bytes.
-        let word = |word: &str| CString::new(word).map_err(|_| empty());
-        Ok(Arc::new(Script {
-            program: word(program)?,
-            arguments: arguments.iter().map(|argument| word(argument)).collect::<Result<_, _>>()?,
-            user: named,
-        }))
+        self.runs(cx, &program, identity, place)?;
+        Ok(Arc::new(Script { user, ..entry.value.clone() }))
     }
 
     /// Whether a program is there and may be run. Unknown hosts have every program.
@@ -211,7 +206,7 @@ fn is_there(cx: &Cx<'_>, program: &str) -> bool {
 /// Reports a `script_user` that the host does not know.
 pub(super) fn report_user(cx: &Cx<'_>, config: &Config) {
     let Some(entry) = config.global.as_ref().and_then(|global| global.script_user.as_ref()) else { return };
-    if let Err(fault) = named_user(cx, &entry.value, entry.at) {
+    if let Err(fault) = known_user(cx, &entry.value, entry.at) {
         cx.diagnostics.push(fault.0);
     }
 }
@@ -237,7 +232,7 @@ pub(super) fn of_processes(cx: &Cx<'_>, config: &Config, balances: bool, scripts
         }
         let Some(entry) = reader else { continue };
         // That it has no user is seen whether it is started or not.
-        if is_started || scripts.policy.lacks_user(cx, entry.value.run_as.as_deref()) {
+        if is_started || scripts.policy.lacks_user(cx, entry.value.user.named()) {
             scripts.read_reader(cx, entry);
         }
     }
@@ -260,8 +255,8 @@ pub(super) fn report_security(cx: &Cx<'_>, config: &Config, scripts: &Scripts) {
     }
 }
 
-/// The user of a script; `None` when the host does not know it, which is reported.
-fn named_user(cx: &Cx<'_>, run_as: &RunAs, at: Position) -> Result<ScriptUser, Fault> {
+/// Whether the host knows the user of a script and its group.
+fn known_user(cx: &Cx<'_>, user: &NamedUser, at: Position) -> Result<(), Fault> {
     let reject = |code: &'static str, message: String| {
         Fault(
             Diagnostic::error(code, message)
@@ -270,23 +265,15 @@ fn named_user(cx: &Cx<'_>, run_as: &RunAs, at: Position) -> Result<ScriptUser, F
                 .help("quote the command and its arguments: words after the command are user and group"),
         )
     };
-    if cx.host.user(&run_as.user) == Some(Lookup::Missing) && run_as.user.parse::<u32>().is_err() {
-        return Err(reject("no-such-user", format!("there is no user `{}`", run_as.user)));
+    let NamedUser { user, group, .. } = user;
+    if cx.host.user(user) == Some(Lookup::Missing) && user.parse::<u32>().is_err() {
+        return Err(reject("no-such-user", format!("there is no user `{user}`")));
     }
-    let (supplementary_groups, group) = match run_as.group.as_deref() {
-        None => (false, None),
-        Some(":") => (true, None),
-        Some(group) => (group.starts_with(':'), Some(group.trim_start_matches(':'))),
-    };
     if let Some(group) = group
         && cx.host.group(group) == Some(Lookup::Missing)
         && group.parse::<u32>().is_err()
     {
         return Err(reject("no-such-group", format!("there is no group `{group}`")));
     }
-    Ok(ScriptUser::Named(NamedUser {
-        user: (&*run_as.user).into(),
-        group: group.map(Into::into),
-        supplementary_groups,
-    }))
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! Whether a program may be run: keepalived's rules of script security (`cli-signals-files` §6.3).
+//! Whether a program may be run: keepalived's rules of script security (`enable_script_security`).
 //!
 //! A script that runs as root must not be changeable by anybody else: each directory and link on the way to the
 //! file that would be executed must belong to root and be writable for root alone; sticky directories may be
@@ -9,7 +9,8 @@ use core::cell::OnceCell;
 
 use crate::config::host::{Lookup, PathKind, PathMetadata};
 use crate::config::model::GlobalDefs;
-use crate::config::values::{Cx, RunAs};
+use crate::config::values::Cx;
+use crate::kernel::NamedUser;
 
 /// What `global_defs` and the host say about running scripts.
 #[derive(Clone, Debug, Default)]
@@ -17,7 +18,7 @@ pub(super) struct Policy {
     /// `enable_script_security`.
     pub(super) enabled: bool,
     /// `script_user`.
-    user: Option<RunAs>,
+    user: Option<NamedUser>,
     /// User and group of scripts that name none: `script_user`, else the user keepalived_script, else ours. Looked
     /// up for the first such script, as it may load the modules of the name service.
     default: OnceCell<Default>,
@@ -42,12 +43,12 @@ impl Policy {
     }
 
     /// Whether a script that names no user has none to run as.
-    pub(super) fn lacks_user(&self, cx: &Cx<'_>, own: Option<&RunAs>) -> bool {
+    pub(super) fn lacks_user(&self, cx: &Cx<'_>, own: Option<&NamedUser>) -> bool {
         own.is_none() && self.default(cx) == Default::Missing
     }
 
     /// As whom a script runs.
-    pub(super) fn identity(&self, cx: &Cx<'_>, own: Option<&RunAs>) -> Identity {
+    pub(super) fn identity(&self, cx: &Cx<'_>, own: Option<&NamedUser>) -> Identity {
         match own {
             Some(own) => Identity::of(cx, own),
             None => match self.default(cx) {
@@ -84,14 +85,13 @@ impl Identity {
     /// Somebody of whom nothing is known: for looking whether something is there.
     pub(super) const ANYBODY: Self = Self { uid: None, gid: None };
 
-    fn of(cx: &Cx<'_>, run_as: &RunAs) -> Self {
+    fn of(cx: &Cx<'_>, run_as: &NamedUser) -> Self {
         let known = match cx.host.user(&run_as.user) {
             Some(Lookup::Found(user)) => Some(user),
             _ => None,
         };
         let uid = run_as.user.parse::<u32>().ok().or_else(|| known.map(|user| user.uid));
-        let group = run_as.group.as_deref().map(|group| group.trim_start_matches(':'));
-        let gid = match group.filter(|group| !group.is_empty()) {
+        let gid = match run_as.group.as_deref() {
             None => known.map(|user| user.gid),
             Some("root") => Some(0),
             Some(group) => group.parse::<u32>().ok().or_else(|| match cx.host.group(group) {

@@ -1,7 +1,6 @@
 //! One virtual server and its real servers.
 
-use core::net::IpAddr;
-use core::num::{NonZeroU8, NonZeroU16, NonZeroU32};
+use core::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::balancer::{inherited_weight, service};
@@ -10,15 +9,11 @@ use super::fields::{boolean, number, position, text};
 use crate::config::diagnostics::Diagnostic;
 use crate::config::model;
 use crate::config::source::Position;
-use crate::config::values::{
-    self, At, Cx, Flag, Granularity, InetFamily, LvsMethod, LvsProtocol, OptionalNatural,
-    Script as ScriptText, TunnelChecksum, TunnelType, VirtualServerKey,
-};
+use crate::config::values::{At, Cx, Flag, OptionalNatural, VirtualServerKey};
 use crate::kernel::Script;
 use crate::lvs::{
-    ForwardingMethod, GueChecksum, HostPort, Persistence, PersistenceGranularity, Protocol, Quorum,
-    QuorumNotifications, RealServer, RealServerDetails, Scheduler, SchedulerFlags, Service, SorryServer,
-    Tunnel, VirtualServer,
+    ForwardingMethod, HostPort, Persistence, PersistenceGranularity, Protocol, Quorum, QuorumNotifications,
+    RealServer, RealServerDetails, Scheduler, SchedulerFlags, Service, SorryServer, VirtualServer,
 };
 use crate::net::Family;
 
@@ -76,7 +71,7 @@ pub(super) fn virtual_server(
     Some(server)
 }
 
-fn script(cx: &Cx<'_>, checks: &mut Checks, entry: Option<&At<ScriptText>>) -> Option<Arc<Script>> {
+fn script(cx: &Cx<'_>, checks: &mut Checks, entry: Option<&At<Script>>) -> Option<Arc<Script>> {
     checks.scripts.read(cx, entry?)
 }
 
@@ -86,11 +81,7 @@ fn protocol(cx: &Cx<'_>, block: &model::VirtualServer) -> Protocol {
             protocol_of_mark(cx, entry.at);
             Protocol::Udp
         }
-        (Some(entry), _) => match entry.value {
-            LvsProtocol::Tcp => Protocol::Tcp,
-            LvsProtocol::Udp => Protocol::Udp,
-            LvsProtocol::Sctp => Protocol::Sctp,
-        },
+        (Some(entry), _) => entry.value,
         (None, VirtualServerKey::Endpoint(_)) => {
             cx.diagnostics.push(
                 fault(cx, "no-protocol", block.header.at, "this virtual server has no protocol")
@@ -122,15 +113,11 @@ pub(super) fn needs_persistence(cx: &Cx<'_>, at: Position) {
 
 /// `ip_family`.
 pub(super) fn named_family(block: &model::VirtualServer) -> Option<Family> {
-    block.ip_family.as_ref().map(|entry| match entry.value {
-        InetFamily::Inet => Family::Ipv4,
-        InetFamily::Inet6 => Family::Ipv6,
-    })
+    block.ip_family.as_ref().map(|entry| entry.value)
 }
 
 fn scheduler(cx: &Cx<'_>, block: &model::VirtualServer) -> Scheduler {
-    let named = block.lvs_sched.as_ref().and_then(|entry| Scheduler::from_name(entry.value.word()));
-    named.unwrap_or_else(|| {
+    block.lvs_sched.as_ref().map(|entry| entry.value).unwrap_or_else(|| {
         cx.diagnostics.push(
             fault(cx, "no-scheduler", block.header.at, "this virtual server has no lvs_sched")
                 .note("wlc is used")
@@ -143,7 +130,7 @@ fn scheduler(cx: &Cx<'_>, block: &model::VirtualServer) -> Scheduler {
 /// Flags by number count always, those by name only after the scheduler they belong to.
 fn scheduler_flags(cx: &Cx<'_>, block: &model::VirtualServer) -> SchedulerFlags {
     let hash_since = block.lvs_sched.as_ref().and_then(|entry| match entry.value {
-        values::Scheduler::Sh | values::Scheduler::Mh => Some(entry.at),
+        Scheduler::SourceHash | Scheduler::MaglevHash => Some(entry.at),
         _ => None,
     });
     let named = |field: &Option<At<Flag>>, name: &str| {
@@ -169,28 +156,8 @@ fn scheduler_flags(cx: &Cx<'_>, block: &model::VirtualServer) -> SchedulerFlags 
 }
 
 /// `lvs_method`.
-fn method(entry: Option<&At<LvsMethod>>) -> Option<ForwardingMethod> {
-    let LvsMethod { method, tunnel } = entry?.value;
-    Some(match method {
-        values::ForwardingMethod::Nat => ForwardingMethod::Nat,
-        values::ForwardingMethod::Dr => ForwardingMethod::DirectRouting,
-        values::ForwardingMethod::Tun => ForwardingMethod::Tunnel(match tunnel {
-            None => Tunnel::Ipip,
-            Some(values::Tunnel { kind, port, checksum }) => match (kind, port.and_then(NonZeroU16::new)) {
-                (TunnelType::Gre, _) => Tunnel::Gre { checksum: checksum == TunnelChecksum::Csum },
-                (TunnelType::Gue, Some(port)) => Tunnel::Gue {
-                    port,
-                    checksum: match checksum {
-                        TunnelChecksum::NoCsum => GueChecksum::None,
-                        TunnelChecksum::Csum => GueChecksum::Full,
-                        TunnelChecksum::RemCsum => GueChecksum::Remote,
-                    },
-                },
-                // A gue tunnel without port is refused where it is read.
-                (TunnelType::Ipip | TunnelType::Gue, _) => Tunnel::Ipip,
-            },
-        }),
-    })
+fn method(entry: Option<&At<ForwardingMethod>>) -> Option<ForwardingMethod> {
+    entry.map(|entry| entry.value)
 }
 
 fn persistence(cx: &Cx<'_>, block: &model::VirtualServer, service: &Service) -> Option<Persistence> {
@@ -199,11 +166,9 @@ fn persistence(cx: &Cx<'_>, block: &model::VirtualServer, service: &Service) -> 
         _ => None,
     };
     let granularity = block.persistence_granularity.as_ref().and_then(|entry| {
-        let (value, own) = match entry.value {
-            Granularity::Mask(mask) => (Some(PersistenceGranularity::Ipv4(mask)), Family::Ipv4),
-            Granularity::Length(length) => {
-                (NonZeroU8::new(length).map(PersistenceGranularity::Ipv6), Family::Ipv6)
-            }
+        let own = match entry.value {
+            PersistenceGranularity::Ipv4(_) => Family::Ipv4,
+            PersistenceGranularity::Ipv6(_) => Family::Ipv6,
         };
         if family.is_some_and(|family| family != own) {
             cx.diagnostics.push(
@@ -213,7 +178,7 @@ fn persistence(cx: &Cx<'_>, block: &model::VirtualServer, service: &Service) -> 
             );
             return None;
         }
-        value
+        Some(entry.value)
     });
     let timeout = block.persistence_timeout.as_ref().map(|entry| {
         let OptionalNatural(seconds) = entry.value;
@@ -255,11 +220,8 @@ fn sorry_server(cx: &Cx<'_>, block: &model::VirtualServer, server: &VirtualServe
     let own =
         block.sorry_server_lvs_method.as_ref().filter(|entry| after(entry.at, "sorry_server_lvs_method"));
     let entry = block.sorry_server.as_ref()?;
-    let mut sorry = SorryServer {
-        target: host_port(&entry.value),
-        method: method(own).unwrap_or(server.method),
-        inhibit,
-    };
+    let mut sorry =
+        SorryServer { target: entry.value, method: method(own).unwrap_or(server.method), inhibit };
     if let Service::Address(target, _) = &server.service {
         let tunnelled = matches!(sorry.method, ForwardingMethod::Tunnel(_));
         if Family::of(&target.address) != Family::of(&sorry.target.address) && !tunnelled {
@@ -281,10 +243,6 @@ fn sorry_server(cx: &Cx<'_>, block: &model::VirtualServer, server: &VirtualServe
     Some(sorry)
 }
 
-fn host_port(endpoint: &values::Endpoint) -> HostPort {
-    HostPort { address: endpoint.address, port: endpoint.port.and_then(NonZeroU16::new) }
-}
-
 /// Whether a real server is reached through a tunnel, which may be of the other family.
 pub(super) const fn tunnelled(server: &RealServer) -> bool {
     matches!(server.method, ForwardingMethod::Tunnel(_))
@@ -300,7 +258,7 @@ pub(super) fn real_server(
 ) -> Option<RealServer> {
     let at = block.header.at;
     let mut real = RealServer {
-        target: host_port(&block.header.value),
+        target: block.header.value,
         weight: number(block.weight.as_ref()).unwrap_or_else(|| inherited_weight(outer, at)),
         method: method(block.lvs_method.as_ref()).unwrap_or(server.method),
         inhibit_on_failure: boolean(block.inhibit_on_failure.as_ref())
@@ -435,15 +393,4 @@ pub(super) fn settle_sorry_server(cx: &Cx<'_>, block: &model::VirtualServer, ser
         .note(format!("inhibiting is {used} for the sorry server"))
         .help("write sorry_server_inhibit and inhibit_on_failure both, or neither"),
     );
-}
-
-/// How many addresses come after the first up to the last; saturates.
-pub(super) fn distance(first: IpAddr, last: IpAddr) -> u32 {
-    match (first, last) {
-        (IpAddr::V4(first), IpAddr::V4(last)) => last.to_bits().saturating_sub(first.to_bits()),
-        (IpAddr::V6(first), IpAddr::V6(last)) => {
-            u32::try_from(last.to_bits().saturating_sub(first.to_bits())).unwrap_or(u32::MAX)
-        }
-        _ => 0,
-    }
 }

@@ -12,14 +12,13 @@ use super::script::Scripts;
 use crate::config::diagnostics::{Diagnostic, Status};
 use crate::config::model::{self, Config};
 use crate::config::source::Position;
-use crate::config::values::{self, At, Cx, LinkbeatMethod, TrackedName};
-use crate::kernel::IdRange;
+use crate::config::values::{self, At, Cx, TrackedName};
+use crate::kernel::{IdRange, Script};
 use crate::net::InterfaceName;
 use crate::time::Duration;
 use crate::track::{
-    FileTracker, InitialContent, InterfaceDelay, LinkPolling, LinkPollingMethod, Owner, ParameterMatch,
-    ProcessTracker, ProcessTrackerTiming, Quorum, ScriptTest, ScriptTracker, TrackConfig, TrackReference,
-    Tracker, Weight,
+    FileTracker, Owner, ParameterMatch, ProcessTracker, ProcessTrackerTiming, Quorum, ScriptTest,
+    ScriptTracker, TrackConfig, TrackReference, Tracker, Weight,
 };
 
 /// Trackers while they are read.
@@ -122,7 +121,7 @@ impl Tracking {
         };
         // A file's number counts once unless it says otherwise.
         let weight = match &block.weight {
-            Some(_) => weight(block.weight.as_ref()),
+            Some(weight) => weight.value.0,
             None => Weight::new(1, false).unwrap_or_default(),
         };
         defined.files.define(name, at, weight);
@@ -130,10 +129,7 @@ impl Tracking {
             name: name.into(),
             path: (&*path.value.0).into(),
             weight,
-            initial: block.init_file.as_ref().map(|entry| InitialContent {
-                value: entry.value.value.unwrap_or(0),
-                overwrite: entry.value.overwrite,
-            }),
+            initial: block.init_file.as_ref().map(|entry| entry.value),
         });
     }
 
@@ -151,11 +147,10 @@ impl Tracking {
             no_target(cx, "vrrp_track_process", name, at, "process");
             return;
         };
-        let parameter_match = match block.param_match.as_ref().map(|entry| entry.value.0) {
-            Some(Some(values::ParameterMatch::Initial)) => ParameterMatch::Initial,
-            Some(Some(values::ParameterMatch::Partial)) => ParameterMatch::Partial,
+        let parameter_match = match &block.param_match {
+            Some(entry) => entry.value,
             None if parameters.is_empty() => ParameterMatch::Ignored,
-            None | Some(None) => ParameterMatch::Exact,
+            None => ParameterMatch::Exact,
         };
         let delay = duration(block.delay.as_ref()).unwrap_or_default();
         let weight = weight(block.weight.as_ref());
@@ -254,22 +249,13 @@ impl Tracking {
                 );
                 self.config.interface_delays.retain(|other| other.interface != line.interface);
             }
-            self.config.interface_delays.push(InterfaceDelay {
-                interface: line.interface.clone(),
-                down: Duration::from_micros(line.down_us),
-                up: Duration::from_micros(line.up_us.unwrap_or(0)),
-            });
+            self.config.interface_delays.push(line.clone());
         }
         let mut seen = BTreeSet::new();
         for entry in &config.linkbeat_interfaces {
             let interface = &entry.value.interface;
             if interfaces.check(cx, interface, entry.at) && seen.insert(interface) {
-                let method = entry.value.method.map(|method| match method {
-                    LinkbeatMethod::Mii => LinkPollingMethod::Mii,
-                    LinkbeatMethod::Ethtool => LinkPollingMethod::Ethtool,
-                    LinkbeatMethod::Ioctl => LinkPollingMethod::Flags,
-                });
-                self.config.link_polling.push(LinkPolling { interface: interface.clone(), method });
+                self.config.link_polling.push(entry.value.clone());
             }
         }
     }
@@ -279,25 +265,23 @@ impl Tracking {
 fn script_test(
     cx: &Cx<'_>,
     scripts: &mut Scripts,
-    entry: &At<values::Script>,
+    entry: &At<Script>,
     block: &model::VrrpScript,
 ) -> Option<Result<ScriptTest, Diagnostic>> {
-    let command = &entry.value.command;
-    let path = match command.first().map(|word| word.strip_prefix('<')) {
-        Some(Some("")) => command.get(1).map(|path| &**path),
-        Some(Some(path)) => Some(path),
-        _ => {
+    let Script { program, arguments, .. } = &entry.value;
+    let path = match program.to_bytes().strip_prefix(b"<") {
+        Some(b"") => arguments.first().cloned(),
+        Some(path) => CString::new(path).ok(),
+        None => {
             let script = scripts.read_tracked(cx, entry, block.user.as_ref());
             return Some(script.map(|script| ScriptTest::Run((*script).clone())));
         }
     };
-    CString::new(path?).ok().map(|path| Ok(ScriptTest::Open(path)))
+    path.map(|path| Ok(ScriptTest::Open(path)))
 }
 
-fn weight<const LIMIT: i32>(field: Option<&At<values::Weight<LIMIT>>>) -> Weight {
-    field
-        .and_then(|entry| Weight::new(i16::try_from(entry.value.value).ok()?, entry.value.reverse))
-        .unwrap_or_default()
+fn weight<const LIMIT: i16>(field: Option<&At<values::TrackerWeight<LIMIT>>>) -> Weight {
+    field.map(|entry| entry.value.0).unwrap_or_default()
 }
 
 /// The weight of a reference: its own, else the tracker's; without `reverse` or `noreverse` in the tracker's

@@ -10,7 +10,7 @@ use crate::config::diagnostics::{Diagnostic, Status};
 use crate::config::host::HostInterface;
 use crate::config::model::{Config, GlobalDefs, VrrpInstance};
 use crate::config::source::{Position, Span};
-use crate::config::values::{AddressLine, At, Bool, Cx, Flag, Leading, StateWish};
+use crate::config::values::{AddressLine, At, Bool, Cx, Flag, Leading};
 use crate::net::{Family, InterfaceName};
 use crate::time::Duration;
 use crate::vrrp::{AnnounceSettings, Destinations, InitialState, RouterConfig, default_group};
@@ -305,8 +305,8 @@ impl<'a> Whole<'a> {
         let wish = instance.state.as_ref().map(|entry| entry.value);
         let priority = instance.priority.as_ref();
         router.priority = match (priority, wish) {
-            (Some(entry), _) => Priority(entry.value.0),
-            (None, Some(StateWish::Master)) => {
+            (Some(entry), _) => entry.value,
+            (None, Some(InitialState::Master)) => {
                 let at = instance.state.as_ref().map_or(instance.header.at, |entry| entry.at);
                 self.push(
                     Diagnostic::warning(
@@ -320,10 +320,7 @@ impl<'a> Whole<'a> {
             }
             (None, _) => Priority::DEFAULT,
         };
-        router.initial = match wish {
-            Some(StateWish::Master) => InitialState::Master,
-            _ => InitialState::Backup,
-        };
+        router.initial = wish.unwrap_or_default();
     }
 
     fn preemption(&self, instance: &VrrpInstance, router: &mut RouterConfig, name: &str) {

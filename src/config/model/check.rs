@@ -2,10 +2,12 @@
 
 use super::block::block;
 use super::{TIMER_MAX, U32_MAX};
+use crate::check::{BodyDigest, DnsType, HttpVersion, StatusCodes};
 use crate::config::values::{
-    Address, Bool, Digest, DnsType, Flag, HexPattern, HttpProtocol, Interface, Name, Natural, OptionalText,
-    Pattern, RunAs, Script, Seconds, StatusCodes, Text, Weight, Words,
+    Address, Bool, Flag, HexPattern, Interface, Name, Natural, OptionalText, Pattern, Seconds, ServerWeight,
+    Text, Words,
 };
+use crate::kernel::{NamedUser, Script};
 
 /// A check that connects: its own keywords after those that all of them have. The first literals are the names
 /// of `retry`.
@@ -43,7 +45,7 @@ macro_rules! page {
             $(#[$doc])*
             $name in $context, header ();
             once "path" path: Text;
-            once "digest" digest: Digest;
+            once "digest" digest: BodyDigest;
             once "status_code" status_code: StatusCodes;
             once "virtualhost" virtualhost: Text;
             once "regex" regex: Pattern;
@@ -75,14 +77,14 @@ block! {
     /// `FILE_CHECK`.
     FileCheck in FileCheck, header ();
     once "track_file" track_file: Name<0>;
-    once "weight" weight: Weight<2_147_483_647>;
+    once "weight" weight: ServerWeight;
 }
 
 probe! {
     /// `HTTP_GET`.
     HttpGet in HttpGet, "retry" | "nb_get_retry";
     once "virtualhost" virtualhost: Text;
-    once "http_protocol" http_protocol: HttpProtocol;
+    once "http_protocol" http_protocol: HttpVersion;
     once "enable_sni" enable_sni: Bool;
     once "sni_name" sni_name: OptionalText;
     once "fast_recovery" fast_recovery: Bool;
@@ -106,7 +108,7 @@ block! {
     once "misc_path" misc_path: Script;
     once "misc_timeout" misc_timeout: Natural<0, U32_MAX>;
     once "misc_dynamic" misc_dynamic: Flag;
-    once "user" user: RunAs;
+    once "user" user: NamedUser;
 }
 
 probe! {
@@ -130,7 +132,7 @@ probe! {
     /// `SSL_GET`.
     SslGet in SslGet, "retry" | "nb_get_retry";
     once "virtualhost" virtualhost: Text;
-    once "http_protocol" http_protocol: HttpProtocol;
+    once "http_protocol" http_protocol: HttpVersion;
     once "enable_sni" enable_sni: Bool;
     once "sni_name" sni_name: OptionalText;
     once "fast_recovery" fast_recovery: Bool;

@@ -4,9 +4,9 @@ use super::block::block;
 use super::{I32_MAX, I32_MIN, TIMER_MAX, U32_MAX};
 use crate::config::values::{
     Bool, BufferPolicy, Fifo, Flag, Integer, Interface, Leading, LvsTimeouts, Multicast4, Multicast6, Name,
-    Natural, OptionalAll, OptionalInteger, OptionalText, RunAs, Script, Seconds, SmtpServer, SyncDaemon,
-    Text, Umask, Words,
+    Natural, OptionalAll, OptionalInteger, OptionalText, Seconds, SmtpServer, SyncDaemon, Text, Umask, Words,
 };
+use crate::kernel::{NamedUser, Script};
 
 block! {
     /// `global_defs`.
@@ -106,7 +106,7 @@ block! {
     once "enable_dbus" enable_dbus: Flag;
     once "dbus_service_name" dbus_service_name: Name<0>;
     once "dbus_no_interface_name" dbus_no_interface_name: Name<0>;
-    once "script_user" script_user: RunAs;
+    once "script_user" script_user: NamedUser;
     once "enable_script_security" enable_script_security: Flag;
     once "vrrp_netlink_cmd_rcv_bufs" vrrp_netlink_cmd_rcv_bufs: Natural<0, U32_MAX>;
     once "vrrp_netlink_cmd_rcv_bufs_force" vrrp_netlink_cmd_rcv_bufs_force: Bool;

@@ -4,9 +4,12 @@ use super::U32_MAX;
 use super::block::block;
 use crate::config::values::{
     Address, AddressLine, AntiReplay, AuthKey, AuthType, Bool, Flag, HmacMode, Interface, IpvlanSettings,
-    Leading, Name, Natural, OptionalAll, OptionalNatural, OptionalScript, PriorityValue, RouteLine, RuleLine,
-    Script, Seconds, SecretText, StateWish, TrackedName, UnicastPeer, VmacSettings, Words,
+    Leading, Name, Natural, OptionalAll, OptionalNatural, OptionalScript, RouteLine, RuleLine, Seconds,
+    SecretText, TrackedName, UnicastPeer, VmacSettings, Words,
 };
+use crate::kernel::Script;
+use crate::vrrp::InitialState;
+use crate::wire::vrrp::Priority;
 
 block! {
     /// `vrrp_instance`.
@@ -20,7 +23,7 @@ block! {
     once "check_unicast_src" check_unicast_src: Flag;
     once "old_unicast_checksum" old_unicast_checksum: Words<0, 1>;
     once "native_ipv6" native_ipv6: Flag;
-    once "state" state: StateWish;
+    once "state" state: InitialState;
     once "interface" interface: Interface;
     once "vrf" vrf: Interface;
     once "dont_track_primary" dont_track_primary: Flag;
@@ -36,7 +39,7 @@ block! {
     once "virtual_router_id" virtual_router_id: Natural<1, 255>;
     once "unicast_ttl" unicast_ttl: Natural<0, 255>;
     once "version" version: Natural<2, 3>;
-    once "priority" priority: PriorityValue;
+    once "priority" priority: Priority;
     once "advert_int" advert_int: Seconds<10_000, 255_000_000>;
     lines "virtual_ipaddress" virtual_ipaddress: AddressLine;
     lines "virtual_ipaddress_excluded" virtual_ipaddress_excluded: AddressLine;

@@ -20,9 +20,8 @@ pub use instance::{AuthHmac, Authentication, VrrpInstance};
 pub use track::{BfdInstance, GarpGroup, SyncGroup, TrackFile, TrackGroup, TrackProcess, VrrpScript};
 pub use virtual_server::{RealServer, Ssl, VirtualServer, VirtualServerGroup};
 
-use super::values::{
-    AddressLine, Flag, InterfaceDelay, LinkbeatInterface, Name, Natural, OptionalText, RouteLine, RuleLine,
-};
+use super::values::{AddressLine, Flag, Name, Natural, OptionalText, RouteLine, RuleLine};
+use crate::track::{InterfaceDelay, LinkPolling};
 use block::block;
 
 pub(super) const U32_MAX: u32 = u32::MAX;
@@ -48,7 +47,7 @@ block! {
     lines "static_ipaddress" static_addresses: AddressLine;
     lines "static_routes" static_routes: RouteLine;
     lines "static_rules" static_rules: RuleLine;
-    lines "linkbeat_interfaces" linkbeat_interfaces: LinkbeatInterface;
+    lines "linkbeat_interfaces" linkbeat_interfaces: LinkPolling;
     lines "interface_up_down_delays" interface_delays: InterfaceDelay;
     blocks "vrrp_script" scripts: VrrpScript;
     blocks "vrrp_track_process" processes: TrackProcess;

@@ -3,9 +3,11 @@
 use super::block::block;
 use super::{MS_MAX, TIMER_MAX, U32_MAX};
 use crate::config::values::{
-    Address, Bool, Flag, InitFile, Integer, Interface, Micros, Name, Natural, OptionalMatch, RunAs, Script,
-    Seconds, Text, TrackedName, Weight, Words,
+    Address, Bool, Flag, Integer, Interface, Micros, Name, Natural, Seconds, Text, TrackedName,
+    TrackerWeight, Words,
 };
+use crate::kernel::{NamedUser, Script};
+use crate::track::{InitialContent, ParameterMatch};
 
 block! {
     /// `track_group`.
@@ -47,10 +49,10 @@ block! {
     once "script" script: Script;
     once "interval" interval: Seconds<0, TIMER_MAX>;
     once "timeout" timeout: Seconds<0, TIMER_MAX>;
-    once "weight" weight: Weight<253>;
+    once "weight" weight: TrackerWeight<253>;
     once "rise" rise: Natural<1, U32_MAX>;
     once "fall" fall: Natural<1, U32_MAX>;
-    once "user" user: RunAs;
+    once "user" user: NamedUser;
     once "init_fail" init_fail: Flag;
 }
 
@@ -58,8 +60,8 @@ block! {
     /// `vrrp_track_process`.
     TrackProcess in TrackProcess, header Name<0>;
     once "process" process: Words<1, 256>;
-    once "param_match" param_match: OptionalMatch;
-    once "weight" weight: Weight<254>;
+    once "param_match" param_match: ParameterMatch;
+    once "weight" weight: TrackerWeight<254>;
     once "quorum" quorum: Natural<1, 65535>;
     once "quorum_max" quorum_max: Natural<0, 65535>;
     once "delay" delay: Seconds<1, 3_600_000_000>;
@@ -72,8 +74,8 @@ block! {
     /// `track_file`.
     TrackFile in TrackFile, header Name<0>;
     once "file" file: Text;
-    once "weight" weight: Weight<254>;
-    once "init_file" init_file: InitFile;
+    once "weight" weight: TrackerWeight<254>;
+    once "init_file" init_file: InitialContent;
 }
 
 block! {
@@ -89,7 +91,7 @@ block! {
     once "ttl" | "hoplimit" ttl: Natural<1, 255>;
     once "max_hops" max_hops: Integer<-1, 255>;
     once "multihop" multihop: Bool;
-    once "weight" weight: Weight<253>;
+    once "weight" weight: TrackerWeight<253>;
     once "vrrp" vrrp: Flag;
     once "checker" checker: Flag;
 }

@@ -10,10 +10,12 @@ use super::{TIMER_MAX, U32_MAX};
 use crate::config::schema::{Context, Keyword};
 use crate::config::tree::Statement;
 use crate::config::values::{
-    Args, Argument, At, Bool, Cx, Endpoint, Flag, Granularity, GroupEndpoint, InetFamily, LvsMethod,
-    LvsProtocol, Name, Natural, OptionalNatural, Scheduler, Script, Seconds, SecretText, Text,
+    Args, Argument, At, Bool, Cx, Flag, Name, Natural, OptionalNatural, Seconds, SecretText, Text,
     VirtualServerKey,
 };
+use crate::kernel::Script;
+use crate::lvs::{ForwardingMethod, GroupMember, HostPort, PersistenceGranularity, Protocol, Scheduler};
+use crate::net::Family;
 
 block! {
     /// `SSL`.
@@ -27,7 +29,7 @@ block! {
 block! {
     /// `virtual_server`.
     VirtualServer in VirtualServer, header VirtualServerKey;
-    once "ip_family" ip_family: InetFamily;
+    once "ip_family" ip_family: Family;
     once "retry" retry: Natural<1, U32_MAX>;
     once "delay_before_retry" delay_before_retry: Seconds<0, TIMER_MAX>;
     once "warmup" warmup: Seconds<0, TIMER_MAX>;
@@ -44,11 +46,11 @@ block! {
     once "sh-fallback" sh_fallback: Flag;
     once "mh-port" mh_port: Flag;
     once "mh-fallback" mh_fallback: Flag;
-    once "lvs_method" | "lb_kind" lvs_method: LvsMethod;
+    once "lvs_method" | "lb_kind" lvs_method: ForwardingMethod;
     once "persistence_engine" persistence_engine: Name<15>;
     once "persistence_timeout" persistence_timeout: OptionalNatural<1, 2_678_400>;
-    once "persistence_granularity" persistence_granularity: Granularity;
-    once "protocol" protocol: LvsProtocol;
+    once "persistence_granularity" persistence_granularity: PersistenceGranularity;
+    once "protocol" protocol: Protocol;
     once "ha_suspend" ha_suspend: Flag;
     once "smtp_alert" smtp_alert: Bool;
     once "virtualhost" virtualhost: Text;
@@ -60,17 +62,17 @@ block! {
     once "quorum" quorum: Natural<1, U32_MAX>;
     once "hysteresis" hysteresis: Natural<0, U32_MAX>;
     once "weight" weight: Natural<1, 2_147_483_647>;
-    once "sorry_server" sorry_server: Endpoint;
+    once "sorry_server" sorry_server: HostPort;
     once "sorry_server_inhibit" sorry_server_inhibit: Flag;
-    once "sorry_server_lvs_method" sorry_server_lvs_method: LvsMethod;
+    once "sorry_server_lvs_method" sorry_server_lvs_method: ForwardingMethod;
     blocks "real_server" real_servers: RealServer;
 }
 
 block! {
     /// `real_server`.
-    RealServer in RealServer, header Endpoint;
+    RealServer in RealServer, header HostPort;
     once "weight" weight: Natural<0, 2_147_483_647>;
-    once "lvs_method" lvs_method: LvsMethod;
+    once "lvs_method" lvs_method: ForwardingMethod;
     once "uthreshold" uthreshold: Natural<0, U32_MAX>;
     once "lthreshold" lthreshold: Natural<0, U32_MAX>;
     once "inhibit_on_failure" inhibit_on_failure: Bool;
@@ -103,7 +105,7 @@ pub struct VirtualServerGroup {
     /// Its name.
     pub header: At<Name<0>>,
     /// Its members.
-    pub endpoints: ThinVec<At<GroupEndpoint>>,
+    pub endpoints: ThinVec<At<GroupMember>>,
 }
 
 impl Block for VirtualServerGroup {

@@ -1,37 +1,54 @@
 //! Lines of lists: tracked objects with weights, peers, delays, members.
 
 use core::net::IpAddr;
+use core::num::{NonZeroU16, NonZeroU32};
 
 use super::address::address;
 use super::number::in_range;
 use super::text::interface;
 use super::words::{Args, Argument, Printed};
-use super::{choices, parse};
+use super::{parse, words_of};
 use crate::config::schema::Context;
-use crate::net::{Family, InterfaceName, Prefix};
+use crate::lvs::{FirewallMark, GroupMember, HostPort};
+use crate::net::{Family, Prefix};
 #[cfg(test)]
 use crate::prng::Prng;
+use crate::time::Duration;
+use crate::track::{InterfaceDelay, LinkPolling, LinkPollingMethod, Weight};
 
-/// `NUMBER [reverse|noreverse]`, from `-LIMIT` to `LIMIT`.
+/// `NUMBER [reverse]`, from `-LIMIT` to `LIMIT`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Weight<const LIMIT: i32> {
-    /// What is added to the priority; 0 = the router faults.
+pub struct TrackerWeight<const LIMIT: i16>(pub Weight);
+
+impl<const LIMIT: i16> Argument for TrackerWeight<LIMIT> {
+    fn parse(args: &mut Args<'_>) -> Option<Self> {
+        let ServerWeight { value, reverse } = weight(args, LIMIT.into())?;
+        Weight::new(i16::try_from(value).ok()?, reverse).map(Self)
+    }
+
+    fn print(&self, out: &mut Printed) {
+        ServerWeight { value: self.0.value().into(), reverse: self.0.is_reversed() }.print(out);
+    }
+
+    #[cfg(test)]
+    fn sample(random: &mut Prng) -> Self {
+        let value = random.below(2 * LIMIT as u64 + 1) as i16 - LIMIT;
+        Self(Weight::new(value, random.chance(1, 2)).unwrap())
+    }
+}
+
+/// `NUMBER [reverse|noreverse]`: what a `FILE_CHECK` does to the weight of its real server.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ServerWeight {
+    /// What the number in the file is multiplied by.
     pub value: i32,
     /// Whether the sense is turned round.
     pub reverse: bool,
 }
 
-impl<const LIMIT: i32> Argument for Weight<LIMIT> {
+impl Argument for ServerWeight {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
-        let word = args.required()?;
-        let value = in_range(args, word, (-LIMIT).into(), LIMIT.into(), "weight")?;
-        let reverse = args.accept("reverse");
-        // Only `FILE_CHECK` has a weight above it that may be reversed.
-        let found = reverse || args.keyword.arguments.contains("noreverse") && args.accept("noreverse");
-        if let (false, Some(word)) = (found, args.next()) {
-            args.reject_choice(word, &["reverse"]);
-        }
-        Some(Self { value: i32::try_from(value).ok()?, reverse })
+        weight(args, i32::MAX)
     }
 
     fn print(&self, out: &mut Printed) {
@@ -43,14 +60,21 @@ impl<const LIMIT: i32> Argument for Weight<LIMIT> {
 
     #[cfg(test)]
     fn sample(random: &mut Prng) -> Self {
-        let span = u64::try_from(LIMIT.min(1000)).unwrap();
-        let value = i32::try_from(random.below(2 * span + 1)).unwrap() - i32::try_from(span).unwrap();
-        Self { value, reverse: random.chance(1, 2) }
+        Self { value: random.below(2001) as i32 - 1000, reverse: random.chance(1, 2) }
     }
 }
 
-/// The weight of a BFD session or interface.
-pub type BfdWeight = Weight<253>;
+fn weight(args: &mut Args<'_>, limit: i32) -> Option<ServerWeight> {
+    let word = args.required()?;
+    let value = in_range(args, word, (-limit).into(), limit.into(), "weight")?;
+    let reverse = args.accept("reverse");
+    // Only `FILE_CHECK` has a weight above it that may be reversed.
+    let found = reverse || args.keyword.arguments.contains("noreverse") && args.accept("noreverse");
+    if let (false, Some(word)) = (found, args.next()) {
+        args.reject_choice(word, &["reverse"]);
+    }
+    Some(ServerWeight { value: i32::try_from(value).ok()?, reverse })
+}
 
 /// `NAME [weight N [reverse|noreverse]]`, a line of `track_script` and the like.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -171,29 +195,17 @@ impl Argument for UnicastPeer {
     }
 }
 
-choices! {
-    /// How a link is asked for its carrier.
-    LinkbeatMethod { /// MII.
-        Mii = "MII", /// ethtool.
-        Ethtool = "ETHTOOL", /// The interface flags.
-        Ioctl = "IOCTL" }
+words_of! {
+    LinkPollingMethod { Mii = "MII", Ethtool = "ETHTOOL", Flags = "IOCTL" }
 }
 
 /// `IFNAME [MII|ETHTOOL|IOCTL]`, a line of `linkbeat_interfaces`.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct LinkbeatInterface {
-    /// The interface.
-    pub interface: InterfaceName,
-    /// The method.
-    pub method: Option<LinkbeatMethod>,
-}
-
-impl Argument for LinkbeatInterface {
+impl Argument for LinkPolling {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
         let word = args.required()?;
         let interface = interface(args, word)?;
         let method = match args.peek() {
-            Some(_) => Some(LinkbeatMethod::parse(args)?),
+            Some(_) => Some(LinkPollingMethod::parse(args)?),
             None => None,
         };
         Some(Self { interface, method })
@@ -210,22 +222,12 @@ impl Argument for LinkbeatInterface {
     fn sample(random: &mut Prng) -> Self {
         Self {
             interface: super::Interface::sample(random).0,
-            method: random.chance(1, 2).then(|| LinkbeatMethod::sample(random)),
+            method: random.chance(1, 2).then(|| LinkPollingMethod::sample(random)),
         }
     }
 }
 
 /// `IFNAME DOWN [UP]`, a line of `interface_up_down_delays`.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct InterfaceDelay {
-    /// The interface.
-    pub interface: InterfaceName,
-    /// Before a loss counts, in microseconds.
-    pub down_us: u64,
-    /// Before a return counts, in microseconds.
-    pub up_us: Option<u64>,
-}
-
 impl Argument for InterfaceDelay {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
         let word = args.required()?;
@@ -243,19 +245,19 @@ impl Argument for InterfaceDelay {
             );
             return None;
         }
-        let down_us = super::Seconds::<0, 255_000_000>::parse(args)?.0;
-        let up_us = match args.peek() {
-            Some(_) => Some(super::Seconds::<0, 255_000_000>::parse(args)?.0),
-            None => None,
+        let down = Delay::parse(args)?.duration();
+        let up = match args.peek() {
+            Some(_) => Delay::parse(args)?.duration(),
+            None => Duration::ZERO,
         };
-        Some(Self { interface, down_us, up_us })
+        Some(Self { interface, down, up })
     }
 
     fn print(&self, out: &mut Printed) {
         out.word(self.interface.as_str());
-        super::Micros::<0, 255_000_000, 6>(self.down_us).print(out);
-        if let Some(up_us) = self.up_us {
-            super::Micros::<0, 255_000_000, 6>(up_us).print(out);
+        Delay::of(self.down).print(out);
+        if !self.up.is_zero() {
+            Delay::of(self.up).print(out);
         }
     }
 
@@ -263,50 +265,27 @@ impl Argument for InterfaceDelay {
     fn sample(random: &mut Prng) -> Self {
         Self {
             interface: super::Interface::sample(random).0,
-            down_us: random.below(255_000_000),
-            up_us: random.chance(1, 2).then_some(1_500_000),
+            down: Delay::sample(random).duration(),
+            up: if random.chance(1, 2) { Duration::from_millis(1500) } else { Duration::ZERO },
         }
     }
 }
 
-/// A line of `virtual_server_group`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum GroupEndpoint {
-    /// Addresses from the first to the last, and the port.
-    Addresses {
-        /// First address.
-        first: IpAddr,
-        /// Last address.
-        last: IpAddr,
-        /// Port; 0 = any.
-        port: u16,
-    },
-    /// A firewall mark.
-    Mark {
-        /// The mark.
-        mark: u32,
-        /// `inet` or `inet6`.
-        family: Option<Family>,
-    },
-}
+type Delay = super::Seconds<0, 255_000_000>;
 
-impl Argument for GroupEndpoint {
+/// A line of `virtual_server_group`.
+impl Argument for GroupMember {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
         if let Some(word) = args.peek().filter(|word| word.0 == "fwmark") {
             args.next();
             args.note_inline(Context::GroupLine, word);
             let word = args.option_value("fwmark")?;
             let mark = u32::try_from(in_range(args, word, 1, u32::MAX.into(), "fwmark")?).ok()?;
-            let family = match args.next() {
-                None => None,
-                Some(("inet", _)) => Some(Family::Ipv4),
-                Some(("inet6", _)) => Some(Family::Ipv6),
-                Some(word) => {
-                    args.reject_choice(word, &["inet", "inet6"]);
-                    return None;
-                }
+            let family = match args.peek() {
+                None => Family::Ipv4,
+                Some(_) => Family::parse(args)?,
             };
-            return Some(Self::Mark { mark, family });
+            return Some(Self::FirewallMark(FirewallMark { mark: NonZeroU32::new(mark)?, family }));
         }
         let (text, at) = args.required()?;
         let range = if text.contains('/') {
@@ -331,26 +310,24 @@ impl Argument for GroupEndpoint {
             Some(word) => u16::try_from(in_range(args, word, 0, 65535, "port")?).ok()?,
             None => 0,
         };
-        Some(Self::Addresses { first, last, port })
+        let first = HostPort { address: first, port: NonZeroU16::new(port) };
+        Some(Self::Addresses { first, further: distance(first.address, last) })
     }
 
     fn print(&self, out: &mut Printed) {
         match self {
-            Self::Mark { mark, family } => {
+            Self::FirewallMark(FirewallMark { mark, family }) => {
                 out.option("fwmark", mark);
-                match family {
-                    Some(Family::Ipv4) => out.value("inet"),
-                    Some(Family::Ipv6) => out.value("inet6"),
-                    None => {}
+                if *family == Family::Ipv6 {
+                    family.print(out);
                 }
             }
-            Self::Addresses { first, last, port } => {
-                if first == last {
-                    out.value(first)
-                } else {
-                    out.value(format_args!("{first}-{last}"))
+            Self::Addresses { first: HostPort { address, port }, further } => {
+                match further {
+                    0 => out.value(address),
+                    _ => out.value(format_args!("{address}-{}", later(*address, *further))),
                 }
-                if *port != 0 {
+                if let Some(port) = port {
                     out.value(port);
                 }
             }
@@ -360,10 +337,34 @@ impl Argument for GroupEndpoint {
     #[cfg(test)]
     fn sample(random: &mut Prng) -> Self {
         if random.chance(1, 3) {
-            return Self::Mark { mark: 7, family: random.chance(1, 2).then_some(Family::Ipv6) };
+            let mark = NonZeroU32::new(7).unwrap();
+            return Self::FirewallMark(FirewallMark { mark, family: Family::sample(random) });
         }
-        let first = super::Address::sample(random).0;
-        Self::Addresses { first, last: first, port: u16::try_from(random.below(65536)).unwrap() }
+        let first = HostPort::sample(random);
+        Self::Addresses { first, further: random.below(3) as u32 }
+    }
+}
+
+words_of! {
+    Family { Ipv4 = "inet", Ipv6 = "inet6" }
+}
+
+/// How many addresses follow the first; at most `u32::MAX`.
+fn distance(first: IpAddr, last: IpAddr) -> u32 {
+    match (first, last) {
+        (IpAddr::V4(first), IpAddr::V4(last)) => last.to_bits().saturating_sub(first.to_bits()),
+        (IpAddr::V6(first), IpAddr::V6(last)) => {
+            u32::try_from(last.to_bits().saturating_sub(first.to_bits())).unwrap_or(u32::MAX)
+        }
+        _ => 0,
+    }
+}
+
+/// The address so many after the first.
+fn later(first: IpAddr, further: u32) -> IpAddr {
+    match first {
+        IpAddr::V4(first) => IpAddr::V4(first.to_bits().saturating_add(further).into()),
+        IpAddr::V6(first) => IpAddr::V6(first.to_bits().saturating_add(further.into()).into()),
     }
 }
 

@@ -1,146 +1,147 @@
 //! Values of virtual servers, real servers and checkers with a grammar of their own.
 
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::IpAddr;
+#[cfg(test)]
+use core::net::Ipv4Addr;
+use core::num::{NonZeroU8, NonZeroU16, NonZeroU32};
 
 use super::address::address;
 use super::number::in_range;
 use super::words::{Args, Argument, Printed};
-use super::{Script, choices, parse};
+use super::{parse, words_of};
+use crate::check::{BodyDigest, StatusCodes};
 use crate::config::schema::Context;
+use crate::kernel::Script;
+use crate::lvs::{
+    ForwardingMethod, GueChecksum, HostPort, PersistenceGranularity, Protocol, Scheduler, Tunnel,
+};
 use crate::net::InterfaceName;
 #[cfg(test)]
 use crate::prng::Prng;
+use crate::track::InitialContent;
 
-choices! {
-    /// IPVS scheduler.
-    Scheduler { /// Round robin.
-        Rr = "rr", /// Weighted round robin.
-        Wrr = "wrr", /// Least connections.
-        Lc = "lc", /// Weighted least connections.
-        Wlc = "wlc", /// Locality-based least connections.
-        Lblc = "lblc", /// The same with replication.
-        Lblcr = "lblcr", /// Source hashing.
-        Sh = "sh", /// Maglev hashing.
-        Mh = "mh", /// Destination hashing.
-        Dh = "dh", /// Shortest expected delay.
-        Sed = "sed", /// Never queue.
-        Nq = "nq", /// Weighted fail-over.
-        Fo = "fo", /// Weighted overflow.
-        Ovf = "ovf", /// Power of two choices.
-        Twos = "twos" }
-    /// Forwarding method.
-    ForwardingMethod { /// Address translation.
-        Nat = "NAT", /// Direct routing.
-        Dr = "DR", /// Tunnelling.
-        Tun = "TUN" }
-    /// Kind of tunnel.
-    TunnelType { /// IP in IP.
-        Ipip = "ipip", /// GRE.
-        Gre = "gre", /// Generic UDP encapsulation.
-        Gue = "gue" }
-    /// Checksum of a tunnel.
-    TunnelChecksum { /// None.
-        NoCsum = "nocsum", /// Checksum.
-        Csum = "csum", /// Remote checksum offload.
-        RemCsum = "remcsum" }
-    /// Transport protocol of a virtual server.
-    LvsProtocol { /// TCP.
-        Tcp = "TCP" | "tcp" | "Tcp", /// UDP.
-        Udp = "UDP" | "udp" | "Udp", /// SCTP.
-        Sctp = "SCTP" | "sctp" | "Sctp" }
+words_of! {
+    Protocol {
+        Tcp = "TCP" | "tcp" | "Tcp",
+        Udp = "UDP" | "udp" | "Udp",
+        Sctp = "SCTP" | "sctp" | "Sctp",
+    }
 }
 
-/// A tunnel.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Tunnel {
-    /// Its kind.
-    pub kind: TunnelType,
-    /// UDP port (`gue` only).
-    pub port: Option<u16>,
-    /// Its checksum.
-    pub checksum: TunnelChecksum,
-}
-
-/// `lvs_method`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct LvsMethod {
-    /// The method.
-    pub method: ForwardingMethod,
-    /// How to tunnel.
-    pub tunnel: Option<Tunnel>,
-}
-
-impl Argument for LvsMethod {
+impl Argument for Scheduler {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
-        let method = ForwardingMethod::parse(args)?;
-        if method != ForwardingMethod::Tun || args.peek().is_none() {
-            return Some(Self { method, tunnel: None });
+        let word = args.required()?;
+        let scheduler = Self::from_name(word.0);
+        if scheduler.is_none() {
+            args.reject_choice(word, &Self::ALL.map(Self::name));
         }
-        let place = args.place();
-        let mut tunnel = Tunnel { kind: TunnelType::Ipip, port: None, checksum: TunnelChecksum::NoCsum };
-        while let Some(word) = args.next() {
-            args.note_inline(Context::MethodWords, word);
-            if word.0 == "type" {
-                tunnel.kind = TunnelType::parse(args)?;
-            } else if word.0 == "port" {
-                let number = args.option_value("port")?;
-                tunnel.port = u16::try_from(in_range(args, number, 1, 65535, "port")?).ok();
-            } else if let Some(checksum) = TunnelChecksum::from_word(word.0) {
-                tunnel.checksum = checksum;
-            } else {
-                args.reject_inline(word, Context::MethodWords);
-                return None;
-            }
-        }
-        let fault = match (tunnel.kind, tunnel.port, tunnel.checksum) {
-            (TunnelType::Gue, None, _) => Some("a gue tunnel needs a port"),
-            (TunnelType::Ipip | TunnelType::Gre, Some(_), _) => Some("only a gue tunnel has a port"),
-            (TunnelType::Ipip, _, TunnelChecksum::Csum | TunnelChecksum::RemCsum) => {
-                Some("an ipip tunnel has no checksum")
-            }
-            (TunnelType::Gre, _, TunnelChecksum::RemCsum) => Some("a gre tunnel has no remcsum"),
-            _ => None,
-        };
-        if let Some(fault) = fault {
-            args.reject(place, fault);
-            return None;
-        }
-        Some(Self { method, tunnel: Some(tunnel) })
+        scheduler
     }
 
     fn print(&self, out: &mut Printed) {
-        self.method.print(out);
-        if let Some(tunnel) = self.tunnel {
-            out.option("type", tunnel.kind.word());
-            if let Some(port) = tunnel.port {
-                out.option("port", port);
+        out.value(self.name());
+    }
+
+    #[cfg(test)]
+    fn sample(random: &mut Prng) -> Self {
+        Self::ALL[random.below(Self::ALL.len() as u64) as usize]
+    }
+}
+
+/// `NAT`, `DR`, or `TUN` with the options of the tunnel.
+impl Argument for ForwardingMethod {
+    fn parse(args: &mut Args<'_>) -> Option<Self> {
+        match one_of(args, &["NAT", "DR", "TUN"])? {
+            "NAT" => Some(Self::Nat),
+            "DR" => Some(Self::DirectRouting),
+            _ => tunnel(args).map(Self::Tunnel),
+        }
+    }
+
+    fn print(&self, out: &mut Printed) {
+        match self {
+            Self::Nat => out.value("NAT"),
+            Self::DirectRouting => out.value("DR"),
+            Self::Tunnel(Tunnel::Ipip) => out.value("TUN"),
+            Self::Tunnel(Tunnel::Gre { checksum }) => {
+                out.option("TUN", "type gre");
+                out.value(if *checksum { "csum" } else { "nocsum" });
             }
-            out.value(tunnel.checksum.word());
+            Self::Tunnel(Tunnel::Gue { port, checksum }) => {
+                out.option("TUN", "type gue");
+                out.option("port", port);
+                out.value(match checksum {
+                    GueChecksum::None => "nocsum",
+                    GueChecksum::Full => "csum",
+                    GueChecksum::Remote => "remcsum",
+                });
+            }
         }
     }
 
     #[cfg(test)]
     fn sample(random: &mut Prng) -> Self {
-        let method = ForwardingMethod::sample(random);
-        let tunnel = (method == ForwardingMethod::Tun && random.chance(1, 2)).then_some(Tunnel {
-            kind: TunnelType::Gue,
-            port: Some(4000),
-            checksum: TunnelChecksum::RemCsum,
-        });
-        Self { method, tunnel }
+        let port = NonZeroU16::new(4000).unwrap();
+        let tunnels = [
+            Tunnel::Ipip,
+            Tunnel::Gre { checksum: random.chance(1, 2) },
+            Tunnel::Gue { port, checksum: GueChecksum::Remote },
+        ];
+        match random.below(3) {
+            0 => Self::Nat,
+            1 => Self::DirectRouting,
+            _ => Self::Tunnel(tunnels[random.below(3) as usize]),
+        }
     }
 }
 
-/// `ADDRESS [PORT]`.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Endpoint {
-    /// The address.
-    pub address: IpAddr,
-    /// The port, if one was written that is not 0.
-    pub port: Option<u16>,
+/// The next word, which must be one of these.
+fn one_of<'a>(args: &mut Args<'a>, words: &[&str]) -> Option<&'a str> {
+    let word = args.required()?;
+    if words.contains(&word.0) {
+        return Some(word.0);
+    }
+    args.reject_choice(word, words);
+    None
 }
 
-impl Argument for Endpoint {
+/// The options after `TUN`.
+fn tunnel(args: &mut Args<'_>) -> Option<Tunnel> {
+    let place = args.place();
+    let (mut kind, mut port, mut checksum) = ("ipip", None, GueChecksum::None);
+    while let Some(word) = args.next() {
+        args.note_inline(Context::MethodWords, word);
+        match word.0 {
+            "type" => kind = one_of(args, &["ipip", "gre", "gue"])?,
+            "port" => {
+                let number = args.option_value("port")?;
+                let number = in_range(args, number, 1, 65535, "port")?;
+                port = u16::try_from(number).ok().and_then(NonZeroU16::new);
+            }
+            "nocsum" => checksum = GueChecksum::None,
+            "csum" => checksum = GueChecksum::Full,
+            "remcsum" => checksum = GueChecksum::Remote,
+            _ => {
+                args.reject_inline(word, Context::MethodWords);
+                return None;
+            }
+        }
+    }
+    let fault = match (kind, port, checksum) {
+        ("gue", Some(port), _) => return Some(Tunnel::Gue { port, checksum }),
+        ("gue", None, _) => "a gue tunnel needs a port",
+        (_, Some(_), _) => "only a gue tunnel has a port",
+        ("gre", None, GueChecksum::Remote) => "a gre tunnel has no remcsum",
+        ("gre", None, _) => return Some(Tunnel::Gre { checksum: checksum == GueChecksum::Full }),
+        (_, None, GueChecksum::None) => return Some(Tunnel::Ipip),
+        _ => "an ipip tunnel has no checksum",
+    };
+    args.reject(place, fault);
+    None
+}
+
+/// `ADDRESS [PORT]`; no port where 0 is written.
+impl Argument for HostPort {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
         let word = args.required()?;
         let address = address(args, word)?;
@@ -149,7 +150,7 @@ impl Argument for Endpoint {
             Some(word) => Some(u16::try_from(in_range(args, word, 1, 65535, "port")?).ok()?),
             None => None,
         };
-        Some(Self { address, port })
+        Some(Self { address, port: port.and_then(NonZeroU16::new) })
     }
 
     fn print(&self, out: &mut Printed) {
@@ -161,7 +162,8 @@ impl Argument for Endpoint {
 
     #[cfg(test)]
     fn sample(random: &mut Prng) -> Self {
-        Self { address: super::Address::sample(random).0, port: random.chance(1, 2).then_some(80) }
+        let port = random.chance(1, 2).then(|| NonZeroU16::new(80).unwrap());
+        Self { address: super::Address::sample(random).0, port }
     }
 }
 
@@ -169,9 +171,9 @@ impl Argument for Endpoint {
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum VirtualServerKey {
     /// An address and perhaps a port.
-    Endpoint(Endpoint),
+    Endpoint(HostPort),
     /// A firewall mark.
-    Mark(u32),
+    Mark(NonZeroU32),
     /// A `virtual_server_group`.
     Group(Box<str>),
 }
@@ -183,13 +185,13 @@ impl Argument for VirtualServerKey {
                 args.next();
                 let word = args.option_value("fwmark")?;
                 let mark = in_range(args, word, 1, u32::MAX.into(), "fwmark")?;
-                u32::try_from(mark).ok().map(Self::Mark)
+                u32::try_from(mark).ok().and_then(NonZeroU32::new).map(Self::Mark)
             }
             Some(("group", _)) => {
                 args.next();
                 Some(Self::Group(args.option_value("group")?.0.into()))
             }
-            _ => Endpoint::parse(args).map(Self::Endpoint),
+            _ => HostPort::parse(args).map(Self::Endpoint),
         }
     }
 
@@ -207,33 +209,26 @@ impl Argument for VirtualServerKey {
     #[cfg(test)]
     fn sample(random: &mut Prng) -> Self {
         match random.below(3) {
-            0 => Self::Endpoint(Endpoint::sample(random)),
-            1 => Self::Mark(u32::try_from(random.between(1, 1000)).unwrap()),
+            0 => Self::Endpoint(HostPort::sample(random)),
+            1 => Self::Mark(NonZeroU32::new(random.between(1, 1000) as u32).unwrap()),
             _ => Self::Group("web".into()),
         }
     }
 }
 
-/// `persistence_granularity`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Granularity {
-    /// IPv4 mask.
-    Mask(Ipv4Addr),
-    /// IPv6 prefix length.
-    Length(u8),
-}
-
-impl Argument for Granularity {
+/// An IPv4 mask or an IPv6 prefix length.
+impl Argument for PersistenceGranularity {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
         let (text, at) = args.required()?;
         let value = match parse::address(text) {
             // Any mask: the kernel compares the bits that are set.
-            Some(IpAddr::V4(mask)) => Some(Self::Mask(mask)),
+            Some(IpAddr::V4(mask)) => Some(Self::Ipv4(mask)),
             Some(_) => None,
             None => parse::integer(text)
                 .and_then(|length| u8::try_from(length).ok())
-                .filter(|length| (1..=128).contains(length))
-                .map(Self::Length),
+                .filter(|length| *length <= 128)
+                .and_then(NonZeroU8::new)
+                .map(Self::Ipv6),
         };
         if value.is_none() {
             args.reject(
@@ -246,49 +241,57 @@ impl Argument for Granularity {
 
     fn print(&self, out: &mut Printed) {
         match self {
-            Self::Mask(mask) => out.value(mask),
-            Self::Length(length) => out.value(length),
+            Self::Ipv4(mask) => out.value(mask),
+            Self::Ipv6(length) => out.value(length),
         }
     }
 
     #[cfg(test)]
     fn sample(random: &mut Prng) -> Self {
-        if random.chance(1, 2) { Self::Mask(Ipv4Addr::new(255, 255, 255, 0)) } else { Self::Length(64) }
+        if random.chance(1, 2) {
+            Self::Ipv4(Ipv4Addr::new(255, 255, 255, 0))
+        } else {
+            Self::Ipv6(NonZeroU8::new(64).unwrap())
+        }
     }
 }
 
-/// Ranges of HTTP status codes, both ends included.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct StatusCodes(pub Box<[(u16, u16)]>);
-
+/// Codes and ranges of codes; without any, the default.
 impl Argument for StatusCodes {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
-        let mut ranges = Vec::new();
-        let mut next = args.next();
-        while let Some((text, at)) = next {
+        if args.peek().is_none() {
+            return Some(Self::success());
+        }
+        let mut codes = Self::NONE;
+        while let Some((text, at)) = args.next() {
             let range = parse::number_range(text).or_else(|| parse::integer(text).map(|code| (code, code)));
+            let (first, last) = (i64::from(Self::FIRST), i64::from(Self::LAST));
             let valid = range
-                .filter(|(low, high)| (100..=599).contains(low) && (*low..=599).contains(high))
+                .filter(|(low, high)| (first..=last).contains(low) && (*low..=last).contains(high))
                 .and_then(|(low, high)| Some((u16::try_from(low).ok()?, u16::try_from(high).ok()?)));
-            let Some(range) = valid else {
-                args.reject(at, format!("`{text}` is no status code or range within 100 to 599"));
+            let Some((low, high)) = valid else {
+                args.reject(at, format!("`{text}` is no status code or range within {first} to {last}"));
                 return None;
             };
-            ranges.push(range);
-            next = args.next();
+            codes.insert(low..=high);
         }
-        Some(Self(ranges.into()))
+        Some(codes)
     }
 
     fn print(&self, out: &mut Printed) {
-        for (low, high) in &self.0 {
-            if low == high { out.value(low) } else { out.value(format_args!("{low}-{high}")) }
+        for range in self.ranges() {
+            match (range.start(), range.end()) {
+                (low, high) if low == high => out.value(low),
+                (low, high) => out.value(format_args!("{low}-{high}")),
+            }
         }
     }
 
     #[cfg(test)]
     fn sample(_: &mut Prng) -> Self {
-        Self([(200, 299), (301, 301)].into())
+        let mut codes = Self::success();
+        codes.insert(301..=301);
+        codes
     }
 }
 
@@ -452,11 +455,8 @@ impl Argument for SyncDaemon {
     }
 }
 
-/// `digest`: an MD5 sum.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Digest(pub [u8; 16]);
-
-impl Argument for Digest {
+/// 32 hexadecimal digits.
+impl Argument for BodyDigest {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
         let (text, at) = args.required()?;
         let digest = parse::md5_sum(text);
@@ -467,8 +467,7 @@ impl Argument for Digest {
     }
 
     fn print(&self, out: &mut Printed) {
-        let text: String = self.0.iter().map(|byte| format!("{byte:02x}")).collect();
-        out.value(text);
+        out.value(self);
     }
 
     #[cfg(test)]
@@ -477,33 +476,23 @@ impl Argument for Digest {
     }
 }
 
-/// `init_file`: `[VALUE] [overwrite]`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct InitFile {
-    /// The value to write.
-    pub value: Option<i32>,
-    /// Even if the file exists.
-    pub overwrite: bool,
-}
-
-impl Argument for InitFile {
+/// `[VALUE] [overwrite]`.
+impl Argument for InitialContent {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
-        let mut file = Self { value: None, overwrite: false };
+        let mut content = Self { value: 0, overwrite: false };
         while let Some(word) = args.next() {
             if word.0 == "overwrite" {
-                file.overwrite = true;
+                content.overwrite = true;
             } else {
                 let value = in_range(args, word, i32::MIN.into(), i32::MAX.into(), "init_file")?;
-                file.value = i32::try_from(value).ok();
+                content.value = i32::try_from(value).ok()?;
             }
         }
-        Some(file)
+        Some(content)
     }
 
     fn print(&self, out: &mut Printed) {
-        if let Some(value) = self.value {
-            out.value(value);
-        }
+        out.value(self.value);
         if self.overwrite {
             out.value("overwrite");
         }
@@ -511,16 +500,13 @@ impl Argument for InitFile {
 
     #[cfg(test)]
     fn sample(random: &mut Prng) -> Self {
-        Self { value: random.chance(1, 2).then_some(-3), overwrite: random.chance(1, 2) }
+        Self { value: if random.chance(1, 2) { -3 } else { 0 }, overwrite: random.chance(1, 2) }
     }
 }
 
 /// A value that may be left out.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Optional<T>(pub Option<T>);
-
-/// A way to match parameters, which may be left out.
-pub type OptionalMatch = Optional<super::ParameterMatch>;
 
 /// A script that may be left out.
 pub type OptionalScript = Optional<Script>;

@@ -21,28 +21,19 @@ mod words;
 pub use address::{Address, Multicast4, Multicast6, PrefixValue};
 pub use address_line::{AddressLine, Lifetime};
 pub use line::NamedInterfaces;
-pub use lists::{
-    BfdWeight, GroupEndpoint, InterfaceDelay, LinkbeatInterface, LinkbeatMethod, TrackedName, TrackedWeight,
-    UnicastPeer, Weight,
-};
-pub use lvs::{
-    Digest, Endpoint, ForwardingMethod, Granularity, InitFile, LvsMethod, LvsProtocol, LvsTimeouts, Optional,
-    OptionalMatch, OptionalScript, Scheduler, StatusCodes, SyncDaemon, Tunnel, TunnelChecksum, TunnelType,
-    VirtualServerKey,
-};
+pub use lists::{ServerWeight, TrackedName, TrackedWeight, TrackerWeight, UnicastPeer};
+pub use lvs::{LvsTimeouts, Optional, OptionalScript, SyncDaemon, VirtualServerKey};
 pub use network::{
-    AntiReplay, AuthKey, AuthType, BufferPolicy, DnsType, HexPattern, HmacMode, HttpProtocol, InetFamily,
-    IpvlanMode, IpvlanSettings, MacPattern, OptionalAll, ParameterMatch, SmtpServer, StateWish, VmacSettings,
+    AntiReplay, AuthKey, AuthType, BufferPolicy, HexPattern, HmacMode, IpvlanMode, IpvlanSettings,
+    MacPattern, OptionalAll, SmtpServer, VmacSettings,
 };
-pub use number::{
-    Bool, Flag, Integer, Leading, Micros, Natural, OptionalInteger, OptionalNatural, PriorityValue, Seconds,
-};
+pub use number::{Bool, Flag, Integer, Leading, Micros, Natural, OptionalInteger, OptionalNatural, Seconds};
 pub use pattern::Pattern;
 pub use route_line::RouteLine;
 pub use rule_line::RuleLine;
-pub use script::{Fifo, RunAs, Script};
-pub(super) use text::choices;
+pub use script::Fifo;
 pub use text::{Interface, Name, OptionalText, SecretText, Text, Umask, Words};
+pub(super) use text::{choices, words_of};
 pub use words::{Args, Argument, Cx, Printed, Unsupported};
 
 use core::fmt;

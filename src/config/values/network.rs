@@ -3,13 +3,16 @@
 use super::number::in_range;
 use super::text::interface;
 use super::words::{Args, Argument, Printed};
-use super::{choices, parse};
+use super::{choices, parse, words_of};
+use crate::check::{DnsType, HttpVersion, WildcardByte};
 use crate::config::diagnostics::Diagnostic;
 use crate::config::schema::Context;
 use crate::net::{InterfaceName, Prefix};
 #[cfg(test)]
 use crate::prng::Prng;
 use crate::secret::Secret;
+use crate::track::ParameterMatch;
+use crate::vrrp::InitialState;
 
 /// A MAC address of 6 bytes, or of 5 to which the virtual router identifier is added.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -116,10 +119,6 @@ choices! {
         Bridge = "bridge", /// Members do not see each other.
         Private = "private", /// The switch decides.
         Vepa = "vepa" }
-    /// `state`.
-    StateWish { /// Wishes to be master.
-        Master = "MASTER", /// Waits for a master.
-        Backup = "BACKUP" }
     /// `auth_type`.
     AuthType { /// Plain-text password.
         Pass = "PASS", /// IPsec authentication header.
@@ -133,30 +132,50 @@ choices! {
         Enforce = "enforce", /// Others are accepted.
         Permissive = "permissive", /// Others are accepted, nothing is signed.
         ReceiveOnly = "receive-only" }
-    /// `param_match`.
-    ParameterMatch { /// The first parameters.
-        Initial = "initial", /// The first parameters, the last perhaps in part.
-        Partial = "partial" }
-    /// `type` of `DNS_CHECK`.
-    DnsType { /// IPv4 address.
-        A = "A" | "a", /// Name server.
-        Ns = "NS" | "ns", /// Canonical name.
-        Cname = "CNAME" | "cname", /// Start of authority.
-        Soa = "SOA" | "soa", /// Mail exchange.
-        Mx = "MX" | "mx", /// Text.
-        Txt = "TXT" | "txt", /// IPv6 address.
-        Aaaa = "AAAA" | "aaaa", /// Signature.
-        Rrsig = "RRSIG" | "rrsig", /// Key.
-        Dnskey = "DNSKEY" | "dnskey" }
-    /// `http_protocol`.
-    HttpProtocol { /// HTTP/1.0.
-        V10 = "1.0", /// HTTP/1.0 with `Connection: close`.
-        V10Close = "1.0C" | "1.0c", /// HTTP/1.1.
-        V11 = "1.1" }
-    /// `ip_family`.
-    InetFamily { /// IPv4.
-        Inet = "inet", /// IPv6.
-        Inet6 = "inet6" }
+}
+
+words_of! {
+    InitialState { Master = "MASTER", Backup = "BACKUP" }
+    DnsType {
+        A = "A" | "a",
+        Ns = "NS" | "ns",
+        Cname = "CNAME" | "cname",
+        Soa = "SOA" | "soa",
+        Mx = "MX" | "mx",
+        Txt = "TXT" | "txt",
+        Aaaa = "AAAA" | "aaaa",
+        Rrsig = "RRSIG" | "rrsig",
+        Dnskey = "DNSKEY" | "dnskey",
+    }
+    HttpVersion { V1_0 = "1.0", V1_0Close = "1.0C" | "1.0c", V1_1 = "1.1" }
+}
+
+/// `initial`, `partial`; without a word they must be the same.
+impl Argument for ParameterMatch {
+    fn parse(args: &mut Args<'_>) -> Option<Self> {
+        match args.next() {
+            None => Some(Self::Exact),
+            Some(("initial", _)) => Some(Self::Initial),
+            Some(("partial", _)) => Some(Self::Partial),
+            Some(word) => {
+                args.reject_choice(word, &["initial", "partial"]);
+                None
+            }
+        }
+    }
+
+    fn print(&self, out: &mut Printed) {
+        match self {
+            Self::Initial => out.value("initial"),
+            Self::Partial => out.value("partial"),
+            Self::Exact | Self::Ignored => {}
+        }
+    }
+
+    #[cfg(test)]
+    fn sample(random: &mut Prng) -> Self {
+        [Self::Exact, Self::Initial, Self::Partial][random.below(3) as usize]
+    }
 }
 
 /// Arguments of `use_ipvlan`.
@@ -393,8 +412,8 @@ impl Argument for BufferPolicy {
 /// Bytes in hexadecimal, `x` standing for any digit.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct HexPattern<const WILDCARDS: bool> {
-    /// Each byte with the mask of its bits that count.
-    pub bytes: Box<[(u8, u8)]>,
+    /// The bytes.
+    pub bytes: Box<[WildcardByte]>,
 }
 
 impl<const WILDCARDS: bool> Argument for HexPattern<WILDCARDS> {
@@ -421,9 +440,9 @@ impl<const WILDCARDS: bool> Argument for HexPattern<WILDCARDS> {
                     return None;
                 };
                 bytes.extend(digits.chunks(2).map(|pair| match pair {
-                    [high, low] => (high.0 << 4 | low.0, high.1 << 4 | low.1),
-                    [single] => (single.0, 0xf0 | single.1),
-                    _ => (0, 0),
+                    [high, low] => WildcardByte { value: high.0 << 4 | low.0, mask: high.1 << 4 | low.1 },
+                    [single] => WildcardByte { value: single.0, mask: 0xf0 | single.1 },
+                    _ => WildcardByte { value: 0, mask: 0 },
                 }));
             }
         }
@@ -431,7 +450,7 @@ impl<const WILDCARDS: bool> Argument for HexPattern<WILDCARDS> {
     }
 
     fn print(&self, out: &mut Printed) {
-        for (byte, mask) in &self.bytes {
+        for WildcardByte { value: byte, mask } in &self.bytes {
             let nibble = |value: u8, mask: u8| match mask {
                 0 => 'x',
                 _ => char::from_digit(value.into(), 16).unwrap_or('0'),
@@ -446,7 +465,8 @@ impl<const WILDCARDS: bool> Argument for HexPattern<WILDCARDS> {
     fn sample(random: &mut Prng) -> Self {
         let bytes = (0..random.between(1, 5)).map(|_| {
             let byte = u8::try_from(random.below(256)).unwrap();
-            if WILDCARDS && random.chance(1, 3) { (byte & 0xf0, 0xf0) } else { (byte, 0xff) }
+            let mask = if WILDCARDS && random.chance(1, 3) { 0xf0 } else { 0xff };
+            WildcardByte { value: byte & mask, mask }
         });
         Self { bytes: bytes.collect() }
     }

@@ -8,6 +8,7 @@ use crate::config::diagnostics::Diagnostic;
 #[cfg(test)]
 use crate::prng::Prng;
 use crate::time::Duration;
+use crate::wire::vrrp::Priority;
 
 /// A keyword without argument: it is there or not.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -135,16 +136,13 @@ fn number(args: &Args<'_>, word: super::words::Word<'_>, low: u32, high: u32) ->
     in_range(args, word, low.into(), high.into(), args.name()).and_then(|number| u32::try_from(number).ok())
 }
 
-/// The priority of an instance, 1 to 255. One that cannot be used counts as 100: as one that was not written it
-/// would make an owner (255) of a router with `state MASTER`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct PriorityValue(pub u8);
-
-impl Argument for PriorityValue {
+/// From 1 to 255. One that cannot be used counts as 100: as one that was not written it would make an owner (255) of a
+/// router with `state MASTER`.
+impl Argument for Priority {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
         let word = args.required()?;
         let priority = in_range(args, word, 1, 255, args.name()).and_then(|number| u8::try_from(number).ok());
-        Some(Self(priority.unwrap_or(100)))
+        Some(priority.map_or(Self::DEFAULT, Self))
     }
 
     fn print(&self, out: &mut Printed) {
@@ -234,6 +232,11 @@ pub struct Micros<const MIN: u64, const MAX: u64, const UNIT_PLACES: u32>(pub u6
 pub type Seconds<const MIN: u64, const MAX: u64> = Micros<MIN, MAX, 6>;
 
 impl<const MIN: u64, const MAX: u64, const UNIT_PLACES: u32> Micros<MIN, MAX, UNIT_PLACES> {
+    /// A time within the range.
+    pub fn of(duration: Duration) -> Self {
+        Self(u64::try_from(duration.as_micros()).unwrap_or(MAX))
+    }
+
     /// As a duration.
     pub const fn duration(self) -> Duration {
         Duration::from_micros(self.0)

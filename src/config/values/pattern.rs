@@ -33,7 +33,7 @@ impl Argument for Pattern {
         if self.0.is_empty() {
             out.word("");
         } else {
-            out.value(quote(core::slice::from_ref(&self.0)));
+            out.value(quote(core::iter::once(&self.0)));
         }
     }
 

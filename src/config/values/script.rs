@@ -1,48 +1,48 @@
-//! Commands and who runs them (`config-language` §4).
+//! Commands and who runs them.
 //!
 //! A tokeniser with quotes runs twice: the first pass finds the command among the words of the line and
 //! leaves escapes alone, the second splits the command into arguments and resolves them. keepalived 2.2.7
 //! resolves escapes in both passes, 2.4.3 as here.
 
+use std::ffi::{CStr, CString};
+
 use super::words::{Args, Argument, Printed};
+use crate::kernel::{NamedUser, Script, ScriptUser};
 #[cfg(test)]
 use crate::prng::Prng;
 
-/// User and group of a script: `USER [GROUP]`, `USER :GROUP`, `USER :`.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct RunAs {
-    /// The user.
-    pub user: Box<str>,
-    /// The group, with its `:` if it has one (supplementary groups are then set).
-    pub group: Option<Box<str>>,
-}
-
-impl Argument for RunAs {
+/// `USER`, `USER GROUP`; `USER :GROUP` and `USER :` ask for the user's supplementary groups.
+impl Argument for NamedUser {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
         let (user, _) = args.required()?;
-        Some(Self { user: user.into(), group: args.next().map(|(group, _)| group.into()) })
+        let group = args.next().map(|(group, _)| group);
+        Some(named_user(user, group))
     }
 
     fn print(&self, out: &mut Printed) {
         out.word(&self.user);
-        if let Some(group) = &self.group {
-            out.word(group);
+        match (&self.group, self.supplementary_groups) {
+            (None, false) => {}
+            (None, true) => out.word(":"),
+            (Some(group), false) => out.word(group),
+            (Some(group), true) => out.word(&format!(":{group}")),
         }
     }
 
     #[cfg(test)]
     fn sample(random: &mut Prng) -> Self {
-        Self { user: "nobody".into(), group: random.chance(1, 2).then(|| ":nogroup".into()) }
+        let group = [None, Some("nogroup"), Some(":nogroup"), Some(":")][random.below(4) as usize];
+        named_user("nobody", group)
     }
 }
 
-/// A command with its arguments. No shell is involved.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Script {
-    /// Path or name of the program, then its arguments.
-    pub command: Box<[Box<str>]>,
-    /// Who runs it, if not the default user.
-    pub run_as: Option<Box<RunAs>>,
+fn named_user(user: &str, group: Option<&str>) -> NamedUser {
+    let name = group.map(|group| group.trim_start_matches(':')).filter(|name| !name.is_empty());
+    NamedUser {
+        user: user.into(),
+        group: name.map(Into::into),
+        supplementary_groups: group.is_some_and(|group| group.starts_with(':')),
+    }
 }
 
 impl Argument for Script {
@@ -57,36 +57,36 @@ impl Argument for Script {
                 return None;
             }
         };
-        let command = match tokenise(&outer.next()?, Escapes::Resolve) {
-            Ok(words) if words.first().is_some_and(|program| !program.is_empty()) => words,
-            Ok(_) => {
-                args.reject(place, "the command is empty");
-                return None;
-            }
+        let words = match tokenise(&outer.next()?, Escapes::Resolve) {
+            Ok(words) => words,
             Err(why) => {
                 args.reject(place, why);
                 return None;
             }
         };
+        // The tokeniser refuses NUL bytes.
+        let mut words = words.into_iter().map_while(|word| CString::new(word).ok());
+        let Some(program) = words.next().filter(|program| !program.is_empty()) else {
+            args.reject(place, "the command is empty");
+            return None;
+        };
         let takes_user = !matches!(args.name(), "script" | "misc_path");
-        let run_as = match outer.next() {
-            Some(user) if takes_user => {
-                Some(Box::new(RunAs { user: user.into(), group: outer.next().map(Into::into) }))
-            }
+        let user = match outer.next() {
+            Some(user) if takes_user => ScriptUser::Named(named_user(&user, outer.next().as_deref())),
             Some(_) => {
                 let help = format!("put the command and its arguments in quotes: {} \"…\"", args.name());
                 args.extra_words(place, &help);
-                None
+                ScriptUser::Default
             }
-            None => None,
+            None => ScriptUser::Default,
         };
-        Some(Self { command: command.into_iter().map(Into::into).collect(), run_as })
+        Some(Self { program, arguments: words.collect(), user })
     }
 
     fn print(&self, out: &mut Printed) {
-        out.value(quote(&self.command));
-        if let Some(run_as) = &self.run_as {
-            run_as.print(out);
+        out.value(quote(self.words().map(CStr::to_string_lossy)));
+        if let Some(user) = self.user.named() {
+            user.print(out);
         }
     }
 
@@ -94,11 +94,11 @@ impl Argument for Script {
     fn sample(random: &mut Prng) -> Self {
         let words =
             ["-x", "two words", "", "quo'te", "do\"uble", "back\\slash", "$HOME", "${X}", "#!{}", "tab\t"];
-        let mut command = vec!["/usr/bin/true".into()];
+        let mut script = Self::new(c"/usr/bin/true".into());
         for _ in 0..random.below(4) {
-            command.push(words[random.below(words.len() as u64) as usize].into());
+            script.arguments.push(CString::new(words[random.below(words.len() as u64) as usize]).unwrap());
         }
-        Self { command: command.into(), run_as: None }
+        script
     }
 }
 
@@ -186,9 +186,10 @@ pub(super) fn tokenise(text: &str, escapes: Escapes) -> Result<Vec<String>, Stri
 }
 
 /// A command as one quoted word, which both passes of [`tokenise`] turn into it again.
-pub(super) fn quote(command: &[Box<str>]) -> String {
+pub(super) fn quote<T: AsRef<str>>(command: impl Iterator<Item = T>) -> String {
     let mut text = String::from("\"");
-    for (index, word) in command.iter().enumerate() {
+    for (index, word) in command.enumerate() {
+        let word = word.as_ref();
         if index > 0 {
             text.push(' ');
         }
@@ -217,14 +218,14 @@ pub struct Fifo {
     /// Its path.
     pub path: Box<str>,
     /// Its owner.
-    pub owner: Option<RunAs>,
+    pub owner: Option<NamedUser>,
 }
 
 impl Argument for Fifo {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
         let (path, _) = args.required()?;
         let owner = match args.peek() {
-            Some(_) => Some(RunAs::parse(args)?),
+            Some(_) => Some(NamedUser::parse(args)?),
             None => None,
         };
         Some(Self { path: path.into(), owner })
@@ -239,7 +240,10 @@ impl Argument for Fifo {
 
     #[cfg(test)]
     fn sample(random: &mut Prng) -> Self {
-        Self { path: "/run/alived.fifo".into(), owner: random.chance(1, 2).then(|| RunAs::sample(random)) }
+        Self {
+            path: "/run/alived.fifo".into(),
+            owner: random.chance(1, 2).then(|| NamedUser::sample(random)),
+        }
     }
 }
 
@@ -271,10 +275,11 @@ mod tests {
         let mut random = Prng::new(7);
         for _ in 0..200 {
             let script = Script::sample(&mut random);
-            let outer = tokenise(&quote(&script.command), Escapes::Keep).unwrap();
+            let words: Vec<_> = script.words().map(|word| word.to_str().unwrap()).collect();
+            let outer = tokenise(&quote(words.iter()), Escapes::Keep).unwrap();
             assert_eq!(outer.len(), 1);
             let inner = tokenise(&outer[0], Escapes::Resolve).unwrap();
-            assert_eq!(inner, script.command.iter().map(|word| word.to_string()).collect::<Vec<_>>());
+            assert_eq!(inner, words);
         }
     }
 }

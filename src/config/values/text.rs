@@ -200,6 +200,35 @@ macro_rules! choices {
 }
 pub(in crate::config) use choices;
 
+/// The words of the language for a type that somebody else owns.
+macro_rules! words_of {
+    ($($type:ty { $($value:ident = $word:literal $(| $synonym:literal)*),* $(,)? })*) => {$(
+        impl $crate::config::values::Argument for $type {
+            fn parse(args: &mut $crate::config::values::Args<'_>) -> Option<Self> {
+                let word = args.required()?;
+                match word.0 {
+                    $($word $(| $synonym)* => Some(Self::$value),)*
+                    _ => {
+                        args.reject_choice(word, &[$($word),*]);
+                        None
+                    }
+                }
+            }
+
+            fn print(&self, out: &mut $crate::config::values::Printed) {
+                out.value(match self { $(Self::$value => $word),* });
+            }
+
+            #[cfg(test)]
+            fn sample(random: &mut $crate::prng::Prng) -> Self {
+                let values = [$(Self::$value),*];
+                values[random.below(values.len() as u64) as usize]
+            }
+        }
+    )*};
+}
+pub(in crate::config) use words_of;
+
 /// A file mode mask: a number, or names of bits joined by `|`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Umask(pub u32);
