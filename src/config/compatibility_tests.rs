@@ -35,7 +35,7 @@ fn router(text: &str) -> (RouterConfig, u8) {
 fn addresses(text: &str) -> (Vec<String>, u8) {
     let loaded = read(&host(text));
     let entries = &loaded.config.instances[0].virtual_ipaddress;
-    (entries.iter().map(|entry| entry.value.prefix.to_string()).collect(), loaded.exit_code)
+    (entries.iter().map(|entry| entry.value.spec.prefix.to_string()).collect(), loaded.exit_code)
 }
 
 #[test]

@@ -117,7 +117,7 @@ impl Rules<'_> {
             let first = instance.virtual_ipaddress.first();
             let link_local =
                 |address| matches!(address, core::net::IpAddr::V6(a) if a.segments()[0] & 0xffc0 == 0xfe80);
-            if let Some(entry) = first.filter(|entry| !link_local(entry.value.prefix.address())) {
+            if let Some(entry) = first.filter(|entry| !link_local(entry.value.spec.prefix.address())) {
                 clash(entry.at, "a first IPv6 address that is not link-local", "not standard");
             }
         }

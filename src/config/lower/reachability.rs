@@ -11,7 +11,7 @@ use crate::config::values::{AddressLine, At, Cx};
 
 /// `static_ipaddress` by address, and where.
 pub(super) fn static_addresses(config: &Config) -> BTreeMap<IpAddr, Position> {
-    config.static_addresses.iter().map(|entry| (entry.value.prefix.address(), entry.at)).collect()
+    config.static_addresses.iter().map(|entry| (entry.value.spec.prefix.address(), entry.at)).collect()
 }
 
 /// An address that is kept on this host all the time cannot move.
@@ -21,7 +21,7 @@ pub(super) fn not_static(
     entry: &At<AddressLine>,
     name: &str,
 ) {
-    let address = entry.value.prefix.address();
+    let address = entry.value.spec.prefix.address();
     let Some(&first) = static_addresses.get(&address) else { return };
     cx.diagnostics.push(
         Diagnostic::warning("static-and-virtual", format!("{address} is a static address too"))
@@ -42,7 +42,7 @@ pub(super) struct OutOfSubnet {
 impl OutOfSubnet {
     /// An address without a prefix length of its own needs an address of the interface in its subnet.
     pub(super) fn note(&mut self, interface: &HostInterface, entry: &At<AddressLine>) {
-        let prefix = entry.value.prefix;
+        let prefix = entry.value.spec.prefix;
         let address = prefix.address();
         let link_local = matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
         if prefix.length() != prefix.family().bits() || link_local {

@@ -1,6 +1,5 @@
 //! Static addresses, routes and rules, and those of instances.
 
-use super::addresses::spec;
 use super::groups;
 use super::interfaces::Interfaces;
 use super::order::Defined;
@@ -69,7 +68,7 @@ impl Statics {
         }
         let track_group = track_group(defined, line.track_group.as_deref(), entry.at);
         self.config.addresses.push(StaticAddress {
-            spec: spec(line),
+            spec: line.spec.clone(),
             interface: line.interface.clone(),
             track_group,
         });

@@ -374,3 +374,14 @@ fn virtual_servers_can_be_left_out_of_the_model() {
     assert!(loaded.config.virtual_servers.is_empty());
     assert_eq!(loaded.balancer.virtual_servers.len(), 1);
 }
+
+#[test]
+fn ipv6_host_addresses_are_deprecated_unless_told_otherwise() {
+    let loaded = loaded(
+        "vrrp_instance A {\ninterface eth0\nvirtual_router_id 1\nvirtual_ipaddress {\n2001:db8::1\n\
+         2001:db8::2 preferred_lft forever\n2001:db8::3/64\n2001:db8::4/64 preferred_lft 7\n}\n}\n",
+    );
+    let lifetimes: Vec<_> =
+        loaded.node.routers[0].addresses.iter().map(|address| address.spec.preferred_lifetime_s).collect();
+    assert_eq!(lifetimes, [Some(0), None, None, Some(7)]);
+}

@@ -3,7 +3,6 @@
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::addresses::virtual_address;
 use super::instance_rules::Rules;
 use super::reachability::{self, OutOfSubnet};
 use crate::config::diagnostics::{Diagnostic, Status};
@@ -13,7 +12,9 @@ use crate::config::source::{Position, Span};
 use crate::config::values::{AddressLine, At, Bool, Cx, Flag, Leading};
 use crate::net::{Family, InterfaceName};
 use crate::time::Duration;
-use crate::vrrp::{AnnounceSettings, Destinations, InitialState, RouterConfig, default_group};
+use crate::vrrp::{
+    AnnounceSettings, Destinations, InitialState, RouterConfig, VirtualAddress, default_group,
+};
 use crate::wire::vrrp::{AdvertisementInterval, ChecksumMode, Priority, Version, Vrid};
 
 /// The router of each instance, in the order of the file; `None` where it cannot be one, which is reported.
@@ -227,7 +228,7 @@ impl<'a> Whole<'a> {
     fn family(&self, instance: &VrrpInstance, name: &str) -> Family {
         let first = instance.virtual_ipaddress.first();
         let native = instance.native_ipv6.is_some();
-        let by_address = first.map(|entry| entry.value.prefix.family());
+        let by_address = first.map(|entry| entry.value.spec.prefix.family());
         let by_source = instance.mcast_src_ip.as_ref().or(instance.unicast_src_ip.as_ref());
         let by_peer = instance.unicast_peer.first().map(|peer| Family::of(&peer.value.address));
         let family = by_address
@@ -474,13 +475,13 @@ impl<'a> Whole<'a> {
         let room = advertised_addresses(router.family, router.version, mtu.map(|interface| interface.mtu));
         for entry in &instance.virtual_ipaddress {
             let place = self.place(entry.at);
-            if entry.value.prefix.family() != router.family {
+            if entry.value.spec.prefix.family() != router.family {
                 self.push(
                     Diagnostic::error(
                         "mixed-families",
                         format!(
                             "`{name}` advertises {} addresses, and {} is none",
-                            router.family, entry.value.prefix
+                            router.family, entry.value.spec.prefix
                         ),
                     )
                     .at(place)
@@ -535,7 +536,7 @@ impl<'a> Whole<'a> {
     /// Whether an address is not yet taken by an instance on the same interface.
     fn new_address(&mut self, entry: &At<AddressLine>, router: &RouterConfig, name: &'a str) -> bool {
         let interface = entry.value.interface.as_ref().unwrap_or(&router.interfaces.addresses).clone();
-        let prefix = entry.value.prefix;
+        let prefix = entry.value.spec.prefix;
         let key = (prefix.address(), prefix.length(), interface, entry.value.use_vmac);
         match self.addresses.get(&key) {
             Some(&(owner, first)) if owner == name => {
@@ -627,6 +628,11 @@ impl<'a> Whole<'a> {
             );
         }
     }
+}
+
+/// What a line of `virtual_ipaddress` means.
+fn virtual_address(line: &AddressLine) -> VirtualAddress {
+    VirtualAddress { spec: line.spec.clone(), interface: line.interface.clone(), track: !line.no_track }
 }
 
 /// How many addresses an advertisement holds (`behaviours` B17).

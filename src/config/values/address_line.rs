@@ -8,7 +8,7 @@ use super::text::interface;
 use super::words::{Args, Argument, Printed};
 use crate::config::iproute;
 use crate::config::schema::{Context, schema};
-use crate::kernel::{self, AddressFlags};
+use crate::kernel::{self, AddressSpec};
 use crate::net::{Family, InterfaceName, Prefix};
 #[cfg(test)]
 use crate::prng::Prng;
@@ -16,22 +16,10 @@ use crate::prng::Prng;
 /// One address with its options.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AddressLine {
-    /// Address and length; full length when none was written.
-    pub prefix: Prefix,
+    /// The address, of full length when none was written, and what the kernel is told with it.
+    pub spec: AddressSpec,
     /// `dev`.
     pub interface: Option<InterfaceName>,
-    /// `scope`, a number of `rt_scopes`.
-    pub scope: Option<u8>,
-    /// `brd`.
-    pub broadcast: Option<Ipv4Addr>,
-    /// `label`.
-    pub label: Option<Box<str>>,
-    /// `peer`.
-    pub peer: Option<Prefix>,
-    /// `home`, `-nodad`, `mngtmpaddr`, `noprefixroute`, `autojoin`.
-    pub flags: AddressFlags,
-    /// `preferred_lft`.
-    pub preferred_lifetime: Option<Lifetime>,
     /// `no_track`.
     pub no_track: bool,
     /// `use_vmac`.
@@ -43,27 +31,15 @@ pub struct AddressLine {
 /// What becomes of the address where an option is left out.
 const STAYS: &str = "the address stays";
 
-/// A lifetime of an address.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Lifetime {
-    /// Without end.
-    Forever,
-    /// In seconds.
-    Seconds(u32),
-}
+/// `preferred_lft`: `None` = not written, then seconds, or `None` = forever.
+type Lifetime = Option<Option<u32>>;
 
 impl AddressLine {
     /// An address without options.
     pub fn new(prefix: Prefix) -> Self {
         Self {
-            prefix,
+            spec: AddressSpec::new(prefix),
             interface: None,
-            scope: None,
-            broadcast: None,
-            label: None,
-            peer: None,
-            flags: AddressFlags::default(),
-            preferred_lifetime: None,
             no_track: false,
             use_vmac: false,
             track_group: None,
@@ -73,10 +49,15 @@ impl AddressLine {
     /// Reads an option. `None`: the whole line is dropped, as keepalived does where a value is missing, for what
     /// the address would be wrong without (`dev`, `brd`) and for a label that is too long. Any other option that
     /// cannot be used is left out.
-    fn option(&mut self, args: &mut Args<'_>, option: super::words::Word<'_>) -> Option<()> {
+    fn option(
+        &mut self,
+        args: &mut Args<'_>,
+        option: super::words::Word<'_>,
+        lifetime: &mut Lifetime,
+    ) -> Option<()> {
         args.note_inline(Context::AddressLine, option);
         let (name, at) = option;
-        let ipv4 = self.prefix.family() == Family::Ipv4;
+        let ipv4 = self.spec.prefix.family() == Family::Ipv4;
         let only_ipv4 = |args: &Args<'_>| {
             if !ipv4 {
                 args.reject(at, format!("`{name}` is for IPv4 addresses only"));
@@ -96,7 +77,7 @@ impl AddressLine {
                 let number = iproute::lookup(args.cx.host, iproute::Table::Scopes, word.0);
                 match number.and_then(|number| u8::try_from(number).ok()) {
                     _ if !ipv4 => left_out(args, at, format!("`{name}` is for IPv4 addresses only")),
-                    Some(number) => self.scope = Some(number),
+                    Some(number) => self.spec.scope = number,
                     None => left_out(
                         args,
                         word.1,
@@ -107,7 +88,7 @@ impl AddressLine {
             "brd" | "broadcast" => {
                 let word = args.option_value(name)?;
                 only_ipv4(args)?;
-                self.broadcast = Some(self.broadcast_address(args, word)?);
+                self.spec.broadcast = Some(self.broadcast_address(args, word)?);
             }
             "label" => {
                 let (text, at) = args.option_value(name)?;
@@ -117,35 +98,35 @@ impl AddressLine {
                     args.reject(at, format!("the label `{text}` is too long: at most 15 characters"));
                     return None;
                 } else {
-                    self.label = Some(text.into());
+                    self.spec.label = Some(text.into());
                 }
             }
             "peer" => {
                 let word = args.option_value(name)?;
                 match parse::address(word.0) {
-                    Some(peer) if Family::of(&peer) == self.prefix.family() => {
-                        self.peer = Some(Prefix::host(peer));
+                    Some(peer) if Family::of(&peer) == self.spec.prefix.family() => {
+                        self.spec.peer = Some(Prefix::host(peer));
                     }
                     Some(_) => left_out(
                         args,
                         word.1,
-                        format!("the peer must be of the same family as {}", self.prefix),
+                        format!("the peer must be of the same family as {}", self.spec.prefix),
                     ),
                     None => left_out(args, word.1, format!("`{}` is no address of a peer", word.0)),
                 }
             }
-            "home" => self.flags.home = true,
-            "-nodad" => self.flags.duplicate_address_detection = true,
-            "mngtmpaddr" => self.flags.manage_temporary = true,
-            "noprefixroute" => self.flags.no_prefix_route = true,
-            "autojoin" => self.flags.auto_join = true,
+            "home" => self.spec.flags.home = true,
+            "-nodad" => self.spec.flags.duplicate_address_detection = true,
+            "mngtmpaddr" => self.spec.flags.manage_temporary = true,
+            "noprefixroute" => self.spec.flags.no_prefix_route = true,
+            "autojoin" => self.spec.flags.auto_join = true,
             "preferred_lft" => {
                 let word = args.option_value(name)?;
                 if word.0 == "forever" {
-                    self.preferred_lifetime = Some(Lifetime::Forever);
+                    *lifetime = Some(None);
                 } else {
                     match parse::integer(word.0).and_then(|seconds| u32::try_from(seconds).ok()) {
-                        Some(seconds) => self.preferred_lifetime = Some(Lifetime::Seconds(seconds)),
+                        Some(seconds) => *lifetime = Some(Some(seconds)),
                         None => left_out(
                             args,
                             word.1,
@@ -173,8 +154,8 @@ impl AddressLine {
     }
 
     fn broadcast_address(&self, args: &Args<'_>, (text, at): super::words::Word<'_>) -> Option<Ipv4Addr> {
-        let host_bits = u32::MAX.checked_shr(self.prefix.length().into()).unwrap_or(0);
-        let (IpAddr::V4(address), sign) = (self.prefix.address(), text) else { return None };
+        let host_bits = u32::MAX.checked_shr(self.spec.prefix.length().into()).unwrap_or(0);
+        let (IpAddr::V4(address), sign) = (self.spec.prefix.address(), text) else { return None };
         match sign {
             "+" => Some(Ipv4Addr::from_bits(address.to_bits() | host_bits)),
             "-" => Some(Ipv4Addr::from_bits(address.to_bits() & !host_bits)),
@@ -210,47 +191,51 @@ impl Argument for AddressLine {
         let word = args.required()?;
         // An address may also be written after the word "dev" and so on: the address comes first here.
         let mut line = Self::new(lenient_prefix(args, word)?);
+        let mut lifetime = None;
         while let Some(option) = args.next() {
-            line.option(args, option)?;
+            line.option(args, option, &mut lifetime)?;
         }
-        if line.peer.is_some() && word.0.contains('/') {
-            let address = line.prefix.address();
+        if line.spec.peer.is_some() && word.0.contains('/') {
+            let address = line.spec.prefix.address();
             args.cx.diagnostics.push(
                 args.rejection(word.1, "an address with a peer has no prefix length")
                     .label(format!("{address} is used")),
             );
-            line.prefix = Prefix::host(address);
+            line.spec.prefix = Prefix::host(address);
         }
+        let default = AddressSpec::new(line.spec.prefix).preferred_lifetime_s;
+        line.spec.preferred_lifetime_s = lifetime.unwrap_or(default);
         Some(line)
     }
 
     fn print(&self, out: &mut Printed) {
-        match self.peer {
-            Some(_) => out.value(self.prefix.address()),
-            None => out.value(self.prefix),
+        let Self { spec, .. } = self;
+        match spec.peer {
+            Some(_) => out.value(spec.prefix.address()),
+            None => out.value(spec.prefix),
         }
         if let Some(interface) = &self.interface {
             out.option("dev", interface);
         }
-        if let Some(scope) = self.scope {
-            out.option("scope", kernel::scope_name(scope));
+        if spec.scope != 0 {
+            out.option("scope", kernel::scope_name(spec.scope));
         }
-        if let Some(broadcast) = self.broadcast {
+        if let Some(broadcast) = spec.broadcast {
             out.option("brd", broadcast);
         }
-        if let Some(label) = &self.label {
+        if let Some(label) = &spec.label {
             out.value("label");
             out.word(label);
         }
-        if let Some(peer) = self.peer {
+        if let Some(peer) = spec.peer {
             out.option("peer", peer.address());
         }
         for (set, name) in [
-            (self.flags.home, "home"),
-            (self.flags.duplicate_address_detection, "-nodad"),
-            (self.flags.manage_temporary, "mngtmpaddr"),
-            (self.flags.no_prefix_route, "noprefixroute"),
-            (self.flags.auto_join, "autojoin"),
+            (spec.flags.home, "home"),
+            (spec.flags.duplicate_address_detection, "-nodad"),
+            (spec.flags.manage_temporary, "mngtmpaddr"),
+            (spec.flags.no_prefix_route, "noprefixroute"),
+            (spec.flags.auto_join, "autojoin"),
             (self.no_track, "no_track"),
             (self.use_vmac, "use_vmac"),
         ] {
@@ -258,10 +243,11 @@ impl Argument for AddressLine {
                 out.value(name);
             }
         }
-        match self.preferred_lifetime {
-            Some(Lifetime::Forever) => out.option("preferred_lft", "forever"),
-            Some(Lifetime::Seconds(seconds)) => out.option("preferred_lft", seconds),
-            None => {}
+        if spec.preferred_lifetime_s != AddressSpec::new(spec.prefix).preferred_lifetime_s {
+            match spec.preferred_lifetime_s {
+                None => out.option("preferred_lft", "forever"),
+                Some(seconds) => out.option("preferred_lft", seconds),
+            }
         }
         if let Some(group) = &self.track_group {
             out.value("track_group");
@@ -271,24 +257,29 @@ impl Argument for AddressLine {
 
     #[cfg(test)]
     fn sample(random: &mut Prng) -> Self {
-        let mut line = Self::new(super::PrefixValue::sample(random).0);
+        let mut prefix = super::PrefixValue::sample(random).0;
         let mut coin = || random.chance(1, 4);
+        let peer = coin();
+        if peer {
+            prefix = Prefix::host(prefix.address());
+        }
+        let mut spec = AddressSpec::new(prefix);
+        spec.peer = peer.then_some(prefix);
+        if spec.prefix.family() == Family::Ipv4 {
+            spec.scope = if coin() { 253 } else { 0 };
+            spec.broadcast = coin().then_some(Ipv4Addr::new(192, 0, 2, 255));
+            spec.label = coin().then(|| "eth0:1".into());
+        }
+        spec.flags.home = coin();
+        spec.flags.duplicate_address_detection = coin();
+        if coin() {
+            spec.preferred_lifetime_s = if coin() { None } else { Some(7) };
+        }
+        let mut line = Self { spec, ..Self::new(prefix) };
         if coin() {
             line.interface = "eth1".parse().ok();
         }
-        if line.prefix.family() == Family::Ipv4 {
-            line.scope = coin().then_some(253);
-            line.broadcast = coin().then_some(Ipv4Addr::new(192, 0, 2, 255));
-            line.label = coin().then(|| "eth0:1".into());
-        }
-        line.peer = coin().then(|| Prefix::host(line.prefix.address()));
-        if line.peer.is_some() {
-            line.prefix = Prefix::host(line.prefix.address());
-        }
-        line.flags.home = coin();
-        line.flags.duplicate_address_detection = coin();
         line.no_track = coin();
-        line.preferred_lifetime = coin().then_some(Lifetime::Seconds(7));
         line.track_group = coin().then(|| "tg".into());
         line
     }

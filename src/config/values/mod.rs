@@ -19,7 +19,7 @@ mod text;
 mod words;
 
 pub use address::{Address, Multicast4, Multicast6, PrefixValue};
-pub use address_line::{AddressLine, Lifetime};
+pub use address_line::AddressLine;
 pub use line::NamedInterfaces;
 pub use lists::{ServerWeight, TrackedName, TrackedWeight, TrackerWeight, UnicastPeer};
 pub use lvs::{LvsTimeouts, Optional, OptionalScript, SyncDaemon, VirtualServerKey};
