@@ -140,7 +140,7 @@ impl Bench {
         assert_eq!(requests.len(), ROUTERS);
         for request in requests {
             let outcomes = request.operations.iter().map(|o| AddressOutcome::of(o, None)).collect();
-            bench.tell(Event::Addresses(AddressReply { router: request.router, outcomes }));
+            bench.tell(Event::Addresses(AddressReply { requester: request.requester, outcomes }));
         }
         // Past the second block of announcements.
         bench.pass(Duration::from_secs(10));

@@ -8,8 +8,8 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use alived::kernel::{
-    AddressOutcome, AddressReply, AddressRequest, AddressSpec, Verb, Forwarding, HeldAddress,
-    KernelError, KernelEvent, KernelView, Link, ReceiveSocket, RouterId, SocketEvent,
+    AddressOutcome, AddressReply, AddressRequest, AddressSpec, Forwarding, HeldAddress, KernelError,
+    KernelEvent, KernelView, Link, ReceiveSocket, Requester, RouterId, SocketEvent, Verb,
 };
 use alived::net::{Family, InterfaceIndex, InterfaceName, LinkKey, MacAddress, NamespaceId, Prefix};
 use alived::node::{Event, HaNode, NodeConfig};
@@ -234,8 +234,11 @@ impl World {
                     error: bytes.flag().then(refusal),
                     announced: bytes.flag(),
                 };
-                let router = RouterId(u32::from(bytes.next()));
-                self.handle(Event::Addresses(AddressReply { router, outcomes: vec![outcome] }));
+                let requester = match bytes.next() {
+                    0 => Requester::Static,
+                    number => Requester::Router(RouterId(u32::from(number))),
+                };
+                self.handle(Event::Addresses(AddressReply { requester, outcomes: vec![outcome] }));
             }
             18 if bytes.below(8) == 0 => self.handle(Event::Stop),
             _ => self.now += Duration::from_micros(u64::from(bytes.next())),
@@ -254,7 +257,7 @@ impl World {
         let (first, second) = outcomes.split_at(outcomes.len().min(usize::from(bytes.below(4))));
         for chunk in [first, second] {
             if !chunk.is_empty() {
-                let reply = AddressReply { router: request.router, outcomes: chunk.to_vec() };
+                let reply = AddressReply { requester: request.requester, outcomes: chunk.to_vec() };
                 self.handle(Event::Addresses(reply));
             }
         }

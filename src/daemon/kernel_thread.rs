@@ -11,7 +11,7 @@ use super::record::AddressRecord;
 use super::vrrp_thread::Message;
 use crate::kernel::{
     AddressOperation, AddressReply, AddressRequest, AddressSpec, Announcement, KernelError, ReceiveSocket,
-    RouterId, Verb, first_announcements,
+    Requester, Verb, first_announcements,
 };
 use crate::net::{InterfaceIndex, LinkKey, MacAddress, NamespaceId, Prefix};
 use crate::sys::clock;
@@ -57,7 +57,7 @@ pub(super) struct KernelThread {
     replies: Mailbox<Message>,
     socket: RouteSocket,
     /// Address changes not carried out yet, in order.
-    waiting: VecDeque<(RouterId, VecDeque<AddressOperation>)>,
+    waiting: VecDeque<(Requester, VecDeque<AddressOperation>)>,
     /// Everything else that was asked for.
     errands: VecDeque<Request>,
     announcer: Announcer,
@@ -148,7 +148,7 @@ impl KernelThread {
         while let Some(request) = self.requests.take() {
             match request {
                 Request::Addresses(request) => {
-                    self.waiting.push_back((request.router, request.operations.into()));
+                    self.waiting.push_back((request.requester, request.operations.into()));
                 }
                 other => self.errands.push_back(other),
             }
@@ -182,10 +182,10 @@ impl KernelThread {
         Receiver::open(key)
     }
 
-    /// One chunk, of one or several routers' operations in the order they were asked for. What is added is
+    /// One chunk, of one or several requesters' operations in the order they were asked for. What is added is
     /// announced from here: the vrrp thread may be in the midst of its advertisements.
     fn change_addresses(&mut self, limit: usize) {
-        let (routers, operations) = next_chunk(&mut self.waiting, limit);
+        let (requesters, operations) = next_chunk(&mut self.waiting, limit);
         let saved = self.record.as_mut().map(|record| record.before(&operations));
         self.note_saved(saved);
         let mut outcomes = netlink::apply(&mut self.socket, &operations);
@@ -198,12 +198,12 @@ impl KernelThread {
         // The vrrp thread tries again, and tells of the failure.
         self.announcer.send(&frames, |frame, _| outcomes[announcements[frame].0].announced = false);
         let mut outcomes = outcomes.into_iter();
-        for (router, count) in routers {
+        for (requester, count) in requesters {
             let outcomes: Vec<_> = outcomes.by_ref().take(count).collect();
             if let Some(record) = &mut self.record {
                 record.after(&outcomes);
             }
-            self.replies.send(Message::Addresses(AddressReply { router, outcomes }));
+            self.replies.send(Message::Addresses(AddressReply { requester, outcomes }));
         }
     }
 
@@ -226,16 +226,16 @@ impl KernelThread {
     }
 }
 
-/// Takes up to `limit` operations off the front, with the number for each router. A router that asked for
-/// nothing gets its empty answer.
+/// Takes up to `limit` operations off the front, with the number for each requester. One that asked for nothing
+/// gets its empty answer.
 fn next_chunk(
-    waiting: &mut VecDeque<(RouterId, VecDeque<AddressOperation>)>,
+    waiting: &mut VecDeque<(Requester, VecDeque<AddressOperation>)>,
     limit: usize,
-) -> (Vec<(RouterId, usize)>, Vec<AddressOperation>) {
-    let (mut routers, mut operations) = (Vec::new(), Vec::new());
-    while let Some((router, rest)) = waiting.front_mut() {
+) -> (Vec<(Requester, usize)>, Vec<AddressOperation>) {
+    let (mut requesters, mut operations) = (Vec::new(), Vec::new());
+    while let Some((requester, rest)) = waiting.front_mut() {
         let count = rest.len().min(limit - operations.len());
-        routers.push((*router, count));
+        requesters.push((*requester, count));
         operations.extend(rest.drain(..count));
         if !rest.is_empty() {
             break;
@@ -245,7 +245,7 @@ fn next_chunk(
             break;
         }
     }
-    (routers, operations)
+    (requesters, operations)
 }
 
 /// The error of a view, for the log.
@@ -256,6 +256,7 @@ pub(super) fn view_failed(error: &KernelError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::RouterId;
 
     fn operations(count: u8) -> VecDeque<AddressOperation> {
         let link = LinkKey { namespace: NamespaceId(0), index: InterfaceIndex::new(1).unwrap() };
@@ -269,20 +270,21 @@ mod tests {
 
     #[test]
     fn chunks_keep_the_order_and_say_whose_they_are() {
-        let all = [(RouterId(1), 3), (RouterId(2), 0), (RouterId(1), 4), (RouterId(3), 1)];
-        let mut waiting: VecDeque<_> = all.map(|(router, count)| (router, operations(count))).into();
+        let router = |number| Requester::Router(RouterId(number));
+        let all = [(router(1), 3), (Requester::Static, 0), (router(1), 4), (router(3), 1)];
+        let mut waiting: VecDeque<_> = all.map(|(requester, count)| (requester, operations(count))).into();
         let mut seen = Vec::new();
         while !waiting.is_empty() {
-            let (routers, operations) = next_chunk(&mut waiting, 5);
-            assert_eq!(routers.iter().map(|(_, count)| count).sum::<usize>(), operations.len());
+            let (requesters, operations) = next_chunk(&mut waiting, 5);
+            assert_eq!(requesters.iter().map(|(_, count)| count).sum::<usize>(), operations.len());
             assert!(operations.len() <= 5);
-            seen.push(routers);
+            seen.push(requesters);
         }
         assert_eq!(
             seen,
             [
-                vec![(RouterId(1), 3), (RouterId(2), 0), (RouterId(1), 2)],
-                vec![(RouterId(1), 2), (RouterId(3), 1)],
+                vec![(router(1), 3), (Requester::Static, 0), (router(1), 2)],
+                vec![(router(1), 2), (router(3), 1)],
             ]
         );
     }

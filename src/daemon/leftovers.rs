@@ -1,5 +1,5 @@
 //! What the supervisor must know to tidy up after a worker that was killed: the virtual addresses, and when other
-//! routers may take them over.
+//! routers may take them over; the static ones, which nobody takes over.
 //!
 //! The worker writes them into memory that both processes hold, at its start and at each reload; the supervisor reads
 //! them only when there is to be no next worker, or not soon.
@@ -11,7 +11,7 @@ use std::io;
 use super::record::{AddressRecord, parse_prefix};
 use super::shared_text::SharedText;
 use crate::kernel::{AddressOperation, AddressSpec, Verb};
-use crate::net::{NamespaceId, Prefix};
+use crate::net::{InterfaceName, NamespaceId, Prefix};
 use crate::node::NodeConfig;
 use crate::sys::netlink::{self, Ownership, RouteSocket};
 use crate::time::{Duration, micros};
@@ -27,6 +27,10 @@ struct Patience {
 }
 
 impl Patience {
+    /// Of static addresses.
+    const ENDLESS: Self =
+        Self { unnoticed: Duration::from_micros(u64::MAX), master_down: Duration::from_micros(u64::MAX) };
+
     fn of(router: &RouterConfig) -> Self {
         let RouterConfig { version, priority, interval, down_timer_adverts, .. } = *router;
         Self {
@@ -73,14 +77,19 @@ impl Leftovers {
     /// too: they may not have been removed yet.
     pub(super) fn write(&mut self, config: &NodeConfig) -> io::Result<()> {
         let mut text = String::new();
+        let mut list = |interface: &InterfaceName, prefix: Prefix, patience: Patience| {
+            let (unnoticed, master_down) = (micros(patience.unnoticed), micros(patience.master_down));
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{interface} {prefix} {unnoticed} {master_down}");
+        };
         for router in &config.routers {
-            let Patience { unnoticed, master_down } = Patience::of(router);
-            let (unnoticed, master_down) = (micros(unnoticed), micros(master_down));
             for address in router.addresses.iter().chain(&router.excluded) {
                 let interface = address.interface.as_ref().unwrap_or(&router.interfaces.addresses);
-                // Writing to a String cannot fail.
-                let _ = writeln!(text, "{interface} {} {unnoticed} {master_down}", address.spec.prefix);
+                list(interface, address.spec.prefix, Patience::of(router));
             }
+        }
+        for address in &config.statics.addresses {
+            list(&address.interface, address.spec.prefix, Patience::ENDLESS);
         }
         let mut before = self.text.read()?;
         before.truncate(self.newest);
@@ -157,6 +166,7 @@ impl Leftovers {
 mod tests {
     use super::*;
     use crate::net::Family;
+    use crate::node::StaticAddress;
     use crate::vrrp::VirtualAddress;
     use crate::wire::vrrp::{AdvertisementInterval, Version, Vrid};
 
@@ -202,5 +212,20 @@ mod tests {
         // A reload that makes it more patient leaves the address with the others' patience of before.
         theirs.write(&config("192.0.2.1/24", 40_000)).unwrap();
         assert_eq!(next(4, None), Some(two));
+    }
+
+    #[test]
+    fn static_addresses_are_listed_and_stay_in_any_pause() {
+        let ours = Leftovers::new().unwrap();
+        let spec = AddressSpec::new(parse_prefix("192.0.2.9/24").unwrap());
+        let mut config = config("192.0.2.1/24", 1_000);
+        let interface = "eth1".parse().unwrap();
+        config.statics.addresses.push(StaticAddress { spec, interface, track_group: None });
+        ours.share().unwrap().write(&config).unwrap();
+        assert!(
+            ours.read().unwrap().contains_key(&("eth1".to_owned(), parse_prefix("192.0.2.9/24").unwrap()))
+        );
+        let (hour, two) = (Duration::from_secs(3_600), Duration::from_secs(2));
+        assert_eq!((ours.next_removal(hour, None), ours.next_removal(hour, Some(two))), (Some(two), None));
     }
 }

@@ -213,12 +213,21 @@ pub struct Announcement {
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct RouterId(pub u32);
 
-/// Changes of addresses for one router, to be carried out in order. Requests of one router are never
+/// Who has something changed in the kernel, and is told what came of it.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Requester {
+    /// A virtual router.
+    Router(RouterId),
+    /// The static part: what a daemon keeps in the kernel for as long as it lives.
+    Static,
+}
+
+/// Changes of addresses for one requester, to be carried out in order. Requests of one requester are never
 /// reordered; the answer comes in chunks as the kernel takes them.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AddressRequest {
-    /// The router that wants them.
-    pub router: RouterId,
+    /// Who wants them.
+    pub requester: Requester,
     /// The changes, in order.
     pub operations: Vec<AddressOperation>,
 }
@@ -246,11 +255,11 @@ impl AddressOutcome {
     }
 }
 
-/// The kernel's answer to a chunk of a router's operations, in their order.
+/// The kernel's answer to a chunk of a requester's operations, in their order.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AddressReply {
-    /// The router that asked.
-    pub router: RouterId,
+    /// Who asked.
+    pub requester: Requester,
     /// One outcome for each operation of the chunk.
     pub outcomes: Vec<AddressOutcome>,
 }

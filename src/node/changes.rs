@@ -213,7 +213,7 @@ mod tests {
             (Owner::Instance("A".into()), TrackReference { tracker: Tracker::Script("chk".into()), weight })
         };
         let spec = AddressSpec::new(prefix("192.0.2.7", 32));
-        let address = StaticAddress { spec, interface: "eth1".parse().ok(), track_group: None };
+        let address = StaticAddress { spec, interface: "eth1".parse().unwrap(), track_group: None };
         let route = |metric| {
             let route = Route { metric: Some(metric), ..Route::new(prefix("10.0.0.0", 8)) };
             StaticRoute { route, track_group: None }

@@ -36,8 +36,8 @@ use crate::vrrp::{GarpGroup, RouterConfig, SyncGroupConfig};
 
 /// Configuration of an [`HaNode`].
 ///
-/// It acts on the routers alone yet; the rest is held, compared by [`HaNode::plan`], and refused by `config` where it
-/// would be missed.
+/// It acts on the routers and the static addresses yet; the rest is held, compared by [`HaNode::plan`], and refused
+/// by `config` where it would be missed.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct NodeConfig {
     /// The virtual routers, in the order of the file.

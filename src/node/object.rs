@@ -61,7 +61,7 @@ object!(SessionConfig, "bfd_instance", |session| session.name.to_string(),
     "multihop" multihop, "vrrp or checker" listeners);
 object!(GarpGroup, "garp_group", |group| words(group.interfaces.iter().map(InterfaceName::as_str)),
     "garp_interval" arp_interval, "gna_interval" ndisc_interval);
-object!(StaticAddress, "static_ipaddress", |address| on(address.spec.prefix, address.interface.as_ref()),
+object!(StaticAddress, "static_ipaddress", |address| on(address.spec.prefix, Some(&address.interface)),
     "attributes" spec, "track_group" track_group);
 object!(StaticRoute, "static_routes", |line| route(&line.route), "attributes" route, "track_group" track_group);
 object!(StaticRule, "static_rules", |line| rule(&line.rule), "attributes" rule, "track_group" track_group);

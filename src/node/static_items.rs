@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::kernel::{AddressSpec, Route, Rule};
 use crate::net::InterfaceName;
 
-/// Everything static (`behaviours` E5).
+/// Everything static. Each item is put back when it is lost.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct StaticConfig {
     /// `static_ipaddress`, in the order of the file.
@@ -24,8 +24,8 @@ pub struct StaticConfig {
 pub struct StaticAddress {
     /// Address and attributes.
     pub spec: AddressSpec,
-    /// `dev`; `None` = `default_interface`.
-    pub interface: Option<InterfaceName>,
+    /// `dev`, or else `default_interface`.
+    pub interface: InterfaceName,
     /// `track_group`: name of a [`TrackGroup`] that faults while the address cannot be kept.
     pub track_group: Option<Arc<str>>,
 }

@@ -110,7 +110,7 @@ impl Script {
             };
             let outcomes: Vec<_> = request.operations.iter().map(outcome).collect();
             verbs.extend(outcomes.iter().map(|outcome| outcome.verb));
-            self.tell(Event::Addresses(AddressReply { router: request.router, outcomes }));
+            self.tell(Event::Addresses(AddressReply { requester: request.requester, outcomes }));
         }
         verbs
     }
@@ -443,6 +443,16 @@ fn a_stall_restarts_the_wait_instead_of_electing() {
 }
 
 #[test]
+fn an_address_that_is_in_the_configuration_twice_is_asked_for_once() {
+    let mut script = Script::new(|config| config.excluded = config.addresses.clone());
+    script.pass(4_000);
+    assert_eq!(script.obey(), [Verb::Add]);
+    script.tell(Event::Stop);
+    assert_eq!(script.obey(), [Verb::Remove]);
+    assert!(script.actions.stopped);
+}
+
+#[test]
 fn stopped_when_the_kernel_has_taken_the_addresses_away() {
     let mut script = Script::new(|_| {});
     script.pass(4_000);
@@ -498,7 +508,7 @@ fn what_the_kernel_refuses_is_not_called_removed_by_somebody_else() {
         let request = request.expect("it is tried again");
         let error = Some(crate::kernel::KernelError { errno: 1, message: "no".to_owned() });
         let outcomes = vec![AddressOutcome::of(&request.operations[0], error)];
-        script.tell(Event::Addresses(AddressReply { router: request.router, outcomes }));
+        script.tell(Event::Addresses(AddressReply { requester: request.requester, outcomes }));
         let reports = |kind: fn(&ReportKind) -> bool| {
             actions.reports().chain(script.actions.reports()).filter(|report| kind(&report.kind)).count()
         };

@@ -559,7 +559,7 @@ impl Cluster {
         self.schedule(at, Happening::Work { machine: id, generation });
     }
 
-    /// The kernel thread takes a chunk of one router's changes.
+    /// The kernel thread takes a chunk of one requester's changes.
     fn work(&mut self, id: MachineId, generation: u64) {
         let longest = self.prng.between(1, self.pace.chunk_size as u64) as usize;
         let machine = &mut self.machines[id.0];
@@ -568,10 +568,10 @@ impl Cluster {
         if process.frozen {
             return;
         }
-        let Some(&(router, _)) = process.operations.front() else { return };
+        let Some(&(requester, _)) = process.operations.front() else { return };
         let (mut operations, mut outcomes) = (Vec::new(), Vec::new());
         while outcomes.len() < longest
-            && process.operations.front().is_some_and(|(owner, _)| *owner == router)
+            && process.operations.front().is_some_and(|(owner, _)| *owner == requester)
         {
             let Some((_, operation)) = process.operations.pop_front() else { break };
             outcomes.push(machine.kernel.carry_out(&operation));
@@ -592,7 +592,7 @@ impl Cluster {
             self.record(EntryKind::Kernel, id, text);
         }
         self.flush_kernel(id);
-        self.tell_soon(id, Event::Addresses(AddressReply { router, outcomes }));
+        self.tell_soon(id, Event::Addresses(AddressReply { requester, outcomes }));
         self.work_soon(id);
     }
 
@@ -625,15 +625,15 @@ impl Cluster {
         // What has our mark but is of no router that it ever had there may be another daemon's.
         let charge = &process.ledger.charge;
         let left = left.filter(|held| charge.contains(&(held.link, held.prefix.address())));
+        let kept = process.ledger.config.keep_addresses_on_stop;
+        let left = left.filter(|held| !kept || process.ledger.is_static(held.link, held.prefix.address()));
         let left: Vec<Prefix> = left.map(|held| held.prefix).collect();
         machine.touched = self.now;
         self.changed = true;
         self.record(EntryKind::Phase, id, "daemon stopped");
         for prefix in left {
-            if !process.ledger.config.keep_addresses_on_stop {
-                let detail = format!("stopped and left {prefix}");
-                self.report(Violation { at: self.now, rule: Rule::LeftBehind, machine: Some(id), detail });
-            }
+            let detail = format!("stopped and left {prefix}");
+            self.report(Violation { at: self.now, rule: Rule::LeftBehind, machine: Some(id), detail });
         }
     }
 }
@@ -656,8 +656,8 @@ struct CarryOut<'a> {
 impl Driver for CarryOut<'_> {
     fn request(&mut self, request: AddressRequest) {
         let Some(process) = self.cluster.machines[self.id.0].process.as_mut() else { return };
-        let router = request.router;
-        process.operations.extend(request.operations.into_iter().map(|o| (router, o)));
+        let AddressRequest { requester, operations } = request;
+        process.operations.extend(operations.into_iter().map(|operation| (requester, operation)));
         self.cluster.work_soon(self.id);
     }
 

@@ -246,6 +246,11 @@ impl Kernel {
         self.nics.get(&key).map(|nic| &nic.link)
     }
 
+    /// Whether an interface has an address.
+    pub fn holds(&self, key: LinkKey, prefix: Prefix) -> bool {
+        self.on(key).any(|held| held.prefix == prefix)
+    }
+
     /// Whether the machine answers questions for `address` on this interface.
     pub fn answers(&self, key: LinkKey, address: &IpAddr) -> bool {
         self.on(key).any(|a| a.prefix.address() == *address && !a.tentative)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::frame::{Glance, Packet};
 use super::invariants::{Heard, Ledger, Pace};
-use crate::kernel::{AddressOperation, ReceiveSocket, RouterId};
+use crate::kernel::{AddressOperation, ReceiveSocket, Requester};
 use crate::net::{Family, LinkKey};
 use crate::node::{Event, HaNode, NodeConfig};
 use crate::time::{Instant, Now, WallTime};
@@ -76,7 +76,7 @@ pub struct Process {
     /// The wake-up that is scheduled.
     pub next_wake: Option<Instant>,
     /// Address changes for its kernel thread.
-    pub operations: VecDeque<(RouterId, AddressOperation)>,
+    pub operations: VecDeque<(Requester, AddressOperation)>,
     /// Whether the kernel thread is at work.
     pub working: bool,
     /// Sockets: true once open.

@@ -11,7 +11,7 @@ use super::machine::{MachineId, MachineSpec, interface_name};
 use super::network::SegmentId;
 use crate::kernel::AddressSpec;
 use crate::net::{Family, Prefix};
-use crate::node::NodeConfig;
+use crate::node::{NodeConfig, StaticAddress};
 use crate::prng::Prng;
 use crate::secret::Secret;
 use crate::time::Duration;
@@ -67,7 +67,7 @@ impl Scenario {
             .map(|index| Plan::draw(prng, index as u8, segments, routers, subnet))
             .collect();
         let startup_delay = if prng.chance(1, 6) { millis(prng, 100, 2_000) } else { Duration::ZERO };
-        let machines = (0..routers)
+        let mut machines: Vec<MachineSpec> = (0..routers)
             .map(|index| {
                 let id = MachineId(index);
                 let routers: Vec<RouterConfig> =
@@ -82,6 +82,13 @@ impl Scenario {
         let hosts = (0..prng.between(1, 3))
             .map(|_| (SegmentId(prng.below(segments.into()) as u32), prng.chance(1, 2)))
             .collect();
+        let statics = &mut Prng::new(seed ^ 0x57a7_1c00);
+        for (index, machine) in machines.iter_mut().enumerate() {
+            if statics.chance(1, 4) {
+                let lan = SegmentId(statics.below(segments.into()) as u32);
+                machine.config.statics.addresses = static_addresses(statics, MachineId(index), lan, subnet);
+            }
+        }
         let pace = if prng.chance(1, 3) { Pace::SLUGGISH } else { Pace::PROMPT };
         Self { cluster: ClusterSpec { seed: prng.next_u64(), segments, machines, hosts, pace }, plans }
     }
@@ -89,6 +96,16 @@ impl Scenario {
     /// A changed configuration of a machine: priorities, intervals, addresses, routers added and removed.
     pub fn mutate(&self, prng: &mut Prng, machine: MachineId, config: &NodeConfig) -> NodeConfig {
         let mut config = config.clone();
+        if prng.clone().chance(1, 8) {
+            // The last one goes; the only one is replaced.
+            let addresses = &mut config.statics.addresses;
+            if let Some(last) = addresses.pop()
+                && addresses.is_empty()
+            {
+                let spec = AddressSpec::new(Prefix::host([10, NEAR, 0, 18].into()));
+                addresses.push(StaticAddress { spec, ..last });
+            }
+        }
         let Some(plan) = pick(prng, &self.plans) else { return config };
         let Some(at) = config.routers.iter().position(|router| *router.name == *plan.name) else {
             config.routers.extend(plan.member(prng, machine));
@@ -265,6 +282,29 @@ fn virtual_address(
 
 fn placed(prefix: Prefix, on: Option<SegmentId>) -> VirtualAddress {
     VirtualAddress { spec: AddressSpec::new(prefix), interface: on.map(interface_name), track: true }
+}
+
+/// Addresses of its own, of both families, that a machine's daemon keeps on a segment.
+fn static_addresses(
+    prng: &mut Prng,
+    machine: MachineId,
+    segment: SegmentId,
+    subnet: u8,
+) -> Vec<StaticAddress> {
+    let (host, lan) = (machine.0 as u8 + 10, segment.0 as u8);
+    let v4 = IpAddr::V4(Ipv4Addr::new(10, subnet, lan, host));
+    let v6 = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, lan.into(), 0, 0, 2, 0, host.into()));
+    let all = [(v4, 24), (v6, 64)].into_iter().filter(|_| prng.chance(2, 3));
+    let prefixes =
+        all.map(|(address, length)| Prefix::new(address, length).unwrap_or_else(|| Prefix::host(address)));
+    let interface = interface_name(segment);
+    prefixes
+        .map(|prefix| StaticAddress {
+            spec: AddressSpec::new(prefix),
+            interface: interface.clone(),
+            track_group: None,
+        })
+        .collect()
 }
 
 fn centiseconds(number: u16) -> AdvertisementInterval {

@@ -1,11 +1,14 @@
 //! Surveys of the LAN, and the rules that look at all of it.
 
+use core::net::IpAddr;
+
 use super::cluster::{Cluster, DETECTION};
 use super::host::HostId;
 use super::invariants::settled::Deadlines;
 use super::invariants::{Bounds, GroupKey, HeldOnLan, HostRoute, Member, Pace, Settling, Survey, Switch};
 use super::machine::{Machine, MachineId};
 use super::network::{Conditions, SegmentId};
+use super::process::Process;
 use super::timeline::EntryKind;
 use crate::kernel::{HeldAddress, Link};
 use crate::net::Family;
@@ -33,7 +36,9 @@ impl Cluster {
                 live: daemon.is_some_and(|p| p.ledger.charge.contains(&(a.link, a.prefix.address()))),
                 address: a.prefix.address(),
                 ours: a.ours,
+                is_static: daemon.is_some_and(|p| p.ledger.is_static(a.link, a.prefix.address())),
             }));
+            survey.missing.extend(daemon.filter(|p| !p.frozen).into_iter().flat_map(|p| missing(machine, p)));
             if daemon.is_none() {
                 survey.leavers.insert(machine.id, machine.touched);
             }
@@ -128,7 +133,7 @@ impl Cluster {
     /// Takes a configuration into the bounds, and its addresses into the hosts' interests.
     pub(super) fn learn(&mut self, id: MachineId, config: &NodeConfig) {
         let machine = &self.machines[id.0];
-        let mut count = 0;
+        let mut count = config.statics.addresses.len();
         for router in &config.routers {
             let Some(segment) = machine.segment_of(&router.interfaces.receive) else { continue };
             let group = GroupKey { segment, family: router.family, vrid: router.vrid };
@@ -211,8 +216,9 @@ impl Cluster {
         let survey = self.survey();
         let (pace, most) = (self.pace, self.most_addresses);
         // A daemon without virtual routers takes its time to give up addresses and to stop, too.
-        let least = deadlines(&Bounds::default(), &pace, most).addresses;
-        let stop = self.deadlines().into_iter().map(|(_, due)| due.addresses).fold(least, Duration::max);
+        let alone = deadlines(&Bounds::default(), &pace, most);
+        let stop =
+            self.deadlines().into_iter().map(|(_, due)| due.addresses).fold(alone.addresses, Duration::max);
         let bounds = &self.bounds;
         let bound = |group: GroupKey| bounds.get(&group).copied().unwrap_or_default();
         let mut broken = self.service.observe(&survey, |group, delay| bound(group).election(&pace, delay));
@@ -220,7 +226,7 @@ impl Cluster {
             broken.extend(settling.observe(
                 &survey,
                 |group| deadlines(&bound(group), &pace, most),
-                least,
+                alone,
                 stop,
             ));
         }
@@ -237,6 +243,16 @@ impl Cluster {
     pub fn touched(&self, id: MachineId) -> Instant {
         self.machines[id.0].touched
     }
+}
+
+/// The static addresses that a machine shall have and has not.
+fn missing(machine: &Machine, process: &Process) -> Vec<(MachineId, IpAddr)> {
+    let statics = process.ledger.config.statics.addresses.iter();
+    let absent = statics.filter(|entry| {
+        let link = machine.kernel.by_name(&entry.interface);
+        link.is_some_and(|link| !machine.kernel.holds(link.key, entry.spec.prefix))
+    });
+    absent.map(|entry| (machine.id, entry.spec.prefix.address())).collect()
 }
 
 /// Longest pause before an address is put back that somebody removed.

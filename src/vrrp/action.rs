@@ -306,6 +306,13 @@ pub enum ReportKind {
         /// Where.
         interface: InterfaceName,
     },
+    /// The interface holds a static address without our mark: it is left alone, also at the end.
+    StaticAddressForeign {
+        /// The address.
+        prefix: Prefix,
+        /// Where.
+        interface: InterfaceName,
+    },
     /// A switch-over has begun: priority 0 sent, addresses kept until the successor is heard.
     SwitchOverBegun,
     /// No successor was heard: mastership resumed.
@@ -410,6 +417,10 @@ impl fmt::Display for ReportKind {
                 f,
                 "address {prefix} is on {interface} without our mark: it is announced while this router is master, \
                  and never removed; if a predecessor left it behind, run `ip address del {prefix} dev {interface}`"
+            ),
+            Self::StaticAddressForeign { prefix, interface } => write!(
+                f,
+                "static address {prefix} is on {interface} without our mark: it is left there, also at the end"
             ),
             Self::SwitchOverBegun => f.write_str(
                 "switching over: priority 0 sent, keeping the addresses until a successor is heard",

@@ -5,15 +5,13 @@
 //! master. Here is what that set is made from (a wish for each address of the configuration, and where it belongs),
 //! what it is told, and what becomes of its changes: requests with their first announcements.
 
-use std::collections::BTreeSet;
-
 use super::environment::Environment;
 use super::router_core::Core;
 use super::{Output, ReportKind, RouterConfig, State, VirtualRouter};
-use crate::kernel::{AddressOperation, AddressOutcome, AddressReply, AddressRequest, Verb};
-use crate::net::{InterfaceName, LinkKey, Prefix};
+use crate::kernel::{AddressOperation, AddressOutcome, AddressReply, AddressRequest, Requester, Verb};
+use crate::net::{LinkKey, Prefix};
 use crate::time::Now;
-use crate::wanted::{AddressWish, Addresses, Answer, Change, Repair};
+use crate::wanted::{AddressWish, Addresses, Answer, Change, Repair, distinct};
 
 /// What the kernel is known to hold: whether an address is there, and then whether it carries our mark.
 pub(super) type Known<'a> = &'a dyn Fn((LinkKey, Prefix)) -> Option<bool>;
@@ -21,17 +19,10 @@ pub(super) type Known<'a> = &'a dyn Fn((LinkKey, Prefix)) -> Option<bool>;
 /// The addresses of a configuration, and whether the loss of each counts against the router (not `no_track`). Of one
 /// that is in there twice, the later line counts.
 pub(super) fn wishes(config: &RouterConfig) -> Vec<(AddressWish, bool)> {
-    let mut seen: BTreeSet<(&InterfaceName, Prefix)> = BTreeSet::new();
-    let mut wishes = Vec::with_capacity(config.addresses.len() + config.excluded.len());
-    for address in config.addresses.iter().chain(&config.excluded).rev() {
-        let interface = address.interface.as_ref().unwrap_or(&config.interfaces.addresses);
-        if seen.insert((interface, address.spec.prefix)) {
-            let wish = AddressWish { interface: interface.clone(), spec: address.spec.clone() };
-            wishes.push((wish, address.track));
-        }
-    }
-    wishes.reverse();
-    wishes
+    distinct(config.addresses.iter().chain(&config.excluded).map(|address| {
+        let interface = address.interface.as_ref().unwrap_or(&config.interfaces.addresses).clone();
+        (AddressWish { interface, spec: address.spec.clone() }, address.track)
+    }))
 }
 
 /// Where a wish can be fulfilled: on its interface, as far as that exists.
@@ -93,7 +84,7 @@ impl Core {
             AddressOperation { verb, link, spec: wish.spec, announcement }
         };
         let operations = changes.into_iter().map(operation).collect();
-        out.actions.kernel.push(AddressRequest { router: self.id, operations });
+        out.actions.kernel.push(AddressRequest { requester: Requester::Router(self.id), operations });
     }
 
     /// One of our addresses is there without our mark.

@@ -1,6 +1,7 @@
 //! Addresses of interfaces: the first kind of wanted objects.
 
 use core::net::IpAddr;
+use std::collections::BTreeSet;
 
 use super::Kind;
 use crate::kernel::AddressSpec;
@@ -17,6 +18,18 @@ pub(crate) struct AddressWish {
     pub(crate) interface: InterfaceName,
     /// Address and attributes. One whose attributes change is removed and added anew.
     pub(crate) spec: AddressSpec,
+}
+
+/// The wishes, with what goes along with each, without those whose address another one wishes for later at the same
+/// interface.
+pub(crate) fn distinct<T>(
+    wishes: impl DoubleEndedIterator<Item = (AddressWish, T)>,
+) -> Vec<(AddressWish, T)> {
+    let mut seen: BTreeSet<(InterfaceName, Prefix)> = BTreeSet::new();
+    let is_new = |(wish, _): &(AddressWish, T)| seen.insert((wish.interface.clone(), wish.spec.prefix));
+    let mut wishes: Vec<_> = wishes.rev().filter(is_new).collect();
+    wishes.reverse();
+    wishes
 }
 
 impl Kind for Addresses {

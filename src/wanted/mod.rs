@@ -46,7 +46,7 @@ mod tests;
 
 use core::fmt::Debug;
 
-pub(crate) use address::{AddressWish, Addresses};
+pub(crate) use address::{AddressWish, Addresses, distinct};
 pub(crate) use collateral::Collateral;
 pub(crate) use set::WantedSet;
 

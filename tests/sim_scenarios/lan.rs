@@ -4,7 +4,7 @@ use core::net::IpAddr;
 
 use alived::kernel::AddressSpec;
 use alived::net::{Family, Prefix};
-use alived::node::NodeConfig;
+use alived::node::{NodeConfig, StaticAddress};
 use alived::sim::host::HostId;
 use alived::sim::invariants::Pace;
 use alived::sim::machine::interface_name;
@@ -54,6 +54,19 @@ pub(crate) fn router(priority: u8) -> RouterConfig {
 
 pub(crate) fn node(router: RouterConfig) -> NodeConfig {
     NodeConfig { routers: vec![router], ..NodeConfig::default() }
+}
+
+/// The same with static addresses.
+pub(crate) fn with_statics(router: RouterConfig, statics: &[Prefix]) -> NodeConfig {
+    let mut config = node(router);
+    let interface = interface_name(LAN);
+    let entry = |prefix: &Prefix| StaticAddress {
+        spec: AddressSpec::new(*prefix),
+        interface: interface.clone(),
+        track_group: None,
+    };
+    config.statics.addresses = statics.iter().map(entry).collect();
+    config
 }
 
 pub(crate) struct Lan {

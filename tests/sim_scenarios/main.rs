@@ -12,4 +12,5 @@ mod recovery;
 mod reload;
 mod rules;
 mod sending;
+mod statics;
 mod switch_over;

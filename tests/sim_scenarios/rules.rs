@@ -1,7 +1,7 @@
 //! Each rule of `alived::sim::invariants` is broken on purpose, by a daemon or driver that does wrong, and
 //! the rule must see it. The same course of events without the wrong must break none.
 
-use alived::kernel::{AddressOperation, AddressRequest, AddressSpec, KernelEvent, RouterId, Verb};
+use alived::kernel::{AddressOperation, AddressRequest, AddressSpec, KernelEvent, Requester, RouterId, Verb};
 use alived::net::{InterfaceIndex, LinkKey, NamespaceId};
 use alived::node::{Event, NodeConfig};
 use alived::sim::frame::Glance;
@@ -13,7 +13,7 @@ use alived::time::Now;
 use alived::vrrp::{Actions, Cause, State, Transmission};
 use alived::wire::ip::IpFields;
 
-use super::lan::{LAN, Lan, R1, R2, node, router};
+use super::lan::{LAN, Lan, R1, R2, node, prefix, router, with_statics};
 
 /// Runs a course of events without and with a saboteur on a machine; gives the rules then broken.
 fn sabotaged(
@@ -22,7 +22,8 @@ fn sabotaged(
     course: impl Fn(&mut Lan),
 ) -> Vec<Violation> {
     let fresh = || {
-        let machine = |priority| MachineSpec { config: node(router(priority)), ..MachineSpec::default() };
+        let config = |priority| with_statics(router(priority), &[prefix(priority / 2, 24)]);
+        let machine = |priority| MachineSpec { config: config(priority), ..MachineSpec::default() };
         Lan::of(vec![machine(150), machine(100)])
     };
     let run = |lan: &mut Lan| {
@@ -191,14 +192,27 @@ fn an_address_kept_after_the_last_router_is_removed_is_seen() {
 }
 
 #[test]
+fn a_static_address_that_is_not_there_is_seen() {
+    let broken = sabotaged(&[R2], || without(Verb::Add), |_| {});
+    assert_seen(&broken, Rule::StaticMissing, Some(R2));
+}
+
+#[test]
+fn a_static_address_kept_after_a_reload_without_it_is_seen() {
+    let course = |lan: &mut Lan| lan.apply(Fault::Reloaded(R2, node(router(100))));
+    let broken = sabotaged(&[R2], || without(Verb::Remove), course);
+    assert_seen(&broken, Rule::AddressElsewhere, Some(R2));
+}
+
+#[test]
 fn the_removal_of_a_foreign_address_is_seen() {
     let vandal = || -> Box<dyn Sabotage> {
         Box::new(Tamper(|_, actions: &mut Actions| {
             let spec = AddressSpec::new(own_addresses(R2, LAN)[0]);
             let operation = AddressOperation::new(Verb::Remove, eth0(), spec);
             // No router gets an answer that it did not ask for.
-            let nobody = RouterId(u32::MAX);
-            actions.kernel.push(AddressRequest { router: nobody, operations: vec![operation] });
+            let requester = Requester::Router(RouterId(u32::MAX));
+            actions.kernel.push(AddressRequest { requester, operations: vec![operation] });
         }))
     };
     assert_seen(&sabotaged(&[R2], vandal, |_| {}), Rule::ForeignAddressRemoved, Some(R2));

@@ -1,5 +1,7 @@
 //! Static addresses, routes and rules, and those of instances.
 
+use std::sync::Arc;
+
 use super::groups;
 use super::interfaces::Interfaces;
 use super::order::Defined;
@@ -7,7 +9,7 @@ use crate::config::diagnostics::{Diagnostic, Status};
 use crate::config::model::{Config, VrrpInstance};
 use crate::config::source::Position;
 use crate::config::values::{AddressLine, At, Cx, NamedInterfaces, RouteLine, RuleLine};
-use crate::kernel::{NextHops, Rule};
+use crate::kernel::{AddressSpec, NextHops, Rule};
 use crate::net::{Family, InterfaceName};
 use crate::node::{StaticAddress, StaticConfig, StaticRoute, StaticRule};
 use crate::vrrp::{RouterConfig, VirtualRoute, VirtualRule};
@@ -15,14 +17,24 @@ use crate::vrrp::{RouterConfig, VirtualRoute, VirtualRule};
 /// Static items while they are read.
 #[derive(Debug)]
 pub(super) struct Statics {
-    /// What was read.
+    /// What was read, but for the addresses.
     pub(super) config: StaticConfig,
+    addresses: Vec<Address>,
     preferences: Preferences,
+}
+
+/// A line of `static_ipaddress`. Where one without `dev` belongs is known at the end.
+#[derive(Debug)]
+struct Address {
+    spec: AddressSpec,
+    interface: Option<InterfaceName>,
+    track_group: Option<Arc<str>>,
 }
 
 impl Default for Statics {
     fn default() -> Self {
-        Self { config: StaticConfig::default(), preferences: Preferences { ipv4: 16384, ipv6: 16384 } }
+        let preferences = Preferences { ipv4: 16384, ipv6: 16384 };
+        Self { config: StaticConfig::default(), addresses: Vec::new(), preferences }
     }
 }
 
@@ -67,7 +79,7 @@ impl Statics {
             return;
         }
         let track_group = track_group(defined, line.track_group.as_deref(), entry.at);
-        self.config.addresses.push(StaticAddress {
+        self.addresses.push(Address {
             spec: line.spec.clone(),
             interface: line.interface.clone(),
             track_group,
@@ -150,7 +162,12 @@ impl Statics {
         routers: &[RouterConfig],
     ) -> StaticConfig {
         groups::settle_track_groups(cx, config, &mut self.config.track_groups, routers);
-        default_interface(cx, config, interfaces);
+        let default = default_interface(cx, config, interfaces);
+        let addresses = self.addresses.into_iter().filter_map(|Address { spec, interface, track_group }| {
+            let interface = interface.or_else(|| default.clone())?;
+            Some(StaticAddress { spec, interface, track_group })
+        });
+        self.config.addresses = addresses.collect();
         self.config
     }
 }
@@ -160,7 +177,7 @@ fn all_exist(cx: &Cx<'_>, interfaces: &Interfaces, named: &NamedInterfaces) -> b
     named.0.iter().fold(true, |fine, (name, at)| interfaces.check(cx, name, *at) && fine)
 }
 
-fn track_group(defined: &Defined, name: Option<&str>, at: Position) -> Option<std::sync::Arc<str>> {
+fn track_group(defined: &Defined, name: Option<&str>, at: Position) -> Option<Arc<str>> {
     let name = name?;
     defined.track_groups.find(name, at).map(|()| name.into())
 }
@@ -177,14 +194,12 @@ fn needs(cx: &Cx<'_>, at: Position, found: bool, what: &str) -> bool {
 }
 
 /// An address without `dev` goes to `default_interface`, which must then exist.
-fn default_interface(cx: &Cx<'_>, config: &Config, interfaces: &Interfaces) {
-    let Some(entry) = config.static_addresses.iter().find(|entry| entry.value.interface.is_none()) else {
-        return;
-    };
+fn default_interface(cx: &Cx<'_>, config: &Config, interfaces: &Interfaces) -> Option<InterfaceName> {
+    let entry = config.static_addresses.iter().find(|entry| entry.value.interface.is_none())?;
     let named = config.global.as_ref().and_then(|global| global.default_interface.as_ref());
     let fallback: Option<InterfaceName> = "eth0".parse().ok();
-    let Some(name) = named.map(|entry| &entry.value.0).or(fallback.as_ref()) else { return };
-    if !interfaces.exists(name) {
+    let name = named.map(|entry| entry.value.0.clone()).or(fallback)?;
+    if !interfaces.exists(&name) {
         cx.diagnostics.push(
             Diagnostic::fatal("no-such-interface", format!("the default interface {name} does not exist"))
                 .status(Status::Refused)
@@ -193,4 +208,5 @@ fn default_interface(cx: &Cx<'_>, config: &Config, interfaces: &Interfaces) {
                 .help("write `dev` with an interface, or default_interface in global_defs"),
         );
     }
+    Some(name)
 }

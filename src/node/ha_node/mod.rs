@@ -4,6 +4,7 @@ mod environments;
 mod index;
 mod plan;
 mod sockets;
+mod statics;
 
 pub use plan::Plan;
 
@@ -11,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Event, KernelModel, NodeConfig};
 
-use crate::kernel::{KernelEvent, RouterId, SocketEvent};
+use crate::kernel::{AddressReply, KernelEvent, Requester, RouterId, SocketEvent};
 use crate::time::{Duration, Instant, Now};
 use crate::timer::TimerQueue;
 use crate::vrrp::{
@@ -22,6 +23,7 @@ use crate::wanted::{Addresses, Collateral};
 use crate::wire::vrrp::peek;
 use index::Index;
 use sockets::Sockets;
+use statics::Statics;
 
 /// Advertisements due within this time go out in one wake-up.
 const COALESCE: Duration = Duration::from_millis(1);
@@ -43,6 +45,7 @@ pub struct HaNode {
     routers: BTreeMap<RouterId, Box<VirtualRouter>>,
     /// Removed by a reload, with requests that the kernel has not answered yet.
     departing: Vec<VirtualRouter>,
+    statics: Statics,
     next_id: u32,
     kernel: KernelModel,
     sockets: Sockets,
@@ -71,6 +74,7 @@ impl HaNode {
     /// A node that does nothing until it is told the kernel's state.
     pub fn new(config: NodeConfig) -> Self {
         Self {
+            statics: Statics::new(&config.statics),
             config,
             routers: BTreeMap::new(),
             departing: Vec::new(),
@@ -115,15 +119,7 @@ impl HaNode {
         match event {
             Event::Kernel(event) => self.handle_kernel(now, event, actions),
             Event::Addresses(reply) => {
-                self.with_router(now, reply.router, actions, |router, out| {
-                    router.on_address_reply(now, &reply, out);
-                });
-                if let Some(router) = self.departing.iter_mut().find(|router| router.id() == reply.router) {
-                    let mut out = Output { actions, announcements: &mut self.announcements };
-                    router.on_address_reply(now, &reply, &mut out);
-                    self.departing.retain(|router| !router.is_settled());
-                }
-                self.finish_stop(actions);
+                self.handle_reply(now, &reply, actions);
             }
             Event::Socket(event) => self.handle_socket(now, event, actions),
             Event::Reconfigure(config) => {
@@ -156,6 +152,7 @@ impl HaNode {
         for id in due {
             self.with_router(now, id, actions, |router, out| router.handle_timeout(now, horizon, out));
         }
+        self.statics.handle_timeout(now, actions);
         if self.socket_retry.is_some_and(|at| at <= now.instant) {
             self.socket_retry = None;
             actions.sockets.extend(self.sockets.failed().map(SocketRequest::Open));
@@ -166,8 +163,8 @@ impl HaNode {
 
     /// When [`HaNode::handle_timeout`] shall be called next; in the past if at once.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let all =
-            [self.timers.next(), self.announcements.poll_timeout(), self.socket_retry, self.held_until()];
+        let (timer, announcement) = (self.timers.next(), self.announcements.poll_timeout());
+        let all = [timer, announcement, self.statics.poll_timeout(), self.socket_retry, self.held_until()];
         all.into_iter().flatten().min()
     }
 
@@ -243,6 +240,21 @@ impl HaNode {
         config
     }
 
+    fn handle_reply(&mut self, now: Now, reply: &AddressReply, actions: &mut Actions) {
+        match reply.requester {
+            Requester::Router(id) => {
+                self.with_router(now, id, actions, |router, out| router.on_address_reply(now, reply, out));
+                if let Some(router) = self.departing.iter_mut().find(|router| router.id() == id) {
+                    let mut out = Output { actions, announcements: &mut self.announcements };
+                    router.on_address_reply(now, reply, &mut out);
+                    self.departing.retain(|router| !router.is_settled());
+                }
+            }
+            Requester::Static => self.statics.on_reply(now, reply, actions),
+        }
+        self.finish_stop(actions);
+    }
+
     fn handle_kernel(&mut self, now: Now, event: KernelEvent, actions: &mut Actions) {
         match event {
             KernelEvent::View(view) => {
@@ -250,6 +262,7 @@ impl HaNode {
                 if self.phase == Phase::New {
                     self.begin(now, actions);
                 } else {
+                    self.statics.resynchronise(now, &self.kernel, actions);
                     self.update_all(now, actions);
                     let ids: Vec<_> = self.routers.keys().copied().collect();
                     for id in ids {
@@ -262,17 +275,20 @@ impl HaNode {
             KernelEvent::LinkChanged(link) => {
                 let name = link.name.clone();
                 let before = self.kernel.set_link(link);
+                self.statics.locate(&self.kernel, actions);
                 let names: Vec<_> = before.iter().chain([&name]).collect();
                 self.update_names(now, &names, actions);
             }
             KernelEvent::LinkGone(key) => {
                 if let Some(name) = self.kernel.remove_link(key) {
+                    self.statics.locate(&self.kernel, actions);
                     self.update_names(now, &[&name], actions);
                 }
             }
             KernelEvent::AddressPresent(address) => {
                 let (key, ours) = ((address.link, address.prefix), address.ours);
                 let changes_source = self.kernel.set_address(address);
+                self.statics.on_present(now, key, ours, &self.kernel, actions);
                 for id in self.index.of_address(&key).to_vec() {
                     self.with_router(now, id, actions, |router, out| {
                         router.on_address_present(now, key, ours, out);
@@ -282,6 +298,7 @@ impl HaNode {
             }
             KernelEvent::AddressGone { link, prefix } => {
                 let changes_source = self.kernel.remove_address(link, prefix);
+                self.statics.on_gone(now, (link, prefix));
                 for id in self.index.of_address(&(link, prefix)).to_vec() {
                     self.with_router(now, id, actions, |router, _| {
                         router.on_address_gone(now, (link, prefix))
@@ -302,6 +319,7 @@ impl HaNode {
                 Phase::Held(now.instant)
             }
         };
+        self.statics.begin(&self.kernel, actions);
         for config in core::mem::take(&mut self.config.routers) {
             self.add_router(config);
         }
@@ -341,11 +359,16 @@ impl HaNode {
         self.phase = Phase::Stopping;
         let keep = self.config.keep_addresses_on_stop;
         self.for_each(now, actions, |router, out| router.stop(now, Cause::Shutdown, keep, out));
+        self.statics.stop(actions);
         self.finish_stop(actions);
     }
 
     fn finish_stop(&mut self, actions: &mut Actions) {
-        let settled = || self.departing.is_empty() && self.routers.values().all(|router| router.is_settled());
+        let settled = || {
+            self.statics.is_settled()
+                && self.departing.is_empty()
+                && self.routers.values().all(|router| router.is_settled())
+        };
         if self.phase == Phase::Stopping && settled() {
             self.phase = Phase::Stopped;
             actions.stopped = true;
@@ -420,11 +443,11 @@ impl HaNode {
         if actions.kernel.len() == before || matches!(self.phase, Phase::Stopping | Phase::Stopped) {
             return;
         }
-        let mut collateral: Collateral<Addresses, RouterId> = Collateral::new();
+        let mut collateral: Collateral<Addresses, Requester> = Collateral::new();
         for request in &actions.kernel[before..] {
             for operation in &request.operations {
                 let key = (operation.link, operation.spec.prefix);
-                collateral.note(request.router, operation.verb, key, self.kernel.is_secondary(key));
+                collateral.note(request.requester, operation.verb, key, self.kernel.is_secondary(key));
             }
         }
         let by_address = collateral.removed().flat_map(|key| self.index.of_address(key));
@@ -433,8 +456,9 @@ impl HaNode {
         for id in concerned {
             let Some(router) = self.routers.get_mut(&id) else { continue };
             let mut out = Output { actions, announcements: &mut self.announcements };
-            router.restore(&|key| collateral.takes(id, key), &mut out);
+            router.restore(&|key| collateral.takes(Requester::Router(id), key), &mut out);
         }
+        self.statics.restore(&|key| collateral.takes(Requester::Static, key), actions);
     }
 
     /// After a router was told something: grants its wish and notes its deadline.

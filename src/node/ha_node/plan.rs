@@ -3,6 +3,7 @@
 use core::fmt;
 use std::collections::BTreeMap;
 
+use super::statics::Statics;
 use super::{HaNode, Phase};
 use crate::kernel::RouterId;
 use crate::node::{Changes, NodeConfig};
@@ -62,9 +63,10 @@ impl HaNode {
 
     pub(super) fn carry_out(&mut self, now: Now, plan: Plan, actions: &mut Actions) {
         let Plan { changes: _, removed, kept, added, others } = plan;
-        self.config = others;
+        let before = core::mem::replace(&mut self.config, others);
         match self.phase {
             Phase::New => {
+                self.statics = Statics::new(&self.config.statics);
                 self.config.routers = added;
                 return;
             }
@@ -76,6 +78,9 @@ impl HaNode {
             self.with_router(now, id, actions, |router, out| router.stop(now, Cause::Reload, false, out));
             let departing = self.forget_router(id).filter(|router| !router.is_settled());
             self.departing.extend(departing);
+        }
+        if before.statics != self.config.statics {
+            self.statics.reconfigure(&self.config.statics, &self.kernel, actions);
         }
         for (id, config) in kept {
             if self.router(id).is_some_and(|router| *router.config() != config) {

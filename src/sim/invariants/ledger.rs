@@ -4,7 +4,7 @@
 //! (messages, the kernel's notifications and answers, reloads, the operator's words) and what comes out (requests,
 //! advertisements, transitions), and nothing of what is inside. From that alone the [`Ledger`] keeps
 //! - which interfaces and addresses the daemon has been told of, and which of the addresses are not its own;
-//! - which addresses each router has asked for and not given up, as the kernel answered and told;
+//! - which addresses each requester has asked for and not given up, as the kernel answered and told;
 //! - of each virtual router a [`Standing`]: the state it announced, where it is in a switch-over, and before which
 //!   moment it may not become master, which is the master-down timer of RFC 9568 §6.4.2 kept a second time.
 //!
@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use super::bounds::{at_least, skew_time};
 use super::{Batch, Heard};
-use crate::kernel::{HeldAddress, KernelEvent, Link, RouterId, Verb};
+use crate::kernel::{HeldAddress, KernelEvent, Link, Requester, RouterId, Verb};
 use crate::net::{Family, InterfaceName, LinkKey, Prefix};
 use crate::node::{Event, NodeConfig};
 use crate::sim::kernel::usable_source;
@@ -72,8 +72,8 @@ pub struct Ledger {
     pub addresses: BTreeMap<(LinkKey, Prefix), HeldAddress>,
     /// Its virtual routers.
     pub routers: BTreeMap<RouterId, Standing>,
-    /// Addresses it asked for and did not ask to remove since.
-    pub wanted: BTreeSet<(RouterId, LinkKey, Prefix)>,
+    /// What each of its requesters asked for and did not ask to remove since.
+    pub wanted: BTreeSet<(Requester, LinkKey, Prefix)>,
     /// Addresses without our mark that it was told of.
     foreign: BTreeSet<(LinkKey, Prefix)>,
     /// Every address that it was ever configured with, on the interfaces that it saw under the name it belongs to at
@@ -115,7 +115,7 @@ impl Ledger {
     pub fn note_actions(&mut self, batch: &Batch<'_>) {
         for request in &batch.actions.kernel {
             for operation in &request.operations {
-                let key = (request.router, operation.link, operation.spec.prefix);
+                let key = (request.requester, operation.link, operation.spec.prefix);
                 match operation.verb {
                     // Told of in the same wake-up: adding leaves it as it is.
                     Verb::Add if self.is_foreign(key.1, key.2) => {}
@@ -260,7 +260,7 @@ impl Ledger {
             }
             Event::Addresses(reply) => {
                 for outcome in reply.outcomes.iter().filter(|o| o.error.is_some()) {
-                    self.wanted.remove(&(reply.router, outcome.link, outcome.prefix));
+                    self.wanted.remove(&(reply.requester, outcome.link, outcome.prefix));
                 }
             }
             Event::Reconfigure(config) => {
@@ -359,7 +359,17 @@ impl Ledger {
         self.foreign.contains(&(link, prefix))
     }
 
+    /// Whether it shall have an address on an interface for as long as it lives.
+    pub fn is_static(&self, link: LinkKey, address: IpAddr) -> bool {
+        let name = self.links.get(&link).map(|link| &link.name);
+        let mut statics = self.config.statics.addresses.iter();
+        statics.any(|entry| Some(&entry.interface) == name && entry.spec.prefix.address() == address)
+    }
+
     fn note_link(&mut self, link: &Link) {
+        for address in self.config.statics.addresses.iter().filter(|address| address.interface == link.name) {
+            self.charge.insert((link.key, address.spec.prefix.address()));
+        }
         for router in &self.config.routers {
             for address in router.addresses.iter().chain(&router.excluded) {
                 if *address.interface.as_ref().unwrap_or(&router.interfaces.addresses) == link.name {

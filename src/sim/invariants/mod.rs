@@ -82,6 +82,8 @@ pub enum Rule {
     WrongMaster,
     /// Settled: the master holds all its addresses.
     AddressMissing,
+    /// Settled: a daemon holds its static addresses.
+    StaticMissing,
     /// Settled: no address of ours anywhere else.
     AddressElsewhere,
     /// Settled: every host's cache is at the master.
@@ -104,6 +106,7 @@ impl fmt::Display for Rule {
             Self::NotOneMaster => "exactly one master after settling",
             Self::WrongMaster => "after settling, a permitted master",
             Self::AddressMissing => "after settling, the master holds its addresses",
+            Self::StaticMissing => "after settling, a daemon holds its static addresses",
             Self::AddressElsewhere => "after settling, addresses are at their master alone",
             Self::HostMisled => "after settling, every host's cache points to the master",
             Self::StopUnfinished => "a stop ends",

@@ -5,7 +5,8 @@
 //! [`super::Bounds`]):
 //! 1. *election*: from here on it is clear who may be master ([`super::election`] decides, from all states);
 //! 2. *settlement*: exactly one router is master, and it is permitted to be;
-//! 3. *addresses*: the master has all of its addresses, and no other live daemon has one of them;
+//! 3. *addresses*: the master has all of its addresses, and no other live daemon has one of them; each daemon has its
+//!    static ones;
 //! 4. *caches*: each host sends to the master what is for a virtual address.
 //!
 //! [`Settling::observe`] looks at a [`Survey`], at any moment: whatever is past its deadline must hold then and ever
@@ -78,14 +79,14 @@ impl Settling {
         self.rest
     }
 
-    /// Looks at the LAN, at any time and as often as one likes. `release` is the longest that a machine may take
-    /// to give up what no router of it is configured with any more, `stop` the longest that a daemon may take to
-    /// stop.
+    /// Looks at the LAN, at any time and as often as one likes. `alone` is how long a machine may
+    /// take for what has nothing to do with a group: its static addresses, and giving up what nothing of it is
+    /// configured with any more. `stop` is the longest that a daemon may take to stop.
     pub fn observe(
         &mut self,
         survey: &Survey,
         deadlines: impl Fn(GroupKey) -> Deadlines,
-        release: Duration,
+        alone: Deadlines,
         stop: Duration,
     ) -> Vec<Violation> {
         let elapsed = survey.at.saturating_since(self.rest);
@@ -131,8 +132,8 @@ impl Settling {
                 )),
             }
         }
-        self.judge_lacking(survey, elapsed, &resting, &mut broken);
-        judge_addresses(survey, elapsed, &deadlines, release, &mut broken);
+        self.judge_lacking(survey, elapsed, &resting, alone, &mut broken);
+        judge_addresses(survey, elapsed, &deadlines, alone.addresses, &mut broken);
         judge_routes(survey, self.since, elapsed, &resting, &mut broken);
         for &(machine, since) in &survey.stopping {
             if survey.at.saturating_since(since.max(self.since)) > stop {
@@ -153,9 +154,17 @@ impl Settling {
         survey: &Survey,
         elapsed: Duration,
         resting: &BTreeMap<GroupKey, (MachineId, Deadlines)>,
+        alone: Deadlines,
         broken: &mut Broken,
     ) {
         let mut lacking = BTreeMap::new();
+        for key in survey.missing.iter().filter(|_| elapsed >= alone.addresses) {
+            let since = *self.lacking.get(key).unwrap_or(&survey.at);
+            lacking.insert(*key, since);
+            if survey.at.saturating_since(since) >= alone.restoration {
+                broken.push((Rule::StaticMissing, Some(key.0), format!("does not hold {}", key.1)));
+            }
+        }
         for (group, (master, due)) in resting.iter().filter(|(_, (_, due))| elapsed >= due.addresses) {
             for member in survey.group(*group).filter(|member| member.machine == *master) {
                 for (address, _) in member.addresses.iter().filter(|(_, segment)| segment.is_some()) {
@@ -192,7 +201,7 @@ fn judge_addresses(
     if elapsed < longest {
         return;
     }
-    for held in survey.held.iter().filter(|held| held.live && held.ours) {
+    for held in survey.held.iter().filter(|held| held.live && held.ours && !held.is_static) {
         let entitled = survey.members.iter().any(|member| {
             member.machine == held.machine
                 && member.state == State::Master

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Batch, Ledger, Rule, Switch, Violation};
-use crate::kernel::{RouterId, Verb};
+use crate::kernel::{Requester, RouterId, Verb};
 use crate::node::Event;
 use crate::sim::MachineId;
 use crate::sim::frame::Glance;
@@ -93,8 +93,10 @@ pub fn judge(machine: MachineId, ledger: &mut Ledger, batch: &Batch<'_>) -> Vec<
         return broken;
     }
     let kept = ledger.stopping && ledger.config.keep_addresses_on_stop;
-    for (router, _, prefix) in ledger.wanted.iter().filter(|_| !kept) {
-        if !masters_after.contains(router) {
+    for (requester, _, prefix) in ledger.wanted.iter().filter(|_| !kept) {
+        if let Requester::Router(router) = requester
+            && !masters_after.contains(router)
+        {
             let name = ledger.routers.get(router).map_or("?", |s| &*s.name);
             break_rule(Rule::AddressWithoutMastership, format!("({name}) wants {prefix} and is not master"));
         }

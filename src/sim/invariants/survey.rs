@@ -76,6 +76,8 @@ pub struct HeldOnLan {
     pub address: IpAddr,
     /// Its mark.
     pub ours: bool,
+    /// Whether that daemon shall have it there for as long as it lives.
+    pub is_static: bool,
 }
 
 /// A host's cache entry.
@@ -102,6 +104,8 @@ pub struct Survey {
     pub members: Vec<Member>,
     /// All addresses.
     pub held: Vec<HeldOnLan>,
+    /// Static addresses of live daemons that their kernels do not hold, though the interface is there.
+    pub missing: Vec<(MachineId, IpAddr)>,
     /// All cache entries of all hosts.
     pub routes: Vec<HostRoute>,
     /// Who hears whom: sender, receiver.
