@@ -40,6 +40,7 @@
 mod address;
 mod collateral;
 mod item;
+mod places;
 mod set;
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use crate::time::{Duration, Instant};
 
 /// What the requester makes of its wishes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Stance {
+pub(super) enum Stance {
     /// Nothing yet: what is ours belongs to a predecessor, and is left alone.
     Undecided,
     /// The kernel shall hold them.
@@ -20,19 +20,15 @@ enum Stance {
 /// The objects of one kind that one requester wants all together or not at all.
 #[derive(Clone, Debug)]
 pub(crate) struct WantedSet<K: Kind> {
-    items: Vec<Item<K>>,
+    pub(super) items: Vec<Item<K>>,
     /// Positions in `items`, in the order of the keys.
-    index: Vec<(K::Key, usize)>,
+    pub(super) index: Vec<(K::Key, usize)>,
     /// Changes not answered yet of objects that are not wished for any more, or not there.
-    orphans: BTreeMap<K::Key, u32>,
-    stance: Stance,
+    pub(super) orphans: BTreeMap<K::Key, u32>,
+    pub(super) stance: Stance,
     /// Not later than the earliest `judge_at`.
     judge_next: Option<Instant>,
 }
-
-/// Where a wish can be fulfilled now: `None` while its interface does not exist. No two wishes of a set have the
-/// same key at the same time.
-pub(crate) type Locate<'a, K> = &'a dyn Fn(&<K as Kind>::Wish) -> Option<<K as Kind>::Key>;
 
 impl<K: Kind> WantedSet<K> {
     /// A set about which nothing is decided. With each wish, whether the object's loss counts against the requester
@@ -156,106 +152,6 @@ impl<K: Kind> WantedSet<K> {
                 item.request_now(Verb::Add, changes);
             }
         }
-    }
-
-    /// Tells where wishes can be fulfilled now. What had another place is forgotten, and not left behind there;
-    /// at a new place it is asked for if wanted.
-    pub(crate) fn locate(
-        &mut self,
-        locate: Locate<'_, K>,
-        known: Known<'_, K>,
-        changes: &mut Vec<Change<K>>,
-    ) {
-        let mut moved = false;
-        for position in 0..self.items.len() {
-            let key = locate(&self.items[position].wish);
-            if self.items[position].key != key {
-                moved = true;
-                self.relocate(position, key, known, changes);
-            }
-        }
-        if moved {
-            self.reindex();
-        }
-    }
-
-    fn relocate(
-        &mut self,
-        position: usize,
-        key: Option<K::Key>,
-        known: Known<'_, K>,
-        changes: &mut Vec<Change<K>>,
-    ) {
-        let (wanted, unwanted) = (self.is_wanted(), self.stance == Stance::Unwanted);
-        let item = &mut self.items[position];
-        // The interface may live on under another name.
-        if let Some(old) = item.key {
-            let added = item.asked_for() && (wanted || item.outstanding > 0);
-            if item.held != Held::Foreign && (added || known(old) == Some(true)) {
-                item.request_now(Verb::Remove, changes);
-            }
-            if item.outstanding > 0 {
-                *self.orphans.entry(old).or_default() += item.outstanding;
-            }
-        }
-        item.move_to(key, key.and_then(|key| self.orphans.remove(&key)).unwrap_or_default());
-        if let Some(ours) = key.and_then(known) {
-            item.learn(ours);
-        }
-        if wanted && !item.will_be_held() {
-            item.request_now(Verb::Add, changes);
-        } else if unwanted && item.will_be_held() && item.held == Held::Ours {
-            item.request_now(Verb::Remove, changes);
-        }
-    }
-
-    /// Replaces the wishes: what stays keeps its state. When one goes, the kernel may take others along, so these
-    /// are put back in the same batch.
-    pub(crate) fn reconfigure(
-        &mut self,
-        wishes: impl IntoIterator<Item = (K::Wish, bool)>,
-        locate: Locate<'_, K>,
-        known: Known<'_, K>,
-        changes: &mut Vec<Change<K>>,
-    ) {
-        let mut old: BTreeMap<K::Wish, Item<K>> = BTreeMap::new();
-        for item in core::mem::take(&mut self.items) {
-            old.insert(item.wish.clone(), item);
-        }
-        for (wish, watched) in wishes {
-            let mut item = old.remove(&wish).unwrap_or_else(|| Item::new(wish, watched));
-            item.watched = watched;
-            self.items.push(item);
-        }
-        let mut gone: Vec<Item<K>> = old.into_values().collect();
-        for item in gone.iter_mut().rev() {
-            let asked_for = self.is_wanted() && item.asked_for();
-            let held = item.will_be_held() && !item.wanted_again;
-            if (asked_for || held) && item.held != Held::Foreign {
-                item.request_now(Verb::Remove, changes);
-            }
-            if let Some(key) = item.key.filter(|_| item.outstanding > 0) {
-                *self.orphans.entry(key).or_default() += item.outstanding;
-            }
-        }
-        let removed = gone.iter().filter(|item| item.outstanding > 0 && !item.asked_for());
-        let removed: Vec<K::Key> = removed.filter_map(|item| item.key).collect();
-        let endangers = |key| {
-            let kin = K::kin(key);
-            kin.is_some() && removed.iter().any(|removed| K::kin(*removed) == kin)
-        };
-        if self.is_wanted() && !removed.is_empty() {
-            for item in self.items.iter_mut().filter(|item| item.held != Held::Foreign) {
-                // New ones have no place yet, and are asked for below.
-                if item.key.is_some_and(endangers) {
-                    item.request_now(Verb::Add, changes);
-                }
-            }
-        }
-        // What changed is removed above and must be added again.
-        let known = |key| if removed.contains(&key) { None } else { known(key) };
-        self.locate(locate, &known, changes);
-        self.reindex();
     }
 
     /// Compares with the kernel's whole state, after notifications were lost, or where there are none.
@@ -395,13 +291,5 @@ impl<K: Kind> WantedSet<K> {
             Stance::Undecided => self.items.iter().filter(|item| item.held == Held::Ours).count(),
             Stance::Wanted | Stance::Unwanted => 0,
         }
-    }
-
-    fn reindex(&mut self) {
-        let keys = self.items.iter().enumerate();
-        self.index = keys.filter_map(|(position, item)| Some((item.key?, position))).collect();
-        self.index.sort_unstable_by_key(|(key, _)| *key);
-        self.index.shrink_to_fit();
-        debug_assert!(self.index.is_sorted_by(|(a, _), (b, _)| a < b), "two wishes for one object");
     }
 }

@@ -13,53 +13,15 @@
 
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use super::bounds::{at_least, skew_time};
-use super::{Batch, Heard};
+use super::{Batch, Heard, Standing, Switch};
 use crate::kernel::{HeldAddress, KernelEvent, Link, Requester, RouterId, Verb};
 use crate::net::{Family, InterfaceName, LinkKey, Prefix};
 use crate::node::{Event, NodeConfig};
 use crate::sim::kernel::usable_source;
 use crate::time::{ARRIVAL_MAX, Duration, Instant};
-use crate::vrrp::{Cause, FaultReason, InitialState, News, ReportKind, RouterConfig, State, Transition};
+use crate::vrrp::{Cause, FaultReason, News, ReportKind, RouterConfig, State, Transition};
 use crate::wire::vrrp::{Version, Vrid};
-
-/// Where a router is in a switch-over.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Switch {
-    /// In none.
-    #[default]
-    Off,
-    /// Told to, priority 0 sent, waits for a successor.
-    Leaving,
-    /// Handed over; does not preempt its successor.
-    Held,
-}
-
-/// What is known of one virtual router.
-#[derive(Clone, Debug)]
-pub struct Standing {
-    /// Its name in the configuration.
-    pub name: Arc<str>,
-    /// Its state.
-    pub state: State,
-    /// When it last became master (simulator's time).
-    pub elected: Option<Instant>,
-    /// When it last, being master, heard another master that loses to it (simulator's time).
-    pub rival: Option<Instant>,
-    /// To whom it last, being master, yielded as to a better one and said so, and when (simulator's time).
-    pub yielded: Option<(IpAddr, Instant)>,
-    /// Switch-over.
-    pub switch: Switch,
-    /// Whether it stood back because nothing that it sent left: it may send one advertisement to see whether it can
-    /// be master.
-    pub tries: bool,
-    /// Earliest time (machine's clock) at which it may become master.
-    pub earliest: Instant,
-    /// The shortest interval it may be counting with.
-    shortest_interval: Duration,
-}
 
 /// The observer's notes on one daemon, from its start to its end.
 #[derive(Clone, Debug)]
@@ -387,54 +349,6 @@ impl Ledger {
         } else {
             self.foreign.insert(key);
             self.wanted.retain(|(_, link, prefix)| (*link, *prefix) != key);
-        }
-    }
-}
-
-impl Standing {
-    /// RFC 9568 §6.4.2, as an observer: when this backup may become master after an advertisement that cannot have
-    /// arrived before `local`.
-    fn hear(&mut self, local: Instant, config: &RouterConfig, heard: &Heard) {
-        let priority = heard.glance.priority;
-        let interval = heard.glance.interval;
-        if priority == 0 {
-            let skew = skew_time(config, self.shortest_interval.min(interval));
-            self.earliest = self.earliest.min(local + skew);
-            return;
-        }
-        let obeys = !config.preempt || priority >= config.priority.0 || self.switch == Switch::Held;
-        if obeys {
-            // A version 3 backup counts with the interval of the last advertisement it accepted.
-            self.shortest_interval = interval;
-            self.earliest = local + at_least(config, interval);
-        } else {
-            self.shortest_interval = self.shortest_interval.min(interval);
-            if !config.preempt_delay.is_zero() {
-                // While the delay runs the lower master is followed, with its interval.
-                self.earliest = self.earliest.min(local + at_least(config, self.shortest_interval));
-            }
-        }
-    }
-
-    fn enter_backup(&mut self, batch: &Batch<'_>, config: &RouterConfig, transition: &Transition) {
-        self.shortest_interval = self.shortest_interval.min(config.interval.duration());
-        for heard in batch.heard.iter().filter(|h| h.glance.vrid == config.vrid.get()) {
-            self.shortest_interval = self.shortest_interval.min(heard.glance.interval);
-        }
-        let from_start = transition.from == State::Initialize && config.initial == InitialState::Master;
-        // The wait is that of the priority at this moment: a reload in the same wake-up may have lowered it since,
-        // or raised it, which shortens the wait.
-        let then = &RouterConfig { priority: transition.priority, ..config.clone() };
-        let begin = if batch.heard.is_empty() { batch.local } else { batch.local - ARRIVAL_MAX };
-        self.earliest = begin
-            + if from_start {
-                config.interval.duration()
-            } else {
-                at_least(then, self.shortest_interval).min(at_least(config, self.shortest_interval))
-            };
-        if batch.heard.iter().any(|h| h.glance.priority == 0 && h.glance.vrid == config.vrid.get()) {
-            let skew = skew_time(then, self.shortest_interval).min(skew_time(config, self.shortest_interval));
-            self.earliest = self.earliest.min(begin + skew);
         }
     }
 }

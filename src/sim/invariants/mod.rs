@@ -10,13 +10,15 @@ pub mod election;
 pub mod ledger;
 pub mod service;
 pub mod settled;
+pub mod standing;
 pub mod step;
 pub mod survey;
 
 pub use bounds::{Bounds, Pace};
-pub use ledger::{Ledger, Standing, Switch};
+pub use ledger::Ledger;
 pub use service::Service;
 pub use settled::Settling;
+pub use standing::{Standing, Switch};
 pub use survey::{GroupKey, HeldOnLan, HostRoute, Member, Survey};
 
 use core::fmt;
