@@ -12,7 +12,7 @@ use std::io::Read;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
@@ -131,6 +131,75 @@ fn where_the_system_log_is_the_journal_its_entries_have_fields() {
     }
     host.signal(libc::SIGTERM);
     next_with(&entries, "MESSAGE=Stopped alived");
+}
+
+/// A journal of its own, which ends with the test.
+struct Journal(Child);
+
+impl Journal {
+    const PROGRAM: &str = "/lib/systemd/systemd-journald";
+
+    /// Listens in the host's `run`, which is `/run` for it, and keeps what it hears there.
+    fn start(host: &mut Host) -> Self {
+        let run = host.path("run").display().to_string();
+        fs::create_dir_all(format!("{run}/systemd/journald.conf.d")).unwrap();
+        fs::create_dir_all(format!("{run}/log/journal")).unwrap();
+        // Nothing of this machine.
+        let settings = "[Journal]\nStorage=volatile\nReadKMsg=no\nAudit=no\nForwardToWall=no\n";
+        host.write("run/systemd/journald.conf.d/test.conf", settings);
+        let mut command = Command::new("unshare");
+        command.args([
+            "--mount",
+            "sh",
+            "-c",
+            "mount --rbind \"$1\" /run && exec \"$2\"",
+            "sh",
+            &run,
+            Self::PROGRAM,
+        ]);
+        let journal = Self(command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        host.wait("the journal", |host| host.path("run/systemd/journal/socket").exists());
+        journal
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_real_journal_finds_lines_by_their_fields() {
+    let test = "a_real_journal_finds_lines_by_their_fields";
+    if !Path::new(Journal::PROGRAM).exists() || !Path::new("/etc/machine-id").exists() {
+        return skip::skip(test, "no systemd-journald here, install systemd");
+    }
+    let Some(mut host) = host_with_router() else { return };
+    if !own_dev_and_run(&mut host, test, "") {
+        return;
+    }
+    symlink("/run/systemd/journal/dev-log", host.path("dev/log")).unwrap();
+    let journal = Journal::start(&mut host);
+    host.use_system_log();
+    let output = host.run(&[]);
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let worker = host.worker();
+    let folder = host.path("run/log/journal");
+    let mut found = Value::Null;
+    host.wait("the entry", |_| {
+        let mut command = Command::new("journalctl");
+        command.arg("-D").arg(&folder).args(["-o", "json", "-p", "info"]);
+        let output = command.args(["ALIVED_INSTANCE=VI_1", "ALIVED_STATE=MASTER"]).output().unwrap();
+        found = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        !found.is_null()
+    });
+    assert!(found["MESSAGE"].as_str().unwrap().starts_with("(VI_1) Entering MASTER STATE"), "{found}");
+    assert_eq!(found["SYSLOG_IDENTIFIER"], "Keepalived_vrrp");
+    // What the journal itself knows of the sender.
+    assert_eq!(found["_PID"], worker.to_string());
+    drop(journal);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //!     main     start, signals, reload, dumps          may take its time
 //!     vrrp     HaNode, sockets, timer, monitor        never waits; SCHED_FIFO where allowed
 //!     kernel   address writes, joins, whole views     waits for the kernel in the vrrp thread's place
-//!     log      standard error and system log          waits for disks in everybody's place
+//!     log      writes what all threads log            waits for disks in everybody's place
 //!   runner     starts scripts as their users           when the worker first needs one
 //! ```
 
