@@ -1,4 +1,5 @@
-//! Configuration of the load balancer: virtual servers and what checks their real servers.
+//! Configuration of the load balancer: virtual servers and what checks their real servers. Held only: nobody acts on
+//! it yet.
 
 use std::sync::Arc;
 

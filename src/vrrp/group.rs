@@ -7,7 +7,7 @@ use crate::kernel::{Route, Rule};
 use crate::net::InterfaceName;
 use crate::time::Duration;
 
-/// `vrrp_sync_group`: its members become master together, and leave together (`behaviours` C).
+/// `vrrp_sync_group`: its members become master together, and leave together. Held only: nobody acts on it yet.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct SyncGroupConfig {
     /// Its name.

@@ -35,7 +35,7 @@ impl Severity {
     }
 }
 
-/// keepalived's class of a fault, which decides the exit status of `-t` (`config-language` §10).
+/// keepalived's class of a fault, which decides the exit status of `-t`.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Status {
     /// The main file is missing, an interface is missing, or the start is refused: 4.

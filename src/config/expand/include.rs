@@ -1,4 +1,4 @@
-//! Files and `include` with its variants (`config-language` §5).
+//! Files and `include` with its variants (`includer`, `includem`, … are one letter for each check).
 
 use super::{Expander, Frame, Stop};
 use crate::config::diagnostics::{Diagnostic, Status};

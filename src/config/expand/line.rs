@@ -37,7 +37,7 @@ static CLASS: [u8; 256] = {
 };
 
 /// Scans a line without its end. `#` and `!` begin a comment except inside `"…"`; a backslash before them
-/// goes and the comment begins all the same (`config-language` §1).
+/// goes and the comment begins all the same, as in keepalived.
 pub(super) fn scan(line: &str) -> Scan {
     let mut scan = Scan { content: line.len(), ..Scan::default() };
     let mut quote = None;

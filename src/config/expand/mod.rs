@@ -1,6 +1,6 @@
 //! From files to logical lines: comments, includes, conditions, definitions, sequences and lists.
 //!
-//! The order within a line is keepalived's (`config-language` §1): comment, include, `@` condition, `$NAME=`
+//! The order within a line is keepalived's: comment, include, `@` condition, `$NAME=`
 //! definition, `~SEQ` and `~LST`, substitution, then again from the include test. A line that becomes `@…`
 //! by substitution is evaluated, as the manual says and 2.2.7 does.
 

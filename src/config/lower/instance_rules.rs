@@ -56,7 +56,7 @@ impl Rules<'_> {
         }
     }
 
-    /// Reports what strict mode does not allow (`behaviours` B20).
+    /// Reports what `vrrp_strict` and `strict_mode` do not allow.
     pub(super) fn strict_mode(&self) {
         if !self.strict() {
             return;
@@ -209,7 +209,7 @@ impl Rules<'_> {
         }
     }
 
-    /// Reports unicast settings without peers (`behaviours` B23).
+    /// Reports unicast settings without `unicast_peer`.
     pub(super) fn unicast(&self) {
         let instance = self.instance;
         if !instance.unicast_peer.is_empty() {

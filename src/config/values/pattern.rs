@@ -5,7 +5,7 @@ use super::words::{Args, Argument, Printed};
 #[cfg(test)]
 use crate::prng::Prng;
 
-/// `regex`: a pattern, quoted like a command (`config-language` §4), so that a backslash of the pattern is
+/// `regex`: a pattern, quoted like a command, so that a backslash of the pattern is
 /// written twice.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Pattern(pub Box<str>);

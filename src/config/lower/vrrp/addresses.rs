@@ -139,7 +139,7 @@ fn virtual_address(line: &AddressLine) -> VirtualAddress {
     VirtualAddress { spec: line.spec.clone(), interface: line.interface.clone(), track: !line.no_track }
 }
 
-/// How many addresses an advertisement holds (`behaviours` B17).
+/// How many addresses an advertisement holds: at most 255 (RFC 9568 §5.2.5), and what fits a packet of the MTU.
 fn advertised_addresses(family: Family, version: Version, mtu: Option<u32>) -> usize {
     let (header, size) = match family {
         Family::Ipv4 => (20, 4),
