@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use alived::config::diagnostics::Style;
-use alived::config::{FakeHost, LoadOptions, Loaded, PrintOptions, load, print};
+use alived::config::{FakeHost, LoadOptions, Loaded, PrintOptions, load};
 use alived::net::{InterfaceName, MacAddress};
 use alived::sys::namespace::Namespace;
 use alived::sys::netlink::{Network, VethEnd};
@@ -72,7 +72,7 @@ fn fixtures_are_understood_as_their_snapshots_say() {
                 loaded.exit_code,
                 loaded.usable,
                 loaded.render(Style::default()),
-                print(&loaded.config, PrintOptions::default())
+                loaded.print(PrintOptions::default())
             );
             settings()
                 .bind(|| insta::assert_snapshot!(format!("{group}_{}", name.replace(".conf", "")), text));
@@ -87,11 +87,11 @@ fn what_is_printed_is_a_fixed_point() {
     for group in ["valid", "invalid"] {
         for (name, path) in files(&folder().join(group)) {
             let loaded = read(&path);
-            let text = print(&loaded.config, options);
+            let text = loaded.print(options);
             let host = FakeHost::with_file("k", text.as_str()).and_interfaces(&INTERFACES);
             let again = load(&host, "k", &LoadOptions::default());
-            assert_eq!(print(&again.config, options), text, "{name}");
-            assert_eq!(again.config, loaded.config, "{name}");
+            assert_eq!(again.print(options), text, "{name}");
+            assert!(again.says_the_same(&loaded), "{name}");
         }
     }
 }

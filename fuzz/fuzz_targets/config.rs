@@ -8,8 +8,7 @@
 use std::collections::BTreeMap;
 
 use alived::config::diagnostics::{Style, to_json};
-use alived::config::model::{Block, Canonical, Config};
-use alived::config::{FakeHost, Limits, LoadOptions, Loaded, PathKind, PathMetadata, User, load};
+use alived::config::{FakeHost, Limits, LoadOptions, Loaded, PathKind, PathMetadata, PrintOptions, User, load};
 use alived::kernel::{KernelEvent, KernelView};
 use alived::net::Family;
 use alived::node::{Event, HaNode};
@@ -34,9 +33,9 @@ fuzz_target!(|input: &[u8]| {
         fit_for_the_node(&loaded);
     }
 
-    let printed = print(&loaded.config);
+    let printed = print(&loaded);
     let again = load(&FakeHost::with_file(MAIN, printed.as_str()), MAIN, &options());
-    assert_eq!(print(&again.config), printed, "{}", again.render(Style::default()));
+    assert_eq!(print(&again), printed, "{}", again.render(Style::default()));
 });
 
 fn options() -> LoadOptions {
@@ -65,11 +64,8 @@ fn host(input: &[u8]) -> FakeHost {
     host.and_interfaces(&["lo", "eth0", "eth1"])
 }
 
-fn print(config: &Config) -> String {
-    let mut canonical = Canonical::default();
-    canonical.secrets = true;
-    config.print_body(&mut canonical);
-    canonical.into_text()
+fn print(loaded: &Loaded) -> String {
+    loaded.print(PrintOptions { show_secrets: true, defaults: false })
 }
 
 /// The node trusts its configuration: what it relies on holds.

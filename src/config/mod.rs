@@ -10,22 +10,22 @@ pub mod cluster;
 #[cfg(test)]
 mod compatibility_tests;
 pub mod diagnostics;
-pub mod expand;
+mod expand;
 mod fake;
 mod host;
 mod iproute;
 mod limits;
 mod long_line;
 mod lower;
-pub mod model;
+pub(crate) mod model;
 mod own_settings;
 mod print;
-pub mod schema;
+pub(crate) mod schema;
 pub mod source;
 #[cfg(test)]
 mod tests;
-pub mod tree;
-pub mod values;
+mod tree;
+mod values;
 #[cfg(test)]
 mod verdict_tests;
 
@@ -37,7 +37,8 @@ pub use own_settings::{
     OwnSettings, Realtime, ReloadSettings, SETTINGS_FILE, Scripts, SettingsFault, load_settings,
     settings_file_beside,
 };
-pub use print::{PrintOptions, print};
+pub use print::PrintOptions;
+pub(crate) use print::print;
 pub(crate) use values::parse::decimal;
 
 use core::cell::{Cell, RefCell};
@@ -73,7 +74,7 @@ pub struct LoadOptions {
 #[derive(Debug)]
 pub struct Loaded {
     /// What the file says.
-    pub config: Config,
+    pub(crate) config: Config,
     /// What the protocol core is told.
     pub node: NodeConfig,
     /// What the load balancer is told. Held only: nobody acts on it yet.
@@ -97,6 +98,17 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// The configuration as it was understood, in canonical form: one order of keywords, everything expanded. Reading
+    /// it gives the same configuration, and printing that the same text.
+    pub fn print(&self, options: PrintOptions) -> String {
+        print(&self.config, options)
+    }
+
+    /// Whether both files say the same.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        self.config == other.config
+    }
+
     /// All diagnostics in full, for people.
     pub fn render(&self, style: Style) -> String {
         diagnostics::render_all(&self.diagnostics, self.dropped_diagnostics, &self.sources, style)

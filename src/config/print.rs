@@ -15,7 +15,7 @@ pub struct PrintOptions {
 
 /// Prints a configuration: one order of keywords, four blanks for each block, everything expanded. Reading
 /// it gives the same configuration, and printing that the same text.
-pub fn print(config: &Config, options: PrintOptions) -> String {
+pub(crate) fn print(config: &Config, options: PrintOptions) -> String {
     let mut out = Canonical::default();
     (out.defaults, out.secrets) = (options.defaults, options.show_secrets);
     config.print_body(&mut out);

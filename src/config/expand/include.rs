@@ -8,7 +8,7 @@ use crate::config::source::{SourceMap, Span};
 
 /// Which missing includes are errors (`include_check`).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct IncludeChecks {
+pub(crate) struct IncludeChecks {
     /// `read`: a file that matches must be readable.
     pub read: bool,
     /// `match`: a name without wildcard must match.
@@ -21,9 +21,9 @@ pub struct IncludeChecks {
 
 impl IncludeChecks {
     /// No check.
-    pub const NONE: Self = Self { read: false, matched: false, wildcard: false, brace: false };
+    pub(crate) const NONE: Self = Self { read: false, matched: false, wildcard: false, brace: false };
     /// Every check (`-e`).
-    pub const ALL: Self = Self { read: true, matched: true, wildcard: true, brace: true };
+    pub(crate) const ALL: Self = Self { read: true, matched: true, wildcard: true, brace: true };
 
     fn with_suffix(self, suffix: &str) -> Option<Self> {
         let mut checks = self;
@@ -163,9 +163,6 @@ impl Expander<'_> {
                     .at(at)
                     .help("save the file as UTF-8"),
             });
-        }
-        if self.frames.iter().all(|frame| !matches!(frame, Frame::File(_))) {
-            self.opened = true;
         }
         let file = OpenFile {
             text,

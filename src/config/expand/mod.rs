@@ -20,7 +20,7 @@ use super::limits::advice;
 use super::source::{SourceMap, SourceSpaceExhausted, Span};
 use crate::prng::Prng;
 use definition::Definition;
-pub use include::IncludeChecks;
+pub(super) use include::IncludeChecks;
 use line::{Scan, scan};
 use sequence::Loop;
 
@@ -29,7 +29,7 @@ const LINE_BYTES: usize = 1023;
 
 /// A line that is ready to be cut into words.
 #[derive(Clone, Copy, Debug)]
-pub struct Line {
+pub(super) struct Line {
     /// Its text, without blanks at the ends and without comment. Never empty.
     pub span: Span,
     /// It has a brace outside quotes.
@@ -60,7 +60,7 @@ impl From<SourceSpaceExhausted> for Stop {
 }
 
 /// Reads files and gives their logical lines one by one.
-pub struct Expander<'h> {
+pub(super) struct Expander<'h> {
     host: &'h dyn Host,
     options: &'h LoadOptions,
     diagnostics: &'h Diagnostics,
@@ -74,14 +74,12 @@ pub struct Expander<'h> {
     total_bytes: u64,
     made_lines: u64,
     made_bytes: usize,
-    /// The main file was found and read.
-    opened: bool,
     stopped: bool,
 }
 
 impl<'h> Expander<'h> {
     /// Begins with the main file, which may be a pattern.
-    pub fn new(
+    pub(super) fn new(
         host: &'h dyn Host,
         options: &'h LoadOptions,
         diagnostics: &'h Diagnostics,
@@ -104,7 +102,6 @@ impl<'h> Expander<'h> {
             total_bytes: 0,
             made_lines: 0,
             made_bytes: 0,
-            opened: false,
             stopped: false,
         };
         expander.open_main(main_file);
@@ -112,7 +109,7 @@ impl<'h> Expander<'h> {
     }
 
     /// The next logical line; `None` at the end or after an error that ends reading.
-    pub fn next_line(&mut self) -> Option<Line> {
+    pub(super) fn next_line(&mut self) -> Option<Line> {
         loop {
             if self.stopped {
                 return None;
@@ -164,24 +161,19 @@ impl<'h> Expander<'h> {
     }
 
     /// Whether reading ended before the end of the text, so that open blocks mean nothing.
-    pub fn stopped(&self) -> bool {
+    pub(super) fn stopped(&self) -> bool {
         self.stopped
     }
 
-    /// Whether the main file could be read.
-    pub fn opened(&self) -> bool {
-        self.opened
-    }
-
     /// Sets the include checks (`include_check` in `global_defs`) from here on.
-    pub fn set_include_checks(&mut self, change: impl FnOnce(IncludeChecks) -> IncludeChecks) {
+    pub(super) fn set_include_checks(&mut self, change: impl FnOnce(IncludeChecks) -> IncludeChecks) {
         if !self.options.all_include_checks {
             self.checks = change(self.checks);
         }
     }
 
     /// Fixes the draws of `${_RANDOM}` from here on (`random_seed`).
-    pub fn set_random_seed(&mut self, seed: u64) {
+    pub(super) fn set_random_seed(&mut self, seed: u64) {
         self.random = Some(Prng::new(seed));
     }
 

@@ -8,7 +8,7 @@ use crate::config::tree::Statement;
 use crate::config::values::{Args, Argument, At, Cx, Printed};
 
 /// A block with its own keywords.
-pub trait Block: Sized {
+pub(crate) trait Block: Sized {
     /// Where its keywords are in the schema.
     const CONTEXT: Context;
 
@@ -280,7 +280,7 @@ fn refuse_inner_block(cx: &Cx<'_>, line: Statement<'_>) {
 
 /// The canonical text being made.
 #[derive(Debug, Default)]
-pub struct Canonical {
+pub(crate) struct Canonical {
     text: String,
     depth: usize,
     /// Add what holds by default, as comments.
@@ -291,12 +291,12 @@ pub struct Canonical {
 
 impl Canonical {
     /// Everything printed so far.
-    pub fn into_text(self) -> String {
+    pub(crate) fn into_text(self) -> String {
         self.text
     }
 
     /// A blank line between blocks of the outermost level.
-    pub fn gap(&mut self) {
+    pub(crate) fn gap(&mut self) {
         if self.depth == 0 && !self.text.is_empty() {
             self.text.push('\n');
         }
@@ -309,7 +309,7 @@ impl Canonical {
     }
 
     /// A line: a keyword and its arguments.
-    pub fn statement<T: Argument>(&mut self, keyword: &str, value: &T) {
+    pub(crate) fn statement<T: Argument>(&mut self, keyword: &str, value: &T) {
         let mut words = Printed::default();
         value.print(&mut words);
         let words = words.into_text();
@@ -324,7 +324,7 @@ impl Canonical {
     }
 
     /// The default of a keyword that was not written, as a comment.
-    pub fn default_of(&mut self, context: Context, keyword: &str) {
+    pub(crate) fn default_of(&mut self, context: Context, keyword: &str) {
         if !self.defaults {
             return;
         }
@@ -338,7 +338,7 @@ impl Canonical {
     }
 
     /// `keyword HEADER {`, the lines that `inner` prints, `}`.
-    pub fn block<T: Argument>(&mut self, keyword: &str, header: &T, inner: impl FnOnce(&mut Self)) {
+    pub(crate) fn block<T: Argument>(&mut self, keyword: &str, header: &T, inner: impl FnOnce(&mut Self)) {
         let mut words = Printed::default();
         header.print(&mut words);
         let words = words.into_text();
@@ -358,7 +358,7 @@ impl Canonical {
     }
 
     /// A list, one entry on a line.
-    pub fn list<T: Argument>(&mut self, keyword: &str, values: &[At<T>]) {
+    pub(crate) fn list<T: Argument>(&mut self, keyword: &str, values: &[At<T>]) {
         if values.is_empty() {
             return;
         }
@@ -366,7 +366,7 @@ impl Canonical {
     }
 
     /// Entries, each on its line.
-    pub fn entries<T: Argument>(&mut self, values: &[At<T>]) {
+    pub(crate) fn entries<T: Argument>(&mut self, values: &[At<T>]) {
         for entry in values {
             let mut words = Printed::default();
             entry.value.print(&mut words);
@@ -391,24 +391,20 @@ macro_rules! block {
     ) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq)]
-        pub struct $name {
+        pub(crate) struct $name {
             /// The words before `{`.
-            pub header: $crate::config::values::At<$header>,
+            pub(crate) header: $crate::config::values::At<$header>,
             $(
                 #[doc = concat!("`", $keyword, "`.")]
-                pub $field: block!(@type $kind $type),
+                pub(crate) $field: block!(@type $kind $type),
             )*
         }
 
         impl $name {
             /// An empty block.
-            pub fn new(header: $crate::config::values::At<$header>) -> Self {
+            pub(crate) fn new(header: $crate::config::values::At<$header>) -> Self {
                 Self { header, $($field: Default::default(),)* }
             }
-
-            /// Every keyword, for the test that the schema and the model agree.
-            #[cfg(test)]
-            pub const KEYWORDS: &'static [&'static str] = &[$($keyword, $($synonym,)*)*];
         }
 
         impl $crate::config::model::block::Block for $name {

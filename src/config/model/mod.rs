@@ -3,22 +3,19 @@
 //! Each block of the language is a struct and each keyword a field with its own type, so that a value that is
 //! out of range cannot be in it. `config::lower` derives from it what the engines are told.
 
-pub mod block;
+pub(crate) mod block;
 mod check;
 mod global;
 mod instance;
 mod track;
 mod virtual_server;
 
-pub use block::{Block, Canonical};
-pub use check::{
-    BfdCheck, DnsCheck, FileCheck, HttpGet, HttpUrl, MiscCheck, PingCheck, SmtpCheck, SmtpHost, SslGet,
-    SslUrl, TcpCheck, UdpCheck,
-};
-pub use global::GlobalDefs;
-pub use instance::{AuthHmac, Authentication, VrrpInstance};
-pub use track::{BfdInstance, GarpGroup, SyncGroup, TrackFile, TrackGroup, TrackProcess, VrrpScript};
-pub use virtual_server::{RealServer, Ssl, VirtualServer, VirtualServerGroup};
+pub(crate) use block::Block;
+pub(crate) use check::{BfdCheck, DnsCheck, FileCheck, HttpGet, MiscCheck, SslGet, UdpCheck};
+pub(crate) use global::GlobalDefs;
+pub(crate) use instance::VrrpInstance;
+pub(crate) use track::{BfdInstance, GarpGroup, SyncGroup, TrackFile, TrackGroup, TrackProcess, VrrpScript};
+pub(crate) use virtual_server::{RealServer, Ssl, VirtualServer, VirtualServerGroup};
 
 use super::values::{AddressLine, Flag, Name, Natural, OptionalText, RouteLine, RuleLine};
 use crate::track::{InterfaceDelay, LinkPolling};

@@ -101,7 +101,7 @@ block! {
 
 /// `virtual_server_group NAME { … }`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct VirtualServerGroup {
+pub(crate) struct VirtualServerGroup {
     /// Its name.
     pub header: At<Name<0>>,
     /// Its members.

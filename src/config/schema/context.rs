@@ -6,16 +6,16 @@ macro_rules! contexts {
     ($($(#[$doc:meta])* $name:ident = $path:literal,)*) => {
         /// A block of the language, or a list of words that are not keywords of a block.
         #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-        pub enum Context {
+        pub(crate) enum Context {
             $($(#[$doc])* $name,)*
         }
 
         impl Context {
             /// All, in their order.
-            pub const ALL: [Self; [$($path),*].len()] = [$(Self::$name),*];
+            pub(crate) const ALL: [Self; [$($path),*].len()] = [$(Self::$name),*];
 
             /// The path of keywords that leads there: `virtual_server/real_server`.
-            pub const fn path(self) -> &'static str {
+            pub(crate) const fn path(self) -> &'static str {
                 match self { $(Self::$name => $path),* }
             }
         }
@@ -109,12 +109,12 @@ contexts! {
 
 impl Context {
     /// The context of a path.
-    pub fn from_path(path: &str) -> Option<Self> {
+    pub(crate) fn from_path(path: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|context| context.path() == path)
     }
 
     /// Where that is, in words: `outside all blocks`, or ``in `vrrp_instance` ``.
-    pub fn phrase(self) -> String {
+    pub(crate) fn phrase(self) -> String {
         match self {
             Self::Root => "outside all blocks".to_owned(),
             _ => format!("in `{}`", self.path()),
@@ -122,7 +122,7 @@ impl Context {
     }
 
     /// Whether it is a block, not a list of inline words.
-    pub const fn is_block(self) -> bool {
+    pub(crate) const fn is_block(self) -> bool {
         !matches!(
             self,
             Self::Language
@@ -141,7 +141,7 @@ impl Context {
     }
 
     /// The block that a keyword opens here.
-    pub fn opened_by(self, keyword: &str) -> Option<Self> {
+    pub(crate) fn opened_by(self, keyword: &str) -> Option<Self> {
         let inner = Self::ALL.into_iter().find(|inner| {
             let path = inner.path();
             match self {

@@ -6,8 +6,8 @@
 mod context;
 mod suggest;
 
-pub use context::Context;
-pub use suggest::{is_secret_keyword, nearest};
+pub(crate) use context::Context;
+pub(crate) use suggest::{is_secret_keyword, nearest};
 
 use core::fmt;
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ static TABLE: &str = include_str!("keywords.tsv");
 
 /// What this program does with a keyword.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Support {
+pub(crate) enum Support {
     /// The daemon acts on it.
     ActedOn,
     /// Not yet; without it the wire, mastership, filtering or routing would differ, so that start and reload
@@ -42,7 +42,7 @@ impl fmt::Display for Support {
 
 impl Support {
     /// One word for tables: `acted-on`, `refused`, `read-only`, `not-applicable`.
-    pub const fn word(self) -> &'static str {
+    pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::ActedOn => "acted-on",
             Self::Refused(_) => "refused",
@@ -52,7 +52,7 @@ impl Support {
     }
 
     /// The explanation, if there is one.
-    pub const fn reason(self) -> &'static str {
+    pub(crate) const fn reason(self) -> &'static str {
         match self {
             Self::ActedOn => "",
             Self::Refused(why) | Self::NotYet(why) | Self::NotApplicable(why) => why,
@@ -62,7 +62,7 @@ impl Support {
 
 /// One keyword in one place.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Keyword {
+pub(crate) struct Keyword {
     /// The block it stands in.
     pub context: Context,
     /// The keyword.
@@ -89,21 +89,21 @@ pub struct Keyword {
 
 impl Keyword {
     /// Whether it must be followed by `{`.
-    pub fn takes_block(&self) -> bool {
+    pub(crate) fn takes_block(&self) -> bool {
         self.arguments.contains("{ ") && !self.arguments.starts_with("{ connection") || self.opens.is_some()
     }
 }
 
 /// All keywords.
 #[derive(Debug)]
-pub struct Schema {
+pub(crate) struct Schema {
     keywords: Vec<Keyword>,
     /// The number of each keyword, by its block and each of its spellings.
     numbers: HashMap<(Context, &'static str), u16>,
 }
 
 /// The table.
-pub fn schema() -> &'static Schema {
+pub(crate) fn schema() -> &'static Schema {
     static SCHEMA: OnceLock<Schema> = OnceLock::new();
     SCHEMA.get_or_init(Schema::parse)
 }
@@ -153,23 +153,23 @@ impl Schema {
     }
 
     /// A keyword of a block.
-    pub fn find(&self, context: Context, name: &str) -> Option<&Keyword> {
+    pub(crate) fn find(&self, context: Context, name: &str) -> Option<&Keyword> {
         self.keywords.get(usize::from(*self.numbers.get(&(context, name))?))
     }
 
     /// Every row in the order of the table.
-    pub fn keywords(&self) -> &[Keyword] {
+    pub(crate) fn keywords(&self) -> &[Keyword] {
         &self.keywords
     }
 
     /// The keywords of a block.
-    pub fn names(&self, context: Context) -> impl Iterator<Item = &'static str> {
+    pub(crate) fn names(&self, context: Context) -> impl Iterator<Item = &'static str> {
         let rows = self.keywords.iter().filter(move |keyword| keyword.context == context);
         rows.flat_map(|keyword| keyword.name.split(" / "))
     }
 
     /// Blocks that have a keyword of this name.
-    pub fn places(&self, name: &str) -> Vec<Context> {
+    pub(crate) fn places(&self, name: &str) -> Vec<Context> {
         Context::ALL
             .into_iter()
             .filter(|context| context.is_block() && self.find(*context, name).is_some())
@@ -178,7 +178,7 @@ impl Schema {
 }
 
 /// The table of all keywords in Markdown, as `KEYWORDS.md` has it.
-pub fn markdown() -> String {
+pub(crate) fn markdown() -> String {
     let mut text = String::from(
         "# Keywords\n\nEvery keyword of keepalived 2.4.3 and what alived does with it. This page is made by \
          `alived keywords --markdown`.\n\n*acted-on*: the daemon acts on it. *refused*: not yet, and without it \

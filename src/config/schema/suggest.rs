@@ -1,7 +1,7 @@
 //! "Did you mean".
 
 /// The name nearest to a mistyped one, if it is near enough to be meant.
-pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.is_empty() || word.len() > 40 {
         return None;
     }
@@ -36,7 +36,7 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 /// Whether a word is a keyword whose argument is a secret, or so near to one that it may be a typing error.
-pub fn is_secret_keyword(word: &str) -> bool {
+pub(crate) fn is_secret_keyword(word: &str) -> bool {
     ["auth_pass", "key", "password"].into_iter().any(|secret| {
         word == secret
             || secret.len() > 4 && word.len().abs_diff(secret.len()) <= 2 && distance(word, secret) <= 2

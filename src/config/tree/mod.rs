@@ -31,7 +31,7 @@ struct Node {
 
 /// Statements in the order they were written.
 #[derive(Debug, Default)]
-pub struct Tree {
+pub(super) struct Tree {
     nodes: Vec<Node>,
     words: Vec<Span>,
     /// The block whose `}` is missing.
@@ -40,7 +40,7 @@ pub struct Tree {
 
 /// A statement of a [`Tree`].
 #[derive(Clone, Copy, Debug)]
-pub struct Statement<'t> {
+pub(crate) struct Statement<'t> {
     tree: &'t Tree,
     index: u32,
 }
@@ -73,14 +73,14 @@ impl Tree {
     }
 
     /// The outermost statements.
-    pub fn statements(&self) -> Statements<'_> {
+    pub(super) fn statements(&self) -> Statements<'_> {
         Statements { tree: self, next: if self.nodes.is_empty() { NONE } else { 0 } }
     }
 }
 
 /// Statements of one block.
 #[derive(Clone, Debug)]
-pub struct Statements<'t> {
+pub(crate) struct Statements<'t> {
     tree: &'t Tree,
     next: u32,
 }
@@ -103,36 +103,36 @@ impl<'t> Statement<'t> {
     }
 
     /// Its words; never empty. The first is the keyword.
-    pub fn words(self) -> &'t [Span] {
+    pub(crate) fn words(self) -> &'t [Span] {
         let node = self.node();
         let start = node.words as usize;
         &self.tree.words[start..start + node.word_count as usize]
     }
 
     /// From the first word to the last, quotes included.
-    pub fn text(self) -> Span {
+    pub(crate) fn text(self) -> Span {
         self.node().text
     }
 
     /// Where its block opens.
-    pub fn block(self) -> Option<Span> {
+    pub(crate) fn block(self) -> Option<Span> {
         self.node().open.map(|start| Span { start, length: 1 })
     }
 
     /// Whether its block is closed; true without block.
-    pub fn is_closed(self) -> bool {
+    pub(crate) fn is_closed(self) -> bool {
         let node = self.node();
         node.open.is_none() || node.close.is_some()
     }
 
     /// Whether it stands where it does for want of a `}` above, as far as can be told: it comes after the
     /// block whose `}` is missing.
-    pub fn is_adrift(self) -> bool {
+    pub(crate) fn is_adrift(self) -> bool {
         self.tree.unclosed.is_some_and(|unclosed| unclosed < self.index)
     }
 
     /// The statements of its block.
-    pub fn children(self) -> Statements<'t> {
+    pub(crate) fn children(self) -> Statements<'t> {
         Statements { tree: self.tree, next: self.node().first_child }
     }
 }
@@ -143,7 +143,7 @@ struct OpenBlock {
 }
 
 /// Cuts lines into statements.
-pub struct Parser<'h> {
+pub(super) struct Parser<'h> {
     /// Gives the lines.
     pub expander: Expander<'h>,
     diagnostics: &'h Diagnostics,
@@ -164,7 +164,7 @@ pub struct Parser<'h> {
 
 impl<'h> Parser<'h> {
     /// Reads from `expander`.
-    pub fn new(expander: Expander<'h>, diagnostics: &'h Diagnostics, limits: Limits) -> Self {
+    pub(super) fn new(expander: Expander<'h>, diagnostics: &'h Diagnostics, limits: Limits) -> Self {
         Self {
             expander,
             diagnostics,
@@ -182,13 +182,13 @@ impl<'h> Parser<'h> {
 
     /// Where statements were left outside of all blocks by a `}` too many: from the end of the block that was
     /// closed too early to the `}` that then closes nothing.
-    pub fn strays(&self) -> &[(Position, Position)] {
+    pub(super) fn strays(&self) -> &[(Position, Position)] {
         &self.strays
     }
 
     /// Reads the next batch; `None` at the end. Blocks that are not closed at the end are reported here, and
     /// say so ([`Statement::is_closed`]).
-    pub fn next_batch(&mut self) -> Option<(&Tree, &SourceMap)> {
+    pub(super) fn next_batch(&mut self) -> Option<(&Tree, &SourceMap)> {
         self.headless = self.is_headless();
         self.tree.clear();
         (self.last_root, self.root_before) = (NONE, NONE);

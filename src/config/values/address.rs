@@ -11,7 +11,7 @@ use crate::prng::Prng;
 
 /// An address without length.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Address(pub IpAddr);
+pub(crate) struct Address(pub IpAddr);
 
 impl Argument for Address {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
@@ -83,35 +83,21 @@ pub(super) fn full_prefix(args: &Args<'_>, word: Word<'_>) -> Option<Prefix> {
     Prefix::new(address, length.unwrap_or_else(|| Family::of(&address).bits()))
 }
 
-/// An address with a prefix length, full if left out.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct PrefixValue(pub Prefix);
-
-impl Argument for PrefixValue {
-    fn parse(args: &mut Args<'_>) -> Option<Self> {
-        let word = args.required()?;
-        full_prefix(args, word).map(Self)
-    }
-
-    fn print(&self, out: &mut Printed) {
-        out.value(self.0);
-    }
-
-    #[cfg(test)]
-    fn sample(random: &mut Prng) -> Self {
-        let address = Address::sample(random).0;
-        let bits = Family::of(&address).bits();
-        Self(Prefix::new(address, u8::try_from(random.between(0, bits.into())).unwrap()).unwrap())
-    }
+/// Some address with a prefix length.
+#[cfg(test)]
+pub(super) fn sample_prefix(random: &mut Prng) -> Prefix {
+    let address = Address::sample(random).0;
+    let bits = Family::of(&address).bits();
+    Prefix::new(address, u8::try_from(random.between(0, bits.into())).unwrap()).unwrap()
 }
 
 /// An IPv4 multicast group.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Multicast4(pub Ipv4Addr);
+pub(crate) struct Multicast4(pub Ipv4Addr);
 
 /// An IPv6 multicast group.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Multicast6(pub Ipv6Addr);
+pub(crate) struct Multicast6(pub Ipv6Addr);
 
 impl Argument for Multicast4 {
     fn parse(args: &mut Args<'_>) -> Option<Self> {

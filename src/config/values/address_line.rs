@@ -15,7 +15,7 @@ use crate::prng::Prng;
 
 /// One address with its options.
 #[derive(Clone, Debug, PartialEq)]
-pub struct AddressLine {
+pub(crate) struct AddressLine {
     /// The address, of full length when none was written, and what the kernel is told with it.
     pub spec: AddressSpec,
     /// `dev`.
@@ -36,7 +36,7 @@ type Lifetime = Option<Option<u32>>;
 
 impl AddressLine {
     /// An address without options.
-    pub fn new(prefix: Prefix) -> Self {
+    pub(crate) fn new(prefix: Prefix) -> Self {
         Self {
             spec: AddressSpec::new(prefix),
             interface: None,
@@ -257,7 +257,7 @@ impl Argument for AddressLine {
 
     #[cfg(test)]
     fn sample(random: &mut Prng) -> Self {
-        let mut prefix = super::PrefixValue::sample(random).0;
+        let mut prefix = super::address::sample_prefix(random);
         let mut coin = || random.chance(1, 4);
         let peer = coin();
         if peer {

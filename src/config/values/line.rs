@@ -13,7 +13,7 @@ use crate::net::{Family, InterfaceName, Prefix};
 /// The interfaces that a line names and where: they are looked up when the whole file is known. Two lines
 /// that differ in this alone are equal.
 #[derive(Clone, Default)]
-pub struct NamedInterfaces(pub Box<[(InterfaceName, Position)]>);
+pub(crate) struct NamedInterfaces(pub Box<[(InterfaceName, Position)]>);
 
 impl core::fmt::Debug for NamedInterfaces {
     /// Nothing: the line itself says it.

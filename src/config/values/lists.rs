@@ -18,7 +18,7 @@ use crate::track::{InterfaceDelay, LinkPolling, LinkPollingMethod, Weight};
 
 /// `NUMBER [reverse]`, from `-LIMIT` to `LIMIT`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct TrackerWeight<const LIMIT: i16>(pub Weight);
+pub(crate) struct TrackerWeight<const LIMIT: i16>(pub Weight);
 
 impl<const LIMIT: i16> Argument for TrackerWeight<LIMIT> {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
@@ -39,7 +39,7 @@ impl<const LIMIT: i16> Argument for TrackerWeight<LIMIT> {
 
 /// `NUMBER [reverse|noreverse]`: what a `FILE_CHECK` does to the weight of its real server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct ServerWeight {
+pub(crate) struct ServerWeight {
     /// What the number in the file is multiplied by.
     pub value: i32,
     /// Whether the sense is turned round.
@@ -78,7 +78,7 @@ fn weight(args: &mut Args<'_>, limit: i32) -> Option<ServerWeight> {
 
 /// `NAME [weight N [reverse|noreverse]]`, a line of `track_script` and the like.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct TrackedName<const LIMIT: i32> {
+pub(crate) struct TrackedName<const LIMIT: i32> {
     /// What is tracked.
     pub name: Box<str>,
     /// Its own weight; `None` = that of its definition.
@@ -87,7 +87,7 @@ pub struct TrackedName<const LIMIT: i32> {
 
 /// `weight N [reverse|noreverse]` of a [`TrackedName`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct TrackedWeight {
+pub(crate) struct TrackedWeight {
     /// What is added to the priority; 0 = the router faults.
     pub value: i16,
     /// Whether the sense is turned round; `None` = as in the definition.
@@ -149,7 +149,7 @@ impl<const LIMIT: i32> Argument for TrackedName<LIMIT> {
 
 /// `ADDRESS [min_ttl N] [max_ttl N]`, a line of `unicast_peer`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct UnicastPeer {
+pub(crate) struct UnicastPeer {
     /// The peer.
     pub address: IpAddr,
     /// Lowest TTL accepted from it.

@@ -169,7 +169,7 @@ impl Argument for HostPort {
 
 /// What a virtual server serves.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum VirtualServerKey {
+pub(crate) enum VirtualServerKey {
     /// An address and perhaps a port.
     Endpoint(HostPort),
     /// A firewall mark.
@@ -297,7 +297,7 @@ impl Argument for StatusCodes {
 
 /// `lvs_timeouts`, in seconds.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct LvsTimeouts {
+pub(crate) struct LvsTimeouts {
     /// `tcp`.
     pub tcp: Option<u32>,
     /// `tcpfin`.
@@ -344,7 +344,7 @@ impl Argument for LvsTimeouts {
 
 /// `lvs_sync_daemon`.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct SyncDaemon {
+pub(crate) struct SyncDaemon {
     /// The interface.
     pub interface: InterfaceName,
     /// The instance whose state it follows.
@@ -506,10 +506,10 @@ impl Argument for InitialContent {
 
 /// A value that may be left out.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Optional<T>(pub Option<T>);
+pub(crate) struct Optional<T>(pub Option<T>);
 
 /// A script that may be left out.
-pub type OptionalScript = Optional<Script>;
+pub(crate) type OptionalScript = Optional<Script>;
 
 impl<T: Argument> Argument for Optional<T> {
     fn parse(args: &mut Args<'_>) -> Option<Self> {

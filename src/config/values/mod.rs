@@ -18,23 +18,25 @@ mod script;
 mod text;
 mod words;
 
-pub use address::{Address, Multicast4, Multicast6, PrefixValue};
-pub use address_line::AddressLine;
-pub use line::NamedInterfaces;
-pub use lists::{ServerWeight, TrackedName, TrackedWeight, TrackerWeight, UnicastPeer};
-pub use lvs::{LvsTimeouts, Optional, OptionalScript, SyncDaemon, VirtualServerKey};
-pub use network::{
-    AntiReplay, AuthKey, AuthType, BufferPolicy, HexPattern, HmacMode, IpvlanMode, IpvlanSettings,
-    MacPattern, OptionalAll, SmtpServer, VmacSettings,
+pub(super) use address::{Address, Multicast4, Multicast6};
+pub(super) use address_line::AddressLine;
+pub(super) use line::NamedInterfaces;
+pub(super) use lists::{ServerWeight, TrackedName, TrackedWeight, TrackerWeight, UnicastPeer};
+pub(super) use lvs::{LvsTimeouts, OptionalScript, SyncDaemon, VirtualServerKey};
+pub(super) use network::{
+    AntiReplay, AuthKey, AuthType, BufferPolicy, HexPattern, HmacMode, IpvlanSettings, OptionalAll,
+    SmtpServer, VmacSettings,
 };
-pub use number::{Bool, Flag, Integer, Leading, Micros, Natural, OptionalInteger, OptionalNatural, Seconds};
-pub use pattern::Pattern;
-pub use route_line::RouteLine;
-pub use rule_line::RuleLine;
-pub use script::Fifo;
-pub use text::{Interface, Name, OptionalText, SecretText, Text, Umask, Words};
+pub(super) use number::{
+    Bool, Flag, Integer, Leading, Micros, Natural, OptionalInteger, OptionalNatural, Seconds,
+};
+pub(super) use pattern::Pattern;
+pub(super) use route_line::RouteLine;
+pub(super) use rule_line::RuleLine;
+pub(super) use script::Fifo;
+pub(super) use text::{Interface, Name, OptionalText, SecretText, Text, Umask, Words};
 pub(super) use text::{choices, words_of};
-pub use words::{Args, Argument, Cx, Printed, Unsupported};
+pub(super) use words::{Args, Argument, Cx, Printed, Unsupported};
 
 use core::fmt;
 
@@ -43,7 +45,7 @@ use super::source::Position;
 
 /// A value and where it was written. Two are equal when their values are.
 #[derive(Clone, Copy)]
-pub struct At<T> {
+pub(crate) struct At<T> {
     /// The value.
     pub value: T,
     /// Its first word.

@@ -16,7 +16,7 @@ use crate::vrrp::InitialState;
 
 /// A MAC address of 6 bytes, or of 5 to which the virtual router identifier is added.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct MacPattern {
+pub(crate) struct MacPattern {
     /// The bytes.
     pub bytes: [u8; 6],
     /// Whether the last is to be replaced by the virtual router identifier.
@@ -25,7 +25,7 @@ pub struct MacPattern {
 
 /// Arguments of `use_vmac`.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct VmacSettings {
+pub(crate) struct VmacSettings {
     /// Name of the interface.
     pub name: Option<InterfaceName>,
     /// Its MAC.
@@ -180,7 +180,7 @@ impl Argument for ParameterMatch {
 
 /// Arguments of `use_ipvlan`.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct IpvlanSettings {
+pub(crate) struct IpvlanSettings {
     /// Name of the interface.
     pub name: Option<InterfaceName>,
     /// Its address.
@@ -230,7 +230,7 @@ impl Argument for IpvlanSettings {
     fn sample(random: &mut Prng) -> Self {
         Self {
             name: random.chance(1, 2).then(|| "ipvl0".parse().unwrap()),
-            address: random.chance(1, 2).then(|| super::PrefixValue::sample(random).0),
+            address: random.chance(1, 2).then(|| super::address::sample_prefix(random)),
             mode: random.chance(1, 2).then(|| IpvlanMode::sample(random)),
             group: random.chance(1, 2).then(|| "5".into()),
         }
@@ -239,7 +239,7 @@ impl Argument for IpvlanSettings {
 
 /// `ID SECRET`, a key of `auth_hmac`.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct AuthKey {
+pub(crate) struct AuthKey {
     /// 1 to 255.
     pub id: u8,
     /// As written: text, `hex:…` or `file:…`.
@@ -301,7 +301,7 @@ impl AddPairs for String {
 
 /// `[all] NUMBER`, at most `MAX`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct OptionalAll<const MIN: u32, const MAX: u32> {
+pub(crate) struct OptionalAll<const MIN: u32, const MAX: u32> {
     /// `all`.
     pub all: bool,
     /// Seconds.
@@ -330,7 +330,7 @@ impl<const MIN: u32, const MAX: u32> Argument for OptionalAll<MIN, MAX> {
 
 /// `HOST [PORT]`, the mail relay.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct SmtpServer {
+pub(crate) struct SmtpServer {
     /// Address or name.
     pub host: Box<str>,
     /// Port, if not 25.
@@ -369,7 +369,7 @@ impl Argument for SmtpServer {
 
 /// `MTU`, `ADVERT` or bytes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum BufferPolicy {
+pub(crate) enum BufferPolicy {
     /// By the interface's MTU.
     Mtu,
     /// By the size of an advertisement.
@@ -411,7 +411,7 @@ impl Argument for BufferPolicy {
 
 /// Bytes in hexadecimal, `x` standing for any digit.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct HexPattern<const WILDCARDS: bool> {
+pub(crate) struct HexPattern<const WILDCARDS: bool> {
     /// The bytes.
     pub bytes: Box<[WildcardByte]>,
 }

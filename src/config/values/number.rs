@@ -12,7 +12,7 @@ use crate::wire::vrrp::Priority;
 
 /// A keyword without argument: it is there or not.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Flag;
+pub(crate) struct Flag;
 
 impl Argument for Flag {
     fn parse(_: &mut Args<'_>) -> Option<Self> {
@@ -29,7 +29,7 @@ impl Argument for Flag {
 
 /// `on`, `off`, `true`, `false`, `yes`, `no`; nothing means on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Bool(pub bool);
+pub(crate) struct Bool(pub bool);
 
 impl Argument for Bool {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
@@ -82,7 +82,7 @@ pub(super) fn in_range(
 
 /// A whole number from `MIN` to `MAX`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Natural<const MIN: u32, const MAX: u32>(pub u32);
+pub(crate) struct Natural<const MIN: u32, const MAX: u32>(pub u32);
 
 impl<const MIN: u32, const MAX: u32> Argument for Natural<MIN, MAX> {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
@@ -101,7 +101,7 @@ impl<const MIN: u32, const MAX: u32> Argument for Natural<MIN, MAX> {
 
 /// As [`Natural`], but of a word that goes on after its number (`2.0`, `2x`) the number counts, with the error.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Leading<const MIN: u32, const MAX: u32>(pub u32);
+pub(crate) struct Leading<const MIN: u32, const MAX: u32>(pub u32);
 
 impl<const MIN: u32, const MAX: u32> Argument for Leading<MIN, MAX> {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
@@ -157,7 +157,7 @@ impl Argument for Priority {
 
 /// A whole number from `MIN` to `MAX`, which may be left out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct OptionalNatural<const MIN: u32, const MAX: u32>(pub Option<u32>);
+pub(crate) struct OptionalNatural<const MIN: u32, const MAX: u32>(pub Option<u32>);
 
 impl<const MIN: u32, const MAX: u32> Argument for OptionalNatural<MIN, MAX> {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
@@ -181,7 +181,7 @@ impl<const MIN: u32, const MAX: u32> Argument for OptionalNatural<MIN, MAX> {
 
 /// A number from `MIN` to `MAX` that may be negative.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Integer<const MIN: i32, const MAX: i32>(pub i32);
+pub(crate) struct Integer<const MIN: i32, const MAX: i32>(pub i32);
 
 impl<const MIN: i32, const MAX: i32> Argument for Integer<MIN, MAX> {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
@@ -202,7 +202,7 @@ impl<const MIN: i32, const MAX: i32> Argument for Integer<MIN, MAX> {
 
 /// As [`Integer`], which may be left out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct OptionalInteger<const MIN: i32, const MAX: i32>(pub Option<i32>);
+pub(crate) struct OptionalInteger<const MIN: i32, const MAX: i32>(pub Option<i32>);
 
 impl<const MIN: i32, const MAX: i32> Argument for OptionalInteger<MIN, MAX> {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
@@ -226,19 +226,19 @@ impl<const MIN: i32, const MAX: i32> Argument for OptionalInteger<MIN, MAX> {
 
 /// A time of `MIN` to `MAX` microseconds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Micros<const MIN: u64, const MAX: u64, const UNIT_PLACES: u32>(pub u64);
+pub(crate) struct Micros<const MIN: u64, const MAX: u64, const UNIT_PLACES: u32>(pub u64);
 
 /// A time in seconds with up to six decimal places, of `MIN` to `MAX` microseconds.
-pub type Seconds<const MIN: u64, const MAX: u64> = Micros<MIN, MAX, 6>;
+pub(crate) type Seconds<const MIN: u64, const MAX: u64> = Micros<MIN, MAX, 6>;
 
 impl<const MIN: u64, const MAX: u64, const UNIT_PLACES: u32> Micros<MIN, MAX, UNIT_PLACES> {
     /// A time within the range.
-    pub fn of(duration: Duration) -> Self {
+    pub(crate) fn of(duration: Duration) -> Self {
         Self(u64::try_from(duration.as_micros()).unwrap_or(MAX))
     }
 
     /// As a duration.
-    pub const fn duration(self) -> Duration {
+    pub(crate) const fn duration(self) -> Duration {
         Duration::from_micros(self.0)
     }
 

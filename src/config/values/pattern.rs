@@ -8,7 +8,7 @@ use crate::prng::Prng;
 /// `regex`: a pattern, quoted like a command, so that a backslash of the pattern is
 /// written twice.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Pattern(pub Box<str>);
+pub(crate) struct Pattern(pub Box<str>);
 
 impl Argument for Pattern {
     fn parse(args: &mut Args<'_>) -> Option<Self> {

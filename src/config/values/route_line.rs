@@ -20,7 +20,7 @@ use crate::prng::Prng;
 
 /// A route and what holds for it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct RouteLine {
+pub(crate) struct RouteLine {
     /// The route.
     pub route: Route,
     /// Not `no_track`.

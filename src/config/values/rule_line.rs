@@ -15,7 +15,7 @@ use crate::prng::Prng;
 
 /// A rule and what holds for it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct RuleLine {
+pub(crate) struct RuleLine {
     /// The rule. Without `preference` it has none yet.
     pub rule: Rule,
     /// Not `no_track`.

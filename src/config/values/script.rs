@@ -214,7 +214,7 @@ pub(super) fn quote<T: AsRef<str>>(command: impl Iterator<Item = T>) -> String {
 
 /// A FIFO and who owns it.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Fifo {
+pub(crate) struct Fifo {
     /// Its path.
     pub path: Box<str>,
     /// Its owner.

@@ -8,7 +8,7 @@ use crate::secret::Secret;
 
 /// Any one word.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Text(pub Box<str>);
+pub(crate) struct Text(pub Box<str>);
 
 impl Argument for Text {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
@@ -28,7 +28,7 @@ impl Argument for Text {
 
 /// Any one word that nobody may see.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct SecretText(pub Secret<Box<str>>);
+pub(crate) struct SecretText(pub Secret<Box<str>>);
 
 impl Argument for SecretText {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
@@ -47,7 +47,7 @@ impl Argument for SecretText {
 
 /// A word, or nothing.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct OptionalText(pub Option<Box<str>>);
+pub(crate) struct OptionalText(pub Option<Box<str>>);
 
 impl Argument for OptionalText {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
@@ -68,7 +68,7 @@ impl Argument for OptionalText {
 
 /// A name of at most `MAX` bytes; 0 = no limit. Longer ones are rejected.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Name<const MAX: usize>(pub Box<str>);
+pub(crate) struct Name<const MAX: usize>(pub Box<str>);
 
 impl<const MAX: usize> Argument for Name<MAX> {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
@@ -95,7 +95,7 @@ impl<const MAX: usize> Argument for Name<MAX> {
 
 /// All words of a line, at least one.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Words<const MIN: usize, const MAX: usize>(pub Box<[Box<str>]>);
+pub(crate) struct Words<const MIN: usize, const MAX: usize>(pub Box<[Box<str>]>);
 
 impl<const MIN: usize, const MAX: usize> Argument for Words<MIN, MAX> {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
@@ -125,7 +125,7 @@ impl<const MIN: usize, const MAX: usize> Argument for Words<MIN, MAX> {
 
 /// The name of a network interface.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Interface(pub InterfaceName);
+pub(crate) struct Interface(pub InterfaceName);
 
 impl Argument for Interface {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
@@ -159,19 +159,19 @@ macro_rules! choices {
     ($($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal $(| $synonym:literal)*),* $(,)? })*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-        pub enum $name { $($(#[$variant_doc])* $variant,)* }
+        pub(crate) enum $name { $($(#[$variant_doc])* $variant,)* }
 
         impl $name {
             /// The words, in the order of the variants.
-            pub const WORDS: &'static [&'static str] = &[$($word),*];
+            pub(crate) const WORDS: &'static [&'static str] = &[$($word),*];
 
             /// The word of the language.
-            pub const fn word(self) -> &'static str {
+            pub(crate) const fn word(self) -> &'static str {
                 match self { $(Self::$variant => $word),* }
             }
 
             /// The choice of a word.
-            pub fn from_word(word: &str) -> Option<Self> {
+            pub(crate) fn from_word(word: &str) -> Option<Self> {
                 match word { $($word $(| $synonym)* => Some(Self::$variant),)* _ => None }
             }
         }
@@ -231,7 +231,7 @@ pub(in crate::config) use words_of;
 
 /// A file mode mask: a number, or names of bits joined by `|`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Umask(pub u32);
+pub(crate) struct Umask(pub u32);
 
 const BITS: [(&str, u32); 12] = [
     ("IRUSR", 0o400),
@@ -250,7 +250,7 @@ const BITS: [(&str, u32); 12] = [
 
 impl Umask {
     /// Reads `0177`, `127`, `0x7f`, `IXUSR|IRWXG|IRWXO`.
-    pub fn from_text(text: &str) -> Option<Self> {
+    pub(crate) fn from_text(text: &str) -> Option<Self> {
         let mask = match super::parse::c_integer(text) {
             Some(number) => u32::try_from(number).ok()?,
             None => text.split('|').try_fold(0, |mask, name| {

@@ -10,7 +10,7 @@ use crate::config::source::{Position, SourceMap, Span};
 use crate::config::tree::Statement;
 
 /// What lowering needs all the time.
-pub struct Cx<'a> {
+pub(crate) struct Cx<'a> {
     /// The texts.
     pub sources: &'a SourceMap,
     /// Where faults go.
@@ -25,14 +25,14 @@ pub struct Cx<'a> {
 
 /// Uses of the keywords that are not acted on.
 #[derive(Debug, Default)]
-pub struct Unsupported {
+pub(crate) struct Unsupported {
     /// By number of the keyword: the first use and how many there are.
     uses: Vec<Option<(Span, u32)>>,
 }
 
 impl Unsupported {
     /// Counts a use.
-    pub fn count(&mut self, keyword: u16, at: Span) {
+    pub(crate) fn count(&mut self, keyword: u16, at: Span) {
         let index = usize::from(keyword);
         if self.uses.len() <= index {
             self.uses.resize(index + 1, None);
@@ -43,12 +43,12 @@ impl Unsupported {
     }
 
     /// Whether a keyword was used.
-    pub fn contains(&self, keyword: u16) -> bool {
+    pub(crate) fn contains(&self, keyword: u16) -> bool {
         self.uses.get(usize::from(keyword)).is_some_and(Option::is_some)
     }
 
     /// The keywords used, with their first use and the number of uses.
-    pub fn iter(&self) -> impl Iterator<Item = (u16, Span, u32)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u16, Span, u32)> {
         let used = self.uses.iter().enumerate();
         used.filter_map(|(index, slot)| {
             slot.and_then(|(at, count)| Some((u16::try_from(index).ok()?, at, count)))
@@ -61,7 +61,7 @@ impl Unsupported {
 const ASKED_FOR: [&str; 4] = ["script", "snmp_name", "virtualhost", "vrrp_sync_group"];
 
 /// A kind of value.
-pub trait Argument: Sized + Clone + Debug + PartialEq {
+pub(crate) trait Argument: Sized + Clone + Debug + PartialEq {
     /// Reads the value from the next words. `None` after having reported why.
     fn parse(args: &mut Args<'_>) -> Option<Self>;
 
@@ -85,7 +85,7 @@ impl Argument for () {
 }
 
 /// The words of one statement, read from left to right.
-pub struct Args<'a> {
+pub(crate) struct Args<'a> {
     /// What lowering needs all the time.
     pub cx: &'a Cx<'a>,
     /// The keyword they belong to.
@@ -101,17 +101,17 @@ pub(super) type Word<'a> = (&'a str, Span);
 
 impl<'a> Args<'a> {
     /// The words after the keyword of a statement.
-    pub fn of_keyword(cx: &'a Cx<'a>, keyword: &'static Keyword, statement: Statement<'a>) -> Self {
+    pub(crate) fn of_keyword(cx: &'a Cx<'a>, keyword: &'static Keyword, statement: Statement<'a>) -> Self {
         Self { cx, keyword, statement, words: statement.words(), at: 1 }
     }
 
     /// All words of a line of a list.
-    pub fn of_line(cx: &'a Cx<'a>, keyword: &'static Keyword, statement: Statement<'a>) -> Self {
+    pub(crate) fn of_line(cx: &'a Cx<'a>, keyword: &'static Keyword, statement: Statement<'a>) -> Self {
         Self { cx, keyword, statement, words: statement.words(), at: 0 }
     }
 
     /// One word of a list of words.
-    pub fn of_word(
+    pub(crate) fn of_word(
         cx: &'a Cx<'a>,
         keyword: &'static Keyword,
         statement: Statement<'a>,
@@ -121,28 +121,27 @@ impl<'a> Args<'a> {
     }
 
     /// The next word, which stays.
-    pub fn peek(&self) -> Option<Word<'a>> {
+    pub(crate) fn peek(&self) -> Option<Word<'a>> {
         let span = *self.words.get(self.at)?;
         Some((self.cx.sources.text(span), span))
     }
 
     /// The next word.
-    #[expect(clippy::should_implement_trait, reason = "a cursor over words, never used as an iterator")]
-    pub fn next(&mut self) -> Option<Word<'a>> {
+    pub(crate) fn next(&mut self) -> Option<Word<'a>> {
         let word = self.peek()?;
         self.at += 1;
         Some(word)
     }
 
     /// Takes the next word if it is `word`.
-    pub fn accept(&mut self, word: &str) -> bool {
+    pub(crate) fn accept(&mut self, word: &str) -> bool {
         let found = self.peek().is_some_and(|(text, _)| text == word);
         self.at += usize::from(found);
         found
     }
 
     /// The next word; its absence is reported, as a fault on which keepalived stops.
-    pub fn required(&mut self) -> Option<Word<'a>> {
+    pub(crate) fn required(&mut self) -> Option<Word<'a>> {
         let word = self.next();
         if word.is_none() {
             let message = format!("`{}` needs an argument", self.name());
@@ -162,7 +161,7 @@ impl<'a> Args<'a> {
     }
 
     /// The next word as the argument of the inline option before it.
-    pub fn option_value(&mut self, option: &str) -> Option<Word<'a>> {
+    pub(crate) fn option_value(&mut self, option: &str) -> Option<Word<'a>> {
         let word = self.next();
         if word.is_none() {
             let at = self.words.last().copied().unwrap_or_else(|| self.statement.text());
@@ -185,17 +184,17 @@ impl<'a> Args<'a> {
     }
 
     /// The keyword.
-    pub fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         self.keyword.name
     }
 
     /// The keyword's own place, or the first word of a line.
-    pub fn place(&self) -> Span {
+    pub(crate) fn place(&self) -> Span {
         self.words.first().copied().unwrap_or_else(|| self.statement.text())
     }
 
     /// Where the value begins, for [`super::At`].
-    pub fn position(&self) -> Position {
+    pub(crate) fn position(&self) -> Position {
         self.words
             .get(self.at)
             .or_else(|| self.words.last())
@@ -203,12 +202,12 @@ impl<'a> Args<'a> {
     }
 
     /// Reports a value that cannot be used: the statement is dropped and the default holds.
-    pub fn reject(&self, at: Span, message: impl Into<String>) {
+    pub(crate) fn reject(&self, at: Span, message: impl Into<String>) {
         self.cx.diagnostics.push(self.rejection(at, message));
     }
 
     /// As [`Args::reject`], for more words.
-    pub fn rejection(&self, at: Span, message: impl Into<String>) -> Diagnostic {
+    pub(crate) fn rejection(&self, at: Span, message: impl Into<String>) -> Diagnostic {
         let diagnostic = Diagnostic::error("invalid-value", message).at(at);
         if self.keyword.default.is_empty() || self.keyword.takes_block() {
             diagnostic
@@ -218,7 +217,7 @@ impl<'a> Args<'a> {
     }
 
     /// Reports a word that is none of those allowed.
-    pub fn reject_choice(&self, word: Word<'_>, allowed: &[&str]) {
+    pub(crate) fn reject_choice(&self, word: Word<'_>, allowed: &[&str]) {
         let (text, at) = word;
         let mut diagnostic =
             self.rejection(at, format!("`{text}` is no value of `{}`", self.name())).label("not known");
@@ -235,7 +234,7 @@ impl<'a> Args<'a> {
     }
 
     /// Reports words that are left over: keepalived passes over them in silence, but for one keyword.
-    pub fn finish(&self) {
+    pub(crate) fn finish(&self) {
         if let (Some(&first), Some(&last)) = (self.words.get(self.at), self.words.last()) {
             let message = format!("`{}` takes no more words", self.name());
             let diagnostic = if self.name() == "snmp_name" {
@@ -265,20 +264,20 @@ impl<'a> Args<'a> {
     }
 
     /// Passes over all words that are left.
-    pub fn skip_rest(&mut self) {
+    pub(crate) fn skip_rest(&mut self) {
         self.at = self.words.len();
     }
 }
 
 /// Words being printed.
 #[derive(Debug, Default)]
-pub struct Printed {
+pub(crate) struct Printed {
     text: String,
 }
 
 impl Printed {
     /// Appends a word, in quotes if it needs them.
-    pub fn word(&mut self, word: &str) {
+    pub(crate) fn word(&mut self, word: &str) {
         self.separate();
         // At the beginning of a line these would be a condition, a repetition, a definition, an include.
         let special = word.starts_with(['@', '~', '$']) || word.starts_with("include");
@@ -297,13 +296,13 @@ impl Printed {
     }
 
     /// Appends a value that needs no quotes.
-    pub fn value(&mut self, value: impl Display) {
+    pub(crate) fn value(&mut self, value: impl Display) {
         self.separate();
         let _ = write!(self.text, "{value}");
     }
 
     /// Appends a word of the language and a value.
-    pub fn option(&mut self, name: &str, value: impl Display) {
+    pub(crate) fn option(&mut self, name: &str, value: impl Display) {
         self.value(name);
         self.value(value);
     }
@@ -321,7 +320,7 @@ impl Printed {
     }
 
     /// The line.
-    pub fn into_text(self) -> String {
+    pub(crate) fn into_text(self) -> String {
         self.text
     }
 }
