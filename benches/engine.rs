@@ -6,7 +6,7 @@ use alived::kernel::{
     AddressOutcome, AddressReply, AddressSpec, Forwarding, HeldAddress, KernelEvent, KernelView, Link,
     ReceiveSocket, SocketEvent,
 };
-use alived::net::{Family, InterfaceIndex, InterfaceName, LinkKey, MacAddress, NamespaceId, Prefix};
+use alived::net::{Family, InterfaceIndex, InterfaceName, MacAddress, Prefix};
 use alived::node::{Event, HaNode, NodeConfig};
 use alived::time::{Duration, Instant, Now, WallTime};
 use alived::vrrp::{Actions, Datagram, RouterConfig, VirtualAddress, default_group};
@@ -35,9 +35,8 @@ fn interval() -> AdvertisementInterval {
     AdvertisementInterval::from_centiseconds(10).unwrap_or_else(|| unreachable!("10 is within 1 to 4095"))
 }
 
-fn key(link: u16) -> LinkKey {
-    let index = InterfaceIndex::new(u32::from(link) + 1).unwrap_or_else(|| unreachable!("not 0"));
-    LinkKey { namespace: NamespaceId(0), index }
+fn key(link: u16) -> InterfaceIndex {
+    InterfaceIndex::new(u32::from(link) + 1).unwrap_or_else(|| unreachable!("not 0"))
 }
 
 fn name(link: u16) -> InterfaceName {
@@ -178,7 +177,7 @@ fn master_advertises(bencher: Bencher<'_, '_>) {
 fn backup_hears(bencher: Bencher<'_, '_>) {
     let mut bench = Bench::backups(FEW_LINKS);
     let destination = default_group(Family::Ipv4);
-    let messages: Vec<(LinkKey, IpAddr, Vec<u8>)> = FEW_LINKS
+    let messages: Vec<(InterfaceIndex, IpAddr, Vec<u8>)> = FEW_LINKS
         .routers()
         .map(|(link, vrid)| {
             let advertisement = Advertisement {

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use alived::kernel::{Announcement, ReceiveSocket};
-use alived::net::{Family, InterfaceIndex, InterfaceName, LinkKey, MacAddress, NamespaceId, Prefix};
+use alived::net::{Family, InterfaceIndex, InterfaceName, MacAddress, Prefix};
 use alived::sys::namespace::{self, Namespace};
 use alived::sys::netlink::{Network, VethEnd};
 use alived::sys::packet::{Announcer, Frame, Packet, ReceiveBatch, Receiver, Sender};
@@ -24,7 +24,7 @@ const PAYLOAD: [u8; 12] = [0x31, 51, 100, 1, 0, 100, 0, 0, 192, 0, 2, 1];
 
 /// A cable with both ends in this namespace, and the sockets on it.
 struct Ends {
-    near: LinkKey,
+    near: InterfaceIndex,
     sender: Sender,
     announcer: Announcer,
     receivers: [Receiver; 2],
@@ -71,10 +71,10 @@ impl Ends {
         }
         let receiver = |family| {
             let address = alived::vrrp::default_group(family);
-            Receiver::open(ReceiveSocket::vrrp(key(far), address))
+            Receiver::open(ReceiveSocket::vrrp(far, address))
         };
         Self {
-            near: key(near),
+            near,
             sender: Sender::open().unwrap(),
             announcer: Announcer::open().unwrap(),
             receivers: [receiver(Family::Ipv4).unwrap(), receiver(Family::Ipv6).unwrap()],
@@ -105,10 +105,6 @@ impl Ends {
             })
             .unwrap_or_default()
     }
-}
-
-fn key(index: InterfaceIndex) -> LinkKey {
-    LinkKey { namespace: NamespaceId(0), index }
 }
 
 fn with_ends<T>(work: impl FnOnce(&mut Ends) -> T) -> T {

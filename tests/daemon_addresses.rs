@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use alived::drill::Program;
 use alived::kernel::KernelEvent;
-use alived::net::{InterfaceIndex, LinkKey, MacAddress, NamespaceId, Prefix};
+use alived::net::{InterfaceIndex, MacAddress, Prefix};
 use alived::sys::capture::Capture;
 use alived::sys::netlink::{Monitor, Network, Ownership, VethEnd};
 use alived::sys::packet::{Packet, Sender};
@@ -42,7 +42,7 @@ enum Change {
 
 impl Notifications {
     fn of(host: &Host) -> Self {
-        let open = || Monitor::open(NamespaceId(0), Ownership::Mark).unwrap();
+        let open = || Monitor::open(Ownership::Mark).unwrap();
         Self { monitor: host.namespace.run(open).unwrap(), events: Vec::new() }
     }
 
@@ -275,16 +275,16 @@ fn repairs_do_not_become_slower_than_one_in_a_second() {
 /// Sends forged advertisements from the switch, as fast as that goes.
 struct Flood {
     sender: Sender,
-    port: LinkKey,
+    port: InterfaceIndex,
     sent: usize,
 }
 
 impl Flood {
     fn towards(host: &Host) -> Self {
         let mut switch = host.switch.run(Network::open).unwrap().unwrap();
-        let index: InterfaceIndex = switch.index_of(&host.port()).unwrap();
+        let port = switch.index_of(&host.port()).unwrap();
         let sender = host.switch.run(Sender::open).unwrap().unwrap();
-        Self { sender, port: LinkKey { namespace: NamespaceId(0), index }, sent: 0 }
+        Self { sender, port, sent: 0 }
     }
 
     /// Sends them by turns.

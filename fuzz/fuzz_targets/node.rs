@@ -11,7 +11,7 @@ use alived::kernel::{
     AddressOutcome, AddressReply, AddressRequest, AddressSpec, Forwarding, HeldAddress, KernelError,
     KernelEvent, KernelView, Link, ReceiveSocket, Requester, RouterId, SocketEvent, Verb,
 };
-use alived::net::{Family, InterfaceIndex, InterfaceName, LinkKey, MacAddress, NamespaceId, Prefix};
+use alived::net::{Family, InterfaceIndex, InterfaceName, MacAddress, Prefix};
 use alived::node::{Event, HaNode, NodeConfig};
 use alived::time::{Duration, Instant, Now, WallTime};
 use alived::vrrp::{
@@ -280,7 +280,7 @@ impl World {
         self.datagram(link_key(shape >> 3), source, six, &payload);
     }
 
-    fn datagram(&mut self, link: LinkKey, source: IpAddr, six: bool, payload: &[u8]) {
+    fn datagram(&mut self, link: InterfaceIndex, source: IpAddr, six: bool, payload: &[u8]) {
         let now = self.now();
         let socket = ReceiveSocket::vrrp(link, group(six));
         let datagram = Datagram { socket, source, destination: group(six), hop_limit: Some(255), payload };
@@ -344,9 +344,8 @@ fn name(number: u8) -> InterfaceName {
     format!("eth{}", number % 3).parse().expect("a valid name")
 }
 
-fn link_key(number: u8) -> LinkKey {
-    let index = InterfaceIndex::new(u32::from(number % 3) + 1).expect("not 0");
-    LinkKey { namespace: NamespaceId(0), index }
+fn link_key(number: u8) -> InterfaceIndex {
+    InterfaceIndex::new(u32::from(number % 3) + 1).expect("not 0")
 }
 
 /// A link, up and running by the two lowest bits of `flags`, and with a borrowed name by the third.

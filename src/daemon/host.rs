@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
 use crate::config::{Host, HostInterface, Lookup, PathKind, PathMetadata, ReadError, User};
 use crate::kernel::Link;
-use crate::net::{LinkKey, NamespaceId, Prefix};
+use crate::net::{InterfaceIndex, Prefix};
 use crate::sys::netlink::{Ownership, view};
 
 /// How often files are read that change while they are read.
@@ -156,8 +156,8 @@ impl Host for RealHost {
         if self.text_only || self.foreign_namespace {
             return None;
         }
-        let view = view(NamespaceId::default(), &Ownership::Mark).ok()?;
-        let mut addresses: BTreeMap<LinkKey, Vec<Prefix>> = BTreeMap::new();
+        let view = view(&Ownership::Mark).ok()?;
+        let mut addresses: BTreeMap<InterfaceIndex, Vec<Prefix>> = BTreeMap::new();
         for held in &view.addresses {
             addresses.entry(held.link).or_default().push(held.prefix);
         }

@@ -13,7 +13,7 @@ use crate::kernel::{
     AddressOperation, AddressReply, AddressRequest, AddressSpec, Announcement, KernelError, ReceiveSocket,
     Requester, Verb, first_announcements,
 };
-use crate::net::{InterfaceIndex, LinkKey, MacAddress, NamespaceId, Prefix};
+use crate::net::{InterfaceIndex, MacAddress, Prefix};
 use crate::sys::clock;
 use crate::sys::netlink::{self, Ownership, RouteSocket};
 use crate::sys::packet::{Announcer, Frame, Receiver};
@@ -45,7 +45,7 @@ pub(super) enum Request {
     /// Read the whole state.
     View(Ownership),
     /// These addresses are not held, and not ours if they appear.
-    Forget(Vec<(LinkKey, Prefix)>),
+    Forget(Vec<(InterfaceIndex, Prefix)>),
     /// End, after all that was asked for before and with the record saved.
     End,
 }
@@ -164,9 +164,7 @@ impl KernelThread {
                     Err(error) => Message::Refused(key, error),
                 }),
                 Request::Close(receiver) => drop(receiver),
-                Request::View(ownership) => {
-                    self.replies.send(Message::View(netlink::view(NamespaceId(0), &ownership)))
-                }
+                Request::View(ownership) => self.replies.send(Message::View(netlink::view(&ownership))),
                 Request::Forget(keys) => {
                     if let Some(record) = &mut self.record {
                         record.forget(&keys);
@@ -211,8 +209,7 @@ impl KernelThread {
     /// does not exist, so that the kernel refuses both. The first takeover then does not wait for code that has to be
     /// read from the disk; and a missing privilege, which the kernel looks at first, shows at the start.
     fn rehearse(&mut self) -> io::Result<()> {
-        let Some(index) = InterfaceIndex::new(i32::MAX as u32) else { return Ok(()) };
-        let link = LinkKey { namespace: NamespaceId(0), index };
+        let Some(link) = InterfaceIndex::new(i32::MAX as u32) else { return Ok(()) };
         let address = IpAddr::from([0, 0, 0, 0]);
         let operation = AddressOperation::new(Verb::Add, link, AddressSpec::new(Prefix::host(address)));
         let outcomes = netlink::apply(&mut self.socket, &[operation]);
@@ -259,7 +256,7 @@ mod tests {
     use crate::kernel::RouterId;
 
     fn operations(count: u8) -> VecDeque<AddressOperation> {
-        let link = LinkKey { namespace: NamespaceId(0), index: InterfaceIndex::new(1).unwrap() };
+        let link = InterfaceIndex::new(1).unwrap();
         (0..count)
             .map(|number| {
                 let spec = AddressSpec::new(Prefix::host([192, 0, 2, number].into()));

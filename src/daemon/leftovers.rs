@@ -11,7 +11,7 @@ use std::io;
 use super::record::{AddressRecord, parse_prefix};
 use super::shared_text::SharedText;
 use crate::kernel::{AddressOperation, AddressSpec, Verb};
-use crate::net::{InterfaceName, NamespaceId, Prefix};
+use crate::net::{InterfaceName, Prefix};
 use crate::node::NodeConfig;
 use crate::sys::netlink::{self, Ownership, RouteSocket};
 use crate::time::{Duration, micros};
@@ -121,7 +121,7 @@ impl Leftovers {
             return Ok(0);
         }
         let to_io = |errno| io::Error::from_raw_os_error(errno);
-        let view = netlink::view(NamespaceId(0), ownership).map_err(|error| to_io(error.errno))?;
+        let view = netlink::view(ownership).map_err(|error| to_io(error.errno))?;
         let name = |link| view.links.iter().find(|l| l.key == link).map(|l| l.name.as_str().to_owned());
         let operations: Vec<AddressOperation> = view
             .addresses

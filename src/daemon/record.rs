@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::files;
 use crate::kernel::{AddressOperation, AddressOutcome, Verb};
-use crate::net::{InterfaceIndex, LinkKey, NamespaceId, Prefix};
+use crate::net::{InterfaceIndex, Prefix};
 use crate::sys::netlink::Ownership;
 use crate::sys::process;
 
@@ -26,7 +26,7 @@ const LONGEST: u64 = 64 << 20;
 #[derive(Debug)]
 pub(super) struct AddressRecord {
     path: PathBuf,
-    addresses: BTreeSet<(LinkKey, Prefix)>,
+    addresses: BTreeSet<(InterfaceIndex, Prefix)>,
     changed: bool,
 }
 
@@ -72,7 +72,7 @@ impl AddressRecord {
     }
 
     /// Strikes out what the kernel does not hold.
-    pub(super) fn forget(&mut self, keys: &[(LinkKey, Prefix)]) {
+    pub(super) fn forget(&mut self, keys: &[(InterfaceIndex, Prefix)]) {
         for key in keys {
             self.changed |= self.addresses.remove(key);
         }
@@ -102,7 +102,7 @@ impl AddressRecord {
         let mut text = String::new();
         for (link, prefix) in &self.addresses {
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "{} {prefix}", link.index.get());
+            let _ = writeln!(text, "{} {prefix}", link.get());
         }
         let (Some(folder), Some(name)) = (self.path.parent(), self.path.file_name()) else {
             return Err(io::ErrorKind::InvalidFilename.into());
@@ -113,10 +113,10 @@ impl AddressRecord {
     }
 }
 
-fn parse(line: &str) -> Option<(LinkKey, Prefix)> {
+fn parse(line: &str) -> Option<(InterfaceIndex, Prefix)> {
     let (index, prefix) = line.split_once(' ')?;
     let index = InterfaceIndex::new(index.parse().ok()?)?;
-    Some((LinkKey { namespace: NamespaceId(0), index }, parse_prefix(prefix)?))
+    Some((index, parse_prefix(prefix)?))
 }
 
 /// `ADDRESS/LENGTH`.
@@ -144,7 +144,7 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("alived-record-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let path = folder.join("vrrp.addresses");
-        let link = LinkKey { namespace: NamespaceId(0), index: InterfaceIndex::new(3).unwrap() };
+        let link = InterfaceIndex::new(3).unwrap();
         let prefixes = ["192.0.2.1/24", "2001:db8::1/128"].map(|text| parse_prefix(text).unwrap());
         let operations =
             prefixes.map(|prefix| AddressOperation::new(Verb::Add, link, AddressSpec::new(prefix)));

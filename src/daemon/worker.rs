@@ -31,7 +31,6 @@ use super::tally::Tally;
 use super::vrrp_thread::{Channels, Message, Notice, VrrpThread};
 use crate::config::Scripts;
 use crate::control::{Answer, Code, Command, LevelChange, Refusal};
-use crate::net::NamespaceId;
 use crate::node::{Changes, NodeConfig};
 use crate::status::{
     DaemonStatus, ReloadStatus, Snapshot, Status, keepalived_data, keepalived_json, keepalived_stats,
@@ -602,9 +601,9 @@ fn start_threads(
 ) -> Result<(JoinHandle<()>, JoinHandle<()>), (u8, String)> {
     let (ownership, record) = record::ownership(pid_file.path());
     // The monitor is opened before the view is read, so that no change falls between.
-    let monitor = Monitor::open(NamespaceId(0), ownership.clone())
+    let monitor = Monitor::open(ownership.clone())
         .map_err(|error| (FATAL, format!("cannot follow the kernel: {error}")))?;
-    let view = netlink::view(NamespaceId(0), &ownership).map_err(|error| (FATAL, view_failed(&error)))?;
+    let view = netlink::view(&ownership).map_err(|error| (FATAL, view_failed(&error)))?;
     let Channels { kernel, inbox, loan, .. } = channels.clone();
     let kernel_thread =
         KernelThread::new(kernel, inbox, record, loan).map_err(|error| no_privilege(&error))?;

@@ -18,7 +18,7 @@ use core::fmt;
 use core::net::{IpAddr, Ipv4Addr};
 use std::collections::BTreeSet;
 
-use crate::net::{Family, InterfaceName, LinkKey, MacAddress, Prefix, VRRP_PROTOCOL};
+use crate::net::{Family, InterfaceIndex, InterfaceName, MacAddress, Prefix, VRRP_PROTOCOL};
 
 /// `IFA_PROTO` of the addresses we add: keepalived's number in `rt_addrprotos`.
 pub const ADDRESS_PROTOCOL: u8 = 18;
@@ -26,8 +26,8 @@ pub const ADDRESS_PROTOCOL: u8 = 18;
 /// A network interface as the kernel describes it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Link {
-    /// Namespace and index.
-    pub key: LinkKey,
+    /// Its number.
+    pub key: InterfaceIndex,
     /// Current name; a rename arrives as a change of the same key.
     pub name: InterfaceName,
     /// Hardware address of an Ethernet interface.
@@ -62,7 +62,7 @@ pub struct Forwarding {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct HeldAddress {
     /// The interface that has it.
-    pub link: LinkKey,
+    pub link: InterfaceIndex,
     /// Address and prefix length (`IFA_LOCAL` for IPv4).
     pub prefix: Prefix,
     /// Whether it carries our mark: [`ADDRESS_PROTOCOL`], or an entry of the run directory's record.
@@ -90,13 +90,13 @@ pub enum KernelEvent {
     /// An interface is new or changed (flags, name, MAC, MTU).
     LinkChanged(Link),
     /// An interface was deleted or moved to another namespace.
-    LinkGone(LinkKey),
+    LinkGone(InterfaceIndex),
     /// An address is new or changed.
     AddressPresent(HeldAddress),
     /// An address is gone.
     AddressGone {
         /// The interface that had it.
-        link: LinkKey,
+        link: InterfaceIndex,
         /// The address and its prefix length.
         prefix: Prefix,
     },
@@ -180,7 +180,7 @@ pub struct AddressOperation {
     /// Add or remove.
     pub verb: Verb,
     /// On this interface.
-    pub link: LinkKey,
+    pub link: InterfaceIndex,
     /// The address.
     pub spec: AddressSpec,
     /// To be sent, once, when the address has been added, unless a later request removes it again: who carries
@@ -190,7 +190,7 @@ pub struct AddressOperation {
 
 impl AddressOperation {
     /// A change that is not announced.
-    pub const fn new(verb: Verb, link: LinkKey, spec: AddressSpec) -> Self {
+    pub const fn new(verb: Verb, link: InterfaceIndex, spec: AddressSpec) -> Self {
         Self { verb, link, spec, announcement: None }
     }
 }
@@ -200,7 +200,7 @@ impl AddressOperation {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Announcement {
     /// Through this interface.
-    pub link: LinkKey,
+    pub link: InterfaceIndex,
     /// The MAC that hosts shall use.
     pub mac: MacAddress,
     /// The address.
@@ -238,7 +238,7 @@ pub struct AddressOutcome {
     /// Add or remove.
     pub verb: Verb,
     /// The interface.
-    pub link: LinkKey,
+    pub link: InterfaceIndex,
     /// The address.
     pub prefix: Prefix,
     /// The kernel's refusal, if it refused.
@@ -276,7 +276,7 @@ pub fn first_announcements<'a>(
     }
     let key = |operation: &AddressOperation| (operation.link, operation.spec.prefix);
     let removal = |operation: &&AddressOperation| operation.verb == Verb::Remove;
-    let mut removed: BTreeSet<(LinkKey, Prefix)> = later.filter(removal).map(key).collect();
+    let mut removed: BTreeSet<(InterfaceIndex, Prefix)> = later.filter(removal).map(key).collect();
     let mut announcements = Vec::new();
     for (position, (operation, outcome)) in operations.iter().zip(outcomes).enumerate().rev() {
         if operation.verb == Verb::Remove {
@@ -311,7 +311,7 @@ impl fmt::Display for KernelError {
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ReceiveSocket {
     /// The interface it is bound to.
-    pub link: LinkKey,
+    pub link: InterfaceIndex,
     /// The multicast group it joins, or for unicast the address it is bound to, which this host has: a socket is closed
     /// with its address, and opened anew when that comes back. Gives the family too.
     pub address: IpAddr,
@@ -321,7 +321,7 @@ pub struct ReceiveSocket {
 
 impl ReceiveSocket {
     /// For VRRP messages.
-    pub const fn vrrp(link: LinkKey, address: IpAddr) -> Self {
+    pub const fn vrrp(link: InterfaceIndex, address: IpAddr) -> Self {
         Self { link, address, protocol: VRRP_PROTOCOL }
     }
 }
@@ -343,9 +343,9 @@ mod tests {
         let address = [192, 0, 2, number].into();
         let spec = AddressSpec::new(Prefix::host(address));
         let mac = MacAddress([2, 0, 0, 0, 0, 1]);
-        let announcement = Announcement { link: LinkKey::LOWEST, mac, address, is_router: false };
+        let announcement = Announcement { link: InterfaceIndex::LOWEST, mac, address, is_router: false };
         let announcement = (verb == Verb::Add).then_some(announcement);
-        AddressOperation { announcement, ..AddressOperation::new(verb, LinkKey::LOWEST, spec) }
+        AddressOperation { announcement, ..AddressOperation::new(verb, InterfaceIndex::LOWEST, spec) }
     }
 
     #[test]

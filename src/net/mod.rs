@@ -118,6 +118,9 @@ impl FromStr for InterfaceName {
 pub struct InterfaceIndex(NonZeroU32);
 
 impl InterfaceIndex {
+    /// The first of all, in order.
+    pub const LOWEST: Self = Self(NonZeroU32::MIN);
+
     /// `None` for 0, which the kernel uses for "no interface".
     pub fn new(index: u32) -> Option<Self> {
         NonZeroU32::new(index).map(Self)
@@ -127,24 +130,6 @@ impl InterfaceIndex {
     pub const fn get(self) -> u32 {
         self.0.get()
     }
-}
-
-/// A network namespace the process works in. 0 is the one it was started in or moved to (`-s`).
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct NamespaceId(pub u32);
-
-/// An interface of one of the network namespaces the process works in.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct LinkKey {
-    /// The namespace that holds the interface.
-    pub namespace: NamespaceId,
-    /// Its number there.
-    pub index: InterfaceIndex,
-}
-
-impl LinkKey {
-    /// The first of all, in order.
-    pub const LOWEST: Self = Self { namespace: NamespaceId(0), index: InterfaceIndex(NonZeroU32::MIN) };
 }
 
 /// An Ethernet address.

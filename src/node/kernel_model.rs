@@ -4,17 +4,17 @@ use core::net::IpAddr;
 use std::collections::BTreeMap;
 
 use crate::kernel::{HeldAddress, KernelView, Link};
-use crate::net::{Family, InterfaceName, LinkKey, Prefix};
+use crate::net::{Family, InterfaceIndex, InterfaceName, Prefix};
 use crate::vrrp::Interface;
 
 /// Links and addresses of the kernel.
 #[derive(Clone, Debug, Default)]
 pub struct KernelModel {
-    links: BTreeMap<LinkKey, Link>,
-    by_name: BTreeMap<InterfaceName, LinkKey>,
-    addresses: BTreeMap<(LinkKey, Prefix), HeldAddress>,
+    links: BTreeMap<InterfaceIndex, Link>,
+    by_name: BTreeMap<InterfaceName, InterfaceIndex>,
+    addresses: BTreeMap<(InterfaceIndex, Prefix), HeldAddress>,
     /// Addresses that are not ours, by interface and in the kernel's order: candidates for a source.
-    own: BTreeMap<LinkKey, Vec<Prefix>>,
+    own: BTreeMap<InterfaceIndex, Vec<Prefix>>,
 }
 
 impl KernelModel {
@@ -44,7 +44,7 @@ impl KernelModel {
     }
 
     /// A link is gone, and its addresses with it. Returns its name.
-    pub fn remove_link(&mut self, key: LinkKey) -> Option<InterfaceName> {
+    pub fn remove_link(&mut self, key: InterfaceIndex) -> Option<InterfaceName> {
         let link = self.links.remove(&key)?;
         if self.by_name.get(&link.name) == Some(&key) {
             self.by_name.remove(&link.name);
@@ -77,7 +77,7 @@ impl KernelModel {
     }
 
     /// An address is gone. True when it may change a source address.
-    pub fn remove_address(&mut self, link: LinkKey, prefix: Prefix) -> bool {
+    pub fn remove_address(&mut self, link: InterfaceIndex, prefix: Prefix) -> bool {
         self.addresses.remove(&(link, prefix));
         let Some(own) = self.own.get_mut(&link) else { return false };
         let before = own.len();
@@ -91,17 +91,17 @@ impl KernelModel {
     }
 
     /// The link of that key.
-    pub fn link(&self, key: LinkKey) -> Option<&Link> {
+    pub fn link(&self, key: InterfaceIndex) -> Option<&Link> {
         self.links.get(&key)
     }
 
     /// Whether the address is there, and then whether it carries our mark.
-    pub fn holds(&self, key: (LinkKey, Prefix)) -> Option<bool> {
+    pub fn holds(&self, key: (InterfaceIndex, Prefix)) -> Option<bool> {
         self.addresses.get(&key).map(|address| address.ours)
     }
 
     /// Whether the address is known to depend on another one of its subnet.
-    pub fn is_secondary(&self, key: (LinkKey, Prefix)) -> bool {
+    pub fn is_secondary(&self, key: (InterfaceIndex, Prefix)) -> bool {
         self.addresses.get(&key).is_some_and(|address| address.secondary)
     }
 
@@ -117,14 +117,14 @@ impl KernelModel {
     }
 
     /// Whether the interface has an address that is not ours and can be used.
-    pub fn has_own(&self, link: LinkKey, address: &IpAddr) -> bool {
+    pub fn has_own(&self, link: InterfaceIndex, address: &IpAddr) -> bool {
         self.own.get(&link).is_some_and(|own| own.iter().any(|prefix| prefix.address() == *address))
     }
 
     /// The address to send advertisements from: the interface's primary IPv4 address (RFC 9568 §5.1.1.1) or
     /// its link-local IPv6 address (§5.1.2.1), the first in the kernel's order that is not ours. `current` is
     /// kept while it is there, so that another address does not change who wins a tie.
-    pub fn source(&self, link: LinkKey, family: Family, current: Option<IpAddr>) -> Option<IpAddr> {
+    pub fn source(&self, link: InterfaceIndex, family: Family, current: Option<IpAddr>) -> Option<IpAddr> {
         let fits = |address: &IpAddr| match address {
             IpAddr::V4(_) => family == Family::Ipv4,
             IpAddr::V6(address) => family == Family::Ipv6 && address.is_unicast_link_local(),
@@ -139,9 +139,9 @@ impl KernelModel {
 mod tests {
     use super::*;
     use crate::kernel::Forwarding;
-    use crate::net::{InterfaceIndex, NamespaceId};
+    use crate::net::InterfaceIndex;
 
-    const LINK: LinkKey = LinkKey::LOWEST;
+    const LINK: InterfaceIndex = InterfaceIndex::LOWEST;
 
     fn address(text: &str, ours: bool) -> HeldAddress {
         let prefix = Prefix::new(text.parse().unwrap(), 24).unwrap();
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn a_name_follows_its_link() {
         let link = |index, name: &str| Link {
-            key: LinkKey { namespace: NamespaceId(0), index: InterfaceIndex::new(index).unwrap() },
+            key: InterfaceIndex::new(index).unwrap(),
             name: name.parse().unwrap(),
             mac: None,
             mtu: 1500,

@@ -1,4 +1,5 @@
-//! Composition: [`HaNode`] is all virtual routers of one daemon on one kernel.
+//! Composition: [`HaNode`] is all virtual routers of one network namespace, so that an interface's number says which
+//! one it is. A process may hold several.
 //!
 //! The driver (daemon or simulator) keeps this contract, on each wake-up in this order:
 //! 1. hand over every received message ([`HaNode::handle_datagram`]),

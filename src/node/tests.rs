@@ -11,7 +11,7 @@ use crate::kernel::{
     AddressOperation, AddressOutcome, AddressSpec, Forwarding, HeldAddress, KernelView, Link, ReceiveSocket,
     RouterId, Verb,
 };
-use crate::net::{Family, InterfaceIndex, LinkKey, MacAddress, NamespaceId, Prefix};
+use crate::net::{Family, InterfaceIndex, MacAddress, Prefix};
 use crate::time::{Instant, Now, WallTime};
 use crate::vrrp::{
     Actions, Cause, Datagram, Destinations, ReportKind, SendObstacle, SocketRequest, State, VirtualAddress,
@@ -20,7 +20,7 @@ use crate::wire::vrrp::{
     Advertisement, AdvertisementInterval, AuthenticationData, ChecksumMode, Priority, Version, Vrid,
 };
 
-const ETH0: LinkKey = LinkKey::LOWEST;
+const ETH0: InterfaceIndex = InterfaceIndex::LOWEST;
 const OWN: &str = "192.0.2.10";
 const RIVAL: &str = "192.0.2.20";
 
@@ -151,7 +151,7 @@ fn advertisement(priority: u8, interval: AdvertisementInterval, address: &str) -
 
 fn link(up: bool) -> Link {
     Link {
-        key: LinkKey { namespace: NamespaceId(0), index: InterfaceIndex::new(1).unwrap() },
+        key: InterfaceIndex::new(1).unwrap(),
         name: "eth0".parse().unwrap(),
         mac: Some(MacAddress([2, 0, 0, 0, 0, 10])),
         mtu: 1500,

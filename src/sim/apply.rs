@@ -6,7 +6,7 @@ use super::machine::{MachineId, interface_name};
 use super::network::{PortId, SegmentId};
 use super::process::Process;
 use super::timeline::EntryKind;
-use crate::net::{LinkKey, Prefix};
+use crate::net::{InterfaceIndex, Prefix};
 use crate::node::Event;
 
 impl Cluster {
@@ -131,7 +131,7 @@ impl Cluster {
         &mut self,
         id: MachineId,
         segment: SegmentId,
-        change: impl FnOnce(&mut super::kernel::Kernel, LinkKey),
+        change: impl FnOnce(&mut super::kernel::Kernel, InterfaceIndex),
     ) {
         let machine = &mut self.machines[id.0];
         if let Some(key) = machine.link(segment) {
@@ -150,7 +150,7 @@ impl Cluster {
 
     fn remove_by_hand(&mut self, id: MachineId, prefix: Prefix) {
         let kernel = &mut self.machines[id.0].kernel;
-        let links: Vec<LinkKey> =
+        let links: Vec<InterfaceIndex> =
             kernel.addresses().iter().filter(|a| a.prefix == prefix).map(|a| a.link).collect();
         for link in links {
             kernel.remove(link, prefix);

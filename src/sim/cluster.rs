@@ -16,7 +16,7 @@ use crate::kernel::{
     AddressReply, AddressRequest, Announcement, KernelEvent, ReceiveSocket, SocketEvent, Verb,
     first_announcements,
 };
-use crate::net::{LinkKey, MacAddress, Prefix};
+use crate::net::{InterfaceIndex, MacAddress, Prefix};
 use crate::node::Event;
 use crate::prng::Prng;
 use crate::time::{Duration, Instant, micros};
@@ -52,7 +52,7 @@ pub(super) enum Happening {
     Ready { machine: MachineId, generation: u64 },
     Work { machine: MachineId, generation: u64 },
     Open { machine: MachineId, generation: u64, socket: ReceiveSocket },
-    Detected { machine: MachineId, link: LinkKey, prefix: Prefix },
+    Detected { machine: MachineId, link: InterfaceIndex, prefix: Prefix },
     Look(HostId),
     Forge { host: HostId, number: u64 },
     Hearing(MachineId),
@@ -495,7 +495,7 @@ impl Cluster {
         true
     }
 
-    fn usable_port(&self, id: MachineId, link: LinkKey) -> Option<PortId> {
+    fn usable_port(&self, id: MachineId, link: InterfaceIndex) -> Option<PortId> {
         let kernel = &self.machines[id.0].kernel;
         kernel.link(link).filter(|link| link.usable())?;
         kernel.port(link)

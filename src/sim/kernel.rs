@@ -10,7 +10,7 @@ use crate::kernel::{
     AddressOperation, AddressOutcome, Forwarding, HeldAddress, KernelError, KernelEvent, KernelView, Link,
     Verb,
 };
-use crate::net::{Family, InterfaceIndex, InterfaceName, LinkKey, MacAddress, NamespaceId, Prefix};
+use crate::net::{Family, InterfaceIndex, InterfaceName, MacAddress, Prefix};
 
 const ENODEV: i32 = 19;
 
@@ -28,7 +28,7 @@ struct Nic {
 /// The kernel of one machine.
 #[derive(Clone, Debug)]
 pub struct Kernel {
-    nics: BTreeMap<LinkKey, Nic>,
+    nics: BTreeMap<InterfaceIndex, Nic>,
     /// In the order they were added: of one subnet, the first is the primary.
     addresses: Vec<HeldAddress>,
     next_index: u32,
@@ -53,8 +53,8 @@ impl Kernel {
     }
 
     /// Creates an interface, up and with a cable.
-    pub fn create(&mut self, name: InterfaceName, mac: MacAddress, port: PortId) -> Option<LinkKey> {
-        let key = LinkKey { namespace: NamespaceId(0), index: InterfaceIndex::new(self.next_index)? };
+    pub fn create(&mut self, name: InterfaceName, mac: MacAddress, port: PortId) -> Option<InterfaceIndex> {
+        let key = InterfaceIndex::new(self.next_index)?;
         self.next_index += 1;
         let link = Link {
             key,
@@ -73,7 +73,7 @@ impl Kernel {
 
     /// Deletes an interface with its addresses. With `terse` only the interface's end is notified, as when
     /// it moves to another namespace.
-    pub fn delete(&mut self, key: LinkKey, terse: bool) {
+    pub fn delete(&mut self, key: InterfaceIndex, terse: bool) {
         if self.nics.remove(&key).is_none() {
             return;
         }
@@ -88,22 +88,22 @@ impl Kernel {
     }
 
     /// Renames an interface.
-    pub fn rename(&mut self, key: LinkKey, name: InterfaceName) {
+    pub fn rename(&mut self, key: InterfaceIndex, name: InterfaceName) {
         self.change(key, |nic| nic.link.name = name);
     }
 
     /// Plugs the cable in or out.
-    pub fn set_cable(&mut self, key: LinkKey, cable: bool) {
+    pub fn set_cable(&mut self, key: InterfaceIndex, cable: bool) {
         self.change(key, |nic| nic.cable = cable);
     }
 
     /// `ip link set mtu`, also below the 68 bytes that Linux allows, since simulated address lists are short.
-    pub fn set_mtu(&mut self, key: LinkKey, mtu: u32) {
+    pub fn set_mtu(&mut self, key: InterfaceIndex, mtu: u32) {
         self.change(key, |nic| nic.link.mtu = mtu);
     }
 
     /// `ip link set up` or `down`; down removes the interface's IPv6 addresses, as Linux does.
-    pub fn set_admin_up(&mut self, key: LinkKey, up: bool) {
+    pub fn set_admin_up(&mut self, key: InterfaceIndex, up: bool) {
         self.change(key, |nic| nic.link.admin_up = up);
         if !up {
             let v6: Vec<Prefix> =
@@ -114,7 +114,7 @@ impl Kernel {
         }
     }
 
-    fn change(&mut self, key: LinkKey, change: impl FnOnce(&mut Nic)) {
+    fn change(&mut self, key: InterfaceIndex, change: impl FnOnce(&mut Nic)) {
         let Some(nic) = self.nics.get_mut(&key) else { return };
         let before = nic.link.clone();
         change(nic);
@@ -130,7 +130,7 @@ impl Kernel {
     /// `ENODEV` when the interface is gone.
     pub fn add(
         &mut self,
-        link: LinkKey,
+        link: InterfaceIndex,
         prefix: Prefix,
         ours: bool,
         tentative: bool,
@@ -149,7 +149,7 @@ impl Kernel {
     }
 
     /// Duplicate address detection ended well.
-    pub fn settle(&mut self, link: LinkKey, prefix: Prefix) {
+    pub fn settle(&mut self, link: InterfaceIndex, prefix: Prefix) {
         if let Some(held) = self.addresses.iter_mut().find(|a| a.link == link && a.prefix == prefix)
             && core::mem::take(&mut held.tentative)
         {
@@ -159,7 +159,7 @@ impl Kernel {
 
     /// Removes an address and, where the kernel does so, the secondaries of its subnet. False when it was
     /// not there.
-    pub fn remove(&mut self, link: LinkKey, prefix: Prefix) -> bool {
+    pub fn remove(&mut self, link: InterfaceIndex, prefix: Prefix) -> bool {
         let Some(at) = self.addresses.iter().position(|a| a.link == link && a.prefix == prefix) else {
             return false;
         };
@@ -237,32 +237,32 @@ impl Kernel {
     }
 
     /// The port of an interface.
-    pub fn port(&self, key: LinkKey) -> Option<PortId> {
+    pub fn port(&self, key: InterfaceIndex) -> Option<PortId> {
         self.nics.get(&key).map(|nic| nic.port)
     }
 
     /// The interface.
-    pub fn link(&self, key: LinkKey) -> Option<&Link> {
+    pub fn link(&self, key: InterfaceIndex) -> Option<&Link> {
         self.nics.get(&key).map(|nic| &nic.link)
     }
 
     /// Whether an interface has an address.
-    pub fn holds(&self, key: LinkKey, prefix: Prefix) -> bool {
+    pub fn holds(&self, key: InterfaceIndex, prefix: Prefix) -> bool {
         self.on(key).any(|held| held.prefix == prefix)
     }
 
     /// Whether the machine answers questions for `address` on this interface.
-    pub fn answers(&self, key: LinkKey, address: &IpAddr) -> bool {
+    pub fn answers(&self, key: InterfaceIndex, address: &IpAddr) -> bool {
         self.on(key).any(|a| a.prefix.address() == *address && !a.tentative)
     }
 
     /// An address to send advertisements from: IPv4 any address that is nobody's virtual one, IPv6 the
     /// link-local one. The first, as Linux takes it.
-    pub fn source(&self, key: LinkKey, family: Family) -> Option<IpAddr> {
+    pub fn source(&self, key: InterfaceIndex, family: Family) -> Option<IpAddr> {
         self.on(key).find(|a| usable_source(a, family)).map(|a| a.prefix.address())
     }
 
-    fn on(&self, key: LinkKey) -> impl Iterator<Item = &HeldAddress> {
+    fn on(&self, key: InterfaceIndex) -> impl Iterator<Item = &HeldAddress> {
         self.addresses.iter().filter(move |a| a.link == key)
     }
 }
@@ -291,7 +291,7 @@ fn same_subnet(held: &HeldAddress, prefix: &Prefix) -> bool {
 mod tests {
     use super::*;
 
-    fn kernel(promote: bool) -> (Kernel, LinkKey) {
+    fn kernel(promote: bool) -> (Kernel, InterfaceIndex) {
         let mut kernel = Kernel::new(promote);
         let key = kernel.create("eth0".parse().unwrap(), MacAddress([2, 0, 0, 0, 0, 1]), PortId(0)).unwrap();
         kernel.take_notifications();

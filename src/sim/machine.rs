@@ -6,7 +6,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::kernel::Kernel;
 use super::network::{PortId, SegmentId};
 use super::process::{Process, Sabotage};
-use crate::net::{InterfaceName, LinkKey, MacAddress, Prefix};
+use crate::net::{InterfaceIndex, InterfaceName, MacAddress, Prefix};
 use crate::node::NodeConfig;
 use crate::time::{Duration, Instant, Now, WallTime, micros};
 
@@ -117,7 +117,7 @@ impl Machine {
         }
         // Whoever starts now reads the state and is not told how it came about.
         self.kernel.take_notifications();
-        let tentative: Vec<(LinkKey, Prefix)> =
+        let tentative: Vec<(InterfaceIndex, Prefix)> =
             self.kernel.addresses().iter().filter(|a| a.tentative).map(|a| (a.link, a.prefix)).collect();
         tentative.into_iter().for_each(|(link, prefix)| self.kernel.settle(link, prefix));
         self.kernel.take_notifications();
@@ -157,7 +157,7 @@ impl Machine {
     }
 
     /// The interface of a segment, whatever its name.
-    pub fn link(&self, segment: SegmentId) -> Option<LinkKey> {
+    pub fn link(&self, segment: SegmentId) -> Option<InterfaceIndex> {
         let port = self.ports.get(segment.0 as usize)?;
         self.kernel.by_port(*port).map(|link| link.key)
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::frame::{Glance, Packet};
 use super::invariants::{Heard, Ledger, Pace};
 use crate::kernel::{AddressOperation, ReceiveSocket, Requester};
-use crate::net::{Family, LinkKey};
+use crate::net::{Family, InterfaceIndex};
 use crate::node::{Event, HaNode, NodeConfig};
 use crate::time::{Instant, Now, WallTime};
 use crate::vrrp::{Actions, Datagram, SendObstacle, Transmission};
@@ -119,7 +119,14 @@ impl Process {
     }
 
     /// Puts a message into the socket that listens for it. False when none does or it is full.
-    pub fn receive(&mut self, now: Now, link: LinkKey, packet: Packet, damaged: bool, pace: &Pace) -> bool {
+    pub fn receive(
+        &mut self,
+        now: Now,
+        link: InterfaceIndex,
+        packet: Packet,
+        damaged: bool,
+        pace: &Pace,
+    ) -> bool {
         let socket = ReceiveSocket::vrrp(link, packet.destination);
         if self.sockets.get(&socket) != Some(&true) {
             return false;
@@ -250,5 +257,5 @@ pub fn arriving(packet: &Packet, damage: Option<u64>) -> Packet {
 
 /// Words for a socket in the timeline.
 pub fn socket_text(socket: &ReceiveSocket) -> Arc<str> {
-    format!("{} socket of interface {}", Family::of(&socket.address), socket.link.index.get()).into()
+    format!("{} socket of interface {}", Family::of(&socket.address), socket.link.get()).into()
 }

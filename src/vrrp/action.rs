@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::PacketReport;
 use crate::kernel::{KernelError, ReceiveSocket, RouterId};
-use crate::net::{InterfaceName, LinkKey, Prefix};
+use crate::net::{InterfaceIndex, InterfaceName, Prefix};
 use crate::time::{Duration, WallTime};
 use crate::wire::ip::IpFields;
 use crate::wire::vrrp::{AdvertisementInterval, Priority, Rejection};
@@ -220,7 +220,7 @@ pub struct Transmission {
     /// Who sends, for counting failures.
     pub router: RouterId,
     /// Through this interface.
-    pub link: LinkKey,
+    pub link: InterfaceIndex,
     /// Source address of the IP header.
     pub source: IpAddr,
     /// Destination address.

@@ -6,15 +6,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::Output;
 use super::router_core::Core;
 use crate::kernel::{Announcement, RouterId};
-use crate::net::{Family, LinkKey, Prefix};
+use crate::net::{Family, InterfaceIndex, Prefix};
 use crate::time::{Duration, Instant};
 
 /// Announcements that wait to be sent, by interface and family.
 #[derive(Clone, Debug, Default)]
 pub struct AnnouncementQueue {
-    lanes: BTreeMap<(LinkKey, Family), Lane>,
+    lanes: BTreeMap<(InterfaceIndex, Family), Lane>,
     /// What waits already is not queued again, which bounds the queue by the number of addresses.
-    queued: BTreeSet<(RouterId, LinkKey, core::net::IpAddr)>,
+    queued: BTreeSet<(RouterId, InterfaceIndex, core::net::IpAddr)>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -104,7 +104,7 @@ impl Core {
     /// Queues announcements of addresses, with the pace of the configuration.
     pub(super) fn announce(
         &self,
-        addresses: impl IntoIterator<Item = (LinkKey, Prefix)>,
+        addresses: impl IntoIterator<Item = (InterfaceIndex, Prefix)>,
         rounds: u32,
         out: &mut Output<'_>,
     ) {
@@ -117,7 +117,7 @@ impl Core {
     }
 
     /// What tells hosts of an address; `None` where the interface has no MAC.
-    pub(super) fn announcement(&self, link: LinkKey, prefix: Prefix) -> Option<Announcement> {
+    pub(super) fn announcement(&self, link: InterfaceIndex, prefix: Prefix) -> Option<Announcement> {
         let (_, interface) = self.environment.interface_of(link)?;
         Some(Announcement {
             link: interface.key,
@@ -137,8 +137,8 @@ impl Core {
 }
 
 /// The lowest interface and address, to start a range of one router's entries.
-const LOWEST: (LinkKey, core::net::IpAddr) =
-    (LinkKey::LOWEST, core::net::IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED));
+const LOWEST: (InterfaceIndex, core::net::IpAddr) =
+    (InterfaceIndex::LOWEST, core::net::IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED));
 
 #[cfg(test)]
 mod tests {
@@ -149,7 +149,7 @@ mod tests {
 
     fn announcement(last: u8) -> Announcement {
         Announcement {
-            link: LinkKey::LOWEST,
+            link: InterfaceIndex::LOWEST,
             mac: MacAddress([2, 0, 0, 0, 0, 1]),
             address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, last)),
             is_router: false,

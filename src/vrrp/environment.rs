@@ -4,13 +4,13 @@ use core::net::IpAddr;
 use std::collections::BTreeSet;
 
 use super::{FaultReason, RouterConfig};
-use crate::net::{InterfaceName, LinkKey, MacAddress};
+use crate::net::{InterfaceIndex, InterfaceName, MacAddress};
 
 /// An interface that exists.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Interface {
-    /// Namespace and index.
-    pub key: LinkKey,
+    /// Its number.
+    pub key: InterfaceIndex,
     /// Ethernet address; `None` = announcements are not possible.
     pub mac: Option<MacAddress>,
     /// Up and with a carrier.
@@ -51,7 +51,7 @@ impl Environment {
     }
 
     /// The interface of that key, and its name.
-    pub(super) fn interface_of(&self, link: LinkKey) -> Option<(&InterfaceName, &Interface)> {
+    pub(super) fn interface_of(&self, link: InterfaceIndex) -> Option<(&InterfaceName, &Interface)> {
         let (name, interface) = self.interfaces.iter().find(|(_, interface)| interface.key == link)?;
         Some((name, interface))
     }

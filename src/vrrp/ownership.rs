@@ -9,12 +9,12 @@ use super::environment::Environment;
 use super::router_core::Core;
 use super::{Output, ReportKind, RouterConfig, State, VirtualRouter};
 use crate::kernel::{AddressOperation, AddressOutcome, AddressReply, AddressRequest, Requester, Verb};
-use crate::net::{LinkKey, Prefix};
+use crate::net::{InterfaceIndex, Prefix};
 use crate::time::Now;
 use crate::wanted::{AddressWish, Addresses, Answer, Change, Repair, distinct};
 
 /// What the kernel is known to hold: whether an address is there, and then whether it carries our mark.
-pub(super) type Known<'a> = &'a dyn Fn((LinkKey, Prefix)) -> Option<bool>;
+pub(super) type Known<'a> = &'a dyn Fn((InterfaceIndex, Prefix)) -> Option<bool>;
 
 /// The addresses of a configuration, and whether the loss of each counts against the router (not `no_track`). Of one
 /// that is in there twice, the later line counts.
@@ -26,7 +26,7 @@ pub(super) fn wishes(config: &RouterConfig) -> Vec<(AddressWish, bool)> {
 }
 
 /// Where a wish can be fulfilled: on its interface, as far as that exists.
-pub(super) fn locate(environment: &Environment) -> impl Fn(&AddressWish) -> Option<(LinkKey, Prefix)> {
+pub(super) fn locate(environment: &Environment) -> impl Fn(&AddressWish) -> Option<(InterfaceIndex, Prefix)> {
     |wish| environment.interface(&wish.interface).map(|interface| (interface.key, wish.spec.prefix))
 }
 
@@ -45,7 +45,7 @@ impl Core {
     }
 
     /// A master wants its addresses. Gives those that are there already, and how many of these a predecessor left.
-    pub(super) fn claim_addresses(&mut self, out: &mut Output<'_>) -> (Vec<(LinkKey, Prefix)>, usize) {
+    pub(super) fn claim_addresses(&mut self, out: &mut Output<'_>) -> (Vec<(InterfaceIndex, Prefix)>, usize) {
         let mut changes = Vec::new();
         let (present, leftovers) = self.addresses.want(&mut changes);
         self.request_addresses(changes, out);
@@ -88,7 +88,7 @@ impl Core {
     }
 
     /// One of our addresses is there without our mark.
-    fn report_foreign(&self, (link, prefix): (LinkKey, Prefix), out: &mut Output<'_>) {
+    fn report_foreign(&self, (link, prefix): (InterfaceIndex, Prefix), out: &mut Output<'_>) {
         if let Some((name, _)) = self.environment.interface_of(link) {
             self.report(ReportKind::ForeignAddress { prefix, interface: name.clone() }, out);
         }
@@ -97,7 +97,13 @@ impl Core {
 
 impl VirtualRouter {
     /// The kernel tells that it holds one of our addresses, and whether with our mark.
-    pub fn on_address_present(&mut self, now: Now, key: (LinkKey, Prefix), ours: bool, out: &mut Output<'_>) {
+    pub fn on_address_present(
+        &mut self,
+        now: Now,
+        key: (InterfaceIndex, Prefix),
+        ours: bool,
+        out: &mut Output<'_>,
+    ) {
         if self.core.addresses.on_present(now.instant, key, ours) {
             self.core.report_foreign(key, out);
         }
@@ -107,7 +113,7 @@ impl VirtualRouter {
     }
 
     /// The kernel tells that one of our addresses is gone.
-    pub fn on_address_gone(&mut self, now: Now, key: (LinkKey, Prefix)) {
+    pub fn on_address_gone(&mut self, now: Now, key: (InterfaceIndex, Prefix)) {
         self.core.addresses.on_gone(now.instant, key);
     }
 
@@ -142,7 +148,7 @@ impl VirtualRouter {
 
     /// Somebody else's removal took addresses of these subnets along, or one of these addresses: those that are
     /// wanted are asked for again.
-    pub fn restore(&mut self, taken: &dyn Fn((LinkKey, Prefix)) -> bool, out: &mut Output<'_>) {
+    pub fn restore(&mut self, taken: &dyn Fn((InterfaceIndex, Prefix)) -> bool, out: &mut Output<'_>) {
         let mut changes = Vec::new();
         self.core.addresses.restore(taken, &mut changes);
         self.core.request_addresses(changes, out);
@@ -159,7 +165,7 @@ impl VirtualRouter {
     }
 
     /// Interfaces and addresses the router cares for, as far as the interfaces exist.
-    pub fn address_keys(&self) -> impl Iterator<Item = (LinkKey, Prefix)> {
+    pub fn address_keys(&self) -> impl Iterator<Item = (InterfaceIndex, Prefix)> {
         self.core.addresses.keys()
     }
 }

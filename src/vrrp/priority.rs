@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::wire::vrrp::Priority;
 
-/// A base priority and what trackers add to it (`behaviours` B11).
+/// A base priority and what trackers add to it (`weight` of a tracker).
 #[derive(Clone, Debug)]
 pub struct EffectivePriority {
     base: Priority,

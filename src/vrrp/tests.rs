@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::kernel::{AddressSpec, RouterId, Verb};
-use crate::net::{Family, LinkKey, MacAddress, Prefix};
+use crate::net::{Family, InterfaceIndex, MacAddress, Prefix};
 use crate::time::{Duration, Instant, Now, WallTime};
 use crate::wire::vrrp::{Priority, Vrid};
 
@@ -41,7 +41,7 @@ impl Bench {
 
     fn surround(&mut self, usable: bool) {
         let interface = Interface {
-            key: LinkKey::LOWEST,
+            key: InterfaceIndex::LOWEST,
             mac: Some(MacAddress([2, 0, 0, 0, 0, 1])),
             usable,
             ipv6_forwarding: false,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::Kind;
 use crate::kernel::AddressSpec;
-use crate::net::{Family, InterfaceName, LinkKey, Prefix};
+use crate::net::{Family, InterfaceIndex, InterfaceName, Prefix};
 
 /// Addresses of interfaces.
 #[derive(Clone, Copy, Debug)]
@@ -33,10 +33,10 @@ pub(crate) fn distinct<T>(
 }
 
 impl Kind for Addresses {
-    type Key = (LinkKey, Prefix);
+    type Key = (InterfaceIndex, Prefix);
     type Wish = AddressWish;
     /// The IPv4 subnet.
-    type Kin = (LinkKey, IpAddr, u8);
+    type Kin = (InterfaceIndex, IpAddr, u8);
 
     /// Without `promote_secondaries`, Linux removes an IPv4 subnet's other addresses with its first one.
     fn kin((link, prefix): Self::Key) -> Option<Self::Kin> {

@@ -2,7 +2,7 @@
 //! the rule must see it. The same course of events without the wrong must break none.
 
 use alived::kernel::{AddressOperation, AddressRequest, AddressSpec, KernelEvent, Requester, RouterId, Verb};
-use alived::net::{InterfaceIndex, LinkKey, NamespaceId};
+use alived::net::InterfaceIndex;
 use alived::node::{Event, NodeConfig};
 use alived::sim::frame::Glance;
 use alived::sim::invariants::{Rule, Violation};
@@ -53,8 +53,8 @@ fn assert_seen(broken: &[Violation], rule: Rule, machine: Option<MachineId>) {
 
 const ETH0: u32 = 2;
 
-fn eth0() -> LinkKey {
-    LinkKey { namespace: NamespaceId(0), index: InterfaceIndex::new(ETH0).unwrap() }
+fn eth0() -> InterfaceIndex {
+    InterfaceIndex::new(ETH0).unwrap()
 }
 
 /// Changes what the node wants done.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::index::AddressKey;
 use super::{HaNode, Phase};
 use crate::kernel::{ReceiveSocket, RouterId};
-use crate::net::{InterfaceName, LinkKey};
+use crate::net::{InterfaceIndex, InterfaceName};
 use crate::time::Now;
 use crate::vrrp::{
     Actions, Destinations, Environment, Interface, Listening, Output, RouterConfig, VirtualRouter,
@@ -153,7 +153,7 @@ impl HaNode {
     pub(super) fn update_sources(
         &mut self,
         now: Now,
-        link: LinkKey,
+        link: InterfaceIndex,
         changes_source: bool,
         actions: &mut Actions,
     ) {

@@ -118,7 +118,7 @@ impl<K: Clone + Ord> Sets<K> {
 mod tests {
     use super::*;
     use crate::kernel::{AddressSpec, Forwarding, HeldAddress, KernelEvent, KernelView, Link};
-    use crate::net::{Family, InterfaceIndex, LinkKey, NamespaceId, Prefix};
+    use crate::net::{Family, InterfaceIndex, Prefix};
     use crate::node::{Event, HaNode, NodeConfig};
     use crate::prng::Prng;
     use crate::time::{Instant, Now, WallTime};
@@ -157,9 +157,8 @@ mod tests {
         NodeConfig { routers, ..NodeConfig::default() }
     }
 
-    fn some_key(prng: &mut Prng) -> LinkKey {
-        let index = InterfaceIndex::new(1 + prng.below(4) as u32).unwrap();
-        LinkKey { namespace: NamespaceId(0), index }
+    fn some_key(prng: &mut Prng) -> InterfaceIndex {
+        InterfaceIndex::new(1 + prng.below(4) as u32).unwrap()
     }
 
     fn some_link(prng: &mut Prng) -> Link {

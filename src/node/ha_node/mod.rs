@@ -36,7 +36,7 @@ const SOCKET_RETRY: Duration = Duration::from_secs(1);
 /// No master-down time is shorter: 3 intervals of 10 ms.
 const STALL_MIN: Duration = Duration::from_millis(10);
 
-/// All virtual routers of one daemon.
+/// All virtual routers of one daemon in one network namespace.
 #[derive(Clone, Debug)]
 pub struct HaNode {
     /// Without the routers once these have come into being, which know their own.

@@ -1,7 +1,7 @@
 //! The static part: addresses that a daemon keeps in the kernel for as long as it lives (`static_ipaddress`).
 
 use crate::kernel::{AddressOperation, AddressReply, AddressRequest, Requester};
-use crate::net::{LinkKey, Prefix};
+use crate::net::{InterfaceIndex, Prefix};
 use crate::node::{KernelModel, StaticConfig};
 use crate::time::{Instant, Now};
 use crate::vrrp::{Actions, Report, ReportKind};
@@ -13,7 +13,7 @@ pub(super) struct Statics {
     addresses: WantedSet<Addresses>,
 }
 
-type Key = (LinkKey, Prefix);
+type Key = (InterfaceIndex, Prefix);
 
 impl Statics {
     /// Nothing is asked for yet.

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Batch, Heard, Standing, Switch};
 use crate::kernel::{HeldAddress, KernelEvent, Link, Requester, RouterId, Verb};
-use crate::net::{Family, InterfaceName, LinkKey, Prefix};
+use crate::net::{Family, InterfaceIndex, InterfaceName, Prefix};
 use crate::node::{Event, NodeConfig};
 use crate::sim::kernel::usable_source;
 use crate::time::{ARRIVAL_MAX, Duration, Instant};
@@ -29,18 +29,18 @@ pub struct Ledger {
     /// The configuration in force.
     pub config: NodeConfig,
     /// Interfaces as the daemon was told.
-    pub links: BTreeMap<LinkKey, Link>,
+    pub links: BTreeMap<InterfaceIndex, Link>,
     /// Addresses as the daemon was told.
-    pub addresses: BTreeMap<(LinkKey, Prefix), HeldAddress>,
+    pub addresses: BTreeMap<(InterfaceIndex, Prefix), HeldAddress>,
     /// Its virtual routers.
     pub routers: BTreeMap<RouterId, Standing>,
     /// What each of its requesters asked for and did not ask to remove since.
-    pub wanted: BTreeSet<(Requester, LinkKey, Prefix)>,
+    pub wanted: BTreeSet<(Requester, InterfaceIndex, Prefix)>,
     /// Addresses without our mark that it was told of.
-    foreign: BTreeSet<(LinkKey, Prefix)>,
+    foreign: BTreeSet<(InterfaceIndex, Prefix)>,
     /// Every address that it was ever configured with, on the interfaces that it saw under the name it belongs to at
     /// that time: elsewhere it does not look for what a predecessor left.
-    pub charge: BTreeSet<(LinkKey, IpAddr)>,
+    pub charge: BTreeSet<(InterfaceIndex, IpAddr)>,
     /// Routers that a reload removed, and when the last of each was (simulator's time).
     pub removed: BTreeMap<(InterfaceName, Family, Vrid), Instant>,
     /// Whether it was told to stop.
@@ -317,12 +317,12 @@ impl Ledger {
     }
 
     /// Whether the daemon knows that it has nothing to do with an address of its kernel.
-    pub fn is_foreign(&self, link: LinkKey, prefix: Prefix) -> bool {
+    pub fn is_foreign(&self, link: InterfaceIndex, prefix: Prefix) -> bool {
         self.foreign.contains(&(link, prefix))
     }
 
     /// Whether it shall have an address on an interface for as long as it lives.
-    pub fn is_static(&self, link: LinkKey, address: IpAddr) -> bool {
+    pub fn is_static(&self, link: InterfaceIndex, address: IpAddr) -> bool {
         let name = self.links.get(&link).map(|link| &link.name);
         let mut statics = self.config.statics.addresses.iter();
         statics.any(|entry| Some(&entry.interface) == name && entry.spec.prefix.address() == address)

@@ -26,7 +26,7 @@ use core::net::IpAddr;
 
 use super::MachineId;
 use super::frame::Glance;
-use crate::net::LinkKey;
+use crate::net::InterfaceIndex;
 use crate::node::Event;
 use crate::time::Instant;
 use crate::vrrp::Actions;
@@ -35,7 +35,7 @@ use crate::vrrp::Actions;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Heard {
     /// The interface it arrived on.
-    pub link: LinkKey,
+    pub link: InterfaceIndex,
     /// Sender.
     pub source: IpAddr,
     /// TTL or hop limit.

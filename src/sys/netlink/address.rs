@@ -54,7 +54,7 @@ fn request(operation: &AddressOperation) -> (RouteNetlinkMessage, u16) {
         Family::Ipv4 => AddressFamily::Inet,
         Family::Ipv6 => AddressFamily::Inet6,
     };
-    message.header.index = operation.link.index.get();
+    message.header.index = operation.link.get();
     // With a far end, the prefix is that of the far end.
     message.header.prefix_len = spec.peer.unwrap_or(spec.prefix).length();
     message.header.scope = AddressScope::from(spec.scope);
@@ -100,10 +100,10 @@ fn flags(operation: &AddressOperation) -> AddressFlags {
 mod tests {
     use super::*;
     use crate::kernel::{AddressFlags as WantedFlags, AddressSpec};
-    use crate::net::{InterfaceIndex, LinkKey, NamespaceId, Prefix};
+    use crate::net::{InterfaceIndex, Prefix};
 
     fn operation(verb: Verb, spec: AddressSpec) -> AddressOperation {
-        let link = LinkKey { namespace: NamespaceId(0), index: InterfaceIndex::new(7).unwrap() };
+        let link = InterfaceIndex::new(7).unwrap();
         AddressOperation::new(verb, link, spec)
     }
 

@@ -10,21 +10,21 @@ use crate::net::{InterfaceIndex, InterfaceName, MacAddress, Prefix};
 
 /// What one message says, numbers as the kernel gives them.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Word {
+pub(super) enum Content {
     /// `RTM_NEWLINK`.
-    Link(LinkWord),
+    Link(LinkContent),
     /// `RTM_DELLINK`.
     LinkGone(InterfaceIndex),
     /// `RTM_NEWADDR`.
-    Address(AddressWord),
+    Address(AddressContent),
     /// `RTM_DELADDR`.
-    AddressGone(AddressWord),
+    AddressGone(AddressContent),
     /// `RTM_NEWNETCONF` of IPv6 with `NETCONFA_FORWARDING`.
     Ipv6Forwarding(InterfaceIndex, bool),
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct LinkWord {
+pub(super) struct LinkContent {
     pub(super) index: InterfaceIndex,
     pub(super) name: InterfaceName,
     pub(super) mac: Option<MacAddress>,
@@ -35,7 +35,7 @@ pub(super) struct LinkWord {
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct AddressWord {
+pub(super) struct AddressContent {
     pub(super) index: InterfaceIndex,
     pub(super) prefix: Prefix,
     pub(super) protocol: u8,
@@ -44,13 +44,13 @@ pub(super) struct AddressWord {
 }
 
 /// What a message says; `None` if it does not concern us or lacks what it must have.
-pub(super) fn read(kind: u16, body: &[u8]) -> Option<Word> {
+pub(super) fn read(kind: u16, body: &[u8]) -> Option<Content> {
     const NEW_NETCONF: u16 = 80;
     match kind {
-        libc::RTM_NEWLINK => link(body).map(Word::Link),
-        libc::RTM_DELLINK => link_index(body).map(Word::LinkGone),
-        libc::RTM_NEWADDR => address(body).map(Word::Address),
-        libc::RTM_DELADDR => address(body).map(Word::AddressGone),
+        libc::RTM_NEWLINK => link(body).map(Content::Link),
+        libc::RTM_DELLINK => link_index(body).map(Content::LinkGone),
+        libc::RTM_NEWADDR => address(body).map(Content::Address),
+        libc::RTM_DELADDR => address(body).map(Content::AddressGone),
         NEW_NETCONF => ipv6_forwarding(body),
         _ => None,
     }
@@ -65,7 +65,7 @@ fn link_index(body: &[u8]) -> Option<InterfaceIndex> {
     InterfaceIndex::new(u32_at(body, 4)?)
 }
 
-fn link(body: &[u8]) -> Option<LinkWord> {
+fn link(body: &[u8]) -> Option<LinkContent> {
     const INFO_BYTES: usize = 16;
     let index = link_index(body)?;
     let hardware = u16_at(body, 2)?;
@@ -81,7 +81,7 @@ fn link(body: &[u8]) -> Option<LinkWord> {
             _ => {}
         }
     }
-    Some(LinkWord {
+    Some(LinkContent {
         index,
         name: name?,
         mac,
@@ -93,7 +93,7 @@ fn link(body: &[u8]) -> Option<LinkWord> {
 }
 
 /// `struct ifaddrmsg`: family, prefix length, flags, scope, index.
-fn address(body: &[u8]) -> Option<AddressWord> {
+fn address(body: &[u8]) -> Option<AddressContent> {
     const INFO_BYTES: usize = 8;
     const IFA_PROTO: u16 = 11;
     let family = i32::from(*body.first()?);
@@ -112,7 +112,7 @@ fn address(body: &[u8]) -> Option<AddressWord> {
     }
     // On a point-to-point link IFA_ADDRESS is the far end.
     let prefix = Prefix::new(local.or(address)?, length)?;
-    Some(AddressWord {
+    Some(AddressContent {
         index,
         prefix,
         protocol,
@@ -123,7 +123,7 @@ fn address(body: &[u8]) -> Option<AddressWord> {
 }
 
 /// `struct netconfmsg` with its attributes; an index of -1 (all) or -2 (default) names no interface.
-fn ipv6_forwarding(body: &[u8]) -> Option<Word> {
+fn ipv6_forwarding(body: &[u8]) -> Option<Content> {
     const INFO_BYTES: usize = 4;
     const NETCONFA_IFINDEX: u16 = 1;
     const NETCONFA_FORWARDING: u16 = 2;
@@ -140,7 +140,7 @@ fn ipv6_forwarding(body: &[u8]) -> Option<Word> {
             _ => {}
         }
     }
-    Some(Word::Ipv6Forwarding(index?, forwarding?))
+    Some(Content::Ipv6Forwarding(index?, forwarding?))
 }
 
 fn ip(family: i32, value: &[u8]) -> Option<IpAddr> {
@@ -200,10 +200,10 @@ pub(super) mod tests {
 
     #[test]
     fn a_link_is_read_whatever_else_is_said() {
-        let word = read(libc::RTM_NEWLINK, &link_body(0, 7, 0x41, "eth0")).unwrap();
+        let content = read(libc::RTM_NEWLINK, &link_body(0, 7, 0x41, "eth0")).unwrap();
         assert_eq!(
-            word,
-            Word::Link(LinkWord {
+            content,
+            Content::Link(LinkContent {
                 index: InterfaceIndex::new(7).unwrap(),
                 name: "eth0".parse().unwrap(),
                 mac: Some(MacAddress([2, 0, 0, 0, 0, 9])),
@@ -218,15 +218,15 @@ pub(super) mod tests {
     #[test]
     fn a_bridge_port_that_leaves_is_not_deleted() {
         assert_eq!(read(libc::RTM_DELLINK, &link_body(7, 7, 0, "eth0")), None);
-        assert!(matches!(read(libc::RTM_DELLINK, &link_body(0, 7, 0, "eth0")), Some(Word::LinkGone(_))));
+        assert!(matches!(read(libc::RTM_DELLINK, &link_body(0, 7, 0, "eth0")), Some(Content::LinkGone(_))));
     }
 
     #[test]
     fn an_address_is_its_local_end() {
-        let word = read(libc::RTM_NEWADDR, &address_body(7, [192, 0, 2, 7], Some(18)));
-        let Some(Word::Address(word)) = word else { panic!("{word:?}") };
-        assert_eq!(word.prefix.to_string(), "192.0.2.7/24");
-        assert_eq!((word.protocol, word.secondary, word.tentative), (18, true, false));
+        let content = read(libc::RTM_NEWADDR, &address_body(7, [192, 0, 2, 7], Some(18)));
+        let Some(Content::Address(content)) = content else { panic!("{content:?}") };
+        assert_eq!(content.prefix.to_string(), "192.0.2.7/24");
+        assert_eq!((content.protocol, content.secondary, content.tentative), (18, true, false));
     }
 
     #[test]
@@ -237,7 +237,7 @@ pub(super) mod tests {
             body.extend(attribute(2, &1i32.to_ne_bytes()));
             body
         };
-        assert_eq!(read(80, &body(7)), Some(Word::Ipv6Forwarding(InterfaceIndex::new(7).unwrap(), true)));
+        assert_eq!(read(80, &body(7)), Some(Content::Ipv6Forwarding(InterfaceIndex::new(7).unwrap(), true)));
         assert_eq!(read(80, &body(-1)), None);
     }
 

@@ -5,11 +5,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use netlink_sys::protocols::NETLINK_ROUTE;
 
-use super::message::{self, AddressWord, LinkWord, Word};
+use super::message::{self, AddressContent, Content, LinkContent};
 use super::ownership::{OwnAddresses, Ownership};
 use super::transport::{Drained, NetlinkSocket, Options, RawMessage};
 use crate::kernel::{Forwarding, HeldAddress, KernelError, KernelEvent, KernelView, Link};
-use crate::net::{InterfaceIndex, LinkKey, NamespaceId, Prefix};
+use crate::net::{InterfaceIndex, Prefix};
 
 /// Room for the notifications of some ten thousand addresses.
 const QUEUE_BYTES: usize = 32 << 20;
@@ -26,28 +26,28 @@ const RTM_GETNETCONF: u16 = 82;
 ///
 /// # Errors
 /// In the kernel's words; EINTR when the state never stood still.
-pub fn view(namespace: NamespaceId, ownership: &Ownership) -> Result<KernelView, KernelError> {
+pub fn view(ownership: &Ownership) -> Result<KernelView, KernelError> {
     let mut socket = open(&[])?;
-    let mut words = |kind, body: &[u8]| {
+    let mut contents = |kind, body: &[u8]| {
         socket.dump(RawMessage { kind, body }, |header, body| message::read(header.kind, body))
     };
     let mut forwarding = BTreeMap::new();
     // Absent where the host has no IPv6: then it is no router for it either.
-    for word in words(RTM_GETNETCONF, &[libc::AF_INET6 as u8, 0, 0, 0]).unwrap_or_default() {
-        if let Word::Ipv6Forwarding(index, on) = word {
+    for content in contents(RTM_GETNETCONF, &[libc::AF_INET6 as u8, 0, 0, 0]).unwrap_or_default() {
+        if let Content::Ipv6Forwarding(index, on) = content {
             forwarding.insert(index, on);
         }
     }
     let mut view = KernelView::default();
-    for word in words(libc::RTM_GETLINK, &[0; 16])? {
-        if let Word::Link(link) = word {
+    for content in contents(libc::RTM_GETLINK, &[0; 16])? {
+        if let Content::Link(link) = content {
             let ipv6 = forwarding.get(&link.index).copied().unwrap_or(false);
-            view.links.push(to_link(namespace, link, Forwarding { ipv6 }));
+            view.links.push(to_link(link, Forwarding { ipv6 }));
         }
     }
-    for word in words(libc::RTM_GETADDR, &[0; 8])? {
-        if let Word::Address(address) = word {
-            view.addresses.push(to_address(namespace, &address, ownership));
+    for content in contents(libc::RTM_GETADDR, &[0; 8])? {
+        if let Content::Address(address) = content {
+            view.addresses.push(to_address(&address, ownership));
         }
     }
     Ok(view)
@@ -66,12 +66,11 @@ pub enum Followed {
 #[derive(Debug)]
 pub struct Monitor {
     socket: NetlinkSocket,
-    namespace: NamespaceId,
     ownership: Ownership,
     /// What was said last of each link, because a change of forwarding comes without the rest.
     links: BTreeMap<InterfaceIndex, Link>,
     /// What went off the record because the kernel does not hold it.
-    struck_out: Vec<(LinkKey, Prefix)>,
+    struck_out: Vec<(InterfaceIndex, Prefix)>,
 }
 
 impl Monitor {
@@ -79,15 +78,15 @@ impl Monitor {
     ///
     /// # Errors
     /// In the kernel's words.
-    pub fn open(namespace: NamespaceId, ownership: Ownership) -> Result<Self, KernelError> {
+    pub fn open(ownership: Ownership) -> Result<Self, KernelError> {
         let socket = open(&GROUPS)?;
-        Ok(Self { socket, namespace, ownership, links: BTreeMap::new(), struck_out: Vec::new() })
+        Ok(Self { socket, ownership, links: BTreeMap::new(), struck_out: Vec::new() })
     }
 
     /// Takes a [`view`] as the state that later changes refer to. What it does not hold goes off the record, so that
     /// an address that somebody adds later is theirs.
     pub fn start_from(&mut self, view: &KernelView) {
-        self.links = view.links.iter().map(|link| (link.key.index, link.clone())).collect();
+        self.links = view.links.iter().map(|link| (link.key, link.clone())).collect();
         if let Ownership::Record(record) = &mut self.ownership {
             let held: BTreeSet<_> = view.addresses.iter().map(|held| (held.link, held.prefix)).collect();
             let stale: Vec<_> = record.keys().filter(|key| !held.contains(key)).collect();
@@ -109,7 +108,7 @@ impl Monitor {
     }
 
     /// What went off the record since this was asked last, because the kernel does not hold it.
-    pub fn take_struck_out(&mut self) -> Vec<(LinkKey, Prefix)> {
+    pub fn take_struck_out(&mut self) -> Vec<(InterfaceIndex, Prefix)> {
         std::mem::take(&mut self.struck_out)
     }
 
@@ -118,10 +117,10 @@ impl Monitor {
     /// # Errors
     /// In the kernel's words; the socket is of no use any more.
     pub fn drain(&mut self, bound: usize, events: &mut Vec<KernelEvent>) -> Result<Followed, KernelError> {
-        let Self { socket, namespace, ownership, links, struck_out } = self;
+        let Self { socket, ownership, links, struck_out } = self;
         let drained = socket.drain(bound, |header, body| {
-            let word = message::read(header.kind, body);
-            let Some(event) = word.and_then(|word| event(*namespace, ownership, links, word)) else { return };
+            let content = message::read(header.kind, body);
+            let Some(event) = content.and_then(|content| event(ownership, links, content)) else { return };
             if let KernelEvent::AddressGone { link, prefix } = event
                 && ownership.note_gone((link, prefix))
             {
@@ -143,60 +142,57 @@ impl AsFd for Monitor {
 }
 
 fn event(
-    namespace: NamespaceId,
     ownership: &Ownership,
     links: &mut BTreeMap<InterfaceIndex, Link>,
-    word: Word,
+    content: Content,
 ) -> Option<KernelEvent> {
-    match word {
-        Word::Link(word) => {
-            let forwarding = links.get(&word.index).map(|link| link.forwarding).unwrap_or_default();
-            let link = to_link(namespace, word, forwarding);
+    match content {
+        Content::Link(content) => {
+            let forwarding = links.get(&content.index).map(|link| link.forwarding).unwrap_or_default();
+            let link = to_link(content, forwarding);
             // The kernel repeats itself, for example with new statistics of a wireless link.
-            if links.get(&link.key.index) == Some(&link) {
+            if links.get(&link.key) == Some(&link) {
                 return None;
             }
-            links.insert(link.key.index, link.clone());
+            links.insert(link.key, link.clone());
             Some(KernelEvent::LinkChanged(link))
         }
-        Word::LinkGone(index) => {
+        Content::LinkGone(index) => {
             links.remove(&index);
-            Some(KernelEvent::LinkGone(LinkKey { namespace, index }))
+            Some(KernelEvent::LinkGone(index))
         }
-        Word::Ipv6Forwarding(index, on) => {
+        Content::Ipv6Forwarding(index, on) => {
             let link = links.get_mut(&index).filter(|link| link.forwarding.ipv6 != on)?;
             link.forwarding.ipv6 = on;
             Some(KernelEvent::LinkChanged(link.clone()))
         }
-        Word::Address(word) => Some(KernelEvent::AddressPresent(to_address(namespace, &word, ownership))),
-        Word::AddressGone(word) => Some(KernelEvent::AddressGone {
-            link: LinkKey { namespace, index: word.index },
-            prefix: word.prefix,
-        }),
+        Content::Address(content) => Some(KernelEvent::AddressPresent(to_address(&content, ownership))),
+        Content::AddressGone(content) => {
+            Some(KernelEvent::AddressGone { link: content.index, prefix: content.prefix })
+        }
     }
 }
 
-fn to_link(namespace: NamespaceId, word: LinkWord, forwarding: Forwarding) -> Link {
+fn to_link(content: LinkContent, forwarding: Forwarding) -> Link {
     Link {
-        key: LinkKey { namespace, index: word.index },
-        name: word.name,
-        mac: word.mac,
-        mtu: word.mtu,
-        admin_up: word.admin_up,
-        running: word.running,
-        loopback: word.loopback,
+        key: content.index,
+        name: content.name,
+        mac: content.mac,
+        mtu: content.mtu,
+        admin_up: content.admin_up,
+        running: content.running,
+        loopback: content.loopback,
         forwarding,
     }
 }
 
-fn to_address(namespace: NamespaceId, word: &AddressWord, ownership: &Ownership) -> HeldAddress {
-    let link = LinkKey { namespace, index: word.index };
+fn to_address(content: &AddressContent, ownership: &Ownership) -> HeldAddress {
     HeldAddress {
-        link,
-        prefix: word.prefix,
-        ours: ownership.holds(link, word),
-        secondary: word.secondary,
-        tentative: word.tentative,
+        link: content.index,
+        prefix: content.prefix,
+        ours: ownership.holds(content),
+        secondary: content.secondary,
+        tentative: content.tentative,
     }
 }
 
@@ -216,7 +212,7 @@ mod tests {
 
     #[test]
     fn the_view_has_the_loopback_link_and_its_address() {
-        let view = view(NamespaceId(0), &Ownership::Mark).unwrap();
+        let view = view(&Ownership::Mark).unwrap();
         let loopback = view.links.iter().find(|link| link.loopback).unwrap();
         assert_eq!(loopback.name.as_str(), "lo");
         assert!(loopback.mac.is_none());
@@ -224,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_monitor_with_nothing_to_say_does_not_block() {
-        let mut monitor = Monitor::open(NamespaceId(0), Ownership::Mark).unwrap();
+        let mut monitor = Monitor::open(Ownership::Mark).unwrap();
         let mut events = Vec::new();
         assert_eq!(monitor.drain(1000, &mut events).unwrap(), Followed::Current);
     }
@@ -232,9 +228,8 @@ mod tests {
     #[test]
     fn a_link_said_twice_is_one_change_and_a_rename_is_another() {
         let mut links = BTreeMap::new();
-        let mut say = |kind, body: &[u8]| {
-            event(NamespaceId(0), &Ownership::Mark, &mut links, message::read(kind, body).unwrap())
-        };
+        let mut say =
+            |kind, body: &[u8]| event(&Ownership::Mark, &mut links, message::read(kind, body).unwrap());
         assert!(say(libc::RTM_NEWLINK, &link_body(0, 7, 0x41, "eth0")).is_some());
         assert!(say(libc::RTM_NEWLINK, &link_body(0, 7, 0x41, "eth0")).is_none());
         assert!(matches!(

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::message::AddressWord;
+use super::message::AddressContent;
 use crate::kernel::{ADDRESS_PROTOCOL, AddressOutcome, Verb};
-use crate::net::{LinkKey, Prefix};
+use crate::net::{InterfaceIndex, Prefix};
 
 /// How an address is known to be ours.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -16,15 +16,15 @@ pub enum Ownership {
 }
 
 impl Ownership {
-    pub(super) fn holds(&self, key: LinkKey, address: &AddressWord) -> bool {
+    pub(super) fn holds(&self, address: &AddressContent) -> bool {
         match self {
             Self::Mark => address.protocol == ADDRESS_PROTOCOL,
-            Self::Record(record) => record.contains(&(key, address.prefix)),
+            Self::Record(record) => record.contains(&(address.index, address.prefix)),
         }
     }
 
     /// The kernel says that an address is gone. Whether it was on the record and is not any more.
-    pub(super) fn note_gone(&mut self, key: (LinkKey, Prefix)) -> bool {
+    pub(super) fn note_gone(&mut self, key: (InterfaceIndex, Prefix)) -> bool {
         match self {
             Self::Mark => false,
             Self::Record(record) => record.strike_out(key),
@@ -37,20 +37,20 @@ impl Ownership {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct OwnAddresses {
     /// With the additions that are not answered yet.
-    lines: BTreeMap<(LinkKey, Prefix), u32>,
+    lines: BTreeMap<(InterfaceIndex, Prefix), u32>,
 }
 
 impl OwnAddresses {
-    fn contains(&self, key: &(LinkKey, Prefix)) -> bool {
+    fn contains(&self, key: &(InterfaceIndex, Prefix)) -> bool {
         self.lines.contains_key(key)
     }
 
-    pub(super) fn keys(&self) -> impl Iterator<Item = (LinkKey, Prefix)> {
+    pub(super) fn keys(&self) -> impl Iterator<Item = (InterfaceIndex, Prefix)> {
         self.lines.keys().copied()
     }
 
     /// An addition was asked for.
-    pub fn note_asked(&mut self, key: (LinkKey, Prefix)) {
+    pub fn note_asked(&mut self, key: (InterfaceIndex, Prefix)) {
         let adding = self.lines.entry(key).or_default();
         *adding = adding.saturating_add(1);
     }
@@ -73,13 +73,13 @@ impl OwnAddresses {
     }
 
     /// Takes an address off, unless it is being added. Whether it was on it.
-    pub(super) fn strike_out(&mut self, key: (LinkKey, Prefix)) -> bool {
+    pub(super) fn strike_out(&mut self, key: (InterfaceIndex, Prefix)) -> bool {
         self.lines.get(&key) == Some(&0) && self.lines.remove(&key).is_some()
     }
 }
 
-impl FromIterator<(LinkKey, Prefix)> for OwnAddresses {
-    fn from_iter<I: IntoIterator<Item = (LinkKey, Prefix)>>(keys: I) -> Self {
+impl FromIterator<(InterfaceIndex, Prefix)> for OwnAddresses {
+    fn from_iter<I: IntoIterator<Item = (InterfaceIndex, Prefix)>>(keys: I) -> Self {
         Self { lines: keys.into_iter().map(|key| (key, 0)).collect() }
     }
 }
@@ -88,19 +88,18 @@ impl FromIterator<(LinkKey, Prefix)> for OwnAddresses {
 mod tests {
     use super::*;
     use crate::kernel::{AddressOperation, AddressSpec, KernelError};
-    use crate::net::{InterfaceIndex, NamespaceId};
-    use crate::sys::netlink::message::{self, Word, tests::address_body};
+    use crate::sys::netlink::message::{self, Content, tests::address_body};
 
-    fn word(host: u8, protocol: Option<u8>) -> AddressWord {
+    fn content(host: u8, protocol: Option<u8>) -> AddressContent {
         match message::read(libc::RTM_NEWADDR, &address_body(7, [192, 0, 2, host], protocol)) {
-            Some(Word::Address(word)) => word,
+            Some(Content::Address(content)) => content,
             other => panic!("{other:?}"),
         }
     }
 
-    fn key() -> (LinkKey, Prefix) {
-        let plain = word(8, None);
-        (LinkKey { namespace: NamespaceId(0), index: plain.index }, plain.prefix)
+    fn key() -> (InterfaceIndex, Prefix) {
+        let plain = content(8, None);
+        (plain.index, plain.prefix)
     }
 
     fn answer(verb: Verb, refused: bool) -> AddressOutcome {
@@ -111,12 +110,12 @@ mod tests {
 
     #[test]
     fn ours_is_what_is_marked_or_recorded() {
-        let (marked, plain) = (word(7, Some(18)), word(8, None));
-        let (link, record) = (key().0, Ownership::Record([key()].into_iter().collect()));
-        assert!(Ownership::Mark.holds(link, &marked) && !Ownership::Mark.holds(link, &plain));
-        assert!(!record.holds(link, &marked) && record.holds(link, &plain));
-        let other = LinkKey { index: InterfaceIndex::new(8).unwrap(), ..link };
-        assert!(!record.holds(other, &plain));
+        let (marked, plain) = (content(7, Some(18)), content(8, None));
+        let record = Ownership::Record([key()].into_iter().collect());
+        assert!(Ownership::Mark.holds(&marked) && !Ownership::Mark.holds(&plain));
+        assert!(!record.holds(&marked) && record.holds(&plain));
+        let elsewhere = AddressContent { index: InterfaceIndex::new(8).unwrap(), ..plain };
+        assert!(!record.holds(&elsewhere));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use socket2::{Domain, Socket};
 
 use super::batch::{Message, SendBatch};
 use crate::kernel::Announcement;
-use crate::net::LinkKey;
+use crate::net::InterfaceIndex;
 use crate::sys::socket;
 use crate::wire::arp::ArpFrame;
 use crate::wire::ndisc::{self, NeighbourAdvertisement};
@@ -18,7 +18,7 @@ const SEND_QUEUE_BYTES: usize = 4 << 20;
 /// A frame that announces an address.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame {
-    link: LinkKey,
+    link: InterfaceIndex,
     bytes: [u8; ndisc::FRAME_LENGTH],
     length: usize,
 }
@@ -67,7 +67,7 @@ impl Announcer {
     pub fn send(&mut self, frames: &[Frame], failed: impl FnMut(usize, io::Error)) {
         let messages = frames.iter().map(|frame| {
             let bytes = frame.bytes.get(..frame.length).unwrap_or_default();
-            Ok(Message::frame(frame.link.index, bytes))
+            Ok(Message::frame(frame.link, bytes))
         });
         self.batch.send(&self.socket, messages.enumerate(), failed);
     }

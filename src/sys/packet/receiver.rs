@@ -59,7 +59,7 @@ impl AsFd for Receiver {
 }
 
 fn open(key: ReceiveSocket) -> io::Result<Socket> {
-    let index = key.link.index.get();
+    let index = key.link.get();
     let protocol = i32::from(key.protocol);
     let device = core::num::NonZeroU32::new(index);
     match key.address {

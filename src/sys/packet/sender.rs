@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use socket2::{Domain, Socket};
 
 use super::batch::{Message, SendBatch};
-use crate::net::LinkKey;
+use crate::net::InterfaceIndex;
 use crate::sys::socket;
 use crate::wire::ip::{IpFields, VRRP_PROTOCOL, ipv4_header, ipv6_header};
 
@@ -21,7 +21,7 @@ const PRIORITY: u32 = 6;
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {
     /// Through this interface.
-    pub link: LinkKey,
+    pub link: InterfaceIndex,
     /// Source address of the IP header; of the same family as the destination.
     pub source: IpAddr,
     /// Destination address.
@@ -125,11 +125,11 @@ fn message<'a>(packet: &Packet<'a>) -> io::Result<Message<'a>> {
     match (source, destination) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
             let header = ipv4_header(source, destination, ip, payload.len()).map_err(|_| impossible())?;
-            Ok(Message::ipv4(link.index, destination, &header, payload))
+            Ok(Message::ipv4(link, destination, &header, payload))
         }
         (IpAddr::V6(source), IpAddr::V6(destination)) => {
             let header = ipv6_header(source, destination, ip, payload.len()).map_err(|_| impossible())?;
-            Ok(Message::ipv6(link.index, destination, &header, payload))
+            Ok(Message::ipv6(link, destination, &header, payload))
         }
         _ => Err(impossible()),
     }
@@ -141,7 +141,7 @@ fn payload<'a>(packet: &Packet<'a>) -> io::Result<Message<'a>> {
     match (source, destination) {
         // The socket's protocol is what the kernel writes.
         (IpAddr::V6(source), IpAddr::V6(destination)) if ip.protocol == VRRP_PROTOCOL => {
-            Ok(Message::ipv6_payload(link.index, source, destination, ip.hop_limit, payload))
+            Ok(Message::ipv6_payload(link, source, destination, ip.hop_limit, payload))
         }
         _ => Err(io::Error::from_raw_os_error(libc::EMSGSIZE)),
     }

@@ -11,17 +11,17 @@ use socket2::Domain;
 use super::batch::{Message, SendBatch};
 use super::{Packet, ReceiveBatch, Receiver, Sender};
 use crate::kernel::ReceiveSocket;
-use crate::net::{Family, InterfaceIndex, InterfaceName, LinkKey, MacAddress, NamespaceId, Prefix};
+use crate::net::{Family, InterfaceIndex, InterfaceName, MacAddress, Prefix};
 use crate::sys::namespace::Namespace;
 use crate::sys::netlink::{Network, VethEnd};
 use crate::sys::{clock, socket};
 use crate::wire::ip::{IpFields, VRRP_PROTOCOL};
 
 struct Cable {
-    near: LinkKey,
+    near: InterfaceIndex,
     sender: Sender,
     batch: ReceiveBatch,
-    far: LinkKey,
+    far: InterfaceIndex,
 }
 
 /// What was received, in values of its own.
@@ -78,7 +78,7 @@ impl Cable {
             }
         }
         let sender = Sender::open().unwrap();
-        let mut cable = Self { near: key(near), sender, batch: ReceiveBatch::default(), far: key(far) };
+        let mut cable = Self { near, sender, batch: ReceiveBatch::default(), far };
         // Some time after the carrier the kernel begins to let packets through.
         for family in [Family::Ipv4, Family::Ipv6] {
             let (receiver, start) = (cable.receiver(family), Instant::now());
@@ -145,10 +145,6 @@ fn group(family: Family) -> IpAddr {
     }
 }
 
-fn key(index: InterfaceIndex) -> LinkKey {
-    LinkKey { namespace: NamespaceId(0), index }
-}
-
 #[test]
 fn each_packet_comes_with_all_that_the_kernel_tells() {
     in_a_namespace("each_packet_comes_with_all_that_the_kernel_tells", |mut cable| {
@@ -180,13 +176,13 @@ fn each_packet_comes_with_all_that_the_kernel_tells() {
 /// A host of its own at the far end of a cable, with an address for each family.
 struct Neighbour {
     namespace: Namespace,
-    link: LinkKey,
+    link: InterfaceIndex,
 }
 
 const FAMILIES: [Family; 2] = [Family::Ipv4, Family::Ipv6];
 
 impl Neighbour {
-    fn lay(here: &Namespace) -> (Self, LinkKey) {
+    fn lay(here: &Namespace) -> (Self, InterfaceIndex) {
         let namespace = Namespace::create().unwrap();
         for side in [here, &namespace] {
             side.set("ipv6/conf/default/accept_dad", "0").unwrap();
@@ -208,7 +204,7 @@ impl Neighbour {
                 link
             })
             .unwrap();
-        (Self { namespace, link: key(link) }, key(near))
+        (Self { namespace, link }, near)
     }
 
     fn address(family: Family, host: u8) -> IpAddr {
@@ -223,8 +219,11 @@ impl Neighbour {
         let prefix = subnet(Self::address(family, 2));
         let change = || {
             let mut socket = Network::open().unwrap();
-            let index = self.link.index;
-            if there { socket.add_address(index, prefix) } else { socket.remove_address(index, prefix) }
+            if there {
+                socket.add_address(self.link, prefix)
+            } else {
+                socket.remove_address(self.link, prefix)
+            }
         };
         self.namespace.run(change).unwrap().unwrap();
     }
@@ -288,7 +287,7 @@ fn a_packet_that_is_longer_than_any_advertisement_is_dropped() {
             let receiver = cable.receiver(family);
             let mut socket = Network::open().unwrap();
             for link in [cable.near, cable.far] {
-                socket.set_mtu(link.index, 9000).unwrap();
+                socket.set_mtu(link, 9000).unwrap();
             }
             cable.send(family, 255, &[&[1; 8], &[2; 6000], &[3; 8]]);
             let got = cable.receive(&receiver, 3);
@@ -303,7 +302,7 @@ fn an_ipv6_packet_beyond_the_mtu_leaves_in_fragments() {
     in_a_namespace("an_ipv6_packet_beyond_the_mtu_leaves_in_fragments", |mut cable| {
         let receiver = cable.receiver(Family::Ipv6);
         let mut socket = Network::open().unwrap();
-        socket.set_mtu(cable.near.index, 1280).unwrap();
+        socket.set_mtu(cable.near, 1280).unwrap();
         let fits = 1280 - crate::wire::ip::IPV6_HEADER_LENGTH;
         for length in [fits, fits + 1, 8 + 16 * 85, 8 + 16 * 255] {
             let long: Vec<u8> = (0..length).map(|at| at as u8).collect();
@@ -364,7 +363,7 @@ fn nothing_that_waits_is_no_packet() {
 fn a_message_that_cannot_be_sent_is_named_and_the_others_leave() {
     in_a_namespace("a_message_that_cannot_be_sent_is_named_and_the_others_leave", |mut cable| {
         let absent = InterfaceIndex::new(0x7fff_0000).unwrap();
-        let good = |link: LinkKey, payload| Packet {
+        let good = |link: InterfaceIndex, payload| Packet {
             link,
             source: source(Family::Ipv4),
             destination: group(Family::Ipv4),
@@ -373,10 +372,10 @@ fn a_message_that_cannot_be_sent_is_named_and_the_others_leave() {
         };
         let too_long = vec![0; 70_000];
         let mut packets = vec![good(cable.near, &[7; 8]); 130];
-        packets[0].link = key(absent);
+        packets[0].link = absent;
         packets[65].payload = &too_long;
         packets[66].source = source(Family::Ipv6);
-        packets[129].link = key(absent);
+        packets[129].link = absent;
         let receiver = cable.receiver(Family::Ipv4);
         let mut failures = Vec::new();
         cable.sender.send(&packets, |at, error| failures.push((at, error.raw_os_error())));
@@ -395,7 +394,7 @@ fn a_frame_leaves_as_it_is() {
         let mut frame = vec![0xff; 6];
         frame.extend([2, 0, 0, 0, 0, 1, 0x08, 0x06]);
         frame.extend(1..=46);
-        let message = (0, Ok::<_, io::Error>(Message::frame(cable.near.index, &frame)));
+        let message = (0, Ok::<_, io::Error>(Message::frame(cable.near, &frame)));
         SendBatch::default().send(&sender, [message], |_, error| panic!("{error}"));
         let start = Instant::now();
         loop {
