@@ -52,17 +52,6 @@ pub enum HttpVersion {
     V1_1,
 }
 
-impl HttpVersion {
-    /// The argument of `http_protocol`.
-    pub const fn keyword(self) -> &'static str {
-        match self {
-            Self::V1_0 => "1.0",
-            Self::V1_0Close => "1.0C",
-            Self::V1_1 => "1.1",
-        }
-    }
-}
-
 /// `url`: one page and what it must be like.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct UrlCheck {

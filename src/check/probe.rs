@@ -30,11 +30,6 @@ pub struct Connection {
 impl Connection {
     /// keepalived's limit of one try.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
-
-    /// To the real server itself.
-    pub const fn new(timeout: Duration) -> Self {
-        Self { address: None, port: None, source: None, source_port: None, interface: None, timeout, mark: 0 }
-    }
 }
 
 /// `SMTP_CHECK`.
@@ -79,51 +74,6 @@ pub enum DnsType {
     Rrsig,
     /// Keys.
     Dnskey,
-}
-
-impl DnsType {
-    /// All.
-    pub const ALL: [Self; 9] = [
-        Self::A,
-        Self::Ns,
-        Self::Cname,
-        Self::Soa,
-        Self::Mx,
-        Self::Txt,
-        Self::Aaaa,
-        Self::Rrsig,
-        Self::Dnskey,
-    ];
-
-    /// Name in zone files.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::A => "A",
-            Self::Ns => "NS",
-            Self::Cname => "CNAME",
-            Self::Soa => "SOA",
-            Self::Mx => "MX",
-            Self::Txt => "TXT",
-            Self::Aaaa => "AAAA",
-            Self::Rrsig => "RRSIG",
-            Self::Dnskey => "DNSKEY",
-        }
-    }
-
-    /// Number on the wire (RFC 1035 §3.2.2 and successors).
-    pub const fn number(self) -> u16 {
-        match self {
-            Self::A => 1,
-            Self::Ns => 2,
-            Self::Cname => 5,
-            Self::Soa => 6,
-            Self::Mx => 15,
-            Self::Txt => 16,
-            Self::Aaaa => 28,
-            Self::Rrsig => 46,
-            Self::Dnskey => 48,
-        }
-    }
 }
 
 /// `UDP_CHECK`.

@@ -49,11 +49,6 @@ impl Span {
         let end = last.start.offset() + last.length;
         Self { start: self.start, length: end.saturating_sub(self.start.offset()) }
     }
-
-    /// The place after the last byte.
-    pub const fn end(self) -> Position {
-        self.start.advance(self.length)
-    }
 }
 
 /// Where a piece of expanded text comes from.
@@ -144,11 +139,6 @@ impl SourceMap {
     /// How many files were added.
     pub fn file_count(&self) -> u32 {
         self.files
-    }
-
-    /// Names of the files in the order they were read.
-    pub fn file_names(&self) -> impl Iterator<Item = &str> {
-        self.texts.iter().filter_map(|text| text.name.as_deref())
     }
 
     fn text_at(&self, position: Position) -> Option<&Text> {

@@ -114,20 +114,6 @@ pub enum Protocol {
     Sctp,
 }
 
-impl Protocol {
-    /// All.
-    pub const ALL: [Self; 3] = [Self::Tcp, Self::Udp, Self::Sctp];
-
-    /// The keyword.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Tcp => "TCP",
-            Self::Udp => "UDP",
-            Self::Sctp => "SCTP",
-        }
-    }
-}
-
 /// `persistence_timeout`, `persistence_granularity`, `persistence_engine`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Persistence {

@@ -52,11 +52,6 @@ impl fmt::Display for ObjectChange {
 }
 
 impl Changes {
-    /// Whether nothing changes.
-    pub const fn is_empty(&self) -> bool {
-        self.objects.is_empty()
-    }
-
     /// In words, a line for each object concerned.
     pub fn lines(&self) -> Vec<String> {
         match self.objects.as_slice() {

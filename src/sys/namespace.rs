@@ -172,9 +172,8 @@ mod tests {
                 return crate::skip::skip("a_new_namespace_holds_loopback_alone", &reason);
             }
         };
-        let links = namespace
-            .run(|| crate::sys::netlink::RouteSocket::open().unwrap().dump_links().unwrap())
-            .unwrap();
+        let links =
+            namespace.run(|| crate::sys::netlink::Network::open().unwrap().dump_links().unwrap()).unwrap();
         assert!(
             links
                 .iter()
