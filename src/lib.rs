@@ -19,17 +19,17 @@
 //! | 6 | [`cli`] | the command line |
 
 pub mod bfd;
-pub mod check;
+mod check;
 pub mod cli;
 pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod drill;
 pub mod kernel;
-pub mod lvs;
+mod lvs;
 pub mod net;
 pub mod node;
-pub mod notify;
+mod notify;
 pub mod prng;
 pub mod secret;
 pub mod sim;

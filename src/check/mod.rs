@@ -4,10 +4,10 @@ mod config;
 mod http;
 mod probe;
 
-pub use config::{CheckAssignment, Checker, CheckerKind, Timing, TlsClient};
-pub use http::{
+pub(crate) use config::{CheckAssignment, Checker, CheckerKind, Timing, TlsClient};
+pub(crate) use http::{
     BodyDigest, HttpCheck, HttpVersion, RegexMatch, RegexOption, ServerName, StatusCodes, TlsCheck, UrlCheck,
 };
-pub use probe::{
+pub(crate) use probe::{
     Connection, DnsCheck, DnsType, ExpectedReply, FileCheck, MiscCheck, SmtpCheck, UdpCheck, WildcardByte,
 };

@@ -78,9 +78,11 @@ pub struct Loaded {
     /// What the protocol core is told.
     pub node: NodeConfig,
     /// What the load balancer is told. Held only: nobody acts on it yet.
-    pub balancer: BalancerConfig,
+    #[cfg_attr(not(test), expect(dead_code, reason = "held until virtual servers are served"))]
+    pub(crate) balancer: BalancerConfig,
     /// What instances and sync groups tell others. Held only: nobody acts on it yet.
-    pub notifications: Notifications,
+    #[expect(dead_code, reason = "held until scripts are told of changes")]
+    pub(crate) notifications: Notifications,
     /// What the daemon is told.
     pub settings: Settings,
     /// Everything that is wrong, in file order.

@@ -10,7 +10,7 @@ use crate::net::Family;
 
 /// A virtual server: a service of the kernel's IPVS, or one for each member of a group.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct VirtualServer {
+pub(crate) struct VirtualServer {
     /// What clients connect to.
     pub service: Service,
     /// `lvs_sched`, `lb_algo`.
@@ -45,7 +45,7 @@ pub struct VirtualServer {
 
 impl VirtualServer {
     /// A server with keepalived's defaults and no real server.
-    pub const fn new(service: Service) -> Self {
+    pub(crate) const fn new(service: Service) -> Self {
         Self {
             service,
             scheduler: Scheduler::WeightedLeastConnection,
@@ -68,7 +68,7 @@ impl VirtualServer {
 
 /// What clients connect to.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum Service {
+pub(crate) enum Service {
     /// An address and port; no port = all ports, which needs persistence.
     Address(HostPort, Protocol),
     /// `fwmark`.
@@ -79,7 +79,7 @@ pub enum Service {
 
 /// An address, perhaps with a port.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct HostPort {
+pub(crate) struct HostPort {
     /// The address.
     pub address: IpAddr,
     /// The port; `None` where keepalived writes 0.
@@ -95,7 +95,7 @@ impl core::fmt::Display for HostPort {
 
 /// Packets that the firewall marked.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct FirewallMark {
+pub(crate) struct FirewallMark {
     /// The mark.
     pub mark: NonZeroU32,
     /// `ip_family`, or the family of the real servers.
@@ -104,7 +104,7 @@ pub struct FirewallMark {
 
 /// Transport protocol of a virtual server.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum Protocol {
+pub(crate) enum Protocol {
     /// `TCP`.
     Tcp,
     /// `UDP`: what keepalived assumes when none is named.
@@ -116,7 +116,7 @@ pub enum Protocol {
 
 /// `persistence_timeout`, `persistence_granularity`, `persistence_engine`.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Persistence {
+pub(crate) struct Persistence {
     /// Seconds after the last connection: 1 to 2,678,400 (31 days); 360 unless set.
     pub timeout_s: NonZeroU32,
     /// Which clients count as one.
@@ -127,12 +127,12 @@ pub struct Persistence {
 
 impl Persistence {
     /// What holds when persistence is switched on without a time.
-    pub const DEFAULT_TIMEOUT_S: NonZeroU32 = NonZeroU32::new(360).unwrap();
+    pub(crate) const DEFAULT_TIMEOUT_S: NonZeroU32 = NonZeroU32::new(360).unwrap();
 }
 
 /// Which clients count as one.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum PersistenceGranularity {
+pub(crate) enum PersistenceGranularity {
     /// A netmask.
     Ipv4(Ipv4Addr),
     /// Prefix length, 1 to 128.
@@ -141,34 +141,36 @@ pub enum PersistenceGranularity {
 
 /// How much weight must be alive.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub struct Quorum {
+pub(crate) struct Quorum {
     weight: NonZeroU32,
     hysteresis: u32,
 }
 
 impl Quorum {
     /// One live real server is enough.
-    pub const ONE: Self = Self { weight: NonZeroU32::MIN, hysteresis: 0 };
+    pub(crate) const ONE: Self = Self { weight: NonZeroU32::MIN, hysteresis: 0 };
 
     /// `None` unless `hysteresis` is below `weight`.
-    pub const fn new(weight: NonZeroU32, hysteresis: u32) -> Option<Self> {
+    pub(crate) const fn new(weight: NonZeroU32, hysteresis: u32) -> Option<Self> {
         if hysteresis < weight.get() { Some(Self { weight, hysteresis }) } else { None }
     }
 
     /// `quorum`: sum of the weights of live real servers.
-    pub const fn weight(self) -> NonZeroU32 {
+    #[cfg_attr(not(test), expect(dead_code, reason = "held until virtual servers are served"))]
+    pub(crate) const fn weight(self) -> NonZeroU32 {
         self.weight
     }
 
     /// `hysteresis`: gained at `quorum` plus this, lost below `quorum` less this.
-    pub const fn hysteresis(self) -> u32 {
+    #[cfg_attr(not(test), expect(dead_code, reason = "held until virtual servers are served"))]
+    pub(crate) const fn hysteresis(self) -> u32 {
         self.hysteresis
     }
 }
 
 /// `sorry_server`: the server of last resort.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub struct SorryServer {
+pub(crate) struct SorryServer {
     /// Address and port; no port = the virtual server's.
     pub target: HostPort,
     /// `sorry_server_lvs_method`, else the virtual server's method.
@@ -179,7 +181,7 @@ pub struct SorryServer {
 
 /// Programs run when a virtual server's state changes.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct QuorumNotifications {
+pub(crate) struct QuorumNotifications {
     /// `quorum_up`.
     pub up: Option<Arc<Script>>,
     /// `quorum_down`.
@@ -188,7 +190,7 @@ pub struct QuorumNotifications {
 
 /// A real server, where the work is done. Small, since there may be hundreds of thousands.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct RealServer {
+pub(crate) struct RealServer {
     /// Address and port; no port = the virtual server's.
     pub target: HostPort,
     /// `weight`: 0 to 2,147,483,647; 0 gets no new connections.
@@ -205,7 +207,7 @@ pub struct RealServer {
 
 /// Settings of a [`RealServer`] that are rarely used.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct RealServerDetails {
+pub(crate) struct RealServerDetails {
     /// `uthreshold`: connections at which it gets no more; 0 = no limit.
     pub upper_threshold: u32,
     /// `lthreshold`: connections below which it gets them again; 0 = three quarters of the upper one.
@@ -220,7 +222,7 @@ pub struct RealServerDetails {
 
 /// A real server by its place in the configuration.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct RealServerKey {
+pub(crate) struct RealServerKey {
     /// Index of the virtual server.
     pub virtual_server: u32,
     /// Index among its real servers.
@@ -229,7 +231,7 @@ pub struct RealServerKey {
 
 /// `virtual_server_group`: services that share real servers.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct VirtualServerGroup {
+pub(crate) struct VirtualServerGroup {
     /// Its name.
     pub name: Arc<str>,
     /// At least one, no two alike.
@@ -238,7 +240,7 @@ pub struct VirtualServerGroup {
 
 /// A line of a [`VirtualServerGroup`].
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum GroupMember {
+pub(crate) enum GroupMember {
     /// An address, or a run of addresses with one port.
     Addresses {
         /// The first.
@@ -252,7 +254,7 @@ pub enum GroupMember {
 
 impl GroupMember {
     /// The family of its packets.
-    pub const fn family(&self) -> Family {
+    pub(crate) const fn family(&self) -> Family {
         match self {
             Self::Addresses { first: HostPort { address: IpAddr::V4(_), .. }, .. } => Family::Ipv4,
             Self::Addresses { .. } => Family::Ipv6,

@@ -4,7 +4,7 @@ use core::num::NonZeroU16;
 
 /// How IPVS passes packets on.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-pub enum ForwardingMethod {
+pub(crate) enum ForwardingMethod {
     /// `NAT`: addresses are rewritten, answers come back through the director.
     #[default]
     Nat,
@@ -16,14 +16,14 @@ pub enum ForwardingMethod {
 
 impl ForwardingMethod {
     /// Whether the real server sees the virtual server's port.
-    pub const fn keeps_port(self) -> bool {
+    pub(crate) const fn keeps_port(self) -> bool {
         !matches!(self, Self::Nat)
     }
 }
 
 /// `type`: the wrapping of [`ForwardingMethod::Tunnel`].
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-pub enum Tunnel {
+pub(crate) enum Tunnel {
     /// `ipip`: IP in IP.
     #[default]
     Ipip,
@@ -43,7 +43,7 @@ pub enum Tunnel {
 
 /// Checksum of a `gue` tunnel's outer UDP header.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-pub enum GueChecksum {
+pub(crate) enum GueChecksum {
     /// `nocsum`.
     #[default]
     None,

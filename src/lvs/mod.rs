@@ -5,10 +5,10 @@ mod config;
 mod method;
 mod scheduler;
 
-pub use config::{
+pub(crate) use config::{
     FirewallMark, GroupMember, HostPort, Persistence, PersistenceGranularity, Protocol, Quorum,
     QuorumNotifications, RealServer, RealServerDetails, RealServerKey, Service, SorryServer, VirtualServer,
     VirtualServerGroup,
 };
-pub use method::{ForwardingMethod, GueChecksum, Tunnel};
-pub use scheduler::{Scheduler, SchedulerFlags};
+pub(crate) use method::{ForwardingMethod, GueChecksum, Tunnel};
+pub(crate) use scheduler::{Scheduler, SchedulerFlags};

@@ -2,7 +2,7 @@
 
 /// An IPVS scheduler of the kernel.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum Scheduler {
+pub(crate) enum Scheduler {
     /// `rr`: in turn.
     RoundRobin,
     /// `wrr`: in turn, by weight.
@@ -36,7 +36,7 @@ pub enum Scheduler {
 
 impl Scheduler {
     /// All, in the order of the manual.
-    pub const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::RoundRobin,
         Self::WeightedRoundRobin,
         Self::LeastConnection,
@@ -54,7 +54,7 @@ impl Scheduler {
     ];
 
     /// The kernel's name and the keyword.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::RoundRobin => "rr",
             Self::WeightedRoundRobin => "wrr",
@@ -74,7 +74,7 @@ impl Scheduler {
     }
 
     /// The scheduler of a keyword.
-    pub fn from_name(name: &str) -> Option<Self> {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|scheduler| scheduler.name() == name)
     }
 }
@@ -83,7 +83,7 @@ impl Scheduler {
 ///
 /// For `sh` and `mh`, `sh-fallback` and `mh-fallback` are the first, `sh-port` and `mh-port` the second.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-pub struct SchedulerFlags {
+pub(crate) struct SchedulerFlags {
     /// `flag-1`, `sh-fallback`, `mh-fallback`: another server when the hashed one is not available.
     pub first: bool,
     /// `flag-2`, `sh-port`, `mh-port`: the source port counts too.

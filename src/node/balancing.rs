@@ -8,7 +8,7 @@ use crate::lvs::{RealServerKey, VirtualServer, VirtualServerGroup};
 
 /// Everything the load balancer is told.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct BalancerConfig {
+pub(crate) struct BalancerConfig {
     /// `virtual_server_group`, each name once.
     pub groups: Vec<VirtualServerGroup>,
     /// `virtual_server`, each service once, in the order of the file.

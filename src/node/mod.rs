@@ -21,9 +21,9 @@ mod static_items;
 #[cfg(test)]
 mod tests;
 
-pub use balancing::BalancerConfig;
-pub use changes::{Change, Changes, ObjectChange};
-pub use ha_node::{HaNode, Plan};
+pub(crate) use balancing::BalancerConfig;
+pub(crate) use changes::Changes;
+pub use ha_node::HaNode;
 pub use kernel_model::KernelModel;
 pub use static_items::{StaticAddress, StaticConfig, StaticRoute, StaticRule, TrackGroup};
 

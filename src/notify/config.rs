@@ -7,7 +7,7 @@ use crate::kernel::Script;
 
 /// What all instances and sync groups tell.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Notifications {
+pub(crate) struct Notifications {
     /// By name of the instance.
     pub instances: BTreeMap<Arc<str>, InstanceNotifications>,
     /// By name of the sync group.
@@ -16,7 +16,7 @@ pub struct Notifications {
 
 /// Scripts for the states of an instance or a group.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct StateScripts {
+pub(crate) struct StateScripts {
     /// `notify_master`.
     pub master: Option<Arc<Script>>,
     /// `notify_backup`.
@@ -31,7 +31,7 @@ pub struct StateScripts {
 
 /// What a `vrrp_instance` tells.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct InstanceNotifications {
+pub(crate) struct InstanceNotifications {
     /// By state.
     pub states: StateScripts,
     /// `notify_deleted`: a reload that removes the instance is told as DELETED, not as FAULT; perhaps by a
@@ -47,7 +47,7 @@ pub struct InstanceNotifications {
 
 /// What a `vrrp_sync_group` tells.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct SyncGroupNotifications {
+pub(crate) struct SyncGroupNotifications {
     /// By state.
     pub states: StateScripts,
     /// `smtp_alert`: mail on changes; `None` = the global default, else off.

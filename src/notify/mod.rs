@@ -2,4 +2,4 @@
 
 mod config;
 
-pub use config::{InstanceNotifications, Notifications, StateScripts, SyncGroupNotifications};
+pub(crate) use config::{InstanceNotifications, Notifications, StateScripts, SyncGroupNotifications};

@@ -6,8 +6,6 @@ mod plan;
 mod sockets;
 mod statics;
 
-pub use plan::Plan;
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Event, KernelModel, NodeConfig};
