@@ -408,23 +408,13 @@ fn capabilities(status: &std::path::Path) -> Vec<String> {
     names
 }
 
-/// The runner of the daemon, if there is one.
-fn runner(host: &Host) -> Option<u32> {
-    let pid = host.supervisor();
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    let mut children = children.split_whitespace().filter_map(|word| word.parse().ok());
-    children.find(|child| {
-        fs::read_to_string(format!("/proc/{child}/comm")).is_ok_and(|name| name == "alived-runner\n")
-    })
-}
-
 #[test]
 fn each_process_keeps_the_privileges_that_it_needs() {
     let Some(mut host) = host_with_router() else { return };
     host.write("alived.toml", "[scripts]\nprepare = true\n");
     host.start(&[]);
     become_master(&mut host);
-    host.wait("the runner", |host| runner(host).is_some());
+    host.wait("the runner", |host| host.runner().is_some());
     let held = capabilities("/proc/self/status".as_ref());
     let of = |names: &[&str]| -> Vec<String> {
         let names = names.iter().map(|name| format!("CAP_{name}"));
@@ -432,7 +422,7 @@ fn each_process_keeps_the_privileges_that_it_needs() {
     };
     let status = |pid: u32| std::path::PathBuf::from(format!("/proc/{pid}/status"));
     assert_eq!(capabilities(&status(host.supervisor())), held);
-    let ours = runner(&host).unwrap();
+    let ours = host.runner().unwrap();
     host.wait("the runner to be one", |_| capabilities(&status(ours)) == of(&["KILL", "SETGID", "SETUID"]));
     let expected = of(&["DAC_OVERRIDE", "IPC_LOCK", "NET_ADMIN", "NET_RAW", "SYS_NICE"]);
     let threads: Vec<_> = fs::read_dir(format!("/proc/{}/task", host.worker())).unwrap().collect();
@@ -460,8 +450,8 @@ fn a_killed_runner_is_replaced_and_no_router_notices() {
     let transitions = host.log().matches("Entering").count();
     let mut before = None;
     for _ in 0..2 {
-        host.wait("a runner", |host| runner(host).is_some_and(|next| Some(next) != before));
-        before = runner(&host);
+        host.wait("a runner", |host| host.runner().is_some_and(|next| Some(next) != before));
+        before = host.runner();
         alived::sys::process::signal(before.unwrap(), libc::SIGKILL);
     }
     host.wait_for_lines("Runner child process(", 2);

@@ -6,10 +6,10 @@ use std::io::{self, Write};
 
 use super::child::Child;
 use super::configuration::{Configuration, Settings};
+use super::handover::Handover;
 use super::leftovers::Leftovers;
 use super::options::Options;
 use super::record;
-use super::reload_requests::ReloadRequests;
 use super::runner::{self, Demand, Need};
 use super::service_manager::ServiceManager;
 use super::shared_text::SharedText;
@@ -62,14 +62,14 @@ pub(super) fn run(
     let started = pid_files.supervisor.write(process::own_pid()).and_then(|()| {
         let kept = SharedText::new("alived-configuration")?;
         kept.write(&configuration.kept)?;
-        let (leftovers, reloads) = (Leftovers::new()?, ReloadRequests::new()?);
+        let (leftovers, handover) = (Leftovers::new()?, Handover::new()?);
         let (signals, poller) = (SignalQueue::open()?, Poller::new()?);
         poller.add(&signals, SIGNALS)?;
         let worker_readiness = readiness.as_ref().map(File::try_clone).transpose()?;
-        Ok((signals, poller, leftovers, reloads, kept, worker_readiness))
+        Ok((signals, poller, leftovers, handover, kept, worker_readiness))
     });
     let status = match started {
-        Ok((signals, poller, leftovers, reloads, kept, worker_readiness)) => {
+        Ok((signals, poller, leftovers, handover, kept, worker_readiness)) => {
             let mut supervisor = Supervisor {
                 options,
                 worker_main,
@@ -78,7 +78,8 @@ pub(super) fn run(
                 poller,
                 leftovers,
                 pause: None,
-                reloads,
+                silent_since: None,
+                handover,
                 kept,
                 pid_files,
                 vrrp: Child::new("worker"),
@@ -115,7 +116,9 @@ struct Supervisor<'a> {
     leftovers: Leftovers,
     /// While no worker runs.
     pause: Option<Pause>,
-    reloads: ReloadRequests,
+    /// When the last worker that served died.
+    silent_since: Option<Instant>,
+    handover: Handover,
     /// The configuration that the worker runs with, for the next one.
     kept: SharedText,
     pid_files: PidFiles,
@@ -135,7 +138,9 @@ struct Supervisor<'a> {
 /// The time between two workers.
 #[derive(Clone, Copy, Debug)]
 struct Pause {
+    /// When the last one that served died.
     since: Instant,
+    /// From then to the next one.
     length: Duration,
     /// When other routers may take over the next addresses.
     removal: Option<Instant>,
@@ -241,7 +246,7 @@ impl Supervisor<'_> {
             }
             Signal::Reload => {
                 self.manager.reload_asked(clock::now().instant);
-                self.reloads.ask();
+                self.handover.ask_for_reload();
                 self.vrrp.signal(signal.number());
             }
             other => self.vrrp.signal(other.number()),
@@ -259,6 +264,7 @@ impl Supervisor<'_> {
     fn worker_ended(&mut self, pid: u32, lived: Duration, ended: Ended) {
         let now = clock::now().instant;
         let how = words(ended);
+        let served = self.handover.take_served();
         self.retire_runner();
         match after(ended, self.stopping, self.options.respawn) {
             Next::Respawn => {
@@ -267,8 +273,11 @@ impl Supervisor<'_> {
                 tracing::error!("VRRP child process({pid}) died: Respawning{when} (it {how})");
                 let status = format!("the worker {how}; the next one is started{when}");
                 self.manager.wait(now, &status);
-                let removal = self.leftovers.next_removal(length, None).map(|after| now + after);
-                self.pause = Some(Pause { since: now, length, removal });
+                let since = self.silent_since.filter(|_| !served).unwrap_or(now);
+                self.silent_since = Some(since);
+                let silence = (now + length).saturating_since(since);
+                let removal = self.leftovers.next_removal(silence, None).map(|after| since + after);
+                self.pause = Some(Pause { since, length: silence, removal });
             }
             Next::End(status) => {
                 if !self.stopping {
@@ -387,7 +396,8 @@ impl Supervisor<'_> {
             settings: self.settings.clone(),
             pid_file: self.pid_files.worker.share()?,
             leftovers: self.leftovers.share()?,
-            reloads: self.reloads.share()?,
+            handover: self.handover.share()?,
+            silent_since: self.silent_since,
             kept: self.kept.share()?,
             readiness,
             runners: supply,
@@ -415,7 +425,7 @@ impl Supervisor<'_> {
                 self.demand = Some(demand);
                 tracing::info!("Starting VRRP child process, pid={pid}");
                 self.manager.wait(clock::now().instant, "starting");
-                if self.reloads.is_due() {
+                if self.handover.is_reload_due() {
                     self.vrrp.signal(Signal::Reload.number());
                 }
                 Ok(())

@@ -14,6 +14,7 @@ use super::configuration::{self, Configuration, Settings, Tolerance};
 use super::control::{Asked, ControlSocket};
 use super::descriptors;
 use super::files;
+use super::handover::Handover;
 use super::kernel_thread::{KernelThread, Request, view_failed};
 use super::leftovers::Leftovers;
 use super::log::{Levels, Log, Logger};
@@ -21,7 +22,6 @@ use super::mailbox::Mailbox;
 use super::options::Options;
 use super::progress::Progress;
 use super::record;
-use super::reload_requests::ReloadRequests;
 use super::runner::{Runner, Supply};
 use super::scheduling::{self, RealtimeScheduling};
 use super::shared_text::SharedText;
@@ -44,7 +44,7 @@ use crate::sys::process;
 use crate::sys::readiness::Readiness;
 use crate::sys::realtime::{self, Loan};
 use crate::sys::signals::{Signal, SignalQueue};
-use crate::time::WallTime;
+use crate::time::{Instant, WallTime};
 
 /// Identity in the system log.
 const IDENTITY: &str = "Keepalived_vrrp";
@@ -70,8 +70,10 @@ pub(super) struct Inheritance {
     pub(super) pid_file: PidFile,
     /// Where to list the addresses.
     pub(super) leftovers: Leftovers,
-    /// Reloads that were asked for.
-    pub(super) reloads: ReloadRequests,
+    /// What the worker before has left undone, and where this one says what it has done.
+    pub(super) handover: Handover,
+    /// When the last worker that served died, if one did.
+    pub(super) silent_since: Option<Instant>,
     /// Where to keep what the daemon runs with.
     pub(super) kept: SharedText,
     /// Where to say that the daemon serves; only for the first worker of a background start.
@@ -133,7 +135,7 @@ struct Worker<'a> {
     /// Until it is waited for.
     kernel_thread: Option<JoinHandle<()>>,
     leftovers: Leftovers,
-    reload_requests: ReloadRequests,
+    handover: Handover,
     kept: SharedText,
     settings: Settings,
     readiness: Option<File>,
@@ -176,7 +178,8 @@ impl<'a> Worker<'a> {
             settings: _,
             mut pid_file,
             mut leftovers,
-            reloads: reload_requests,
+            handover,
+            silent_since,
             kept: kept_text,
             readiness,
             runners,
@@ -218,7 +221,7 @@ impl<'a> Worker<'a> {
             tally: tally.clone(),
             log,
         };
-        let (vrrp_thread, kernel_thread) = start_threads(options, node, &pid_file, channels)?;
+        let (vrrp_thread, kernel_thread) = start_threads(options, node, silent_since, &pid_file, channels)?;
         let scheduling = RealtimeScheduling::new(vrrp_thread, loan);
         if settings.realtime_priority.is_some() {
             scheduling.set(settings.realtime_priority);
@@ -232,7 +235,7 @@ impl<'a> Worker<'a> {
             kernel,
             kernel_thread: Some(kernel_thread),
             leftovers,
-            reload_requests,
+            handover,
             kept: kept_text,
             settings,
             readiness,
@@ -364,7 +367,7 @@ impl<'a> Worker<'a> {
             }
             _ if self.stopping => {}
             Signal::Reload => {
-                self.reload_requests.begin();
+                self.handover.begin_reload();
                 self.reload(None);
             }
             Signal::Data => self.ask(Purpose::Data),
@@ -554,6 +557,7 @@ impl<'a> Worker<'a> {
     }
 
     fn announce_readiness(&mut self) {
+        self.handover.note_served();
         tracing::info!("Startup complete");
         self.logger.started();
         self.progress.serving();
@@ -596,6 +600,7 @@ fn apply_to_runner(scripts: Scripts, runner: &mut Runner) {
 fn start_threads(
     options: &Options,
     node: NodeConfig,
+    silent_since: Option<Instant>,
     pid_file: &PidFile,
     channels: Channels,
 ) -> Result<(JoinHandle<()>, JoinHandle<()>), (u8, String)> {
@@ -610,7 +615,8 @@ fn start_threads(
     let vrrp_thread = VrrpThread::new(monitor, channels, options.address_monitoring)
         .map_err(|error| no_privilege(&error))?;
     let kernel_thread = spawn("kernel", move || kernel_thread.run()).map_err(|error| fatal(&error))?;
-    let vrrp_thread = spawn("vrrp", move || vrrp_thread.run(node, view)).map_err(|error| fatal(&error))?;
+    let vrrp_thread =
+        spawn("vrrp", move || vrrp_thread.run(node, silent_since, view)).map_err(|error| fatal(&error))?;
     Ok((vrrp_thread, kernel_thread))
 }
 

@@ -8,6 +8,7 @@ use super::process::Process;
 use super::timeline::EntryKind;
 use crate::net::{InterfaceIndex, Prefix};
 use crate::node::Event;
+use crate::time::Instant;
 
 impl Cluster {
     /// Something is done to the LAN now. Ends a quiet period.
@@ -81,8 +82,12 @@ impl Cluster {
                     self.schedule(until, Happening::Hearing(*id));
                 }
             }
-            Fault::Started(id) => self.start(*id),
-            Fault::Crashed(id) => self.machines[id.0].process = None,
+            Fault::Started(id) => self.start(*id, None),
+            Fault::Crashed(id) => {
+                let now = self.now;
+                self.machines[id.0].kill(now);
+            }
+            Fault::Respawned(id) => self.start(*id, self.machines[id.0].silent_since),
             Fault::PowerLost(id) => {
                 self.machines[id.0].lose_power();
             }
@@ -157,14 +162,14 @@ impl Cluster {
         }
     }
 
-    fn start(&mut self, id: MachineId) {
+    fn start(&mut self, id: MachineId, silent_since: Option<Instant>) {
         let machine = &mut self.machines[id.0];
         if machine.process.is_some() || !machine.powered {
             return;
         }
         machine.generation += 1;
         let generation = machine.generation;
-        machine.process = Some(Process::new(machine.spec.config.clone(), generation));
+        machine.process = Some(Process::new(machine.spec.config.clone(), generation, silent_since));
         let at = self.now + self.draw(self.pace.start);
         self.schedule(at, Happening::Ready { machine: id, generation });
     }

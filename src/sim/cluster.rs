@@ -629,6 +629,7 @@ impl Cluster {
         let left = left.filter(|held| !kept || process.ledger.is_static(held.link, held.prefix.address()));
         let left: Vec<Prefix> = left.map(|held| held.prefix).collect();
         machine.touched = self.now;
+        machine.silent_since = None;
         self.changed = true;
         self.record(EntryKind::Phase, id, "daemon stopped");
         for prefix in left {

@@ -59,6 +59,8 @@ pub enum Fault {
     Started(MachineId),
     /// The daemon is killed; its addresses stay.
     Crashed(MachineId),
+    /// Another one takes the place of the killed one, and knows when that was.
+    Respawned(MachineId),
     /// The machine dies, with everything in its kernel.
     PowerLost(MachineId),
     /// The machine boots; the daemon is not started yet.
@@ -106,6 +108,7 @@ impl Fault {
             | Self::NotificationsLost(machine, _)
             | Self::Started(machine)
             | Self::Crashed(machine)
+            | Self::Respawned(machine)
             | Self::PowerLost(machine)
             | Self::Booted(machine)
             | Self::Frozen(machine)
@@ -151,6 +154,7 @@ impl fmt::Display for Fault {
             }
             Self::Started(_) => f.write_str("daemon started"),
             Self::Crashed(_) => f.write_str("daemon killed"),
+            Self::Respawned(_) => f.write_str("daemon started in place of the killed one"),
             Self::PowerLost(_) => f.write_str("power lost"),
             Self::Booted(_) => f.write_str("machine booted"),
             Self::Frozen(_) => f.write_str("daemon frozen"),

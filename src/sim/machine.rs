@@ -54,6 +54,8 @@ pub struct Machine {
     pub ports: Vec<PortId>,
     /// Its daemon.
     pub process: Option<Process>,
+    /// When a daemon that served was killed, on the machine's clock.
+    pub silent_since: Option<Instant>,
     /// Whether it has power.
     pub powered: bool,
     /// Whether a packet filter drops its advertisements.
@@ -96,6 +98,7 @@ impl Machine {
             spec,
             ports,
             process: None,
+            silent_since: None,
             powered: false,
             sending_forbidden: false,
             touched: Instant::ZERO,
@@ -129,6 +132,14 @@ impl Machine {
         self.powered = false;
         self.sending_forbidden = false;
         self.process = None;
+        self.silent_since = None;
+    }
+
+    /// The daemon is killed. One that did not serve yet has sent nothing.
+    pub fn kill(&mut self, at: Instant) {
+        if self.process.take().is_some_and(|process| process.serves()) {
+            self.silent_since = Some(self.now(at).instant);
+        }
     }
 
     /// Creates the interface of a segment, with its own addresses.

@@ -95,15 +95,19 @@ pub struct Process {
 }
 
 impl Process {
-    /// A daemon that begins.
-    pub fn new(config: NodeConfig, generation: u64) -> Self {
+    /// A daemon that begins, in place of one that has been silent since then.
+    pub fn new(config: NodeConfig, generation: u64, silent_since: Option<Instant>) -> Self {
+        let mut node = HaNode::new(config.clone());
+        if let Some(silent_since) = silent_since {
+            node.succeed(silent_since);
+        }
         Self {
-            node: HaNode::new(config.clone()),
+            node,
             generation,
             ready: false,
             frozen: false,
             stopping: None,
-            ledger: Ledger::new(config),
+            ledger: Ledger::new(config, silent_since),
             next_wake: None,
             operations: VecDeque::new(),
             working: false,
@@ -166,6 +170,11 @@ impl Process {
     pub fn catch_up(&mut self, view: Event) {
         self.overrun = false;
         self.events.push_back(view);
+    }
+
+    /// Whether it knows the kernel's state and listens.
+    pub fn serves(&self) -> bool {
+        self.ready && self.sockets.values().all(|open| *open)
     }
 
     /// Closes a socket; what waits in it is lost.

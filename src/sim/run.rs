@@ -209,6 +209,7 @@ fn draw(kind: Kind, prng: &mut Prng, cluster: &Cluster, scenario: &Scenario) -> 
         Kind::Notifications => Fault::NotificationsLost(id, Duration::from_millis(prng.between(1, 3_000))),
         Kind::Crash if alive => Fault::Crashed(id),
         Kind::Stop if alive => Fault::Stopped(id),
+        Kind::Crash if prng.chance(1, 2) => Fault::Respawned(id),
         Kind::Crash | Kind::Stop => Fault::Started(id),
         Kind::Power => match machine.powered {
             true => Fault::PowerLost(id),

@@ -112,6 +112,8 @@ pub enum Cause {
     Startup,
     /// Owner of the addresses: master without waiting (RFC 9568 §6.4.1).
     Owner,
+    /// Goes on for a predecessor that was killed as master a moment ago.
+    Succession,
     /// No advertisement for a master-down time.
     MasterDown {
         /// The master not heard any more, if one was.
@@ -160,6 +162,7 @@ impl fmt::Display for Cause {
         match self {
             Self::Startup => f.write_str("started"),
             Self::Owner => f.write_str("owner of the addresses (priority 255)"),
+            Self::Succession => f.write_str("going on for a process that was killed"),
             Self::MasterDown { last_master: Some(master) } => {
                 write!(f, "master {master} not heard for a master-down time")
             }

@@ -2,8 +2,8 @@
 
 use super::environment::Listening;
 use super::router_core::Core;
-use super::timing::skew_time;
-use super::{FaultReason, InitialState};
+use super::timing::{skew_time, unnoticed_silence};
+use super::{FaultReason, InitialState, RouterConfig};
 use crate::time::Duration;
 use crate::wire::vrrp::Priority;
 
@@ -31,6 +31,18 @@ impl Core {
         } else {
             Start::InFault
         }
+    }
+
+    /// Whether a predecessor that has been silent for so long was master, and nobody has taken its place, or if so,
+    /// only one that we preempt anyhow.
+    pub(super) fn succeeds(&self, silence: Duration) -> bool {
+        let RouterConfig { preempt, preempt_delay, interval, down_timer_adverts, .. } = self.config;
+        let limit = if preempt && preempt_delay.is_zero() {
+            self.master_down_interval()
+        } else {
+            unnoticed_silence(interval, down_timer_adverts)
+        };
+        self.addresses.has_leftovers() && silence < limit
     }
 
     /// How long to listen after the start: `state MASTER` shortens it to one interval and the shortest skew time.

@@ -33,7 +33,7 @@ impl Bench {
             announcements: AnnouncementQueue::default(),
         };
         bench.surround(true);
-        bench.tell(|router, now, out| router.start(now, out));
+        bench.tell(|router, now, out| router.start(now, None, out));
         assert_eq!(bench.router.state(), State::Backup);
         bench.actions = Actions::default();
         bench

@@ -7,18 +7,27 @@ use super::initialize::Start;
 use super::master::Mastership;
 use super::router::{Output, Phase, VirtualRouter};
 use super::{Cause, ReportKind, State, Transition};
-use crate::time::{Duration, Now};
+use crate::time::{Duration, Instant, Now};
 
 impl VirtualRouter {
-    /// Leaves Initialize (RFC 9568 §6.4.1) as soon as the surroundings are known: to Backup, or to Fault.
-    pub fn start(&mut self, now: Now, out: &mut Output<'_>) {
+    /// Leaves Initialize (RFC 9568 §6.4.1) as soon as the surroundings are known: to Backup, or to Fault. If a
+    /// predecessor was killed, `silent_since` tells when.
+    pub fn start(&mut self, now: Now, silent_since: Option<Instant>, out: &mut Output<'_>) {
         if self.state() != State::Initialize {
             return;
         }
         match self.core.start() {
             Start::NotYet => {}
             Start::InFault => self.enter_fault(now, out),
-            Start::Backup(wait) => self.enter_backup(now, wait, Cause::Startup, out),
+            Start::Backup(wait) => {
+                self.enter_backup(now, wait, Cause::Startup, out);
+                let silence = silent_since.map(|since| now.instant.saturating_since(since));
+                if let Phase::Backup(backup) = &mut self.phase
+                    && silence.is_some_and(|silence| self.core.succeeds(silence))
+                {
+                    backup.wish(Cause::Succession);
+                }
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! Daemons that die, stand still and come back; hosts that must find the winner.
 
+use alived::node::NodeConfig;
 use alived::sim::Fault;
 use alived::sim::MachineSpec;
 use alived::sim::network::{Conditions, Ratio};
@@ -41,6 +42,55 @@ fn a_leftover_is_adopted_without_a_gap() {
     assert_eq!(lan.since(crashed, "adopting 1 address(es)").len(), 1);
     assert_eq!(lan.since(crashed, "-10.0.0.100").len(), 0);
     assert_eq!(lan.since(crashed, "+10.0.0.100").len(), 0);
+}
+
+#[test]
+fn a_worker_that_is_replaced_in_time_goes_on_as_master_and_nobody_notices() {
+    // A master-down time is 340 ms or more. Who does not preempt goes on only where nobody can have taken over.
+    for (preempt, silence) in [(true, 10), (true, 270), (false, 10), (false, 150)] {
+        let mut lan = Lan::started([RouterConfig { preempt, ..router(150) }, router(1), router(100)]);
+        lan.assert_served_by(R1);
+        let crashed = lan.now();
+        lan.apply(Fault::Crashed(R1));
+        lan.run(silence);
+        lan.apply(Fault::Respawned(R1));
+        lan.settle();
+        lan.assert_served_by(R1);
+        assert_eq!(lan.since(crashed, "MASTER").len(), 1, "its own return, after {silence} ms");
+        assert_eq!(lan.since(crashed, "10.0.0.100/24").len(), 0, "no address comes or goes");
+    }
+}
+
+#[test]
+fn a_worker_that_is_replaced_too_late_listens_first() {
+    let mut lan = Lan::started([RouterConfig { preempt: false, ..router(150) }, router(100)]);
+    lan.assert_served_by(R1);
+    lan.apply(Fault::Crashed(R1));
+    lan.run(1_000);
+    lan.assert_state(R2, State::Master);
+    let back = lan.now();
+    lan.apply(Fault::Respawned(R1));
+    lan.settle();
+    lan.assert_served_by(R2);
+    assert_eq!(lan.since(back, "MASTER").len(), 0);
+}
+
+#[test]
+fn a_startup_delay_is_not_for_a_worker_that_is_replaced() {
+    let config = NodeConfig { startup_delay: Duration::from_secs(10), ..node(router(150)) };
+    let other = MachineSpec { config: node(router(100)), ..MachineSpec::default() };
+    let mut lan = Lan::of(vec![MachineSpec { config, ..MachineSpec::default() }, other]);
+    lan.start_all();
+    lan.assert_served_by(R1);
+    let crashed = lan.now();
+    lan.apply(Fault::Crashed(R1));
+    lan.run(10);
+    lan.apply(Fault::Respawned(R1));
+    lan.run(1_000);
+    lan.assert_state(R1, State::Master);
+    lan.assert_state(R2, State::Backup);
+    assert_eq!(lan.since(crashed, "10.0.0.100/24").len(), 0, "no address comes or goes");
+    lan.settle();
 }
 
 #[test]

@@ -235,6 +235,16 @@ impl Host {
         self.pid("vrrp.pid")
     }
 
+    /// The process that starts commands for the worker, if there is one.
+    pub fn runner(&self) -> Option<u32> {
+        let pid = self.supervisor();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        let mut children = children.split_whitespace().filter_map(|word| word.parse().ok());
+        children.find(|child: &u32| {
+            fs::read_to_string(format!("/proc/{child}/comm")).is_ok_and(|name| name == "alived-runner\n")
+        })
+    }
+
     fn pid(&self, file: &str) -> u32 {
         fs::read_to_string(self.path(file)).unwrap().trim().parse().unwrap()
     }

@@ -26,7 +26,7 @@ use crate::sys::clock::{self, Alarm};
 use crate::sys::netlink::{Followed, Monitor};
 use crate::sys::packet::{Announcer, ReceiveBatch, Receiver, Sender};
 use crate::sys::poll::Poller;
-use crate::time::{Duration, Now};
+use crate::time::{Duration, Instant, Now};
 use crate::vrrp::{Actions, Datagram};
 
 /// Batches taken from one receive socket in one wake-up: 4096 packets, two seconds of the busiest LAN. All
@@ -101,11 +101,15 @@ impl VrrpThread {
         })
     }
 
-    /// Runs `config` from the kernel's state `view` on, until all routers have left.
-    pub(super) fn run(mut self, config: NodeConfig, view: KernelView) {
+    /// Runs `config` from the kernel's state `view` on, until all routers have left. If a predecessor was killed,
+    /// `silent_since` tells when.
+    pub(super) fn run(mut self, config: NodeConfig, silent_since: Option<Instant>, view: KernelView) {
         // The memory that other threads allocated is theirs to reuse.
         self.node = HaNode::new(config.detached());
         drop(config);
+        if let Some(silent_since) = silent_since {
+            self.node.succeed(silent_since);
+        }
         if let Err(error) = self.serve(view) {
             self.channels.notices.send(Notice::Failed(format!("the vrrp thread cannot go on: {error}")));
         }

@@ -91,11 +91,11 @@ impl HaNode {
             let (mut environment, socket) = self.surroundings(router, router.config());
             let vrid = router.config().vrid;
             environment.listening = self.listen(id, vrid, socket);
-            let running = self.phase == Phase::Running;
+            let (running, silent_since) = (self.phase == Phase::Running, self.silent_since);
             self.move_router(now, id, actions, |router, known, out| {
                 router.set_environment(now, environment, known, out);
                 if running {
-                    router.start(now, out);
+                    router.start(now, silent_since, out);
                 }
             });
         }

@@ -52,6 +52,8 @@ pub struct HaNode {
     timers: TimerQueue<RouterId>,
     announcements: AnnouncementQueue,
     phase: Phase,
+    /// Since when a predecessor that was killed has not advertised any more.
+    silent_since: Option<Instant>,
     /// The deadline for which a stall was looked for already.
     stall_examined: Option<Instant>,
     unknown_vrids: u64,
@@ -84,9 +86,16 @@ impl HaNode {
             timers: TimerQueue::default(),
             announcements: AnnouncementQueue::default(),
             phase: Phase::New,
+            silent_since: None,
             stall_examined: None,
             unknown_vrids: 0,
         }
+    }
+
+    /// To be called before the first event, if a predecessor was killed that has not advertised since then: its
+    /// mastership goes on where nobody has missed it yet. `vrrp_startup_delay` is for starts and not for this.
+    pub const fn succeed(&mut self, silent_since: Instant) {
+        self.silent_since = Some(silent_since);
     }
 
     /// Takes a received message.
@@ -138,7 +147,8 @@ impl HaNode {
         self.notice_stall(now, actions);
         if self.held_until().is_some_and(|until| until <= now.instant) {
             self.phase = Phase::Running;
-            self.for_each(now, actions, |router, out| router.start(now, out));
+            let silent_since = self.silent_since;
+            self.for_each(now, actions, |router, out| router.start(now, silent_since, out));
         }
         let horizon = now.instant + COALESCE;
         let mut due = Vec::new();
@@ -311,6 +321,7 @@ impl HaNode {
     fn begin(&mut self, now: Now, actions: &mut Actions) {
         self.phase = match self.config.startup_delay {
             Duration::ZERO => Phase::Running,
+            _ if self.silent_since.is_some() => Phase::Running,
             delay => {
                 let kind = ReportKind::StartupDelayed { delay, until: now.wall + delay };
                 actions.report(Report { router: "".into(), kind });

@@ -14,6 +14,7 @@
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::bounds::master_down_time;
 use super::{Batch, Heard, Standing, Switch};
 use crate::kernel::{HeldAddress, KernelEvent, Link, Requester, RouterId, Verb};
 use crate::net::{Family, InterfaceIndex, InterfaceName, Prefix};
@@ -45,11 +46,13 @@ pub struct Ledger {
     pub removed: BTreeMap<(InterfaceName, Family, Vrid), Instant>,
     /// Whether it was told to stop.
     pub stopping: bool,
+    /// Since when a predecessor has been silent, if it was killed (machine's clock).
+    silent_since: Option<Instant>,
 }
 
 impl Ledger {
-    /// Notes on a daemon that starts.
-    pub fn new(config: NodeConfig) -> Self {
+    /// Notes on a daemon that starts, in place of one that has been silent since then.
+    pub fn new(config: NodeConfig, silent_since: Option<Instant>) -> Self {
         Self {
             charge: BTreeSet::new(),
             config,
@@ -60,6 +63,7 @@ impl Ledger {
             foreign: BTreeSet::new(),
             removed: BTreeMap::new(),
             stopping: false,
+            silent_since,
         }
     }
 
@@ -270,6 +274,7 @@ impl Ledger {
 
     fn note_transition(&mut self, batch: &Batch<'_>, transition: &Transition) {
         let config = self.config.routers.iter().find(|config| config.name == transition.name);
+        let may_succeed = config.is_some_and(|config| self.may_succeed(config, batch.local));
         let standing = self.routers.entry(transition.router).or_insert_with(|| Standing {
             name: transition.name.clone(),
             state: State::Initialize,
@@ -303,6 +308,9 @@ impl Ledger {
                 };
                 if let Some(config) = config {
                     standing.enter_backup(batch, config, transition);
+                    if transition.from == State::Initialize && may_succeed {
+                        standing.earliest = batch.local;
+                    }
                 }
             }
             State::Initialize | State::Fault => {
@@ -314,6 +322,22 @@ impl Ledger {
                 }
             }
         }
+    }
+
+    /// Whether a router may go on for a predecessor without having listened: it has addresses of a master that nobody
+    /// can have missed yet, or it preempts whoever has.
+    fn may_succeed(&self, config: &RouterConfig, local: Instant) -> bool {
+        let Some(since) = self.silent_since else { return false };
+        let interval = config.interval.duration();
+        let limit = match config.preempt && config.preempt_delay.is_zero() {
+            true => master_down_time(config, interval),
+            false => interval * u32::from(config.down_timer_adverts.saturating_sub(1)),
+        };
+        let mut addresses = config.addresses.iter().chain(&config.excluded);
+        let left = addresses.any(|address| {
+            self.addresses.values().any(|held| held.ours && held.prefix == address.spec.prefix)
+        });
+        left && local.saturating_since(since) < limit
     }
 
     /// Whether the daemon knows that it has nothing to do with an address of its kernel.

@@ -1,0 +1,100 @@
+//! What a worker that dies leaves to the next one, in memory that supervisor and workers hold: reloads that were asked
+//! for by a signal and that it has not begun, and whether it has served.
+//!
+//! A worker that dies *of* a reload leaves it to nobody, or the next one would die of it too.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use crate::sys::process;
+
+const ASKED: u64 = 0;
+const BEGUN: u64 = 8;
+const SERVED: u64 = 16;
+
+/// How many reloads were asked for and begun, and whether the last worker has served.
+#[derive(Debug)]
+pub(super) struct Handover {
+    file: File,
+}
+
+impl Handover {
+    /// Nothing was asked for.
+    pub(super) fn new() -> io::Result<Self> {
+        let file = process::memory_file("alived-handover")?;
+        file.write_all_at(&[0; 24], 0)?;
+        Ok(Self { file })
+    }
+
+    /// The same memory, for a worker.
+    pub(super) fn share(&self) -> io::Result<Self> {
+        Ok(Self { file: self.file.try_clone()? })
+    }
+
+    /// For the supervisor: one more reload is asked for.
+    pub(super) fn ask_for_reload(&self) {
+        self.set(ASKED, self.number(ASKED).wrapping_add(1));
+    }
+
+    /// For the supervisor: whether no worker has begun the last reload.
+    pub(super) fn is_reload_due(&self) -> bool {
+        self.number(ASKED) != self.number(BEGUN)
+    }
+
+    /// For the worker: begins all reloads that were asked for.
+    pub(super) fn begin_reload(&self) {
+        self.set(BEGUN, self.number(ASKED));
+    }
+
+    /// For the worker: its routers run.
+    pub(super) fn note_served(&self) {
+        self.set(SERVED, 1);
+    }
+
+    /// For the supervisor: whether the worker that has died served.
+    pub(super) fn take_served(&self) -> bool {
+        let served = self.number(SERVED) != 0;
+        self.set(SERVED, 0);
+        served
+    }
+
+    // The memory is there since `new`: neither can fail.
+
+    fn set(&self, which: u64, number: u64) {
+        let _ = self.file.write_all_at(&number.to_ne_bytes(), which);
+    }
+
+    fn number(&self, which: u64) -> u64 {
+        let mut bytes = [0; 8];
+        let _ = self.file.read_exact_at(&mut bytes, which);
+        u64::from_ne_bytes(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reload_is_due_until_it_is_begun() {
+        let ours = Handover::new().unwrap();
+        let theirs = ours.share().unwrap();
+        assert!(!ours.is_reload_due());
+        for _ in 0..2 {
+            ours.ask_for_reload();
+            ours.ask_for_reload();
+            assert!(ours.is_reload_due());
+            theirs.begin_reload();
+            assert!(!ours.is_reload_due());
+        }
+    }
+
+    #[test]
+    fn each_worker_serves_for_itself() {
+        let ours = Handover::new().unwrap();
+        assert!(!ours.take_served());
+        ours.share().unwrap().note_served();
+        assert!(ours.take_served() && !ours.take_served());
+    }
+}
