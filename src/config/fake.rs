@@ -35,20 +35,18 @@ impl FakeHost {
         self
     }
 
-    /// The same with Ethernet interfaces of these names.
+    /// The same with Ethernet interfaces of these names, as far as interfaces can have them.
     pub fn and_interfaces(mut self, names: &[&str]) -> Self {
-        self.interfaces = Some(
-            names
-                .iter()
-                .map(|name| HostInterface {
-                    name: (*name).to_owned(),
-                    mtu: 1500,
-                    multicast: true,
-                    loopback: *name == "lo",
-                    addresses: Vec::new(),
-                })
-                .collect(),
-        );
+        let interface = |name: &&str| {
+            Some(HostInterface {
+                name: name.parse().ok()?,
+                mtu: 1500,
+                multicast: true,
+                loopback: *name == "lo",
+                addresses: Vec::new(),
+            })
+        };
+        self.interfaces = Some(names.iter().filter_map(interface).collect());
         self
     }
 }

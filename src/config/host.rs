@@ -1,6 +1,6 @@
 //! The one door from the configuration to the host: files, environment, users, interfaces, randomness.
 
-use crate::net::Prefix;
+use crate::net::{InterfaceName, Prefix};
 
 /// What the configuration asks of the host. `daemon` and `cli` implement it on the real one; tests and the
 /// fuzzer fake it.
@@ -74,7 +74,7 @@ pub enum ReadError {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct HostInterface {
     /// Its name.
-    pub name: String,
+    pub name: InterfaceName,
     /// Largest packet in bytes.
     pub mtu: u32,
     /// Whether it takes multicast.

@@ -162,7 +162,7 @@ impl Host for RealHost {
             addresses.entry(held.link).or_default().push(held.prefix);
         }
         let interface = |link: &Link| HostInterface {
-            name: link.name.as_str().to_owned(),
+            name: link.name.clone(),
             mtu: link.mtu,
             multicast: !link.loopback,
             loopback: link.loopback,

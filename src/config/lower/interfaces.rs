@@ -13,7 +13,7 @@ use crate::net::InterfaceName;
 #[derive(Debug, Default)]
 pub(super) struct Interfaces {
     /// `None` when the text is judged without a host.
-    known: Option<BTreeSet<String>>,
+    known: Option<BTreeSet<InterfaceName>>,
     /// `dynamic_interfaces`: they may come later.
     pub(super) dynamic: bool,
     reported: RefCell<BTreeSet<InterfaceName>>,
@@ -33,7 +33,7 @@ impl Interfaces {
 
     /// Whether an interface is there or may come.
     pub(super) fn exists(&self, name: &InterfaceName) -> bool {
-        self.dynamic || self.known.as_ref().is_none_or(|known| known.contains(name.as_str()))
+        self.dynamic || self.known.as_ref().is_none_or(|known| known.contains(name))
     }
 
     /// As [`Interfaces::check`], with what `-t` makes of it.
@@ -49,7 +49,7 @@ impl Interfaces {
                     .at(cx.sources.word_at(at))
                     .label("not on this host")
                     .note("what needs it is ignored");
-            cx.diagnostics.push(match nearest(name.as_str(), known.iter().map(String::as_str)) {
+            cx.diagnostics.push(match nearest(name.as_str(), known.iter().map(InterfaceName::as_str)) {
                 Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
                 None => diagnostic.help("if it appears later, write dynamic_interfaces in global_defs"),
             });

@@ -11,7 +11,7 @@ use crate::wire::vrrp::Version;
 
 impl<'a> Whole<'a> {
     pub(super) fn addresses(&mut self, instance: &'a VrrpInstance, router: &mut RouterConfig, name: &'a str) {
-        let mtu = self.interfaces.as_ref().and_then(|known| known.get(router.interfaces.receive.as_str()));
+        let mtu = self.interfaces.as_ref().and_then(|known| known.get(&router.interfaces.receive));
         let room = advertised_addresses(router.family, router.version, mtu.map(|interface| interface.mtu));
         for entry in &instance.virtual_ipaddress {
             let place = self.place(entry.at);
@@ -108,7 +108,7 @@ impl<'a> Whole<'a> {
             }
         }
         if let (Some(known), Some(interface)) = (&self.interfaces, &entry.value.interface)
-            && !known.contains_key(interface.as_str())
+            && !known.contains_key(interface)
             && !self.dynamic_interfaces
         {
             self.push(
@@ -127,7 +127,7 @@ impl<'a> Whole<'a> {
         }
         reachability::not_static(self.cx, &self.static_addresses, entry, name);
         let interface = entry.value.interface.as_ref().unwrap_or(&router.interfaces.addresses);
-        if let Some(known) = self.interfaces.as_ref().and_then(|known| known.get(interface.as_str())) {
+        if let Some(known) = self.interfaces.as_ref().and_then(|known| known.get(interface)) {
             self.out_of_subnet.note(known, entry);
         }
         true

@@ -55,7 +55,7 @@ struct Whole<'a> {
     cx: &'a Cx<'a>,
     global: &'a GlobalDefs,
     /// Interfaces of the host by name, if the host is known.
-    interfaces: Option<BTreeMap<String, HostInterface>>,
+    interfaces: Option<BTreeMap<InterfaceName, HostInterface>>,
     /// `static_ipaddress`.
     static_addresses: BTreeMap<IpAddr, Position>,
     dynamic_interfaces: bool,
@@ -197,7 +197,7 @@ impl<'a> Whole<'a> {
         };
         let interface = entry.value.0.clone();
         let word = self.place(entry.at);
-        let known = self.interfaces.as_ref().and_then(|known| known.get(interface.as_str()));
+        let known = self.interfaces.as_ref().and_then(|known| known.get(&interface));
         if known.map_or_else(|| interface.as_str() == "lo", |known| known.loopback) {
             self.push(
                 Diagnostic::fatal(
@@ -211,10 +211,14 @@ impl<'a> Whole<'a> {
             );
             return None;
         }
-        let exists = self.interfaces.as_ref().is_none_or(|known| known.contains_key(interface.as_str()));
+        let exists = self.interfaces.as_ref().is_none_or(|known| known.contains_key(&interface));
         if !exists && !self.dynamic_interfaces {
-            let known: Vec<&str> =
-                self.interfaces.iter().flat_map(|known| known.keys().map(String::as_str)).take(20).collect();
+            let known: Vec<&str> = self
+                .interfaces
+                .iter()
+                .flat_map(|known| known.keys().map(InterfaceName::as_str))
+                .take(20)
+                .collect();
             self.push(
                 Diagnostic::fatal("no-such-interface", format!("the interface {interface} does not exist"))
                     .status(Status::Fault)
