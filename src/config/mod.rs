@@ -136,7 +136,7 @@ pub fn load(host: &dyn Host, main_file: &str, options: &LoadOptions) -> Loaded {
     let expander = expand::Expander::new(host, options, &diagnostics, main_file);
     let mut parser = tree::Parser::new(expander, &diagnostics, options.limits);
     while let Some((batch, sources)) = parser.next_batch() {
-        let cx = values::Cx {
+        let reading = values::Reading {
             sources,
             diagnostics: &diagnostics,
             host,
@@ -144,22 +144,23 @@ pub fn load(host: &dyn Host, main_file: &str, options: &LoadOptions) -> Loaded {
             headless: &headless,
         };
         for statement in batch.statements() {
-            model::block::read_statement(&cx, &mut config, statement);
-            lowering.take(&cx, &mut config, !options.drop_virtual_servers);
+            model::block::read_statement(&reading, &mut config, statement);
+            lowering.take(&reading, &mut config, !options.drop_virtual_servers);
         }
     }
     diagnostics.forget_misplaced(parser.strays());
     let sources = parser.expander.sources;
 
     lower::report_unsupported(&diagnostics, &unsupported.borrow());
-    let cx = values::Cx {
+    let reading = values::Reading {
         sources: &sources,
         diagnostics: &diagnostics,
         host,
         unsupported: &unsupported,
         headless: &headless,
     };
-    let lower::Lowered { node, balancer, notifications, settings } = lowering.finish(&cx, &config, options);
+    let lower::Lowered { node, balancer, notifications, settings } =
+        lowering.finish(&reading, &config, options);
 
     let gravest = diagnostics.gravest();
     let exit_code = diagnostics.exit_code();

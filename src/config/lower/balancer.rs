@@ -14,7 +14,7 @@ use crate::check::{CheckAssignment, TlsClient};
 use crate::config::diagnostics::Diagnostic;
 use crate::config::model::{self, Config};
 use crate::config::source::Position;
-use crate::config::values::{Cx, VirtualServerKey};
+use crate::config::values::{Reading, VirtualServerKey};
 use crate::lvs::{
     FirewallMark, GroupMember, HostPort, Persistence, RealServer, RealServerKey, Service, VirtualServer,
     VirtualServerGroup,
@@ -74,16 +74,16 @@ impl Reached {
 
 impl Balancer {
     /// Takes a virtual server.
-    pub(super) fn add(&mut self, cx: &Cx<'_>, defined: &Defined, block: &model::VirtualServer) {
+    pub(super) fn add(&mut self, reading: &Reading<'_>, defined: &Defined, block: &model::VirtualServer) {
         let at = block.header.at;
-        let Some(mut server) = server::virtual_server(cx, block, &mut self.checks) else { return };
+        let Some(mut server) = server::virtual_server(reading, block, &mut self.checks) else { return };
         let Ok(index) = u32::try_from(self.config.virtual_servers.len()) else { return };
         let checks_before = self.config.checks.len();
         let mut reached = Reached::default();
         self.targets.clear();
         server.real_servers.reserve_exact(block.real_servers.len());
         for real in &block.real_servers {
-            let Some(lowered) = self.real_server(cx, block, &server, real) else { continue };
+            let Some(lowered) = self.real_server(reading, block, &server, real) else { continue };
             // A firewall mark has the family of its first real server unless it names one.
             if let (Service::FirewallMark(mark), true, None) =
                 (&mut server.service, server.real_servers.is_empty(), &block.ip_family)
@@ -99,20 +99,20 @@ impl Balancer {
             server.real_servers.push(lowered);
             let inherited = Inherited::new(block, real);
             let list = &mut self.config.checks;
-            self.checks.of_server(cx, defined, real, &inherited, |checker| {
+            self.checks.of_server(reading, defined, real, &inherited, |checker| {
                 list.push(CheckAssignment { server: key, checker });
             });
         }
         if server.real_servers.is_empty() {
-            cx.diagnostics.push(
+            reading.diagnostics.push(
                 Diagnostic::error("no-real-servers", "this virtual server has no real servers")
-                    .at(cx.sources.word_at(at))
+                    .at(reading.sources.word_at(at))
                     .label("ignored")
                     .help("write a real_server block in it"),
             );
-        } else if self.is_new(cx, &server.service, at) {
-            server::settle(cx, block, &mut server);
-            server::settle_sorry_server(cx, block, &mut server);
+        } else if self.is_new(reading, &server.service, at) {
+            server::settle(reading, block, &mut server);
+            server::settle_sorry_server(reading, block, &mut server);
             if let Service::Group(name, _) = &server.service {
                 let entry = OfGroup {
                     index: self.config.virtual_servers.len(),
@@ -132,12 +132,12 @@ impl Balancer {
     /// A real server that can be used with its virtual server.
     fn real_server(
         &mut self,
-        cx: &Cx<'_>,
+        reading: &Reading<'_>,
         outer: &model::VirtualServer,
         server: &VirtualServer,
         block: &model::RealServer,
     ) -> Option<RealServer> {
-        let real = server::real_server(cx, outer, server, block, &mut self.checks)?;
+        let real = server::real_server(reading, outer, server, block, &mut self.checks)?;
         if self.targets.insert(real.target) {
             return Some(real);
         }
@@ -146,38 +146,38 @@ impl Balancer {
             "duplicate-real-server",
             format!("this virtual server has the real server {} twice", real.target),
         )
-        .at(cx.sources.word_at(block.header.at))
+        .at(reading.sources.word_at(block.header.at))
         .label("ignored");
-        cx.diagnostics.push(match first {
-            Some(first) => diagnostic.related(cx.sources.word_at(first.header.at), "first defined here"),
+        reading.diagnostics.push(match first {
+            Some(first) => diagnostic.related(reading.sources.word_at(first.header.at), "first defined here"),
             None => diagnostic,
         });
         None
     }
 
-    fn is_new(&mut self, cx: &Cx<'_>, service: &Service, at: Position) -> bool {
+    fn is_new(&mut self, reading: &Reading<'_>, service: &Service, at: Position) -> bool {
         let Some(first) = self.services.get(service) else {
             self.services.insert(service.clone(), at);
             return true;
         };
         // keepalived drops it in silence.
-        cx.diagnostics.push(
+        reading.diagnostics.push(
             Diagnostic::warning("duplicate-virtual-server", "this virtual server is defined twice")
-                .at(cx.sources.word_at(at))
+                .at(reading.sources.word_at(at))
                 .label("ignored")
-                .related(cx.sources.word_at(*first), "first defined here"),
+                .related(reading.sources.word_at(*first), "first defined here"),
         );
         false
     }
 
     /// The whole, once everything is read.
-    pub(super) fn finish(mut self, cx: &Cx<'_>, config: &Config) -> (BalancerConfig, Checks) {
-        self.config.groups = groups(cx, config);
+    pub(super) fn finish(mut self, reading: &Reading<'_>, config: &Config) -> (BalancerConfig, Checks) {
+        self.config.groups = groups(reading, config);
         self.config.tls = config.ssl.last().map(|ssl| Arc::new(tls(ssl)));
         for ssl in config.ssl.iter().skip(1) {
-            cx.diagnostics.push(
+            reading.diagnostics.push(
                 Diagnostic::error("set-twice", "there are two SSL blocks: the last one counts")
-                    .at(cx.sources.word_at(ssl.header.at)),
+                    .at(reading.sources.word_at(ssl.header.at)),
             );
         }
         for (name, servers) in &self.of_groups {
@@ -185,14 +185,14 @@ impl Balancer {
             for entry in servers {
                 let Some(server) = self.config.virtual_servers.get_mut(entry.index) else { continue };
                 match group {
-                    Some(group) => fit_group(cx, group, server, entry),
-                    None => cx.diagnostics.push(
+                    Some(group) => fit_group(reading, group, server, entry),
+                    None => reading.diagnostics.push(
                         // keepalived says nothing and serves nothing.
                         Diagnostic::warning(
                             "no-such-name",
                             format!("there is no virtual_server_group `{name}`"),
                         )
-                        .at(cx.sources.word_at(entry.at))
+                        .at(reading.sources.word_at(entry.at))
                         .note("this virtual server serves nothing"),
                     ),
                 }
@@ -205,20 +205,20 @@ impl Balancer {
 }
 
 /// What follows for a virtual server from the members of its group.
-fn fit_group(cx: &Cx<'_>, group: &VirtualServerGroup, server: &mut VirtualServer, entry: &OfGroup) {
+fn fit_group(reading: &Reading<'_>, group: &VirtualServerGroup, server: &mut VirtualServer, entry: &OfGroup) {
     let any_port = group
         .members
         .iter()
         .any(|member| matches!(member, GroupMember::Addresses { first: HostPort { port: None, .. }, .. }));
     if any_port && server.persistence.is_none() {
-        server::needs_persistence(cx, entry.at);
+        server::needs_persistence(reading, entry.at);
         server.persistence =
             Some(Persistence { timeout_s: Persistence::DEFAULT_TIMEOUT_S, granularity: None, engine: None });
     }
-    unfit_port(cx, group, server, entry.at);
+    unfit_port(reading, group, server, entry.at);
     let only_marks = group.members.iter().all(|member| matches!(member, GroupMember::FirewallMark(_)));
     if let (true, Some(at)) = (only_marks, entry.protocol) {
-        server::protocol_of_mark(cx, at);
+        server::protocol_of_mark(reading, at);
     }
     // keepalived hands all of them to the kernel, which refuses those that do not fit.
     for family in [Family::Ipv4, Family::Ipv6] {
@@ -231,7 +231,7 @@ fn fit_group(cx: &Cx<'_>, group: &VirtualServerGroup, server: &mut VirtualServer
                     group.name
                 ),
             )
-            .at(cx.sources.word_at(at))
+            .at(reading.sources.word_at(at))
             .label("gets no connections")
             .help("only tunnelled real servers (lvs_method TUN) may be of the other family"),
             (true, None) if !entry.servers.tunnelled => Diagnostic::warning(
@@ -241,16 +241,16 @@ fn fit_group(cx: &Cx<'_>, group: &VirtualServerGroup, server: &mut VirtualServer
                     group.name
                 ),
             )
-            .at(cx.sources.word_at(entry.at))
+            .at(reading.sources.word_at(entry.at))
             .help(format!("write a real_server with an {family} address, or take the {family} members out")),
             _ => continue,
         };
-        cx.diagnostics.push(diagnostic);
+        reading.diagnostics.push(diagnostic);
     }
 }
 
 /// Reports a real server with a port that is not that of all members: only NAT changes ports.
-fn unfit_port(cx: &Cx<'_>, group: &VirtualServerGroup, server: &VirtualServer, at: Position) {
+fn unfit_port(reading: &Reading<'_>, group: &VirtualServerGroup, server: &VirtualServer, at: Position) {
     for real in server.real_servers.iter().filter(|real| real.method.keeps_port()) {
         let Some(port) = real.target.port else { continue };
         let differs = group.members.iter().find_map(|member| match member {
@@ -262,12 +262,12 @@ fn unfit_port(cx: &Cx<'_>, group: &VirtualServerGroup, server: &VirtualServer, a
         });
         if let Some((what, used)) = differs {
             let (target, group) = (real.target, &group.name);
-            cx.diagnostics.push(
+            reading.diagnostics.push(
                 Diagnostic::error(
                     "port-differs",
                     format!("the port of {target} is not {what} in the group `{group}`"),
                 )
-                .at(cx.sources.word_at(at))
+                .at(reading.sources.word_at(at))
                 .note(format!("only NAT changes ports: {used}"))
                 .help("write real servers without port, or lvs_method NAT"),
             );
@@ -276,21 +276,21 @@ fn unfit_port(cx: &Cx<'_>, group: &VirtualServerGroup, server: &VirtualServer, a
     }
 }
 
-fn groups(cx: &Cx<'_>, config: &Config) -> Vec<VirtualServerGroup> {
+fn groups(reading: &Reading<'_>, config: &Config) -> Vec<VirtualServerGroup> {
     let mut known: BTreeMap<&str, Position> = BTreeMap::new();
     let mut groups = Vec::new();
     for block in &config.virtual_server_groups {
         let (name, at) = (&*block.header.value.0, block.header.at);
         if let Some(first) = known.get(name) {
-            duplicate(cx, "virtual_server_group", name, at, *first, false);
+            duplicate(reading, "virtual_server_group", name, at, *first, false);
             continue;
         }
         known.insert(name, at);
         let members: Vec<GroupMember> = block.endpoints.iter().map(|entry| entry.value).collect();
         if members.is_empty() {
-            cx.diagnostics.push(
+            reading.diagnostics.push(
                 Diagnostic::error("empty-group", format!("the virtual_server_group `{name}` has no members"))
-                    .at(cx.sources.word_at(at))
+                    .at(reading.sources.word_at(at))
                     .label("ignored"),
             );
             continue;

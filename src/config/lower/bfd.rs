@@ -10,7 +10,7 @@ use crate::bfd::{HopAllowance, Listeners, SessionConfig};
 use crate::config::diagnostics::Diagnostic;
 use crate::config::model::BfdInstance;
 use crate::config::source::Position;
-use crate::config::values::Cx;
+use crate::config::values::Reading;
 use crate::net::Family;
 use crate::time::Duration;
 
@@ -28,28 +28,28 @@ impl Sessions {
     }
 
     /// Takes a session.
-    pub(super) fn add(&mut self, cx: &Cx<'_>, defined: &mut Defined, block: &BfdInstance) {
+    pub(super) fn add(&mut self, reading: &Reading<'_>, defined: &mut Defined, block: &BfdInstance) {
         let (name, at) = (&*block.header.value.0, block.header.at);
         if let Some(first) = defined.bfd.first(name) {
-            duplicate(cx, "bfd_instance", name, at, first, true);
+            duplicate(reading, "bfd_instance", name, at, first, true);
             return;
         }
-        if let Some(session) = self.session(cx, block) {
+        if let Some(session) = self.session(reading, block) {
             let own = block.weight.as_ref().map(|entry| entry.value.0);
             defined.bfd.define(name, at, own.unwrap_or_default());
             self.list.push(session);
         }
     }
 
-    fn session(&mut self, cx: &Cx<'_>, block: &BfdInstance) -> Option<SessionConfig> {
+    fn session(&mut self, reading: &Reading<'_>, block: &BfdInstance) -> Option<SessionConfig> {
         let name = &*block.header.value.0;
         let ignored = |at: Position, message: String| {
             Diagnostic::error("bfd-instance", message)
-                .at(cx.sources.word_at(at))
+                .at(reading.sources.word_at(at))
                 .note("the session is ignored")
         };
         let Some(neighbor) = &block.neighbor_ip else {
-            cx.diagnostics.push(
+            reading.diagnostics.push(
                 ignored(block.header.at, format!("the session `{name}` has no neighbor_ip"))
                     .help("write neighbor_ip with the address of the other end"),
             );
@@ -58,23 +58,23 @@ impl Sessions {
         let mut session = SessionConfig::new(name.into(), neighbor.value.0);
         if let Some(source) = &block.source_ip {
             if Family::of(&source.value.0) != Family::of(&session.neighbor) {
-                cx.diagnostics.push(
+                reading.diagnostics.push(
                     ignored(source.at, format!("{} is not of the neighbour's family", source.value.0))
-                        .related(cx.sources.word_at(neighbor.at), "the neighbour"),
+                        .related(reading.sources.word_at(neighbor.at), "the neighbour"),
                 );
                 return None;
             }
             session.source = Some(source.value.0);
         }
         if let Some(first) = self.neighbors.insert((session.neighbor, session.source), neighbor.at) {
-            cx.diagnostics.push(
+            reading.diagnostics.push(
                 ignored(neighbor.at, format!("there is another session with {}", session.neighbor))
-                    .related(cx.sources.word_at(first), "first here"),
+                    .related(reading.sources.word_at(first), "first here"),
             );
             self.neighbors.insert((session.neighbor, session.source), first);
             return None;
         }
-        timing(cx, block, &mut session);
+        timing(reading, block, &mut session);
         session.passive = block.passive.is_some();
         session.multihop = boolean(block.multihop.as_ref()).unwrap_or(false);
         session.listeners = match (&block.vrrp, &block.checker) {
@@ -82,12 +82,12 @@ impl Sessions {
             (None, Some(_)) => Listeners::Checks,
             _ => Listeners::Both,
         };
-        hops(cx, block, &mut session);
+        hops(reading, block, &mut session);
         Some(session)
     }
 }
 
-fn timing(cx: &Cx<'_>, block: &BfdInstance, session: &mut SessionConfig) {
+fn timing(reading: &Reading<'_>, block: &BfdInstance, session: &mut SessionConfig) {
     const LONG: Duration = Duration::from_secs(10);
     for (entry, field) in
         [(&block.min_rx, &mut session.min_receive), (&block.min_tx, &mut session.min_transmit)]
@@ -95,9 +95,9 @@ fn timing(cx: &Cx<'_>, block: &BfdInstance, session: &mut SessionConfig) {
         if let (Some(interval), Some(entry)) = (duration(entry.as_ref()), entry) {
             *field = interval;
             if interval > LONG {
-                cx.diagnostics.push(
+                reading.diagnostics.push(
                     Diagnostic::warning("long-interval", "intervals above 10 seconds detect nothing fast")
-                        .at(cx.sources.word_at(entry.at))
+                        .at(reading.sources.word_at(entry.at))
                         .help("the unit is milliseconds"),
                 );
             }
@@ -111,7 +111,7 @@ fn timing(cx: &Cx<'_>, block: &BfdInstance, session: &mut SessionConfig) {
     }
 }
 
-fn hops(cx: &Cx<'_>, block: &BfdInstance, session: &mut SessionConfig) {
+fn hops(reading: &Reading<'_>, block: &BfdInstance, session: &mut SessionConfig) {
     if let Some(ttl) = byte(number(block.ttl.as_ref())) {
         session.ttl = ttl;
     }
@@ -120,9 +120,9 @@ fn hops(cx: &Cx<'_>, block: &BfdInstance, session: &mut SessionConfig) {
     session.max_hops = match i16::try_from(entry.value.0) {
         Ok(255) => HopAllowance::Any,
         Ok(hops) if hops > ttl => {
-            cx.diagnostics.push(
+            reading.diagnostics.push(
                 Diagnostic::error("max-hops", format!("max_hops {hops} is above the TTL, {ttl}"))
-                    .at(cx.sources.word_at(entry.at))
+                    .at(reading.sources.word_at(entry.at))
                     .note(format!("{ttl} is used")),
             );
             HopAllowance::AtMost(ttl)

@@ -17,7 +17,7 @@ use crate::check::{
 use crate::config::diagnostics::Diagnostic;
 use crate::config::model::{self, RealServer, VirtualServer};
 use crate::config::source::Position;
-use crate::config::values::{self, At, Cx};
+use crate::config::values::{self, At, Reading};
 use crate::net::Family;
 use crate::time::Duration;
 
@@ -123,12 +123,12 @@ macro_rules! own_timing {
 
 /// The connection keywords, which seven kinds of check have under the same names.
 macro_rules! connection {
-    ($cx:expr, $check:expr, $address:expr, $timeout:expr) => {{
+    ($reading:expr, $check:expr, $address:expr, $timeout:expr) => {{
         let address = $check.connect_ip.as_ref().map(|entry| entry.value.0);
         Connection {
             address,
             port: port(number($check.connect_port.as_ref())),
-            source: source($cx, $check.bindto.as_ref(), address.unwrap_or($address)),
+            source: source($reading, $check.bindto.as_ref(), address.unwrap_or($address)),
             source_port: port(number($check.bind_port.as_ref())),
             interface: $check.bind_if.as_ref().map(|entry| entry.value.0.clone()),
             timeout: duration($check.connect_timeout.as_ref()).unwrap_or($timeout),
@@ -142,18 +142,18 @@ fn port(number: Option<u32>) -> Option<NonZeroU16> {
 }
 
 /// `bindto`, which must be of the family of the address checked.
-fn source(cx: &Cx<'_>, bindto: Option<&At<values::Address>>, target: IpAddr) -> Option<IpAddr> {
+fn source(reading: &Reading<'_>, bindto: Option<&At<values::Address>>, target: IpAddr) -> Option<IpAddr> {
     let entry = bindto?;
     let source = entry.value.0;
     if Family::of(&source) == Family::of(&target) {
         return Some(source);
     }
-    cx.diagnostics.push(
+    reading.diagnostics.push(
         Diagnostic::error(
             "source-family",
             format!("{source} cannot be the source of a connection to {target}"),
         )
-        .at(cx.sources.word_at(entry.at))
+        .at(reading.sources.word_at(entry.at))
         .label(format!("not {}", Family::of(&target)))
         .note("`bindto` is ignored"),
     );
@@ -182,78 +182,80 @@ impl Checks {
     /// The checkers of a real server, by kind and then in the order of the file.
     pub(super) fn of_server(
         &mut self,
-        cx: &Cx<'_>,
+        reading: &Reading<'_>,
         defined: &Defined,
         server: &RealServer,
         from: &Inherited<'_>,
         mut add: impl FnMut(Arc<Checker>),
     ) {
         for check in &server.tcp_checks {
-            let connection = connection!(cx, check, from.address, from.connect_timeout);
+            let connection = connection!(reading, check, from.address, from.connect_timeout);
             let timing = from.timing(own_timing!(check), GENERAL);
             add(self.share(Checker { timing, kind: CheckerKind::Tcp(connection) }));
         }
         for check in &server.ping_checks {
-            let connection = connection!(cx, check, from.address, from.connect_timeout);
+            let connection = connection!(reading, check, from.address, from.connect_timeout);
             let timing = from.timing(own_timing!(check), GENERAL);
             add(self.share(Checker { timing, kind: CheckerKind::Ping(connection) }));
         }
         for check in &server.http_checks {
-            let connection = connection!(cx, check, from.address, from.connect_timeout);
+            let connection = connection!(reading, check, from.address, from.connect_timeout);
             let timing = from.timing(own_timing!(check), HTTP);
-            if let Some(http) = http::plain(cx, &mut self.names, &mut self.patterns, check, connection, from)
+            if let Some(http) =
+                http::plain(reading, &mut self.names, &mut self.patterns, check, connection, from)
             {
                 add(self.share(Checker { timing, kind: CheckerKind::Http(Box::new(http)) }));
             }
         }
         for check in &server.ssl_checks {
-            let connection = connection!(cx, check, from.address, from.connect_timeout);
+            let connection = connection!(reading, check, from.address, from.connect_timeout);
             let timing = from.timing(own_timing!(check), HTTP);
-            if let Some(http) = http::secure(cx, &mut self.names, &mut self.patterns, check, connection, from)
+            if let Some(http) =
+                http::secure(reading, &mut self.names, &mut self.patterns, check, connection, from)
             {
                 add(self.share(Checker { timing, kind: CheckerKind::Http(Box::new(http)) }));
             }
         }
         for check in &server.udp_checks {
-            let connection = connection!(cx, check, from.address, from.connect_timeout);
+            let connection = connection!(reading, check, from.address, from.connect_timeout);
             let timing = from.timing(own_timing!(check), GENERAL);
-            let udp = udp(cx, check, connection);
+            let udp = udp(reading, check, connection);
             add(self.share(Checker { timing, kind: CheckerKind::Udp(Box::new(udp)) }));
         }
         for check in &server.dns_checks {
-            let connection = connection!(cx, check, from.address, from.connect_timeout);
+            let connection = connection!(reading, check, from.address, from.connect_timeout);
             let timing = from.timing(own_timing!(check), DNS);
             let query_type = check.query_type.as_ref().map_or(DnsType::Soa, |entry| entry.value);
-            let labels = labels(cx, check);
+            let labels = labels(reading, check);
             let dns = DnsCheck { connection, query_type, labels };
             add(self.share(Checker { timing, kind: CheckerKind::Dns(Box::new(dns)) }));
         }
         for check in &server.smtp_checks {
-            let own = connection!(cx, check, from.address, from.connect_timeout);
+            let own = connection!(reading, check, from.address, from.connect_timeout);
             let timing = from.timing(own_timing!(check), GENERAL);
             let timeout = own.timeout;
             let address = own.address.unwrap_or(from.address);
             let mut hosts = vec![own];
-            hosts.extend(check.hosts.iter().map(|host| connection!(cx, host, address, timeout)));
+            hosts.extend(check.hosts.iter().map(|host| connection!(reading, host, address, timeout)));
             let helo_name = text(check.helo_name.as_ref()).map(|name| self.names.share(name));
             let smtp = SmtpCheck { hosts, helo_name };
             add(self.share(Checker { timing, kind: CheckerKind::Smtp(Box::new(smtp)) }));
         }
         for check in &server.misc_checks {
             let timing = from.timing(own_timing!(check), MISC);
-            if let Some(misc) = self.misc(cx, check, timing, server.header.at) {
+            if let Some(misc) = self.misc(reading, check, timing, server.header.at) {
                 add(self.share(Checker { timing, kind: CheckerKind::Misc(Box::new(misc)) }));
             }
         }
         for check in &server.file_checks {
-            if let Some(file) = file(cx, defined, &mut self.names, check, server.header.at) {
+            if let Some(file) = file(reading, defined, &mut self.names, check, server.header.at) {
                 let timing = from.timing(OwnTiming::default(), GENERAL);
                 add(self.share(Checker { timing, kind: CheckerKind::File(file) }));
             }
         }
         for check in &server.bfd_checks {
             let own = OwnTiming { alpha: boolean(check.alpha.as_ref()), ..OwnTiming::default() };
-            if let Some(session) = bfd(cx, defined, check, server.header.at) {
+            if let Some(session) = bfd(reading, defined, check, server.header.at) {
                 add(self
                     .share(Checker { timing: from.timing(own, GENERAL), kind: CheckerKind::Bfd(session) }));
             }
@@ -262,17 +264,17 @@ impl Checks {
 
     fn misc(
         &mut self,
-        cx: &Cx<'_>,
+        reading: &Reading<'_>,
         check: &model::MiscCheck,
         timing: Timing,
         server: Position,
     ) -> Option<MiscCheck> {
         let Some(path) = &check.misc_path else {
-            incomplete(cx, server, "MISC_CHECK", "misc_path");
+            incomplete(reading, server, "MISC_CHECK", "misc_path");
             return None;
         };
         Some(MiscCheck {
-            script: self.scripts.read_as(cx, path, check.user.as_ref())?,
+            script: self.scripts.read_as(reading, path, check.user.as_ref())?,
             timeout: match number(check.misc_timeout.as_ref()) {
                 Some(seconds) if seconds > 0 => Duration::from_secs(seconds.into()),
                 _ => timing.delay_loop,
@@ -283,16 +285,16 @@ impl Checks {
 }
 
 /// Reports a check without the keyword it needs.
-pub(super) fn incomplete(cx: &Cx<'_>, server: Position, check: &str, keyword: &str) {
-    cx.diagnostics.push(
+pub(super) fn incomplete(reading: &Reading<'_>, server: Position, check: &str, keyword: &str) {
+    reading.diagnostics.push(
         Diagnostic::error("incomplete-check", format!("a {check} of this real server has no `{keyword}`"))
-            .at(cx.sources.word_at(server))
+            .at(reading.sources.word_at(server))
             .note("the check is ignored")
             .help(format!("write `{keyword}` in the {check}")),
     );
 }
 
-fn udp(cx: &Cx<'_>, check: &model::UdpCheck, connection: Connection) -> UdpCheck {
+fn udp(reading: &Reading<'_>, check: &model::UdpCheck, connection: Connection) -> UdpCheck {
     let reply = check.require_reply.as_ref().map(|entry| {
         let length =
             |number: Option<u32>, default| number.and_then(|n| u16::try_from(n).ok()).unwrap_or(default);
@@ -305,7 +307,7 @@ fn udp(cx: &Cx<'_>, check: &model::UdpCheck, connection: Connection) -> UdpCheck
     if let (Some(reply), Some(entry)) = (&reply, &check.min_reply_length)
         && reply.minimum_length > reply.maximum_length
     {
-        cx.diagnostics.push(
+        reading.diagnostics.push(
             Diagnostic::error(
                 "reply-lengths",
                 format!(
@@ -313,7 +315,7 @@ fn udp(cx: &Cx<'_>, check: &model::UdpCheck, connection: Connection) -> UdpCheck
                     reply.minimum_length, reply.maximum_length
                 ),
             )
-            .at(cx.sources.word_at(entry.at))
+            .at(reading.sources.word_at(entry.at))
             .note("this check will always fail"),
         );
     }
@@ -323,7 +325,7 @@ fn udp(cx: &Cx<'_>, check: &model::UdpCheck, connection: Connection) -> UdpCheck
 }
 
 /// The labels of the name a DNS check asks for.
-fn labels(cx: &Cx<'_>, check: &model::DnsCheck) -> Vec<Box<str>> {
+fn labels(reading: &Reading<'_>, check: &model::DnsCheck) -> Vec<Box<str>> {
     let Some(entry) = &check.name else { return Vec::new() };
     let name = entry.value.0.strip_suffix('.').unwrap_or(&entry.value.0);
     if name.is_empty() {
@@ -340,21 +342,23 @@ fn labels(cx: &Cx<'_>, check: &model::DnsCheck) -> Vec<Box<str>> {
         // keepalived takes it and asks something else.
         Diagnostic::warning("invalid-value", format!("`{name}` is too long: 63 bytes in a label, 253 in all"))
     };
-    cx.diagnostics.push(
-        diagnostic.at(cx.sources.word_at(entry.at)).note("`name` is ignored: the check asks for the root"),
+    reading.diagnostics.push(
+        diagnostic
+            .at(reading.sources.word_at(entry.at))
+            .note("`name` is ignored: the check asks for the root"),
     );
     Vec::new()
 }
 
 fn file(
-    cx: &Cx<'_>,
+    reading: &Reading<'_>,
     defined: &Defined,
     names: &mut Names,
     check: &model::FileCheck,
     server: Position,
 ) -> Option<FileCheck> {
     let Some(entry) = &check.track_file else {
-        incomplete(cx, server, "FILE_CHECK", "track_file");
+        incomplete(reading, server, "FILE_CHECK", "track_file");
         return None;
     };
     let weight = defined.files.find(&entry.value.0, entry.at)?;
@@ -365,9 +369,14 @@ fn file(
     Some(FileCheck { tracker: names.share(&entry.value.0), weight, reverse })
 }
 
-fn bfd(cx: &Cx<'_>, defined: &Defined, check: &model::BfdCheck, server: Position) -> Option<Arc<str>> {
+fn bfd(
+    reading: &Reading<'_>,
+    defined: &Defined,
+    check: &model::BfdCheck,
+    server: Position,
+) -> Option<Arc<str>> {
     let Some(entry) = &check.name else {
-        incomplete(cx, server, "BFD_CHECK", "name");
+        incomplete(reading, server, "BFD_CHECK", "name");
         return None;
     };
     defined.bfd.find(&entry.value.0, entry.at)?;

@@ -10,13 +10,17 @@ use crate::config::diagnostics::Diagnostic;
 use crate::config::model::{Config, GarpGroup as GarpBlock, TrackGroup as TrackBlock};
 use crate::config::schema::nearest;
 use crate::config::source::Position;
-use crate::config::values::{At, Cx, Name};
+use crate::config::values::{At, Name, Reading};
 use crate::net::InterfaceName;
 use crate::node::TrackGroup;
 use crate::vrrp::{GarpGroup, RouterConfig, SyncGroupConfig};
 
 /// The sync groups whose members exist.
-pub(super) fn sync_groups(cx: &Cx<'_>, config: &Config, routers: &[RouterConfig]) -> Vec<SyncGroupConfig> {
+pub(super) fn sync_groups(
+    reading: &Reading<'_>,
+    config: &Config,
+    routers: &[RouterConfig],
+) -> Vec<SyncGroupConfig> {
     let names: BTreeSet<&str> = routers.iter().map(|router| &*router.name).collect();
     let mut first_defined: BTreeMap<&str, Position> = BTreeMap::new();
     let mut member_of: BTreeMap<&str, Position> = BTreeMap::new();
@@ -24,7 +28,7 @@ pub(super) fn sync_groups(cx: &Cx<'_>, config: &Config, routers: &[RouterConfig]
     for block in &config.sync_groups {
         let (name, at) = (&*block.header.value.0, block.header.at);
         if let Some(first) = first_defined.get(name) {
-            duplicate(cx, "vrrp_sync_group", name, at, *first, true);
+            duplicate(reading, "vrrp_sync_group", name, at, *first, true);
             continue;
         }
         first_defined.insert(name, at);
@@ -32,13 +36,13 @@ pub(super) fn sync_groups(cx: &Cx<'_>, config: &Config, routers: &[RouterConfig]
         for entry in &block.group {
             let member = &*entry.value.0;
             if !names.contains(member) {
-                unknown_member(cx, entry, &names);
+                unknown_member(reading, entry, &names);
             } else if let Some(other) = member_of.get(member) {
-                cx.diagnostics.push(
+                reading.diagnostics.push(
                     Diagnostic::error("in-two-groups", format!("`{member}` is in a sync group already"))
-                        .at(cx.sources.word_at(entry.at))
+                        .at(reading.sources.word_at(entry.at))
                         .label("ignored")
-                        .related(cx.sources.word_at(*other), "first here"),
+                        .related(reading.sources.word_at(*other), "first here"),
                 );
             } else {
                 member_of.insert(member, entry.at);
@@ -48,8 +52,8 @@ pub(super) fn sync_groups(cx: &Cx<'_>, config: &Config, routers: &[RouterConfig]
         if members.len() < 2 {
             let few = if members.is_empty() { "no members" } else { "one member only" };
             let diagnostic = Diagnostic::error("small-group", format!("the sync group `{name}` has {few}"))
-                .at(cx.sources.word_at(at));
-            cx.diagnostics.push(if members.is_empty() {
+                .at(reading.sources.word_at(at));
+            reading.diagnostics.push(if members.is_empty() {
                 diagnostic.label("ignored").help("name its instances in group { … }")
             } else {
                 diagnostic.help("a group of one has no effect: add members or remove it")
@@ -63,22 +67,26 @@ pub(super) fn sync_groups(cx: &Cx<'_>, config: &Config, routers: &[RouterConfig]
     groups
 }
 
-fn unknown_member(cx: &Cx<'_>, entry: &At<Name<0>>, names: &BTreeSet<&str>) {
+fn unknown_member(reading: &Reading<'_>, entry: &At<Name<0>>, names: &BTreeSet<&str>) {
     let diagnostic =
         Diagnostic::error("no-such-name", format!("there is no vrrp_instance named `{}`", entry.value.0))
-            .at(cx.sources.word_at(entry.at))
+            .at(reading.sources.word_at(entry.at))
             .note("the member is ignored");
-    cx.diagnostics.push(match nearest(&entry.value.0, names.iter().copied()) {
+    reading.diagnostics.push(match nearest(&entry.value.0, names.iter().copied()) {
         Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
         None => diagnostic,
     });
 }
 
 /// Takes a `track_group`. What keepalived passes over in silence is a warning.
-pub(super) fn track_group(cx: &Cx<'_>, defined: &mut Defined, block: &TrackBlock) -> Option<TrackGroup> {
+pub(super) fn track_group(
+    reading: &Reading<'_>,
+    defined: &mut Defined,
+    block: &TrackBlock,
+) -> Option<TrackGroup> {
     let (name, at) = (&*block.header.value.0, block.header.at);
     if let Some(first) = defined.track_groups.first(name) {
-        duplicate(cx, "track_group", name, at, first, true);
+        duplicate(reading, "track_group", name, at, first, true);
         return None;
     }
     defined.track_groups.define(name, at, ());
@@ -89,9 +97,9 @@ pub(super) fn track_group(cx: &Cx<'_>, defined: &mut Defined, block: &TrackBlock
         }
     }
     if members.is_empty() {
-        cx.diagnostics.push(
+        reading.diagnostics.push(
             Diagnostic::warning("small-group", format!("the track_group `{name}` has no members"))
-                .at(cx.sources.word_at(at))
+                .at(reading.sources.word_at(at))
                 .help("name its instances in group { … }"),
         );
     }
@@ -100,7 +108,7 @@ pub(super) fn track_group(cx: &Cx<'_>, defined: &mut Defined, block: &TrackBlock
 
 /// Leaves only members that exist, each in one group.
 pub(super) fn settle_track_groups(
-    cx: &Cx<'_>,
+    reading: &Reading<'_>,
     config: &Config,
     groups: &mut [TrackGroup],
     routers: &[RouterConfig],
@@ -122,8 +130,8 @@ pub(super) fn settle_track_groups(
                 return true;
             };
             let diagnostic = Diagnostic::warning("track-group-member", fault).label("ignored");
-            cx.diagnostics.push(match place(&name, member) {
-                Some(at) => diagnostic.at(cx.sources.word_at(at)),
+            reading.diagnostics.push(match place(&name, member) {
+                Some(at) => diagnostic.at(reading.sources.word_at(at)),
                 None => diagnostic,
             });
             false
@@ -132,13 +140,13 @@ pub(super) fn settle_track_groups(
 }
 
 /// The GARP groups, each interface in one of them.
-pub(super) fn garp_groups(cx: &Cx<'_>, interfaces: &Interfaces, config: &Config) -> Vec<GarpGroup> {
+pub(super) fn garp_groups(reading: &Reading<'_>, interfaces: &Interfaces, config: &Config) -> Vec<GarpGroup> {
     let mut taken: BTreeMap<InterfaceName, Position> = BTreeMap::new();
-    config.garp_groups.iter().filter_map(|block| garp_group(cx, interfaces, block, &mut taken)).collect()
+    config.garp_groups.iter().filter_map(|block| garp_group(reading, interfaces, block, &mut taken)).collect()
 }
 
 fn garp_group(
-    cx: &Cx<'_>,
+    reading: &Reading<'_>,
     interfaces: &Interfaces,
     block: &GarpBlock,
     taken: &mut BTreeMap<InterfaceName, Position>,
@@ -162,13 +170,13 @@ fn garp_group(
                 })
             };
         if let Some((message, first)) = fault {
-            cx.diagnostics.push(
+            reading.diagnostics.push(
                 Diagnostic::error("garp-group", message)
-                    .at(cx.sources.word_at(at))
+                    .at(reading.sources.word_at(at))
                     .label("ignored")
-                    .related(cx.sources.word_at(first), "first here"),
+                    .related(reading.sources.word_at(first), "first here"),
             );
-        } else if interfaces.check(cx, name, at) {
+        } else if interfaces.check(reading, name, at) {
             taken.insert(name.clone(), at);
             group.interfaces.push(name.clone());
         }
@@ -177,8 +185,8 @@ fn garp_group(
         let diagnostic = Diagnostic::error("garp-group", "this garp_group has no interval")
             .label("ignored")
             .help("write garp_interval or gna_interval");
-        cx.diagnostics.push(match first_line {
-            Some(at) => diagnostic.at(cx.sources.word_at(at)),
+        reading.diagnostics.push(match first_line {
+            Some(at) => diagnostic.at(reading.sources.word_at(at)),
             None => diagnostic,
         });
         return None;
@@ -188,8 +196,8 @@ fn garp_group(
         let diagnostic = Diagnostic::warning("garp-group", "this garp_group has no interface")
             .label("without effect")
             .help("write interface or interfaces { … }");
-        cx.diagnostics.push(match at {
-            Some(at) => diagnostic.at(cx.sources.word_at(at)),
+        reading.diagnostics.push(match at {
+            Some(at) => diagnostic.at(reading.sources.word_at(at)),
             None => diagnostic,
         });
     }

@@ -9,14 +9,14 @@ use crate::check::{
 use crate::config::diagnostics::Diagnostic;
 use crate::config::model::{HttpGet, SslGet};
 use crate::config::schema::nearest;
-use crate::config::values::{self, At, Cx, Words};
+use crate::config::values::{self, At, Reading, Words};
 
 /// The keywords of a page, which both kinds of check have under the same names.
 macro_rules! page {
-    ($cx:expr, $names:expr, $patterns:expr, $url:expr, $host:expr, $server:expr, $kind:literal, $close_notify:expr) => {{
+    ($reading:expr, $names:expr, $patterns:expr, $url:expr, $host:expr, $server:expr, $kind:literal, $close_notify:expr) => {{
         match &$url.path {
             None => {
-                incomplete($cx, $server, $kind, "path");
+                incomplete($reading, $server, $kind, "path");
                 None
             }
             Some(path) => Some(UrlCheck {
@@ -25,15 +25,15 @@ macro_rules! page {
                 status: $url.status_code.as_ref().map_or_else(StatusCodes::success, |entry| entry.value),
                 digest: $url.digest.as_ref().map(|entry| entry.value),
                 regex: $url.regex.as_ref().map(|entry| {
-                    let options = options($cx, $url.regex_options.as_ref());
-                    $patterns.judge($cx, entry, &options);
+                    let options = options($reading, $url.regex_options.as_ref());
+                    $patterns.judge($reading, entry, &options);
                     Box::new(RegexMatch {
                         pattern: entry.value.0.as_bytes().into(),
                         options,
                         must_not_match: $url.regex_no_match.is_some(),
                         minimum_offset: number($url.regex_min_offset.as_ref()).unwrap_or(0).into(),
                         maximum_offset: number($url.regex_max_offset.as_ref()).map(u64::from),
-                        stack: stack($cx, $url.regex_stack.as_ref()),
+                        stack: stack($reading, $url.regex_stack.as_ref()),
                     })
                 }),
                 close_notify: $close_notify,
@@ -44,7 +44,7 @@ macro_rules! page {
 
 /// `HTTP_GET`; `None` when it has no page, which is reported.
 pub(super) fn plain(
-    cx: &Cx<'_>,
+    reading: &Reading<'_>,
     names: &mut Names,
     patterns: &mut Patterns,
     check: &HttpGet,
@@ -55,10 +55,10 @@ pub(super) fn plain(
     let urls: Vec<UrlCheck> = check
         .urls
         .iter()
-        .filter_map(|url| page!(cx, names, patterns, url, host, from.place, "url", false))
+        .filter_map(|url| page!(reading, names, patterns, url, host, from.place, "url", false))
         .collect();
     if urls.is_empty() {
-        incomplete(cx, from.place, "HTTP_GET", "url");
+        incomplete(reading, from.place, "HTTP_GET", "url");
         return None;
     }
     Some(HttpCheck {
@@ -72,7 +72,7 @@ pub(super) fn plain(
 
 /// `SSL_GET`; `None` when it has no page, which is reported.
 pub(super) fn secure(
-    cx: &Cx<'_>,
+    reading: &Reading<'_>,
     names: &mut Names,
     patterns: &mut Patterns,
     check: &SslGet,
@@ -86,11 +86,11 @@ pub(super) fn secure(
         .iter()
         .filter_map(|url| {
             let own = boolean(url.tls_compliant.as_ref()).unwrap_or(close_notify);
-            page!(cx, names, patterns, url, host, from.place, "url", own)
+            page!(reading, names, patterns, url, host, from.place, "url", own)
         })
         .collect();
     if urls.is_empty() {
-        incomplete(cx, from.place, "SSL_GET", "url");
+        incomplete(reading, from.place, "SSL_GET", "url");
         return None;
     }
     let server_name = match (&check.sni_name, boolean(check.enable_sni.as_ref())) {
@@ -108,7 +108,7 @@ pub(super) fn secure(
 }
 
 /// Options of PCRE2 by name. keepalived passes over unknown ones in silence.
-fn options(cx: &Cx<'_>, entry: Option<&At<Words<1, 64>>>) -> Vec<RegexOption> {
+fn options(reading: &Reading<'_>, entry: Option<&At<Words<1, 64>>>) -> Vec<RegexOption> {
     let Some(entry) = entry else { return Vec::new() };
     let mut options = Vec::new();
     for word in &entry.value.0 {
@@ -119,12 +119,12 @@ fn options(cx: &Cx<'_>, entry: Option<&At<Words<1, 64>>>) -> Vec<RegexOption> {
                     "unknown-option",
                     format!("`{word}` is no option of a regular expression"),
                 )
-                .at(cx.sources.word_at(entry.at))
+                .at(reading.sources.word_at(entry.at))
                 .note("it is ignored");
                 if let Some(near) = nearest(word, RegexOption::ALL.map(RegexOption::keyword)) {
                     diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
                 }
-                cx.diagnostics.push(diagnostic);
+                reading.diagnostics.push(diagnostic);
             }
         }
     }
@@ -134,18 +134,18 @@ fn options(cx: &Cx<'_>, entry: Option<&At<Words<1, 64>>>) -> Vec<RegexOption> {
 }
 
 /// First and largest size of the stack.
-fn stack(cx: &Cx<'_>, entry: Option<&At<Words<1, 2>>>) -> Option<(u64, u64)> {
+fn stack(reading: &Reading<'_>, entry: Option<&At<Words<1, 2>>>) -> Option<(u64, u64)> {
     let entry = entry?;
     let numbers: Vec<u64> = entry.value.0.iter().filter_map(|word| word.parse().ok()).collect();
     match numbers.as_slice() {
         &[first, most] if 0 < first && first <= most => Some((first, most)),
         _ => {
-            cx.diagnostics.push(
+            reading.diagnostics.push(
                 Diagnostic::warning(
                     "invalid-value",
                     "`regex_stack` takes two sizes in bytes, the smaller first",
                 )
-                .at(cx.sources.word_at(entry.at))
+                .at(reading.sources.word_at(entry.at))
                 .note("it is ignored"),
             );
             None

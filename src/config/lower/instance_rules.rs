@@ -3,7 +3,7 @@
 use crate::config::diagnostics::{Diagnostic, Status};
 use crate::config::model::{GlobalDefs, VrrpInstance};
 use crate::config::source::{Position, Span};
-use crate::config::values::{At, AuthType, Bool, Cx};
+use crate::config::values::{At, AuthType, Bool, Reading};
 use crate::net::Family;
 use crate::secret::Secret;
 use crate::vrrp::InitialState;
@@ -11,7 +11,7 @@ use crate::wire::vrrp::{AuthenticationData, Version};
 
 /// One instance with what was derived of it so far.
 pub(super) struct Rules<'a> {
-    pub(super) cx: &'a Cx<'a>,
+    pub(super) reading: &'a Reading<'a>,
     pub(super) global: &'a GlobalDefs,
     pub(super) instance: &'a VrrpInstance,
     pub(super) name: &'a str,
@@ -21,13 +21,13 @@ pub(super) struct Rules<'a> {
 
 impl Rules<'_> {
     fn place(&self, at: Position) -> Span {
-        self.cx.sources.word_at(at)
+        self.reading.sources.word_at(at)
     }
 
     fn error(&self, code: &'static str, at: Position, message: impl core::fmt::Display, help: &str) {
         let name = self.name;
         let diagnostic = Diagnostic::error(code, format!("`{name}`: {message}")).at(self.place(at));
-        self.cx.diagnostics.push(if help.is_empty() { diagnostic } else { diagnostic.help(help) });
+        self.reading.diagnostics.push(if help.is_empty() { diagnostic } else { diagnostic.help(help) });
     }
 
     /// Refuses the start, not the verdict of `-t`: keepalived serves it.
@@ -39,7 +39,7 @@ impl Rules<'_> {
                 .note("start and reload are refused")
                 .help("remove it, or keep keepalived for this configuration");
         diagnostic.status = None;
-        self.cx.diagnostics.push(diagnostic);
+        self.reading.diagnostics.push(diagnostic);
     }
 
     /// Whether strict mode holds: its own setting, else `vrrp_strict`.
@@ -71,7 +71,7 @@ impl Rules<'_> {
                 "strict-mode",
                 format!("`{}`: strict mode does not allow {what}", self.name),
             );
-            self.cx.diagnostics.push(
+            self.reading.diagnostics.push(
                 diagnostic
                     .at(self.place(at))
                     .label(consequence)
@@ -122,7 +122,7 @@ impl Rules<'_> {
             }
         }
         if let Some(peer) = instance.unicast_peer.first() {
-            self.cx.diagnostics.push(
+            self.reading.diagnostics.push(
                 Diagnostic::fatal(
                     "strict-mode",
                     format!("`{}`: strict mode does not allow unicast", self.name),
@@ -239,7 +239,7 @@ impl Rules<'_> {
                         "",
                     );
                 } else if let Some(first) = seen.insert(address, peer.at) {
-                    self.cx.diagnostics.push(
+                    self.reading.diagnostics.push(
                         Diagnostic::error(
                             "duplicate-peer",
                             format!("`{}`: the peer {address} is named twice", self.name),

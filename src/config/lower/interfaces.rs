@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::config::diagnostics::{Diagnostic, Status};
 use crate::config::schema::nearest;
 use crate::config::source::Position;
-use crate::config::values::Cx;
+use crate::config::values::Reading;
 use crate::net::InterfaceName;
 
 /// The interfaces of this host.
@@ -21,14 +21,15 @@ pub(super) struct Interfaces {
 
 impl Interfaces {
     /// Asks the host.
-    pub(super) fn new(cx: &Cx<'_>) -> Self {
-        let known = cx.host.interfaces().map(|all| all.into_iter().map(|interface| interface.name).collect());
+    pub(super) fn new(reading: &Reading<'_>) -> Self {
+        let known =
+            reading.host.interfaces().map(|all| all.into_iter().map(|interface| interface.name).collect());
         Self { known, dynamic: false, reported: RefCell::default() }
     }
 
     /// Whether an interface is there or may come. If not, that is reported where it is named first.
-    pub(super) fn check(&self, cx: &Cx<'_>, name: &InterfaceName, at: Position) -> bool {
-        self.check_as(cx, name, at, Status::Fault)
+    pub(super) fn check(&self, reading: &Reading<'_>, name: &InterfaceName, at: Position) -> bool {
+        self.check_as(reading, name, at, Status::Fault)
     }
 
     /// Whether an interface is there or may come.
@@ -37,7 +38,13 @@ impl Interfaces {
     }
 
     /// As [`Interfaces::check`], with what `-t` makes of it.
-    pub(super) fn check_as(&self, cx: &Cx<'_>, name: &InterfaceName, at: Position, status: Status) -> bool {
+    pub(super) fn check_as(
+        &self,
+        reading: &Reading<'_>,
+        name: &InterfaceName,
+        at: Position,
+        status: Status,
+    ) -> bool {
         let Some(known) = &self.known else { return true };
         if self.exists(name) {
             return true;
@@ -46,10 +53,10 @@ impl Interfaces {
             let diagnostic =
                 Diagnostic::error("no-such-interface", format!("the interface {name} does not exist"))
                     .status(status)
-                    .at(cx.sources.word_at(at))
+                    .at(reading.sources.word_at(at))
                     .label("not on this host")
                     .note("what needs it is ignored");
-            cx.diagnostics.push(match nearest(name.as_str(), known.iter().map(InterfaceName::as_str)) {
+            reading.diagnostics.push(match nearest(name.as_str(), known.iter().map(InterfaceName::as_str)) {
                 Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
                 None => diagnostic.help("if it appears later, write dynamic_interfaces in global_defs"),
             });

@@ -41,7 +41,7 @@ use self::statics::Statics;
 use self::track::{Lists, Tracking, lists};
 use super::LoadOptions;
 use super::model::Config;
-use super::values::Cx;
+use super::values::Reading;
 use crate::node::{BalancerConfig, NodeConfig};
 use crate::notify::{InstanceNotifications, Notifications};
 use crate::track::Owner;
@@ -105,42 +105,42 @@ fn fresh<'a, T>(list: &'a [T], taken: &mut usize) -> &'a [T] {
 impl Lowering {
     /// Takes what was added to the model since the last call. `keep`: virtual servers stay in the model, for
     /// printing.
-    pub(super) fn take(&mut self, cx: &Cx<'_>, config: &mut Config, keep: bool) {
+    pub(super) fn take(&mut self, reading: &Reading<'_>, config: &mut Config, keep: bool) {
         self.balancer.checks.scripts.know(config.global.as_deref());
         for block in fresh(&config.virtual_servers, &mut self.taken.virtual_servers) {
-            self.balancer.add(cx, &self.defined, block);
+            self.balancer.add(reading, &self.defined, block);
         }
         if !keep {
             config.virtual_servers.clear();
             self.taken.virtual_servers = 0;
         }
         let dynamic = config.global.as_ref().is_some_and(|global| global.dynamic_interfaces.is_some());
-        let interfaces = self.interfaces.get_or_insert_with(|| Interfaces::new(cx));
+        let interfaces = self.interfaces.get_or_insert_with(|| Interfaces::new(reading));
         interfaces.dynamic = dynamic;
         let (defined, scripts) = (&mut self.defined, &mut self.balancer.checks.scripts);
         for block in fresh(&config.scripts, &mut self.taken.scripts) {
-            self.tracking.script(cx, defined, scripts, block);
+            self.tracking.script(reading, defined, scripts, block);
         }
         for block in fresh(&config.files, &mut self.taken.files) {
-            self.tracking.file(cx, defined, block);
+            self.tracking.file(reading, defined, block);
         }
         for block in fresh(&config.processes, &mut self.taken.processes) {
-            self.tracking.process(cx, defined, block);
+            self.tracking.process(reading, defined, block);
         }
         for block in fresh(&config.bfd_instances, &mut self.taken.sessions) {
-            self.sessions.add(cx, defined, block);
+            self.sessions.add(reading, defined, block);
         }
         for block in fresh(&config.track_groups, &mut self.taken.track_groups) {
-            self.statics.config.track_groups.extend(groups::track_group(cx, defined, block));
+            self.statics.config.track_groups.extend(groups::track_group(reading, defined, block));
         }
         for entry in fresh(&config.static_addresses, &mut self.taken.addresses) {
-            self.statics.address(cx, defined, interfaces, entry);
+            self.statics.address(reading, defined, interfaces, entry);
         }
         for entry in fresh(&config.static_routes, &mut self.taken.routes) {
-            self.statics.route(cx, defined, interfaces, entry);
+            self.statics.route(reading, defined, interfaces, entry);
         }
         for entry in fresh(&config.static_rules, &mut self.taken.rules) {
-            self.statics.rule(cx, defined, interfaces, entry);
+            self.statics.rule(reading, defined, interfaces, entry);
         }
         for block in fresh(&config.instances, &mut self.taken.instances) {
             let name: Arc<str> = (&*block.header.value.0).into();
@@ -151,41 +151,41 @@ impl Lowering {
             }
             let own = block.interface.as_ref().map(|entry| &entry.value.0);
             let owner = Owner::Instance(name);
-            self.tracking.references(cx, defined, interfaces, &owner, own, &lists!(block));
-            let (routes, rules) = self.statics.of_instance(cx, interfaces, block);
-            let notifications = notifications::of_instance(cx, scripts, block);
+            self.tracking.references(reading, defined, interfaces, &owner, own, &lists!(block));
+            let (routes, rules) = self.statics.of_instance(reading, interfaces, block);
+            let notifications = notifications::of_instance(reading, scripts, block);
             self.instances.push(InstanceParts { routes, rules, notifications });
         }
         for block in fresh(&config.sync_groups, &mut self.taken.groups) {
             let owner = Owner::SyncGroup((&*block.header.value.0).into());
-            self.tracking.references(cx, defined, interfaces, &owner, None, &lists!(block));
+            self.tracking.references(reading, defined, interfaces, &owner, None, &lists!(block));
         }
     }
 
     /// The whole, once everything is read.
-    pub(super) fn finish(mut self, cx: &Cx<'_>, config: &Config, options: &LoadOptions) -> Lowered {
+    pub(super) fn finish(mut self, reading: &Reading<'_>, config: &Config, options: &LoadOptions) -> Lowered {
         let settings = settings::settings(config, options);
         let mut notifications = Notifications::default();
-        let routers = self.routers(cx, config, &mut notifications);
-        let interfaces = self.interfaces.take().unwrap_or_else(|| Interfaces::new(cx));
-        let (balancer, mut checks) = self.balancer.finish(cx, config);
-        let sync_groups = groups::sync_groups(cx, config, &routers);
+        let routers = self.routers(reading, config, &mut notifications);
+        let interfaces = self.interfaces.take().unwrap_or_else(|| Interfaces::new(reading));
+        let (balancer, mut checks) = self.balancer.finish(reading, config);
+        let sync_groups = groups::sync_groups(reading, config, &routers);
         for block in &config.sync_groups {
             let name: Arc<str> = (&*block.header.value.0).into();
             if sync_groups.iter().any(|group| group.name == name) && !notifications.groups.contains_key(&name)
             {
-                let told = notifications::of_group(cx, &mut checks.scripts, block);
+                let told = notifications::of_group(reading, &mut checks.scripts, block);
                 notifications.groups.insert(name, told);
             }
         }
-        self.tracking.interface_lists(cx, &interfaces, config);
-        let garp_groups = groups::garp_groups(cx, &interfaces, config);
-        let statics = self.statics.finish(cx, config, &interfaces, &routers);
-        self.defined.report_missing(cx);
-        self.defined.report_unfit(cx);
-        script::report_user(cx, config);
-        script::of_processes(cx, config, !balancer.virtual_servers.is_empty(), &mut checks.scripts);
-        script::report_security(cx, config, &checks.scripts);
+        self.tracking.interface_lists(reading, &interfaces, config);
+        let garp_groups = groups::garp_groups(reading, &interfaces, config);
+        let statics = self.statics.finish(reading, config, &interfaces, &routers);
+        self.defined.report_missing(reading);
+        self.defined.report_unfit(reading);
+        script::report_user(reading, config);
+        script::of_processes(reading, config, !balancer.virtual_servers.is_empty(), &mut checks.scripts);
+        script::report_security(reading, config, &checks.scripts);
 
         // Nothing depends on behalf of an instance or group that is not served.
         let mut tracking = self.tracking.config;
@@ -200,7 +200,7 @@ impl Lowering {
             bfd: self.sessions.finish(),
             garp_groups,
             statics: Box::new(statics),
-            startup_delay: settings::startup_delay(cx, config),
+            startup_delay: settings::startup_delay(reading, config),
             keep_addresses_on_stop: options.keep_addresses_on_stop,
         };
         Lowered { node, balancer, notifications, settings }
@@ -209,11 +209,11 @@ impl Lowering {
     /// The routers in the order of the file.
     fn routers(
         &mut self,
-        cx: &Cx<'_>,
+        reading: &Reading<'_>,
         config: &Config,
         notifications: &mut Notifications,
     ) -> Vec<RouterConfig> {
-        let routers = vrrp::routers(cx, config);
+        let routers = vrrp::routers(reading, config);
         let parts = core::mem::take(&mut self.instances);
         let whole = |(router, parts): (Option<RouterConfig>, InstanceParts)| {
             let mut router = router?;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::config::diagnostics::{Diagnostic, Severity};
 use crate::config::schema::nearest;
 use crate::config::source::Position;
-use crate::config::values::Cx;
+use crate::config::values::Reading;
 use crate::track::Weight;
 
 /// Names by kind. Trackers come with their own weight.
@@ -44,20 +44,20 @@ impl Default for Defined {
 
 impl Defined {
     /// Says of scripts that may not be run and that nobody uses, that it does not matter yet.
-    pub(super) fn report_unfit(&mut self, cx: &Cx<'_>) {
+    pub(super) fn report_unfit(&mut self, reading: &Reading<'_>) {
         for (_, mut fault) in core::mem::take(&mut self.unfit_scripts) {
             fault.severity = Severity::Warning;
             fault.status = None;
-            cx.diagnostics.push(fault.note("nobody tracks it"));
+            reading.diagnostics.push(fault.note("nobody tracks it"));
         }
     }
 
     /// Reports all references that led nowhere, once everything is read.
-    pub(super) fn report_missing(&self, cx: &Cx<'_>) {
+    pub(super) fn report_missing(&self, reading: &Reading<'_>) {
         for kind in [&self.scripts, &self.files, &self.processes, &self.bfd] {
-            kind.report_missing(cx);
+            kind.report_missing(reading);
         }
-        self.track_groups.report_missing(cx);
+        self.track_groups.report_missing(reading);
     }
 }
 
@@ -94,17 +94,17 @@ impl<T: Copy> Kind<T> {
         found
     }
 
-    fn report_missing(&self, cx: &Cx<'_>) {
+    fn report_missing(&self, reading: &Reading<'_>) {
         let keyword = self.keyword;
         for (name, at) in self.missing.borrow().iter() {
-            let place = cx.sources.word_at(*at);
+            let place = reading.sources.word_at(*at);
             let diagnostic = match self.by_name.get(name) {
                 Some((_, later)) => Diagnostic::error(
                     "defined-too-late",
                     format!("the {keyword} `{name}` is defined after it is used here"),
                 )
                 .at(place)
-                .related(cx.sources.word_at(*later), "defined here")
+                .related(reading.sources.word_at(*later), "defined here")
                 .help(format!("move the {keyword} above")),
                 None => {
                     let diagnostic =
@@ -117,14 +117,14 @@ impl<T: Copy> Kind<T> {
                     }
                 }
             };
-            cx.diagnostics.push(diagnostic.note("the reference is ignored"));
+            reading.diagnostics.push(diagnostic.note("the reference is ignored"));
         }
     }
 }
 
 /// Reports a second definition of a name, which is dropped. `refuses` = keepalived calls it a fault.
 pub(super) fn duplicate(
-    cx: &Cx<'_>,
+    reading: &Reading<'_>,
     keyword: &str,
     name: &str,
     at: Position,
@@ -137,11 +137,11 @@ pub(super) fn duplicate(
     } else {
         Diagnostic::warning("duplicate-name", message)
     };
-    cx.diagnostics.push(
+    reading.diagnostics.push(
         diagnostic
-            .at(cx.sources.word_at(at))
+            .at(reading.sources.word_at(at))
             .label("ignored")
-            .related(cx.sources.word_at(first), "first defined here")
+            .related(reading.sources.word_at(first), "first defined here")
             .help(format!("give each {keyword} a name of its own")),
     );
 }

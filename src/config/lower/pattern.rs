@@ -6,7 +6,7 @@ use fancy_regex::RegexBuilder;
 
 use crate::check::RegexOption;
 use crate::config::diagnostics::Diagnostic;
-use crate::config::values::{At, Cx, Pattern};
+use crate::config::values::{At, Pattern, Reading};
 
 /// What PCRE2 has and our engine has not, and how it begins.
 const FOREIGN: [(&str, &str); 9] = [
@@ -27,7 +27,7 @@ pub(super) struct Patterns(HashSet<(Box<str>, Vec<RegexOption>)>);
 
 impl Patterns {
     /// Says of a pattern that cannot be compiled why. `-t` of keepalived does not look at them.
-    pub(super) fn judge(&mut self, cx: &Cx<'_>, entry: &At<Pattern>, options: &[RegexOption]) {
+    pub(super) fn judge(&mut self, reading: &Reading<'_>, entry: &At<Pattern>, options: &[RegexOption]) {
         let pattern = &entry.value.0;
         if !self.0.insert((pattern.clone(), options.to_vec())) {
             return;
@@ -60,7 +60,8 @@ impl Patterns {
                 .help("a backslash of the pattern is written twice: regex \"\\\\d+\"")
             }
         };
-        cx.diagnostics
-            .push(diagnostic.at(cx.sources.word_at(entry.at)).label("the check would never succeed"));
+        reading
+            .diagnostics
+            .push(diagnostic.at(reading.sources.word_at(entry.at)).label("the check would never succeed"));
     }
 }

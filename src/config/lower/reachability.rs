@@ -7,7 +7,7 @@ use crate::config::diagnostics::Diagnostic;
 use crate::config::host::HostInterface;
 use crate::config::model::Config;
 use crate::config::source::Position;
-use crate::config::values::{AddressLine, At, Cx};
+use crate::config::values::{AddressLine, At, Reading};
 
 /// `static_ipaddress` by address, and where.
 pub(super) fn static_addresses(config: &Config) -> BTreeMap<IpAddr, Position> {
@@ -16,18 +16,18 @@ pub(super) fn static_addresses(config: &Config) -> BTreeMap<IpAddr, Position> {
 
 /// An address that is kept on this host all the time cannot move.
 pub(super) fn not_static(
-    cx: &Cx<'_>,
+    reading: &Reading<'_>,
     static_addresses: &BTreeMap<IpAddr, Position>,
     entry: &At<AddressLine>,
     name: &str,
 ) {
     let address = entry.value.spec.prefix.address();
     let Some(&first) = static_addresses.get(&address) else { return };
-    cx.diagnostics.push(
+    reading.diagnostics.push(
         Diagnostic::warning("static-and-virtual", format!("{address} is a static address too"))
-            .at(cx.sources.word_at(entry.at))
+            .at(reading.sources.word_at(entry.at))
             .label(format!("virtual address of `{name}`"))
-            .related(cx.sources.word_at(first), "kept on this host all the time")
+            .related(reading.sources.word_at(first), "kept on this host all the time")
             .help("remove it from static_ipaddress: two hosts would answer for it"),
     );
 }
@@ -58,13 +58,13 @@ impl OutOfSubnet {
     }
 
     /// Says it once for all of them.
-    pub(super) fn report(self, cx: &Cx<'_>) {
+    pub(super) fn report(self, reading: &Reading<'_>) {
         let Some((at, message)) = self.first else { return };
         let diagnostic = Diagnostic::warning("no-subnet", message)
-            .at(cx.sources.word_at(at))
+            .at(reading.sources.word_at(at))
             .label("hosts there may have no route to it")
             .help("write its prefix length, or dev with the interface it belongs to");
-        cx.diagnostics.push(match self.count {
+        reading.diagnostics.push(match self.count {
             1 => diagnostic,
             count => diagnostic.note(format!("nor with {} more addresses of this router", count - 1)),
         });

@@ -9,7 +9,7 @@ use crate::config::diagnostics::{Diagnostic, Severity, Status};
 use crate::config::host::Lookup;
 use crate::config::model::{Config, GlobalDefs};
 use crate::config::source::{Position, Span};
-use crate::config::values::{At, Cx};
+use crate::config::values::{At, Reading};
 use crate::kernel::{NamedUser, Script, ScriptUser};
 
 /// Directories in which a bare name is looked up.
@@ -44,26 +44,28 @@ impl Scripts {
     }
 
     /// A script with the user after its command; `None` when it cannot run, which is reported.
-    pub(super) fn read(&mut self, cx: &Cx<'_>, entry: &At<Script>) -> Option<Arc<Script>> {
-        self.read_as(cx, entry, None)
+    pub(super) fn read(&mut self, reading: &Reading<'_>, entry: &At<Script>) -> Option<Arc<Script>> {
+        self.read_as(reading, entry, None)
     }
 
     /// As [`Scripts::read`], with the keyword `user`. `-t` of keepalived does not look at these programs.
     pub(super) fn read_as(
         &mut self,
-        cx: &Cx<'_>,
+        reading: &Reading<'_>,
         entry: &At<Script>,
         user: Option<&At<NamedUser>>,
     ) -> Option<Arc<Script>> {
-        self.read_checked(cx, entry, user, false)
-            .map_err(|fault| cx.diagnostics.push(fault.into_warning(&["script-unusable", "script-insecure"])))
+        self.read_checked(reading, entry, user, false)
+            .map_err(|fault| {
+                reading.diagnostics.push(fault.into_warning(&["script-unusable", "script-insecure"]))
+            })
             .ok()
     }
 
     /// The reader of a FIFO. keepalived leaves one out, without a word, that it cannot run as its user.
-    fn read_reader(&mut self, cx: &Cx<'_>, entry: &At<Script>) {
-        if let Err(fault) = self.read_checked(cx, entry, None, false) {
-            cx.diagnostics.push(fault.into_warning(&[
+    fn read_reader(&mut self, reading: &Reading<'_>, entry: &At<Script>) {
+        if let Err(fault) = self.read_checked(reading, entry, None, false) {
+            reading.diagnostics.push(fault.into_warning(&[
                 "script-unusable",
                 "script-insecure",
                 "no-such-user",
@@ -75,62 +77,68 @@ impl Scripts {
     /// A script that is tracked: the fault of its program counts where the script is used.
     pub(super) fn read_tracked(
         &mut self,
-        cx: &Cx<'_>,
+        reading: &Reading<'_>,
         entry: &At<Script>,
         user: Option<&At<NamedUser>>,
     ) -> Result<Arc<Script>, Diagnostic> {
-        self.read_checked(cx, entry, user, true).map_err(|fault| fault.0)
+        self.read_checked(reading, entry, user, true).map_err(|fault| fault.0)
     }
 
     fn read_checked(
         &mut self,
-        cx: &Cx<'_>,
+        reading: &Reading<'_>,
         entry: &At<Script>,
         user: Option<&At<NamedUser>>,
         tracked: bool,
     ) -> Result<Arc<Script>, Fault> {
-        let place = cx.sources.word_at(entry.at);
+        let place = reading.sources.word_at(entry.at);
         let own = user.map(|user| &user.value).or_else(|| entry.value.user.named());
         let at = user.map_or(entry.at, |user| user.at);
-        if self.policy.lacks_user(cx, own) {
+        if self.policy.lacks_user(reading, own) {
             return Err(Fault(no_user(place, "this script has no user to run as")));
         }
         let user = match own {
             Some(own) => {
-                known_user(cx, own, at)?;
+                known_user(reading, own, at)?;
                 ScriptUser::Named(own.clone())
             }
             None => ScriptUser::Default,
         };
         let program = entry.value.program.to_string_lossy();
         // It is meant to be run, whether it can be or not.
-        if is_there(cx, &program) {
+        if is_there(reading, &program) {
             if tracked { &mut self.first_tracked } else { &mut self.first }.get_or_insert(entry.at);
         }
-        let identity = self.policy.identity(cx, own);
-        self.runs(cx, &program, identity, place)?;
+        let identity = self.policy.identity(reading, own);
+        self.runs(reading, &program, identity, place)?;
         Ok(Arc::new(Script { user, ..entry.value.clone() }))
     }
 
     /// Whether a program is there and may be run. Unknown hosts have every program.
-    fn runs(&mut self, cx: &Cx<'_>, program: &str, identity: Identity, place: Span) -> Result<(), Fault> {
+    fn runs(
+        &mut self,
+        reading: &Reading<'_>,
+        program: &str,
+        identity: Identity,
+        place: Span,
+    ) -> Result<(), Fault> {
         let key = (Box::from(program), identity);
         if self.fit.contains(&key) {
             return Ok(());
         }
         let fault = if program.starts_with('/') {
-            path_fault(cx, program, identity)
+            path_fault(reading, program, identity)
         } else if program.contains('/') {
             Some(PathFault::Unusable("is not an absolute path".to_owned()))
         } else {
             let found = SEARCH_PATH.iter().find(|directory| {
                 !matches!(
-                    path_fault(cx, &format!("{directory}/{program}"), Identity::ANYBODY),
+                    path_fault(reading, &format!("{directory}/{program}"), Identity::ANYBODY),
                     Some(PathFault::Missing | PathFault::Unusable(_))
                 )
             });
             match found {
-                Some(directory) => path_fault(cx, &format!("{directory}/{program}"), identity),
+                Some(directory) => path_fault(reading, &format!("{directory}/{program}"), identity),
                 None => Some(PathFault::Unusable(format!("is in none of {}", SEARCH_PATH.join(", ")))),
             }
         };
@@ -148,7 +156,7 @@ impl Scripts {
                 Ok(())
             }
             Some(PathFault::Insecure(why)) if !self.policy.enabled => {
-                cx.diagnostics.push(
+                reading.diagnostics.push(
                     Diagnostic::warning("script-insecure", format!("`{program}` runs as root, and {why}"))
                         .at(place)
                         .label("others could make it do anything")
@@ -194,8 +202,8 @@ fn no_user(place: Span, message: &str) -> Diagnostic {
 }
 
 /// Whether a program leads to something, as far as the host is known.
-fn is_there(cx: &Cx<'_>, program: &str) -> bool {
-    let there = |path: &str| path_fault(cx, path, Identity::ANYBODY) != Some(PathFault::Missing);
+fn is_there(reading: &Reading<'_>, program: &str) -> bool {
+    let there = |path: &str| path_fault(reading, path, Identity::ANYBODY) != Some(PathFault::Missing);
     if program.contains('/') {
         there(program)
     } else {
@@ -204,19 +212,19 @@ fn is_there(cx: &Cx<'_>, program: &str) -> bool {
 }
 
 /// Reports a `script_user` that the host does not know.
-pub(super) fn report_user(cx: &Cx<'_>, config: &Config) {
+pub(super) fn report_user(reading: &Reading<'_>, config: &Config) {
     let Some(entry) = config.global.as_ref().and_then(|global| global.script_user.as_ref()) else { return };
-    if let Err(fault) = known_user(cx, &entry.value, entry.at) {
-        cx.diagnostics.push(fault.0);
+    if let Err(fault) = known_user(reading, &entry.value, entry.at) {
+        reading.diagnostics.push(fault.0);
     }
 }
 
 /// Looks at the scripts of the processes themselves, and at their FIFOs. `balances`: there are virtual servers. A
 /// process that has nothing to do is not started, nor are its scripts.
-pub(super) fn of_processes(cx: &Cx<'_>, config: &Config, balances: bool, scripts: &mut Scripts) {
+pub(super) fn of_processes(reading: &Reading<'_>, config: &Config, balances: bool, scripts: &mut Scripts) {
     let Some(global) = config.global.as_deref() else { return };
     for entry in [&global.startup_script, &global.shutdown_script].into_iter().flatten() {
-        scripts.read(cx, entry);
+        scripts.read(reading, entry);
     }
     let routes = !config.instances.is_empty();
     for (fifo, reader, is_started) in [
@@ -225,29 +233,29 @@ pub(super) fn of_processes(cx: &Cx<'_>, config: &Config, balances: bool, scripts
         (&global.lvs_notify_fifo, &global.lvs_notify_fifo_script, balances),
     ] {
         if let Some(entry) = fifo
-            && scripts.policy.lacks_user(cx, entry.value.owner.as_ref())
+            && scripts.policy.lacks_user(reading, entry.value.owner.as_ref())
         {
-            let place = cx.sources.word_at(entry.at);
-            cx.diagnostics.push(no_user(place, "this FIFO has no user to belong to"));
+            let place = reading.sources.word_at(entry.at);
+            reading.diagnostics.push(no_user(place, "this FIFO has no user to belong to"));
         }
         let Some(entry) = reader else { continue };
         // That it has no user is seen whether it is started or not.
-        if is_started || scripts.policy.lacks_user(cx, entry.value.user.named()) {
-            scripts.read_reader(cx, entry);
+        if is_started || scripts.policy.lacks_user(reading, entry.value.user.named()) {
+            scripts.read_reader(reading, entry);
         }
     }
 }
 
 /// keepalived wants script security to be switched on where scripts run.
-pub(super) fn report_security(cx: &Cx<'_>, config: &Config, scripts: &Scripts) {
+pub(super) fn report_security(reading: &Reading<'_>, config: &Config, scripts: &Scripts) {
     let enabled = config.global.as_ref().is_some_and(|global| global.enable_script_security.is_some());
     let tracked = scripts.first_tracked.filter(|_| !config.instances.is_empty());
     let Some(first) = scripts.first.into_iter().chain(tracked).min() else { return };
     if !enabled {
-        cx.diagnostics.push(
+        reading.diagnostics.push(
             Diagnostic::error("script-security", "scripts are run without enable_script_security")
                 .status(Status::Security)
-                .at(cx.sources.word_at(first))
+                .at(reading.sources.word_at(first))
                 .label("the first script")
                 .note("a script that others than root can change would give them root's rights")
                 .help("write enable_script_security in global_defs"),
@@ -256,21 +264,21 @@ pub(super) fn report_security(cx: &Cx<'_>, config: &Config, scripts: &Scripts) {
 }
 
 /// Whether the host knows the user of a script and its group.
-fn known_user(cx: &Cx<'_>, user: &NamedUser, at: Position) -> Result<(), Fault> {
+fn known_user(reading: &Reading<'_>, user: &NamedUser, at: Position) -> Result<(), Fault> {
     let reject = |code: &'static str, message: String| {
         Fault(
             Diagnostic::error(code, message)
-                .at(cx.sources.word_at(at))
+                .at(reading.sources.word_at(at))
                 .note("the script is not run")
                 .help("quote the command and its arguments: words after the command are user and group"),
         )
     };
     let NamedUser { user, group, .. } = user;
-    if cx.host.user(user) == Some(Lookup::Missing) && user.parse::<u32>().is_err() {
+    if reading.host.user(user) == Some(Lookup::Missing) && user.parse::<u32>().is_err() {
         return Err(reject("no-such-user", format!("there is no user `{user}`")));
     }
     if let Some(group) = group
-        && cx.host.group(group) == Some(Lookup::Missing)
+        && reading.host.group(group) == Some(Lookup::Missing)
         && group.parse::<u32>().is_err()
     {
         return Err(reject("no-such-group", format!("there is no group `{group}`")));

@@ -9,7 +9,7 @@ use core::cell::OnceCell;
 
 use crate::config::host::{Lookup, PathKind, PathMetadata};
 use crate::config::model::GlobalDefs;
-use crate::config::values::Cx;
+use crate::config::values::Reading;
 use crate::kernel::NamedUser;
 
 /// What `global_defs` and the host say about running scripts.
@@ -43,25 +43,25 @@ impl Policy {
     }
 
     /// Whether a script that names no user has none to run as.
-    pub(super) fn lacks_user(&self, cx: &Cx<'_>, own: Option<&NamedUser>) -> bool {
-        own.is_none() && self.default(cx) == Default::Missing
+    pub(super) fn lacks_user(&self, reading: &Reading<'_>, own: Option<&NamedUser>) -> bool {
+        own.is_none() && self.default(reading) == Default::Missing
     }
 
     /// As whom a script runs.
-    pub(super) fn identity(&self, cx: &Cx<'_>, own: Option<&NamedUser>) -> Identity {
+    pub(super) fn identity(&self, reading: &Reading<'_>, own: Option<&NamedUser>) -> Identity {
         match own {
-            Some(own) => Identity::of(cx, own),
-            None => match self.default(cx) {
+            Some(own) => Identity::of(reading, own),
+            None => match self.default(reading) {
                 Default::Own(identity) => identity,
                 Default::Ours | Default::Missing => Identity::ROOT,
             },
         }
     }
 
-    fn default(&self, cx: &Cx<'_>) -> Default {
+    fn default(&self, reading: &Reading<'_>) -> Default {
         *self.default.get_or_init(|| match &self.user {
-            Some(user) => Default::Own(Identity::of(cx, user)),
-            None => match cx.host.user("keepalived_script") {
+            Some(user) => Default::Own(Identity::of(reading, user)),
+            None => match reading.host.user("keepalived_script") {
                 Some(Lookup::Found(user)) => {
                     Default::Own(Identity { uid: Some(user.uid), gid: Some(user.gid) })
                 }
@@ -85,8 +85,8 @@ impl Identity {
     /// Somebody of whom nothing is known: for looking whether something is there.
     pub(super) const ANYBODY: Self = Self { uid: None, gid: None };
 
-    fn of(cx: &Cx<'_>, run_as: &NamedUser) -> Self {
-        let known = match cx.host.user(&run_as.user) {
+    fn of(reading: &Reading<'_>, run_as: &NamedUser) -> Self {
+        let known = match reading.host.user(&run_as.user) {
             Some(Lookup::Found(user)) => Some(user),
             _ => None,
         };
@@ -94,7 +94,7 @@ impl Identity {
         let gid = match run_as.group.as_deref() {
             None => known.map(|user| user.gid),
             Some("root") => Some(0),
-            Some(group) => group.parse::<u32>().ok().or_else(|| match cx.host.group(group) {
+            Some(group) => group.parse::<u32>().ok().or_else(|| match reading.host.group(group) {
                 Some(Lookup::Found(gid)) => Some(gid),
                 _ => None,
             }),
@@ -137,8 +137,8 @@ pub(super) enum PathFault {
 const MOST_LINKS: usize = 40;
 
 /// What is wrong with the program at an absolute path when it runs as `identity`, if the host is known.
-pub(super) fn path_fault(cx: &Cx<'_>, path: &str, identity: Identity) -> Option<PathFault> {
-    let walked = walk(cx, path, identity)?;
+pub(super) fn path_fault(reading: &Reading<'_>, path: &str, identity: Identity) -> Option<PathFault> {
+    let walked = walk(reading, path, identity)?;
     if let Walked::Fault(fault) = walked {
         return Some(fault);
     }
@@ -179,14 +179,14 @@ enum Walked {
 }
 
 /// Follows a path component by component, as the kernel does. `None` when the host is not known.
-fn walk(cx: &Cx<'_>, path: &str, identity: Identity) -> Option<Walked> {
+fn walk(reading: &Reading<'_>, path: &str, identity: Identity) -> Option<Walked> {
     let mut left: Vec<String> = components(path);
     let mut reached = String::new();
     let mut changeable = None;
     let mut links = 0;
     loop {
         let here = if reached.is_empty() { "/" } else { reached.as_str() };
-        let metadata = match cx.host.path(here)? {
+        let metadata = match reading.host.path(here)? {
             Lookup::Found(metadata) => metadata,
             Lookup::Missing => return Some(Walked::Fault(PathFault::Missing)),
         };

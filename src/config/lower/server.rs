@@ -9,7 +9,7 @@ use super::fields::{boolean, number, position, text};
 use crate::config::diagnostics::Diagnostic;
 use crate::config::model;
 use crate::config::source::Position;
-use crate::config::values::{At, Cx, Flag, OptionalNatural, VirtualServerKey};
+use crate::config::values::{At, Flag, OptionalNatural, Reading, VirtualServerKey};
 use crate::kernel::Script;
 use crate::lvs::{
     ForwardingMethod, HostPort, Persistence, PersistenceGranularity, Protocol, Quorum, QuorumNotifications,
@@ -17,32 +17,32 @@ use crate::lvs::{
 };
 use crate::net::Family;
 
-fn fault(cx: &Cx<'_>, code: &'static str, at: Position, message: impl Into<String>) -> Diagnostic {
-    Diagnostic::error(code, message).at(cx.sources.word_at(at))
+fn fault(reading: &Reading<'_>, code: &'static str, at: Position, message: impl Into<String>) -> Diagnostic {
+    Diagnostic::error(code, message).at(reading.sources.word_at(at))
 }
 
 /// A virtual server without its real servers.
 pub(super) fn virtual_server(
-    cx: &Cx<'_>,
+    reading: &Reading<'_>,
     block: &model::VirtualServer,
     checks: &mut Checks,
 ) -> Option<VirtualServer> {
     let at = block.header.at;
-    let protocol = protocol(cx, block);
+    let protocol = protocol(reading, block);
     let mut server = VirtualServer::new(service(block, protocol)?);
     if let (VirtualServerKey::Endpoint(endpoint), Some(entry)) = (&block.header.value, &block.ip_family)
         && Some(Family::of(&endpoint.address)) != named_family(block)
     {
-        cx.diagnostics.push(
-            fault(cx, "family", entry.at, format!("{} is not of this family", endpoint.address))
+        reading.diagnostics.push(
+            fault(reading, "family", entry.at, format!("{} is not of this family", endpoint.address))
                 .note("`ip_family` is ignored: it is for firewall marks"),
         );
     }
-    server.scheduler = scheduler(cx, block);
-    server.scheduler_flags = scheduler_flags(cx, block);
+    server.scheduler = scheduler(reading, block);
+    server.scheduler_flags = scheduler_flags(reading, block);
     server.method = method(block.lvs_method.as_ref()).unwrap_or_else(|| {
-        cx.diagnostics.push(
-            fault(cx, "no-method", at, "this virtual server has no lvs_method")
+        reading.diagnostics.push(
+            fault(reading, "no-method", at, "this virtual server has no lvs_method")
                 .note("NAT is used")
                 .help("write lvs_method NAT, DR or TUN"),
         );
@@ -51,40 +51,40 @@ pub(super) fn virtual_server(
     if let Some(entry) = &block.ops {
         server.one_packet = protocol == Protocol::Udp;
         if !server.one_packet {
-            cx.diagnostics.push(
-                fault(cx, "ops-without-udp", entry.at, "one-packet scheduling is for UDP")
+            reading.diagnostics.push(
+                fault(reading, "ops-without-udp", entry.at, "one-packet scheduling is for UDP")
                     .note("`ops` is ignored"),
             );
         }
     }
-    server.persistence = persistence(cx, block, &server.service);
+    server.persistence = persistence(reading, block, &server.service);
     server.ha_suspend = block.ha_suspend.is_some();
     server.alpha = block.alpha.is_some();
     server.omega = block.omega.is_some();
     server.smtp_alert = boolean(block.smtp_alert.as_ref());
     server.notifications = QuorumNotifications {
-        up: script(cx, checks, block.quorum_up.as_ref()),
-        down: script(cx, checks, block.quorum_down.as_ref()),
+        up: script(reading, checks, block.quorum_up.as_ref()),
+        down: script(reading, checks, block.quorum_down.as_ref()),
     };
     server.snmp_name = text(block.snmp_name.as_ref()).map(|name| checks.names.share(name));
-    server.sorry_server = sorry_server(cx, block, &server);
+    server.sorry_server = sorry_server(reading, block, &server);
     Some(server)
 }
 
-fn script(cx: &Cx<'_>, checks: &mut Checks, entry: Option<&At<Script>>) -> Option<Arc<Script>> {
-    checks.scripts.read(cx, entry?)
+fn script(reading: &Reading<'_>, checks: &mut Checks, entry: Option<&At<Script>>) -> Option<Arc<Script>> {
+    checks.scripts.read(reading, entry?)
 }
 
-fn protocol(cx: &Cx<'_>, block: &model::VirtualServer) -> Protocol {
+fn protocol(reading: &Reading<'_>, block: &model::VirtualServer) -> Protocol {
     match (&block.protocol, &block.header.value) {
         (Some(entry), VirtualServerKey::Mark(_)) => {
-            protocol_of_mark(cx, entry.at);
+            protocol_of_mark(reading, entry.at);
             Protocol::Udp
         }
         (Some(entry), _) => entry.value,
         (None, VirtualServerKey::Endpoint(_)) => {
-            cx.diagnostics.push(
-                fault(cx, "no-protocol", block.header.at, "this virtual server has no protocol")
+            reading.diagnostics.push(
+                fault(reading, "no-protocol", block.header.at, "this virtual server has no protocol")
                     .note("UDP is used")
                     .help("write protocol TCP, UDP or SCTP"),
             );
@@ -95,19 +95,24 @@ fn protocol(cx: &Cx<'_>, block: &model::VirtualServer) -> Protocol {
 }
 
 /// Reports a protocol where packets are chosen by their mark.
-pub(super) fn protocol_of_mark(cx: &Cx<'_>, at: Position) {
-    cx.diagnostics.push(
-        fault(cx, "protocol-of-mark", at, "a service of a firewall mark has no protocol")
+pub(super) fn protocol_of_mark(reading: &Reading<'_>, at: Position) {
+    reading.diagnostics.push(
+        fault(reading, "protocol-of-mark", at, "a service of a firewall mark has no protocol")
             .note("`protocol` is ignored"),
     );
 }
 
 /// Reports a service of all ports that is not persistent.
-pub(super) fn needs_persistence(cx: &Cx<'_>, at: Position) {
-    cx.diagnostics.push(
-        fault(cx, "no-port", at, "a virtual server without port serves all ports, which needs persistence")
-            .note(format!("a persistence of {} seconds is used", Persistence::DEFAULT_TIMEOUT_S))
-            .help("write a port, or persistence_timeout"),
+pub(super) fn needs_persistence(reading: &Reading<'_>, at: Position) {
+    reading.diagnostics.push(
+        fault(
+            reading,
+            "no-port",
+            at,
+            "a virtual server without port serves all ports, which needs persistence",
+        )
+        .note(format!("a persistence of {} seconds is used", Persistence::DEFAULT_TIMEOUT_S))
+        .help("write a port, or persistence_timeout"),
     );
 }
 
@@ -116,10 +121,10 @@ pub(super) fn named_family(block: &model::VirtualServer) -> Option<Family> {
     block.ip_family.as_ref().map(|entry| entry.value)
 }
 
-fn scheduler(cx: &Cx<'_>, block: &model::VirtualServer) -> Scheduler {
+fn scheduler(reading: &Reading<'_>, block: &model::VirtualServer) -> Scheduler {
     block.lvs_sched.as_ref().map(|entry| entry.value).unwrap_or_else(|| {
-        cx.diagnostics.push(
-            fault(cx, "no-scheduler", block.header.at, "this virtual server has no lvs_sched")
+        reading.diagnostics.push(
+            fault(reading, "no-scheduler", block.header.at, "this virtual server has no lvs_sched")
                 .note("wlc is used")
                 .help("write lvs_sched rr, wrr, lc, wlc, lblc, lblcr, sh, mh, dh, sed, nq, fo, ovf or twos"),
         );
@@ -128,7 +133,7 @@ fn scheduler(cx: &Cx<'_>, block: &model::VirtualServer) -> Scheduler {
 }
 
 /// Flags by number count always, those by name only after the scheduler they belong to.
-fn scheduler_flags(cx: &Cx<'_>, block: &model::VirtualServer) -> SchedulerFlags {
+fn scheduler_flags(reading: &Reading<'_>, block: &model::VirtualServer) -> SchedulerFlags {
     let hash_since = block.lvs_sched.as_ref().and_then(|entry| match entry.value {
         Scheduler::SourceHash | Scheduler::MaglevHash => Some(entry.at),
         _ => None,
@@ -137,10 +142,15 @@ fn scheduler_flags(cx: &Cx<'_>, block: &model::VirtualServer) -> SchedulerFlags 
         let Some(entry) = field else { return false };
         let counts = hash_since.is_some_and(|since| since < entry.at);
         if !counts {
-            cx.diagnostics.push(
-                fault(cx, "flag-of-scheduler", entry.at, format!("`{name}` is for the schedulers sh and mh"))
-                    .note("it is ignored")
-                    .help("write it after `lvs_sched sh` or `lvs_sched mh`"),
+            reading.diagnostics.push(
+                fault(
+                    reading,
+                    "flag-of-scheduler",
+                    entry.at,
+                    format!("`{name}` is for the schedulers sh and mh"),
+                )
+                .note("it is ignored")
+                .help("write it after `lvs_sched sh` or `lvs_sched mh`"),
             );
         }
         counts
@@ -160,7 +170,11 @@ fn method(entry: Option<&At<ForwardingMethod>>) -> Option<ForwardingMethod> {
     entry.map(|entry| entry.value)
 }
 
-fn persistence(cx: &Cx<'_>, block: &model::VirtualServer, service: &Service) -> Option<Persistence> {
+fn persistence(
+    reading: &Reading<'_>,
+    block: &model::VirtualServer,
+    service: &Service,
+) -> Option<Persistence> {
     let family = match service {
         Service::Address(target, _) => Some(Family::of(&target.address)),
         _ => None,
@@ -171,9 +185,9 @@ fn persistence(cx: &Cx<'_>, block: &model::VirtualServer, service: &Service) -> 
             PersistenceGranularity::Ipv6(_) => Family::Ipv6,
         };
         if family.is_some_and(|family| family != own) {
-            cx.diagnostics.push(
+            reading.diagnostics.push(
                 Diagnostic::warning("family", format!("this granularity is for {own} services"))
-                    .at(cx.sources.word_at(entry.at))
+                    .at(reading.sources.word_at(entry.at))
                     .note("it is ignored"),
             );
             return None;
@@ -187,13 +201,13 @@ fn persistence(cx: &Cx<'_>, block: &model::VirtualServer, service: &Service) -> 
     let any_port = matches!(service, Service::Address(HostPort { port: None, .. }, _));
     let wanted = timeout.is_some() || block.persistence_granularity.is_some();
     if any_port && !wanted {
-        needs_persistence(cx, block.header.at);
+        needs_persistence(reading, block.header.at);
     }
     let engine = block.persistence_engine.as_ref();
     if let (Some(entry), false) = (engine, wanted || any_port) {
-        cx.diagnostics.push(
+        reading.diagnostics.push(
             Diagnostic::warning("engine-without-persistence", "`persistence_engine` has no effect alone")
-                .at(cx.sources.word_at(entry.at))
+                .at(reading.sources.word_at(entry.at))
                 .help("write persistence_timeout"),
         );
     }
@@ -204,12 +218,16 @@ fn persistence(cx: &Cx<'_>, block: &model::VirtualServer, service: &Service) -> 
     })
 }
 
-fn sorry_server(cx: &Cx<'_>, block: &model::VirtualServer, server: &VirtualServer) -> Option<SorryServer> {
+fn sorry_server(
+    reading: &Reading<'_>,
+    block: &model::VirtualServer,
+    server: &VirtualServer,
+) -> Option<SorryServer> {
     let after = |at: Position, name: &str| {
         let counts = block.sorry_server.as_ref().is_some_and(|sorry| sorry.at < at);
         if !counts {
-            cx.diagnostics.push(
-                fault(cx, "without-sorry-server", at, format!("`{name}` needs a sorry_server above it"))
+            reading.diagnostics.push(
+                fault(reading, "without-sorry-server", at, format!("`{name}` needs a sorry_server above it"))
                     .note("it is ignored"),
             );
         }
@@ -225,9 +243,9 @@ fn sorry_server(cx: &Cx<'_>, block: &model::VirtualServer, server: &VirtualServe
     if let Service::Address(target, _) = &server.service {
         let tunnelled = matches!(sorry.method, ForwardingMethod::Tunnel(_));
         if Family::of(&target.address) != Family::of(&sorry.target.address) && !tunnelled {
-            cx.diagnostics.push(
+            reading.diagnostics.push(
                 fault(
-                    cx,
+                    reading,
                     "family",
                     entry.at,
                     format!("{} is not of the virtual server's family", sorry.target.address),
@@ -250,7 +268,7 @@ pub(super) const fn tunnelled(server: &RealServer) -> bool {
 
 /// A real server; `None` when its address does not fit, which is reported.
 pub(super) fn real_server(
-    cx: &Cx<'_>,
+    reading: &Reading<'_>,
     outer: &model::VirtualServer,
     server: &VirtualServer,
     block: &model::RealServer,
@@ -264,7 +282,7 @@ pub(super) fn real_server(
         inhibit_on_failure: boolean(block.inhibit_on_failure.as_ref())
             .unwrap_or_else(|| outer.inhibit_on_failure.is_some()),
         smtp_alert: boolean(block.smtp_alert.as_ref()),
-        details: details(cx, block, checks),
+        details: details(reading, block, checks),
     };
     let family = match &server.service {
         Service::Address(target, _) => Some(Family::of(&target.address)),
@@ -275,35 +293,45 @@ pub(super) fn real_server(
     };
     let own = Family::of(&real.target.address);
     if family.is_some_and(|family| family != own) && !tunnelled(&real) {
-        cx.diagnostics.push(
-            fault(cx, "family", at, format!("{} is not of the virtual server's family", real.target.address))
-                .label("ignored")
-                .help("only tunnelled real servers (lvs_method TUN) may be of the other family"),
+        reading.diagnostics.push(
+            fault(
+                reading,
+                "family",
+                at,
+                format!("{} is not of the virtual server's family", real.target.address),
+            )
+            .label("ignored")
+            .help("only tunnelled real servers (lvs_method TUN) may be of the other family"),
         );
         return None;
     }
     if real.method.keeps_port() {
-        fix_port(cx, server, at, &mut real);
+        fix_port(reading, server, at, &mut real);
     }
     Some(real)
 }
 
 /// Without address translation a real server sees the virtual server's port.
-fn fix_port(cx: &Cx<'_>, server: &VirtualServer, at: Position, real: &mut RealServer) {
+fn fix_port(reading: &Reading<'_>, server: &VirtualServer, at: Position, real: &mut RealServer) {
     let Some(port) = real.target.port else { return };
     match &server.service {
         Service::Address(target, _) if target.port != Some(port) => {
             let wanted = target.port.map_or_else(|| "none".to_owned(), |port| port.to_string());
-            cx.diagnostics.push(
-                fault(cx, "port-differs", at, format!("port {port} is not the virtual server's ({wanted})"))
-                    .note("only NAT changes ports: the virtual server's is used"),
+            reading.diagnostics.push(
+                fault(
+                    reading,
+                    "port-differs",
+                    at,
+                    format!("port {port} is not the virtual server's ({wanted})"),
+                )
+                .note("only NAT changes ports: the virtual server's is used"),
             );
             real.target.port = target.port;
         }
         Service::FirewallMark(_) => {
-            cx.diagnostics.push(
+            reading.diagnostics.push(
                 fault(
-                    cx,
+                    reading,
                     "port-differs",
                     at,
                     "a service of a firewall mark has no port, nor its real servers",
@@ -316,7 +344,11 @@ fn fix_port(cx: &Cx<'_>, server: &VirtualServer, at: Position, real: &mut RealSe
     }
 }
 
-fn details(cx: &Cx<'_>, block: &model::RealServer, checks: &mut Checks) -> Option<Box<RealServerDetails>> {
+fn details(
+    reading: &Reading<'_>,
+    block: &model::RealServer,
+    checks: &mut Checks,
+) -> Option<Box<RealServerDetails>> {
     let rare = block.uthreshold.is_some()
         || block.lthreshold.is_some()
         || block.notify_up.is_some()
@@ -326,15 +358,15 @@ fn details(cx: &Cx<'_>, block: &model::RealServer, checks: &mut Checks) -> Optio
         Box::new(RealServerDetails {
             upper_threshold: number(block.uthreshold.as_ref()).unwrap_or(0),
             lower_threshold: number(block.lthreshold.as_ref()).unwrap_or(0),
-            notify_up: script(cx, checks, block.notify_up.as_ref()),
-            notify_down: script(cx, checks, block.notify_down.as_ref()),
+            notify_up: script(reading, checks, block.notify_up.as_ref()),
+            notify_down: script(reading, checks, block.notify_down.as_ref()),
             snmp_name: text(block.snmp_name.as_ref()).map(|name| checks.names.share(name)),
         })
     })
 }
 
 /// What depends on all real servers: the quorum.
-pub(super) fn settle(cx: &Cx<'_>, block: &model::VirtualServer, server: &mut VirtualServer) {
+pub(super) fn settle(reading: &Reading<'_>, block: &model::VirtualServer, server: &mut VirtualServer) {
     let at = position(block.quorum.as_ref(), block.header.at);
     let total: u64 = server.real_servers.iter().map(|real| u64::from(real.weight)).sum();
     let mut weight = number(block.quorum.as_ref()).and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN);
@@ -344,9 +376,9 @@ pub(super) fn settle(cx: &Cx<'_>, block: &model::VirtualServer, server: &mut Vir
             Some(most) => format!("{most} is used"),
             None => "it is never reached".to_owned(),
         };
-        cx.diagnostics.push(
+        reading.diagnostics.push(
             fault(
-                cx,
+                reading,
                 "quorum",
                 at,
                 format!("a quorum of {weight} is above the weight of all real servers, {total}"),
@@ -358,9 +390,9 @@ pub(super) fn settle(cx: &Cx<'_>, block: &model::VirtualServer, server: &mut Vir
     let hysteresis = number(block.hysteresis.as_ref()).unwrap_or(0);
     server.quorum = Quorum::new(weight, hysteresis).unwrap_or_else(|| {
         let most = weight.get() - 1;
-        cx.diagnostics.push(
+        reading.diagnostics.push(
             fault(
-                cx,
+                reading,
                 "hysteresis",
                 position(block.hysteresis.as_ref(), at),
                 format!("hysteresis {hysteresis} must be below the quorum, {weight}"),
@@ -372,7 +404,11 @@ pub(super) fn settle(cx: &Cx<'_>, block: &model::VirtualServer, server: &mut Vir
 }
 
 /// A sorry server that is a real server too is taken out of service as that one is.
-pub(super) fn settle_sorry_server(cx: &Cx<'_>, block: &model::VirtualServer, server: &mut VirtualServer) {
+pub(super) fn settle_sorry_server(
+    reading: &Reading<'_>,
+    block: &model::VirtualServer,
+    server: &mut VirtualServer,
+) {
     let (Some(sorry), Some(entry)) = (&mut server.sorry_server, &block.sorry_server) else { return };
     let Some(real) = server.real_servers.iter().find(|real| real.target == sorry.target) else { return };
     if real.inhibit_on_failure == sorry.inhibit {
@@ -380,9 +416,9 @@ pub(super) fn settle_sorry_server(cx: &Cx<'_>, block: &model::VirtualServer, ser
     }
     sorry.inhibit = real.inhibit_on_failure;
     let (is, used) = if sorry.inhibit { ("with", "set") } else { ("without", "cleared") };
-    cx.diagnostics.push(
+    reading.diagnostics.push(
         fault(
-            cx,
+            reading,
             "sorry-server-inhibit",
             entry.at,
             format!(

@@ -1,7 +1,7 @@
 //! What the daemon is told, apart from the routers.
 
 use crate::config::model::{Config, GlobalDefs};
-use crate::config::values::{At, Cx, Natural, Seconds};
+use crate::config::values::{At, Natural, Reading, Seconds};
 use crate::config::{LoadOptions, Realtime, ReloadSettings, Scripts};
 use crate::time::Duration;
 
@@ -125,8 +125,8 @@ fn of_global(global: &GlobalDefs, settings: &mut Settings) {
 }
 
 /// `vrrp_startup_delay`, or what is left of `vrrp_delay_after_boot`, whichever is longer.
-pub(super) fn startup_delay(cx: &Cx<'_>, config: &Config) -> Duration {
+pub(super) fn startup_delay(reading: &Reading<'_>, config: &Config) -> Duration {
     let Some(global) = config.global.as_deref() else { return Duration::ZERO };
-    let uptime = Duration::from_micros(cx.host.uptime_us());
+    let uptime = Duration::from_micros(reading.host.uptime_us());
     seconds(&global.vrrp_startup_delay).max(seconds(&global.vrrp_delay_after_boot).saturating_sub(uptime))
 }

@@ -8,7 +8,7 @@ use super::order::Defined;
 use crate::config::diagnostics::{Diagnostic, Status};
 use crate::config::model::{Config, VrrpInstance};
 use crate::config::source::Position;
-use crate::config::values::{AddressLine, At, Cx, NamedInterfaces, RouteLine, RuleLine};
+use crate::config::values::{AddressLine, At, NamedInterfaces, Reading, RouteLine, RuleLine};
 use crate::kernel::{AddressSpec, NextHops, Rule};
 use crate::net::{Family, InterfaceName};
 use crate::node::{StaticAddress, StaticConfig, StaticRoute, StaticRule};
@@ -46,7 +46,7 @@ struct Preferences {
 }
 
 impl Preferences {
-    fn give(&mut self, cx: &Cx<'_>, rule: &mut Rule, at: Position) {
+    fn give(&mut self, reading: &Reading<'_>, rule: &mut Rule, at: Position) {
         if rule.priority.is_some() {
             return;
         }
@@ -55,9 +55,9 @@ impl Preferences {
             Family::Ipv6 => &mut self.ipv6,
         };
         rule.priority = Some(*next);
-        cx.diagnostics.push(
+        reading.diagnostics.push(
             Diagnostic::error("no-preference", "this rule has no preference")
-                .at(cx.sources.word_at(at))
+                .at(reading.sources.word_at(at))
                 .note(format!("{next} is used, which is probably not what you want"))
                 .help("write preference with a number: rules are tried in rising order"),
         );
@@ -69,13 +69,13 @@ impl Statics {
     /// Takes a line of `static_ipaddress`.
     pub(super) fn address(
         &mut self,
-        cx: &Cx<'_>,
+        reading: &Reading<'_>,
         defined: &Defined,
         interfaces: &Interfaces,
         entry: &At<AddressLine>,
     ) {
         let line = &entry.value;
-        if line.interface.as_ref().is_some_and(|name| !interfaces.check(cx, name, entry.at)) {
+        if line.interface.as_ref().is_some_and(|name| !interfaces.check(reading, name, entry.at)) {
             return;
         }
         let track_group = track_group(defined, line.track_group.as_deref(), entry.at);
@@ -89,13 +89,13 @@ impl Statics {
     /// Takes a line of `static_routes`.
     pub(super) fn route(
         &mut self,
-        cx: &Cx<'_>,
+        reading: &Reading<'_>,
         defined: &Defined,
         interfaces: &Interfaces,
         entry: &At<RouteLine>,
     ) {
         let line = &entry.value;
-        if !all_exist(cx, interfaces, &line.interfaces) {
+        if !all_exist(reading, interfaces, &line.interfaces) {
             return;
         }
         let names_interface = match &line.route.next {
@@ -104,49 +104,49 @@ impl Statics {
             NextHops::Multipath(legs) => legs.iter().any(|leg| leg.hop.interface.is_some()),
         };
         let track_group = track_group(defined, line.track_group.as_deref(), entry.at)
-            .filter(|_| needs(cx, entry.at, names_interface, "an output interface (dev)"));
+            .filter(|_| needs(reading, entry.at, names_interface, "an output interface (dev)"));
         self.config.routes.push(StaticRoute { route: line.route.clone(), track_group });
     }
 
     /// Takes a line of `static_rules`.
     pub(super) fn rule(
         &mut self,
-        cx: &Cx<'_>,
+        reading: &Reading<'_>,
         defined: &Defined,
         interfaces: &Interfaces,
         entry: &At<RuleLine>,
     ) {
         let line = &entry.value;
-        if !all_exist(cx, interfaces, &line.interfaces) {
+        if !all_exist(reading, interfaces, &line.interfaces) {
             return;
         }
         let mut rule = line.rule.clone();
-        self.preferences.give(cx, &mut rule, entry.at);
+        self.preferences.give(reading, &mut rule, entry.at);
         let track_group = track_group(defined, line.track_group.as_deref(), entry.at)
-            .filter(|_| needs(cx, entry.at, rule.input.is_some(), "an input interface (iif)"));
+            .filter(|_| needs(reading, entry.at, rule.input.is_some(), "an input interface (iif)"));
         self.config.rules.push(StaticRule { rule, track_group });
     }
 
     /// The routes and rules that go with an instance.
     pub(super) fn of_instance(
         &mut self,
-        cx: &Cx<'_>,
+        reading: &Reading<'_>,
         interfaces: &Interfaces,
         instance: &VrrpInstance,
     ) -> (Vec<VirtualRoute>, Vec<VirtualRule>) {
         let routes = instance
             .virtual_routes
             .iter()
-            .filter(|entry| all_exist(cx, interfaces, &entry.value.interfaces))
+            .filter(|entry| all_exist(reading, interfaces, &entry.value.interfaces))
             .map(|entry| VirtualRoute { route: entry.value.route.clone(), track: entry.value.track })
             .collect();
         let rules = instance
             .virtual_rules
             .iter()
-            .filter(|entry| all_exist(cx, interfaces, &entry.value.interfaces))
+            .filter(|entry| all_exist(reading, interfaces, &entry.value.interfaces))
             .map(|entry| {
                 let mut rule = entry.value.rule.clone();
-                self.preferences.give(cx, &mut rule, entry.at);
+                self.preferences.give(reading, &mut rule, entry.at);
                 VirtualRule { rule, track: entry.value.track }
             })
             .collect();
@@ -156,13 +156,13 @@ impl Statics {
     /// The whole, once everything is read.
     pub(super) fn finish(
         mut self,
-        cx: &Cx<'_>,
+        reading: &Reading<'_>,
         config: &Config,
         interfaces: &Interfaces,
         routers: &[RouterConfig],
     ) -> StaticConfig {
-        groups::settle_track_groups(cx, config, &mut self.config.track_groups, routers);
-        let default = default_interface(cx, config, interfaces);
+        groups::settle_track_groups(reading, config, &mut self.config.track_groups, routers);
+        let default = default_interface(reading, config, interfaces);
         let addresses = self.addresses.into_iter().filter_map(|Address { spec, interface, track_group }| {
             let interface = interface.or_else(|| default.clone())?;
             Some(StaticAddress { spec, interface, track_group })
@@ -172,9 +172,9 @@ impl Statics {
     }
 }
 
-fn all_exist(cx: &Cx<'_>, interfaces: &Interfaces, named: &NamedInterfaces) -> bool {
+fn all_exist(reading: &Reading<'_>, interfaces: &Interfaces, named: &NamedInterfaces) -> bool {
     // All are looked at, so that each is reported.
-    named.0.iter().fold(true, |fine, (name, at)| interfaces.check(cx, name, *at) && fine)
+    named.0.iter().fold(true, |fine, (name, at)| interfaces.check(reading, name, *at) && fine)
 }
 
 fn track_group(defined: &Defined, name: Option<&str>, at: Position) -> Option<Arc<str>> {
@@ -182,11 +182,11 @@ fn track_group(defined: &Defined, name: Option<&str>, at: Position) -> Option<Ar
     defined.track_groups.find(name, at).map(|()| name.into())
 }
 
-fn needs(cx: &Cx<'_>, at: Position, found: bool, what: &str) -> bool {
+fn needs(reading: &Reading<'_>, at: Position, found: bool, what: &str) -> bool {
     if !found {
-        cx.diagnostics.push(
+        reading.diagnostics.push(
             Diagnostic::error("track-group-without-interface", format!("`track_group` needs {what}"))
-                .at(cx.sources.word_at(at))
+                .at(reading.sources.word_at(at))
                 .note("`track_group` is ignored"),
         );
     }
@@ -194,16 +194,20 @@ fn needs(cx: &Cx<'_>, at: Position, found: bool, what: &str) -> bool {
 }
 
 /// An address without `dev` goes to `default_interface`, which must then exist.
-fn default_interface(cx: &Cx<'_>, config: &Config, interfaces: &Interfaces) -> Option<InterfaceName> {
+fn default_interface(
+    reading: &Reading<'_>,
+    config: &Config,
+    interfaces: &Interfaces,
+) -> Option<InterfaceName> {
     let entry = config.static_addresses.iter().find(|entry| entry.value.interface.is_none())?;
     let named = config.global.as_ref().and_then(|global| global.default_interface.as_ref());
     let fallback: Option<InterfaceName> = "eth0".parse().ok();
     let name = named.map(|entry| entry.value.0.clone()).or(fallback)?;
     if !interfaces.exists(&name) {
-        cx.diagnostics.push(
+        reading.diagnostics.push(
             Diagnostic::fatal("no-such-interface", format!("the default interface {name} does not exist"))
                 .status(Status::Refused)
-                .at(cx.sources.word_at(entry.at))
+                .at(reading.sources.word_at(entry.at))
                 .label("this address names no other")
                 .help("write `dev` with an interface, or default_interface in global_defs"),
         );

@@ -12,7 +12,7 @@ use super::script::Scripts;
 use crate::config::diagnostics::{Diagnostic, Status};
 use crate::config::model::{self, Config};
 use crate::config::source::Position;
-use crate::config::values::{self, At, Cx, TrackedName};
+use crate::config::values::{self, At, Reading, TrackedName};
 use crate::kernel::{IdRange, Script};
 use crate::net::InterfaceName;
 use crate::time::Duration;
@@ -55,21 +55,21 @@ impl Tracking {
     /// Takes a `vrrp_script`.
     pub(super) fn script(
         &mut self,
-        cx: &Cx<'_>,
+        reading: &Reading<'_>,
         defined: &mut Defined,
         scripts: &mut Scripts,
         block: &model::VrrpScript,
     ) {
         let (name, at) = (&*block.header.value.0, block.header.at);
         if let Some(first) = defined.scripts.first(name) {
-            duplicate(cx, "vrrp_script", name, at, first, false);
+            duplicate(reading, "vrrp_script", name, at, first, false);
             return;
         }
         let Some(entry) = &block.script else {
-            no_target(cx, "vrrp_script", name, at, "script");
+            no_target(reading, "vrrp_script", name, at, "script");
             return;
         };
-        let test = match script_test(cx, scripts, entry, block) {
+        let test = match script_test(reading, scripts, entry, block) {
             Some(Ok(test)) => test,
             Some(Err(fault)) => {
                 defined.unfit_scripts.insert(name.into(), fault);
@@ -83,9 +83,9 @@ impl Tracking {
             // Runs are timed in milliseconds.
             let milliseconds = entry.value.0.div_ceil(1000);
             if milliseconds == 0 {
-                cx.diagnostics.push(
+                reading.diagnostics.push(
                     Diagnostic::error("invalid-value", format!("`{keyword}` must be above 0"))
-                        .at(cx.sources.word_at(entry.at))
+                        .at(reading.sources.word_at(entry.at))
                         .note("1 second is used"),
                 );
                 return Some(second);
@@ -109,14 +109,14 @@ impl Tracking {
     }
 
     /// Takes a `track_file`.
-    pub(super) fn file(&mut self, cx: &Cx<'_>, defined: &mut Defined, block: &model::TrackFile) {
+    pub(super) fn file(&mut self, reading: &Reading<'_>, defined: &mut Defined, block: &model::TrackFile) {
         let (name, at) = (&*block.header.value.0, block.header.at);
         if let Some(first) = defined.files.first(name) {
-            duplicate(cx, "track_file", name, at, first, false);
+            duplicate(reading, "track_file", name, at, first, false);
             return;
         }
         let Some(path) = &block.file else {
-            no_target(cx, "track_file", name, at, "file");
+            no_target(reading, "track_file", name, at, "file");
             return;
         };
         // A file's number counts once unless it says otherwise.
@@ -134,17 +134,22 @@ impl Tracking {
     }
 
     /// Takes a `vrrp_track_process`.
-    pub(super) fn process(&mut self, cx: &Cx<'_>, defined: &mut Defined, block: &model::TrackProcess) {
+    pub(super) fn process(
+        &mut self,
+        reading: &Reading<'_>,
+        defined: &mut Defined,
+        block: &model::TrackProcess,
+    ) {
         let (name, at) = (&*block.header.value.0, block.header.at);
         if let Some(first) = defined.processes.first(name) {
-            duplicate(cx, "vrrp_track_process", name, at, first, false);
+            duplicate(reading, "vrrp_track_process", name, at, first, false);
             return;
         }
         let words = block.process.as_ref().and_then(|entry| {
             entry.value.0.iter().map(|word| CString::new(word.as_bytes()).ok()).collect::<Option<Vec<_>>>()
         });
         let Some((process, parameters)) = words.as_deref().and_then(<[CString]>::split_first) else {
-            no_target(cx, "vrrp_track_process", name, at, "process");
+            no_target(reading, "vrrp_track_process", name, at, "process");
             return;
         };
         let parameter_match = match &block.param_match {
@@ -161,7 +166,7 @@ impl Tracking {
             parameters: parameters.to_vec(),
             parameter_match,
             weight,
-            quorum: quorum(cx, block),
+            quorum: quorum(reading, block),
             timing: ProcessTrackerTiming {
                 terminate_delay: duration(block.terminate_delay.as_ref()).unwrap_or(delay),
                 fork_delay: duration(block.fork_delay.as_ref()).unwrap_or(delay),
@@ -173,7 +178,7 @@ impl Tracking {
     /// Takes the `track_*` blocks of an instance or a group. `own` is the instance's interface.
     pub(super) fn references(
         &mut self,
-        cx: &Cx<'_>,
+        reading: &Reading<'_>,
         defined: &mut Defined,
         interfaces: &Interfaces,
         owner: &Owner,
@@ -186,24 +191,26 @@ impl Tracking {
             if seen.insert(tracker.clone()) {
                 list.push((owner.clone(), TrackReference { tracker, weight }));
             } else {
-                ignored(cx, at, "this is tracked twice");
+                ignored(reading, at, "this is tracked twice");
             }
         };
         for entry in lists.interfaces {
             let Ok(name) = entry.value.name.parse::<InterfaceName>() else {
-                ignored(cx, entry.at, &format!("`{}` cannot be an interface", entry.value.name));
+                ignored(reading, entry.at, &format!("`{}` cannot be an interface", entry.value.name));
                 continue;
             };
             if own == Some(&name) {
-                ignored(cx, entry.at, "an instance tracks its own interface anyway");
-            } else if interfaces.check(cx, &name, entry.at) {
+                ignored(reading, entry.at, "an instance tracks its own interface anyway");
+            } else if interfaces.check(reading, &name, entry.at) {
                 let weight = reference_weight(entry.value.weight, Weight::FAULT);
                 add(Tracker::Interface(name), entry.at, weight);
             }
         }
         for entry in lists.scripts {
             if let Some(fault) = defined.unfit_scripts.remove(&entry.value.name) {
-                cx.diagnostics.push(fault.related(cx.sources.word_at(entry.at), "tracked here, and ignored"));
+                reading
+                    .diagnostics
+                    .push(fault.related(reading.sources.word_at(entry.at), "tracked here, and ignored"));
                 defined.reported_scripts.insert(entry.value.name.clone());
             } else if defined.reported_scripts.contains(&entry.value.name) {
                 // Said once.
@@ -233,18 +240,23 @@ impl Tracking {
     }
 
     /// The lists of interfaces outside of all blocks.
-    pub(super) fn interface_lists(&mut self, cx: &Cx<'_>, interfaces: &Interfaces, config: &Config) {
+    pub(super) fn interface_lists(
+        &mut self,
+        reading: &Reading<'_>,
+        interfaces: &Interfaces,
+        config: &Config,
+    ) {
         let mut seen = BTreeSet::new();
         for entry in &config.interface_delays {
             let line = &entry.value;
-            if !interfaces.check_as(cx, &line.interface, entry.at, Status::Refused) {
+            if !interfaces.check_as(reading, &line.interface, entry.at, Status::Refused) {
                 continue;
             }
             if !seen.insert(&line.interface) {
                 // keepalived takes the later one in silence.
-                cx.diagnostics.push(
+                reading.diagnostics.push(
                     Diagnostic::hint("set-twice", format!("the delays of {} are set twice", line.interface))
-                        .at(cx.sources.word_at(entry.at))
+                        .at(reading.sources.word_at(entry.at))
                         .note("the last ones count"),
                 );
                 self.config.interface_delays.retain(|other| other.interface != line.interface);
@@ -254,7 +266,7 @@ impl Tracking {
         let mut seen = BTreeSet::new();
         for entry in &config.linkbeat_interfaces {
             let interface = &entry.value.interface;
-            if interfaces.check(cx, interface, entry.at) && seen.insert(interface) {
+            if interfaces.check(reading, interface, entry.at) && seen.insert(interface) {
                 self.config.link_polling.push(entry.value.clone());
             }
         }
@@ -263,7 +275,7 @@ impl Tracking {
 
 /// What a script does: `"< PATH"` only opens a file.
 fn script_test(
-    cx: &Cx<'_>,
+    reading: &Reading<'_>,
     scripts: &mut Scripts,
     entry: &At<Script>,
     block: &model::VrrpScript,
@@ -273,7 +285,7 @@ fn script_test(
         Some(b"") => arguments.first().cloned(),
         Some(path) => CString::new(path).ok(),
         None => {
-            let script = scripts.read_tracked(cx, entry, block.user.as_ref());
+            let script = scripts.read_tracked(reading, entry, block.user.as_ref());
             return Some(script.map(|script| ScriptTest::Run((*script).clone())));
         }
     };
@@ -291,7 +303,7 @@ fn reference_weight(own: Option<values::TrackedWeight>, tracker: Weight) -> Weig
         .unwrap_or(tracker)
 }
 
-fn quorum(cx: &Cx<'_>, block: &model::TrackProcess) -> Quorum {
+fn quorum(reading: &Reading<'_>, block: &model::TrackProcess) -> Quorum {
     let count = |number: Option<u32>| number.and_then(|number| u16::try_from(number).ok());
     let least = count(number(block.quorum.as_ref())).and_then(NonZeroU16::new);
     let most = count(number(block.quorum_max.as_ref()));
@@ -303,9 +315,9 @@ fn quorum(cx: &Cx<'_>, block: &model::TrackProcess) -> Quorum {
             Some(range) => Quorum::Between(range),
             None => {
                 if let Some(entry) = &block.quorum_max {
-                    cx.diagnostics.push(
+                    reading.diagnostics.push(
                         Diagnostic::error("quorum", format!("quorum_max {most} is below quorum"))
-                            .at(cx.sources.word_at(entry.at))
+                            .at(reading.sources.word_at(entry.at))
                             .note("`quorum_max` is ignored"),
                     );
                 }
@@ -315,16 +327,17 @@ fn quorum(cx: &Cx<'_>, block: &model::TrackProcess) -> Quorum {
     }
 }
 
-fn no_target(cx: &Cx<'_>, keyword: &str, name: &str, at: Position, missing: &str) {
-    cx.diagnostics.push(
+fn no_target(reading: &Reading<'_>, keyword: &str, name: &str, at: Position, missing: &str) {
+    reading.diagnostics.push(
         Diagnostic::error("incomplete-tracker", format!("the {keyword} `{name}` has no `{missing}`"))
-            .at(cx.sources.word_at(at))
+            .at(reading.sources.word_at(at))
             .note("it is ignored")
             .help(format!("write `{missing}` in it")),
     );
 }
 
-fn ignored(cx: &Cx<'_>, at: Position, message: &str) {
-    cx.diagnostics
-        .push(Diagnostic::error("tracked-twice", message).at(cx.sources.word_at(at)).label("ignored"));
+fn ignored(reading: &Reading<'_>, at: Position, message: &str) {
+    reading
+        .diagnostics
+        .push(Diagnostic::error("tracked-twice", message).at(reading.sources.word_at(at)).label("ignored"));
 }

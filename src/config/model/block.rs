@@ -5,7 +5,7 @@ use thin_vec::ThinVec;
 use crate::config::diagnostics::{Diagnostic, Severity, Status};
 use crate::config::schema::{Context, Keyword, Support, nearest, schema};
 use crate::config::tree::Statement;
-use crate::config::values::{Args, Argument, At, Cx, Printed};
+use crate::config::values::{Args, Argument, At, Printed, Reading};
 
 /// A block with its own keywords.
 pub(crate) trait Block: Sized {
@@ -16,15 +16,15 @@ pub(crate) trait Block: Sized {
     fn begin(args: &mut Args<'_>) -> Option<Self>;
 
     /// Reads the statements of the block.
-    fn read(&mut self, cx: &Cx<'_>, _keyword: &'static Keyword, statement: Statement<'_>) {
+    fn read(&mut self, reading: &Reading<'_>, _keyword: &'static Keyword, statement: Statement<'_>) {
         for child in statement.children() {
-            read_statement(cx, self, child);
+            read_statement(reading, self, child);
         }
         self.shrink();
     }
 
     /// Takes one statement of the block; false if it has no such keyword.
-    fn set(&mut self, cx: &Cx<'_>, keyword: &'static Keyword, statement: Statement<'_>) -> bool;
+    fn set(&mut self, reading: &Reading<'_>, keyword: &'static Keyword, statement: Statement<'_>) -> bool;
 
     /// Called at the end of the block.
     fn shrink(&mut self) {}
@@ -38,12 +38,12 @@ pub(crate) trait Block: Sized {
 
 /// Reads a block. `None` when its header is wrong or it is not closed, which is reported.
 pub(in crate::config) fn read_block<B: Block>(
-    cx: &Cx<'_>,
+    reading: &Reading<'_>,
     keyword: &'static Keyword,
     statement: Statement<'_>,
 ) -> Option<B> {
-    let mut args = Args::of_keyword(cx, keyword, statement);
-    if !has_block(cx, keyword, statement) {
+    let mut args = Args::of_keyword(reading, keyword, statement);
+    if !has_block(reading, keyword, statement) {
         return None;
     }
     let block = B::begin(&mut args);
@@ -51,14 +51,14 @@ pub(in crate::config) fn read_block<B: Block>(
         args.finish();
     }
     let mut block = block?;
-    block.read(cx, keyword, statement);
+    block.read(reading, keyword, statement);
     // An object counts only when its end is reached; the missing brace is reported by the parser.
     statement.is_closed().then_some(block)
 }
 
 /// Reads a block that may stand several times and counts as one.
 pub(in crate::config) fn read_merged<B: Block>(
-    cx: &Cx<'_>,
+    reading: &Reading<'_>,
     keyword: &'static Keyword,
     statement: Statement<'_>,
     field: &mut Option<Box<B>>,
@@ -66,11 +66,11 @@ pub(in crate::config) fn read_merged<B: Block>(
     match field {
         Some(block) if statement.block().is_some() && statement.is_closed() => {
             for child in statement.children() {
-                read_statement(cx, &mut **block, child);
+                read_statement(reading, &mut **block, child);
             }
         }
         _ => {
-            if let Some(block) = read_block(cx, keyword, statement) {
+            if let Some(block) = read_block(reading, keyword, statement) {
                 *field = Some(Box::new(block));
             }
         }
@@ -78,16 +78,20 @@ pub(in crate::config) fn read_merged<B: Block>(
 }
 
 /// Reads one statement of a block.
-pub(in crate::config) fn read_statement<B: Block>(cx: &Cx<'_>, block: &mut B, statement: Statement<'_>) {
+pub(in crate::config) fn read_statement<B: Block>(
+    reading: &Reading<'_>,
+    block: &mut B,
+    statement: Statement<'_>,
+) {
     let Some(&word) = statement.words().first() else { return };
-    let name = cx.sources.text(word);
+    let name = reading.sources.text(word);
     let Some(keyword) = schema().find(B::CONTEXT, name) else {
-        unknown(cx, B::CONTEXT, name, statement);
+        unknown(reading, B::CONTEXT, name, statement);
         return;
     };
-    cx.headless.set(false);
+    reading.headless.set(false);
     if keyword.support != Support::ActedOn {
-        cx.unsupported.borrow_mut().count(keyword.index, word);
+        reading.unsupported.borrow_mut().count(keyword.index, word);
     }
     if let Some(replacement) = keyword.deprecated {
         let message = format!("`{name}` is deprecated");
@@ -97,7 +101,7 @@ pub(in crate::config) fn read_statement<B: Block>(cx: &Cx<'_>, block: &mut B, st
             Diagnostic::warning("deprecated", message)
         };
         let diagnostic = diagnostic.at(word);
-        cx.diagnostics.push(if replacement.is_empty() {
+        reading.diagnostics.push(if replacement.is_empty() {
             diagnostic.help("remove it")
         } else {
             diagnostic.help(format!("write `{replacement}` instead"))
@@ -106,28 +110,29 @@ pub(in crate::config) fn read_statement<B: Block>(cx: &Cx<'_>, block: &mut B, st
     if !keyword.takes_block()
         && let Some(brace) = statement.block()
     {
-        cx.diagnostics.push(
+        reading.diagnostics.push(
             Diagnostic::error("unexpected-brace", format!("`{name}` takes no block"))
                 .at(brace)
                 .note("the block is ignored"),
         );
     }
-    if !block.set(cx, keyword, statement) {
-        unknown(cx, B::CONTEXT, name, statement);
+    if !block.set(reading, keyword, statement) {
+        unknown(reading, B::CONTEXT, name, statement);
     }
 }
 
 /// Reports a keyword that its block does not have. The statements of its own block are passed over.
-fn unknown(cx: &Cx<'_>, context: Context, name: &str, statement: Statement<'_>) {
+fn unknown(reading: &Reading<'_>, context: Context, name: &str, statement: Statement<'_>) {
     if name == "{" {
         // Reported when it was read.
         return;
     }
-    if cx.headless.get() || statement.is_adrift() && !schema().places(name).is_empty() {
+    if reading.headless.get() || statement.is_adrift() && !schema().places(name).is_empty() {
         // It follows from a brace that is missing above, which is reported there.
         return;
     }
-    cx.diagnostics
+    reading
+        .diagnostics
         .push_with(Severity::Error, Some(Status::Fault), || unknown_keyword(context, name, statement));
 }
 
@@ -160,11 +165,11 @@ fn unknown_keyword(context: Context, name: &str, statement: Statement<'_>) -> Di
 
 /// Reads an argument that must be there; reports words that are left over.
 pub(in crate::config) fn read_value<T: Argument>(
-    cx: &Cx<'_>,
+    reading: &Reading<'_>,
     keyword: &'static Keyword,
     statement: Statement<'_>,
 ) -> Option<At<T>> {
-    let mut args = Args::of_keyword(cx, keyword, statement);
+    let mut args = Args::of_keyword(reading, keyword, statement);
     let at = args.position();
     let value = T::parse(&mut args)?;
     args.finish();
@@ -173,19 +178,19 @@ pub(in crate::config) fn read_value<T: Argument>(
 
 /// Sets a keyword that may stand once. A second one replaces the first, as in keepalived, with a hint.
 pub(in crate::config) fn set_once<T: Argument>(
-    cx: &Cx<'_>,
+    reading: &Reading<'_>,
     keyword: &'static Keyword,
     statement: Statement<'_>,
     field: &mut Option<At<T>>,
 ) {
-    let Some(value) = read_value(cx, keyword, statement) else { return };
+    let Some(value) = read_value(reading, keyword, statement) else { return };
     if let Some(first) = field
         && first.value != value.value
     {
-        cx.diagnostics.push(
+        reading.diagnostics.push(
             Diagnostic::hint("set-twice", format!("`{}` is set twice: the last one counts", keyword.name))
                 .at(statement.text())
-                .related(cx.sources.word_at(first.at), "first set here"),
+                .related(reading.sources.word_at(first.at), "first set here"),
         );
     }
     *field = Some(value);
@@ -193,69 +198,69 @@ pub(in crate::config) fn set_once<T: Argument>(
 
 /// Appends each line of a list.
 pub(in crate::config) fn read_lines<T: Argument>(
-    cx: &Cx<'_>,
+    reading: &Reading<'_>,
     keyword: &'static Keyword,
     statement: Statement<'_>,
     field: &mut ThinVec<At<T>>,
 ) {
-    if expect_list(cx, keyword, statement) {
-        read_entries(cx, keyword, statement, field);
+    if expect_list(reading, keyword, statement) {
+        read_entries(reading, keyword, statement, field);
     }
 }
 
 /// Appends each line of a block that holds nothing else.
 pub(in crate::config) fn read_entries<T: Argument>(
-    cx: &Cx<'_>,
+    reading: &Reading<'_>,
     keyword: &'static Keyword,
     statement: Statement<'_>,
     field: &mut ThinVec<At<T>>,
 ) {
-    for line in statement.children().filter(|line| !is_adrift(cx, *line)) {
-        let mut args = Args::of_line(cx, keyword, line);
+    for line in statement.children().filter(|line| !is_adrift(reading, *line)) {
+        let mut args = Args::of_line(reading, keyword, line);
         let at = args.position();
         if let Some(value) = T::parse(&mut args) {
             args.finish();
             field.push(At { value, at });
         }
-        refuse_inner_block(cx, line);
+        refuse_inner_block(reading, line);
     }
 }
 
 /// Appends each word of a list.
 pub(in crate::config) fn read_words<T: Argument>(
-    cx: &Cx<'_>,
+    reading: &Reading<'_>,
     keyword: &'static Keyword,
     statement: Statement<'_>,
     field: &mut ThinVec<At<T>>,
 ) {
-    if !expect_list(cx, keyword, statement) {
+    if !expect_list(reading, keyword, statement) {
         return;
     }
-    for line in statement.children().filter(|line| !is_adrift(cx, *line)) {
+    for line in statement.children().filter(|line| !is_adrift(reading, *line)) {
         for word in line.words() {
-            let mut args = Args::of_word(cx, keyword, line, word);
+            let mut args = Args::of_word(reading, keyword, line, word);
             if let Some(value) = T::parse(&mut args) {
                 field.push(At { value, at: word.start });
             }
         }
-        refuse_inner_block(cx, line);
+        refuse_inner_block(reading, line);
     }
 }
 
-fn expect_list(cx: &Cx<'_>, keyword: &'static Keyword, statement: Statement<'_>) -> bool {
-    let found = has_block(cx, keyword, statement);
+fn expect_list(reading: &Reading<'_>, keyword: &'static Keyword, statement: Statement<'_>) -> bool {
+    let found = has_block(reading, keyword, statement);
     if found {
-        Args::of_keyword(cx, keyword, statement).finish();
+        Args::of_keyword(reading, keyword, statement).finish();
     }
     found && statement.is_closed()
 }
 
 /// Whether a statement has the block it needs; reports it if not.
-fn has_block(cx: &Cx<'_>, keyword: &'static Keyword, statement: Statement<'_>) -> bool {
+fn has_block(reading: &Reading<'_>, keyword: &'static Keyword, statement: Statement<'_>) -> bool {
     let found = statement.block().is_some();
     if !found {
-        cx.headless.set(true);
-        cx.diagnostics.push(
+        reading.headless.set(true);
+        reading.diagnostics.push(
             Diagnostic::error("missing-brace", format!("`{}` needs a block", keyword.name))
                 .at(statement.text())
                 .label("no `{` follows")
@@ -266,14 +271,15 @@ fn has_block(cx: &Cx<'_>, keyword: &'static Keyword, statement: Statement<'_>) -
 }
 
 /// Whether a line of a list is none: a keyword that got there for want of a `}`, which is reported.
-fn is_adrift(cx: &Cx<'_>, line: Statement<'_>) -> bool {
-    let keyword = line.words().first().map_or("", |word| cx.sources.text(*word));
+fn is_adrift(reading: &Reading<'_>, line: Statement<'_>) -> bool {
+    let keyword = line.words().first().map_or("", |word| reading.sources.text(*word));
     line.is_adrift() && !schema().places(keyword).is_empty()
 }
 
-fn refuse_inner_block(cx: &Cx<'_>, line: Statement<'_>) {
+fn refuse_inner_block(reading: &Reading<'_>, line: Statement<'_>) {
     if let Some(brace) = line.block() {
-        cx.diagnostics
+        reading
+            .diagnostics
             .push(Diagnostic::error("unexpected-brace", "a block has no place in this list").at(brace));
     }
 }
@@ -418,12 +424,12 @@ macro_rules! block {
 
             fn set(
                 &mut self,
-                cx: &$crate::config::values::Cx<'_>,
+                reading: &$crate::config::values::Reading<'_>,
                 keyword: &'static $crate::config::schema::Keyword,
                 statement: $crate::config::tree::Statement<'_>,
             ) -> bool {
                 match keyword.name {
-                    $($keyword $(| $synonym)* => block!(@read $kind cx, keyword, statement, &mut self.$field),)*
+                    $($keyword $(| $synonym)* => block!(@read $kind reading, keyword, statement, &mut self.$field),)*
                     _ => return false,
                 }
                 true
@@ -463,28 +469,28 @@ macro_rules! block {
     (@type merge $type:ty) => { Option<Box<$type>> };
     (@type blocks $type:ty) => { thin_vec::ThinVec<$type> };
 
-    (@read once $cx:expr, $keyword:expr, $statement:expr, $field:expr) => {
-        $crate::config::model::block::set_once($cx, $keyword, $statement, $field)
+    (@read once $reading:expr, $keyword:expr, $statement:expr, $field:expr) => {
+        $crate::config::model::block::set_once($reading, $keyword, $statement, $field)
     };
-    (@read many $cx:expr, $keyword:expr, $statement:expr, $field:expr) => {
-        $field.extend($crate::config::model::block::read_value($cx, $keyword, $statement))
+    (@read many $reading:expr, $keyword:expr, $statement:expr, $field:expr) => {
+        $field.extend($crate::config::model::block::read_value($reading, $keyword, $statement))
     };
-    (@read lines $cx:expr, $keyword:expr, $statement:expr, $field:expr) => {
-        $crate::config::model::block::read_lines($cx, $keyword, $statement, $field)
+    (@read lines $reading:expr, $keyword:expr, $statement:expr, $field:expr) => {
+        $crate::config::model::block::read_lines($reading, $keyword, $statement, $field)
     };
-    (@read words $cx:expr, $keyword:expr, $statement:expr, $field:expr) => {
-        $crate::config::model::block::read_words($cx, $keyword, $statement, $field)
+    (@read words $reading:expr, $keyword:expr, $statement:expr, $field:expr) => {
+        $crate::config::model::block::read_words($reading, $keyword, $statement, $field)
     };
-    (@read block $cx:expr, $keyword:expr, $statement:expr, $field:expr) => {
-        if let Some(block) = $crate::config::model::block::read_block($cx, $keyword, $statement) {
+    (@read block $reading:expr, $keyword:expr, $statement:expr, $field:expr) => {
+        if let Some(block) = $crate::config::model::block::read_block($reading, $keyword, $statement) {
             *$field = Some(Box::new(block));
         }
     };
-    (@read merge $cx:expr, $keyword:expr, $statement:expr, $field:expr) => {
-        $crate::config::model::block::read_merged($cx, $keyword, $statement, $field)
+    (@read merge $reading:expr, $keyword:expr, $statement:expr, $field:expr) => {
+        $crate::config::model::block::read_merged($reading, $keyword, $statement, $field)
     };
-    (@read blocks $cx:expr, $keyword:expr, $statement:expr, $field:expr) => {
-        $field.extend($crate::config::model::block::read_block($cx, $keyword, $statement))
+    (@read blocks $reading:expr, $keyword:expr, $statement:expr, $field:expr) => {
+        $field.extend($crate::config::model::block::read_block($reading, $keyword, $statement))
     };
 
     (@shrink once $field:expr) => {};

@@ -10,7 +10,7 @@ use super::{TIMER_MAX, U32_MAX};
 use crate::config::schema::{Context, Keyword};
 use crate::config::tree::Statement;
 use crate::config::values::{
-    Args, Argument, At, Bool, Cx, Flag, Name, Natural, OptionalNatural, Seconds, SecretText, Text,
+    Args, Argument, At, Bool, Flag, Name, Natural, OptionalNatural, Reading, Seconds, SecretText, Text,
     VirtualServerKey,
 };
 use crate::kernel::Script;
@@ -116,12 +116,12 @@ impl Block for VirtualServerGroup {
         Some(Self { header: At { value: Name::parse(args)?, at }, endpoints: ThinVec::new() })
     }
 
-    fn read(&mut self, cx: &Cx<'_>, keyword: &'static Keyword, statement: Statement<'_>) {
-        read_entries(cx, keyword, statement, &mut self.endpoints);
+    fn read(&mut self, reading: &Reading<'_>, keyword: &'static Keyword, statement: Statement<'_>) {
+        read_entries(reading, keyword, statement, &mut self.endpoints);
         self.endpoints.shrink_to_fit();
     }
 
-    fn set(&mut self, _: &Cx<'_>, _: &'static Keyword, _: Statement<'_>) -> bool {
+    fn set(&mut self, _: &Reading<'_>, _: &'static Keyword, _: Statement<'_>) -> bool {
         false
     }
 

@@ -41,7 +41,7 @@ pub(super) fn address(args: &Args<'_>, (text, at): Word<'_>) -> Option<IpAddr> {
     match (parse::address(written), length) {
         (Some(address), None) => Some(address),
         (Some(address), Some(length)) if !length.contains('-') => {
-            args.cx.diagnostics.push(
+            args.reading.diagnostics.push(
                 Diagnostic::warning(
                     "prefix-length",
                     format!("`{text}` has a prefix length, which does not belong here"),

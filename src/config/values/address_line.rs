@@ -65,7 +65,7 @@ impl AddressLine {
             ipv4.then_some(())
         };
         let left_out = |args: &Args<'_>, at, message: String| {
-            args.cx.diagnostics.push(args.rejection(at, message).label("left out").note(STAYS));
+            args.reading.diagnostics.push(args.rejection(at, message).label("left out").note(STAYS));
         };
         match name {
             "dev" => {
@@ -74,7 +74,7 @@ impl AddressLine {
             }
             "scope" => {
                 let word = args.option_value(name)?;
-                let number = iproute::lookup(args.cx.host, iproute::Table::Scopes, word.0);
+                let number = iproute::lookup(args.reading.host, iproute::Table::Scopes, word.0);
                 match number.and_then(|number| u8::try_from(number).ok()) {
                     _ if !ipv4 => left_out(args, at, format!("`{name}` is for IPv4 addresses only")),
                     Some(number) => self.spec.scope = number,
@@ -140,7 +140,7 @@ impl AddressLine {
             "track_group" => self.track_group = Some(args.option_value(name)?.0.into()),
             _ => {
                 if parse::prefix(name).is_ok() {
-                    args.cx.diagnostics.push(
+                    args.reading.diagnostics.push(
                         args.rejection(at, format!("`{name}` is another address on the same line"))
                             .help("write one address on a line"),
                     );
@@ -179,7 +179,7 @@ fn lenient_prefix(args: &Args<'_>, word: super::words::Word<'_>) -> Option<Prefi
     let Err(PrefixFault::Length(address)) = parse::prefix(text) else { return full_prefix(args, word) };
     let family = Family::of(&address);
     let bits = family.bits();
-    args.cx.diagnostics.push(
+    args.reading.diagnostics.push(
         args.rejection(at, format!("the prefix length of `{text}` must be from 0 to {bits} for {family}"))
             .label(format!("{bits} is used")),
     );
@@ -197,7 +197,7 @@ impl Argument for AddressLine {
         }
         if line.spec.peer.is_some() && word.0.contains('/') {
             let address = line.spec.prefix.address();
-            args.cx.diagnostics.push(
+            args.reading.diagnostics.push(
                 args.rejection(word.1, "an address with a peer has no prefix length")
                     .label(format!("{address} is used")),
             );

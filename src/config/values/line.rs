@@ -32,7 +32,7 @@ impl PartialEq for NamedInterfaces {
 pub(super) fn value<'a>(args: &mut Args<'a>, (option, at): Word<'_>) -> Option<Word<'a>> {
     let word = args.next();
     if word.is_none() {
-        args.cx.diagnostics.push(
+        args.reading.diagnostics.push(
             Diagnostic::fatal("missing-argument", format!("`{option}` needs a value"))
                 .status(Status::MissingArgument)
                 .at(at)
@@ -44,7 +44,7 @@ pub(super) fn value<'a>(args: &mut Args<'a>, (option, at): Word<'_>) -> Option<W
 
 /// Reports a line that cannot be used; it is dropped.
 pub(super) fn drop_line<T>(args: &Args<'_>, at: Span, message: String) -> Option<T> {
-    args.cx
+    args.reading
         .diagnostics
         .push(Diagnostic::error("invalid-value", message).at(at).note("the whole line is ignored"));
     None
@@ -65,7 +65,7 @@ pub(super) fn unknown_option<T>(
     if let Some(near) = nearest(text, names) {
         diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
     }
-    args.cx.diagnostics.push(diagnostic);
+    args.reading.diagnostics.push(diagnostic);
     None
 }
 
@@ -84,7 +84,7 @@ pub(super) fn number(args: &mut Args<'_>, option: Word<'_>, low: u32, high: u32)
 /// A name of one of iproute2's files, or a number up to `high`, after an option.
 pub(super) fn named_number(args: &mut Args<'_>, option: Word<'_>, table: Table, high: u32) -> Option<u32> {
     let (text, at) = value(args, option)?;
-    match iproute::lookup(args.cx.host, table, text).filter(|number| *number <= high) {
+    match iproute::lookup(args.reading.host, table, text).filter(|number| *number <= high) {
         Some(number) => Some(number),
         None => drop_line(
             args,
@@ -124,7 +124,7 @@ pub(super) fn named_interface(
 pub(super) fn realms(args: &mut Args<'_>, option: Word<'_>) -> Option<Realms> {
     let (text, at) = value(args, option)?;
     let realm = |name: &str| {
-        iproute::lookup(args.cx.host, Table::Realms, name).and_then(|number| u16::try_from(number).ok())
+        iproute::lookup(args.reading.host, Table::Realms, name).and_then(|number| u16::try_from(number).ok())
     };
     let (from, to) = parse::slashed(text);
     match (from.map_or(Some(0), realm), realm(to)) {
@@ -143,7 +143,7 @@ pub(super) fn protocol(args: &Args<'_>, tracked: bool, written: Option<(u8, Span
     if !tracked || protocol == ROUTE_PROTOCOL {
         return Some(protocol);
     }
-    args.cx.diagnostics.push(
+    args.reading.diagnostics.push(
         Diagnostic::error(
             "protocol-of-tracked",
             format!("what is tracked has the protocol keepalived ({ROUTE_PROTOCOL}), not {protocol}"),
@@ -185,7 +185,7 @@ impl LineFamily {
     pub(super) fn set(&mut self, args: &Args<'_>, family: Family, at: Span) -> Option<()> {
         match self.0 {
             Some((known, first)) if known != family => {
-                args.cx.diagnostics.push(
+                args.reading.diagnostics.push(
                     Diagnostic::error("mixed-families", "this line mixes IPv4 and IPv6")
                         .at(at)
                         .label(family.to_string())
@@ -210,7 +210,7 @@ pub(super) fn prefix(args: &Args<'_>, (text, at): Word<'_>, family: &mut LineFam
         Err(parse::PrefixFault::Length(address)) => {
             let length = text.split_once('/').map_or("", |(_, length)| length);
             let bits = Family::of(&address).bits();
-            args.cx.diagnostics.push(
+            args.reading.diagnostics.push(
                 Diagnostic::error(
                     "invalid-value",
                     format!("`{length}` is no prefix length of an {} address", Family::of(&address)),

@@ -234,7 +234,7 @@ impl Argument for InterfaceDelay {
         let interface = interface(args, word)?;
         if args.peek().is_none() {
             // keepalived passes over it in silence.
-            args.cx.diagnostics.push(
+            args.reading.diagnostics.push(
                 crate::config::diagnostics::Diagnostic::warning(
                     "no-delay",
                     format!("this line sets no delay for {interface}"),

@@ -36,7 +36,7 @@ pub(super) use rule_line::RuleLine;
 pub(super) use script::Fifo;
 pub(super) use text::{Interface, Name, OptionalText, SecretText, Text, Umask, Words};
 pub(super) use text::{choices, words_of};
-pub(super) use words::{Args, Argument, Cx, Printed, Unsupported};
+pub(super) use words::{Args, Argument, Printed, Reading, Unsupported};
 
 use core::fmt;
 

@@ -263,7 +263,7 @@ impl Argument for AuthKey {
             None => secret.len(),
         };
         if !(32..=64).contains(&length) {
-            args.cx.diagnostics.push(
+            args.reading.diagnostics.push(
                 args.rejection(at, format!("the key has {length} bytes, it must have 32 to 64"))
                     .help("make one with: openssl rand -hex 32, and write hex: before it"),
             );
@@ -430,7 +430,7 @@ impl<const WILDCARDS: bool> Argument for HexPattern<WILDCARDS> {
                     })
                     .collect();
                 let Some(digits) = digits else {
-                    args.cx.diagnostics.push(
+                    args.reading.diagnostics.push(
                         Diagnostic::error(
                             "invalid-value",
                             format!("`{group}` is no run of hexadecimal bytes"),

@@ -111,7 +111,7 @@ impl<const MIN: u32, const MAX: u32> Argument for Leading<MIN, MAX> {
         let leading = word.0.get(..digits).and_then(|digits| digits.parse().ok()).filter(in_range);
         match leading {
             Some(number) if digits < word.0.len() => {
-                args.cx.diagnostics.push(
+                args.reading.diagnostics.push(
                     Diagnostic::error("invalid-value", format!("`{}` is no whole number", word.0))
                         .at(word.1)
                         .label(format!("{number} is used")),
@@ -274,7 +274,7 @@ impl<const MIN: u64, const MAX: u64, const UNIT_PLACES: u32> Argument for Micros
             return None;
         };
         if rounded {
-            args.cx.diagnostics.push(
+            args.reading.diagnostics.push(
                 Diagnostic::error(
                     "too-many-places",
                     format!("`{text}` has too many decimal places: microseconds are the finest unit"),

@@ -76,7 +76,7 @@ fn weight(args: &mut Args<'_>, option: Word<'_>) -> Option<u8> {
     let (text, at) = line::value(args, option)?;
     let weight = parse::integer(text).and_then(|weight| u8::try_from(weight.checked_sub(1)?).ok());
     if weight.is_none() {
-        args.cx.diagnostics.push(
+        args.reading.diagnostics.push(
             Diagnostic::error("invalid-value", format!("`weight` must be from 1 to 256, not `{text}`"))
                 .at(at)
                 .note("the weight is ignored, the next hop is used"),

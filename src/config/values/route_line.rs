@@ -177,7 +177,7 @@ impl Draft {
     fn new_destination(&mut self, args: &mut Args<'_>, word: Word<'_>) -> Option<()> {
         args.accept("to");
         let value = line::value(args, word)?;
-        args.cx.diagnostics.push(
+        args.reading.diagnostics.push(
             Diagnostic::error("not-for-ip", "`as` is for MPLS routes only")
                 .at(word.1.to(value.1))
                 .note("it is ignored, the route is used"),
@@ -196,7 +196,7 @@ impl Draft {
             RouteMetric::Features => {
                 let (feature, at) = line::value(args, word)?;
                 if feature != "ecn" {
-                    args.cx.diagnostics.push(
+                    args.reading.diagnostics.push(
                         Diagnostic::error(
                             "invalid-value",
                             format!("`{feature}` is no feature: there is `ecn` only"),
@@ -266,7 +266,7 @@ impl Draft {
         );
         let single = self.hop != NextHop::default();
         let warn = |message: &str| {
-            args.cx.diagnostics.push(Diagnostic::warning("route-without-effect", message).at(place));
+            args.reading.diagnostics.push(Diagnostic::warning("route-without-effect", message).at(place));
         };
         if !forwards && (single || !self.legs.is_empty()) {
             warn("a route that forwards nothing has no gateway and no interface: they are left out");
@@ -303,7 +303,7 @@ const fn everything(family: Family) -> Prefix {
 }
 
 fn deprecated(args: &Args<'_>, (name, at): Word<'_>, instead: &str) {
-    args.cx.diagnostics.push(
+    args.reading.diagnostics.push(
         Diagnostic::error("deprecated", format!("`{name}` is deprecated"))
             .at(at)
             .help(format!("write `{instead}` instead")),
@@ -318,7 +318,7 @@ fn time(args: &mut Args<'_>, option: Word<'_>) -> Option<u32> {
         return drop_line(args, at, format!("`{text}` is no time: write 300ms or 0.3s"));
     };
     if milliseconds < TIME_MINIMUM_MS {
-        args.cx.diagnostics.push(
+        args.reading.diagnostics.push(
             Diagnostic::warning(
                 "time-raised",
                 format!("`{}` {text} is below {TIME_MINIMUM_MS} ms", option.0),
@@ -336,7 +336,7 @@ fn ttl_propagate(args: &mut Args<'_>, word: Word<'_>) -> Option<Option<bool>> {
         "enabled" => Some(Some(true)),
         "disabled" => Some(Some(false)),
         _ => {
-            args.cx.diagnostics.push(
+            args.reading.diagnostics.push(
                 Diagnostic::error("invalid-value", format!("`{text}` is neither enabled nor disabled"))
                     .at(at)
                     .note("it is ignored, the route is used"),
@@ -351,7 +351,7 @@ impl Argument for RouteLine {
         let mut draft = Draft::new();
         while let Some(word) = args.next() {
             if !draft.legs.is_empty() && word.0 != "nexthop" {
-                args.cx.diagnostics.push(
+                args.reading.diagnostics.push(
                     Diagnostic::error("after-nexthop", format!("`{}` comes after the next hops", word.0))
                         .at(word.1)
                         .note("it and what follows it is ignored, the route is used")

@@ -126,10 +126,10 @@ impl Draft {
             "ipproto" | "ip_proto" => self.rule.ip_protocol = Some(ip_protocol(args, word)?),
             "protocol" => {
                 let (text, place) = line::value(args, word)?;
-                let number = iproute::lookup(args.cx.host, Table::Protocols, text);
+                let number = iproute::lookup(args.reading.host, Table::Protocols, text);
                 match number.and_then(|number| u8::try_from(number).ok()) {
                     Some(number) => self.protocol = Some((number, at)),
-                    None => args.cx.diagnostics.push(
+                    None => args.reading.diagnostics.push(
                         Diagnostic::error(
                             "invalid-value",
                             format!("`{text}` is no protocol: write 0 to 255"),
@@ -168,7 +168,7 @@ impl Draft {
 
     fn act(&mut self, args: &Args<'_>, at: Span, action: RuleAction) -> Option<()> {
         if let Some((_, first)) = &self.action {
-            args.cx.diagnostics.push(
+            args.reading.diagnostics.push(
                 Diagnostic::error("two-actions", "a rule has one action")
                     .at(at)
                     .related(*first, "the first one")
@@ -183,7 +183,7 @@ impl Draft {
     fn finish(mut self, args: &Args<'_>) -> Option<RuleLine> {
         let place = args.statement.text();
         let Some((action, at)) = self.action else {
-            args.cx.diagnostics.push(
+            args.reading.diagnostics.push(
                 Diagnostic::error("no-action", "this rule says what it matches, but not what to do")
                     .at(place)
                     .note("the whole line is ignored")
@@ -244,7 +244,7 @@ where
     let range = IdRange::new(first, last);
     if range.is_none() {
         // keepalived takes it, and the kernel then refuses the rule: no fault for `-t`, but no rule either.
-        args.cx.diagnostics.push(
+        args.reading.diagnostics.push(
             Diagnostic::warning("backward-range", format!("the range `{text}` runs backwards"))
                 .at(at)
                 .note("the kernel would refuse it: the whole line is ignored"),
@@ -272,7 +272,7 @@ fn ip_protocol(args: &mut Args<'_>, option: Word<'_>) -> Option<u8> {
     let (text, at) = line::value(args, option)?;
     let known = KNOWN.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(text)).map(|(_, number)| number);
     let number = parse::integer(text).and_then(|number| u8::try_from(number).ok());
-    match known.or(number).or_else(|| iproute::ip_protocol(args.cx.host, text)) {
+    match known.or(number).or_else(|| iproute::ip_protocol(args.reading.host, text)) {
         Some(protocol) => Some(protocol),
         None => {
             drop_line(args, at, format!("`{text}` is no protocol: write a number from 0 to 255 or a name"))

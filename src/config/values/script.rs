@@ -104,7 +104,7 @@ impl Argument for Script {
 
 /// All that follows the keyword of a statement, quotes included.
 pub(super) fn after_keyword<'a>(args: &Args<'a>) -> &'a str {
-    let text = args.cx.sources.text(args.statement.text());
+    let text = args.reading.sources.text(args.statement.text());
     text.split_once([' ', '\t', '"']).map_or("", |(keyword, _)| &text[keyword.len()..])
 }
 

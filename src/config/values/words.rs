@@ -9,8 +9,8 @@ use crate::config::schema::{Context, Keyword, Support, nearest, schema};
 use crate::config::source::{Position, SourceMap, Span};
 use crate::config::tree::Statement;
 
-/// What lowering needs all the time.
-pub(crate) struct Cx<'a> {
+/// What reading a configuration needs all the time, from its statements to what they say.
+pub(crate) struct Reading<'a> {
     /// The texts.
     pub sources: &'a SourceMap,
     /// Where faults go.
@@ -87,7 +87,7 @@ impl Argument for () {
 /// The words of one statement, read from left to right.
 pub(crate) struct Args<'a> {
     /// What lowering needs all the time.
-    pub cx: &'a Cx<'a>,
+    pub reading: &'a Reading<'a>,
     /// The keyword they belong to.
     pub keyword: &'static Keyword,
     /// The statement.
@@ -101,29 +101,37 @@ pub(super) type Word<'a> = (&'a str, Span);
 
 impl<'a> Args<'a> {
     /// The words after the keyword of a statement.
-    pub(crate) fn of_keyword(cx: &'a Cx<'a>, keyword: &'static Keyword, statement: Statement<'a>) -> Self {
-        Self { cx, keyword, statement, words: statement.words(), at: 1 }
+    pub(crate) fn of_keyword(
+        reading: &'a Reading<'a>,
+        keyword: &'static Keyword,
+        statement: Statement<'a>,
+    ) -> Self {
+        Self { reading, keyword, statement, words: statement.words(), at: 1 }
     }
 
     /// All words of a line of a list.
-    pub(crate) fn of_line(cx: &'a Cx<'a>, keyword: &'static Keyword, statement: Statement<'a>) -> Self {
-        Self { cx, keyword, statement, words: statement.words(), at: 0 }
+    pub(crate) fn of_line(
+        reading: &'a Reading<'a>,
+        keyword: &'static Keyword,
+        statement: Statement<'a>,
+    ) -> Self {
+        Self { reading, keyword, statement, words: statement.words(), at: 0 }
     }
 
     /// One word of a list of words.
     pub(crate) fn of_word(
-        cx: &'a Cx<'a>,
+        reading: &'a Reading<'a>,
         keyword: &'static Keyword,
         statement: Statement<'a>,
         word: &'a Span,
     ) -> Self {
-        Self { cx, keyword, statement, words: core::slice::from_ref(word), at: 0 }
+        Self { reading, keyword, statement, words: core::slice::from_ref(word), at: 0 }
     }
 
     /// The next word, which stays.
     pub(crate) fn peek(&self) -> Option<Word<'a>> {
         let span = *self.words.get(self.at)?;
-        Some((self.cx.sources.text(span), span))
+        Some((self.reading.sources.text(span), span))
     }
 
     /// The next word.
@@ -150,7 +158,7 @@ impl<'a> Args<'a> {
             } else {
                 Diagnostic::fatal("missing-argument", message).status(Status::MissingArgument)
             };
-            self.cx.diagnostics.push(
+            self.reading.diagnostics.push(
                 diagnostic
                     .at(self.words.last().copied().unwrap_or_else(|| self.statement.text()))
                     .label("nothing follows")
@@ -179,7 +187,7 @@ impl<'a> Args<'a> {
         }
         let row = schema().find(context, name).filter(|row| row.support != Support::ActedOn);
         if let Some(row) = row {
-            self.cx.unsupported.borrow_mut().count(row.index, at);
+            self.reading.unsupported.borrow_mut().count(row.index, at);
         }
     }
 
@@ -203,7 +211,7 @@ impl<'a> Args<'a> {
 
     /// Reports a value that cannot be used: the statement is dropped and the default holds.
     pub(crate) fn reject(&self, at: Span, message: impl Into<String>) {
-        self.cx.diagnostics.push(self.rejection(at, message));
+        self.reading.diagnostics.push(self.rejection(at, message));
     }
 
     /// As [`Args::reject`], for more words.
@@ -225,7 +233,7 @@ impl<'a> Args<'a> {
             Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
             None => diagnostic.help(format!("it takes {}", allowed.join(", "))),
         };
-        self.cx.diagnostics.push(diagnostic);
+        self.reading.diagnostics.push(diagnostic);
     }
 
     /// Reports a word that is none of those that may stand inside the line.
@@ -242,7 +250,7 @@ impl<'a> Args<'a> {
             } else {
                 Diagnostic::warning("extra-words", message)
             };
-            self.cx.diagnostics.push(
+            self.reading.diagnostics.push(
                 diagnostic
                     .at(first.to(last))
                     .label("not used")
@@ -253,7 +261,7 @@ impl<'a> Args<'a> {
 
     /// Reports words after the one that a keyword takes.
     pub(super) fn extra_words(&self, at: Span, help: &str) {
-        self.cx.diagnostics.push(
+        self.reading.diagnostics.push(
             Diagnostic::warning(
                 "extra-words",
                 format!("`{}` takes one word: the words after it are not passed on", self.name()),

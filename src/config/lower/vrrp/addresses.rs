@@ -125,7 +125,7 @@ impl<'a> Whole<'a> {
             );
             return false;
         }
-        reachability::not_static(self.cx, &self.static_addresses, entry, name);
+        reachability::not_static(self.reading, &self.static_addresses, entry, name);
         let interface = entry.value.interface.as_ref().unwrap_or(&router.interfaces.addresses);
         if let Some(known) = self.interfaces.as_ref().and_then(|known| known.get(interface)) {
             self.out_of_subnet.note(known, entry);

@@ -74,7 +74,7 @@ impl<'a> Whole<'a> {
         let Some(entry) = &instance.advert_int else { return AdvertisementInterval::ONE_SECOND };
         let micros = entry.value.0;
         let place = self.place(entry.at);
-        let text = self.cx.sources.text(place);
+        let text = self.reading.sources.text(place);
         let (unit, most) = match version {
             Version::V2 => (1_000_000, 255),
             Version::V3 => (10_000, 4095),

@@ -13,13 +13,13 @@ use crate::config::diagnostics::{Diagnostic, Status};
 use crate::config::host::HostInterface;
 use crate::config::model::{Config, GlobalDefs, VrrpInstance};
 use crate::config::source::{Position, Span};
-use crate::config::values::{At, Bool, Cx, Flag, Leading};
+use crate::config::values::{At, Bool, Flag, Leading, Reading};
 use crate::net::{Family, InterfaceName};
 use crate::vrrp::RouterConfig;
 use crate::wire::vrrp::{Version, Vrid};
 
 /// The router of each instance, in the order of the file; `None` where it cannot be one, which is reported.
-pub(super) fn routers(cx: &Cx<'_>, config: &Config) -> Vec<Option<RouterConfig>> {
+pub(super) fn routers(reading: &Reading<'_>, config: &Config) -> Vec<Option<RouterConfig>> {
     let no_global;
     let global = match config.global.as_deref() {
         Some(global) => global,
@@ -28,21 +28,21 @@ pub(super) fn routers(cx: &Cx<'_>, config: &Config) -> Vec<Option<RouterConfig>>
             &no_global
         }
     };
-    at_least_one(cx, global);
-    let mut whole = Whole::new(cx, config, global);
+    at_least_one(reading, global);
+    let mut whole = Whole::new(reading, config, global);
     config.instances.iter().map(|instance| whole.router(instance)).collect()
 }
 
 /// Reports the counts of `global_defs` that must not be 0. As in keepalived, 1 is used.
-fn at_least_one(cx: &Cx<'_>, global: &GlobalDefs) {
+fn at_least_one(reading: &Reading<'_>, global: &GlobalDefs) {
     for (entry, keyword) in [
         (&global.vrrp_garp_master_repeat, "vrrp_garp_master_repeat"),
         (&global.vrrp_garp_master_refresh_repeat, "vrrp_garp_master_refresh_repeat"),
     ] {
         if let Some(entry) = entry.as_ref().filter(|entry| entry.value.0 == 0) {
-            cx.diagnostics.push(
+            reading.diagnostics.push(
                 Diagnostic::error("invalid-value", format!("{keyword} must be greater than 0"))
-                    .at(cx.sources.word_at(entry.at))
+                    .at(reading.sources.word_at(entry.at))
                     .label("1 is used")
                     .help("remove it to have the default, or write how many announcements to send"),
             );
@@ -52,7 +52,7 @@ fn at_least_one(cx: &Cx<'_>, global: &GlobalDefs) {
 
 /// What is known while the instances are read one after the other.
 struct Whole<'a> {
-    cx: &'a Cx<'a>,
+    reading: &'a Reading<'a>,
     global: &'a GlobalDefs,
     /// Interfaces of the host by name, if the host is known.
     interfaces: Option<BTreeMap<InterfaceName, HostInterface>>,
@@ -93,12 +93,12 @@ fn boolean(own: Option<&At<Bool>>, global: Option<&At<Bool>>) -> bool {
 }
 
 impl<'a> Whole<'a> {
-    fn new(cx: &'a Cx<'a>, config: &'a Config, global: &'a GlobalDefs) -> Self {
-        let interfaces = cx.host.interfaces().map(|interfaces| {
+    fn new(reading: &'a Reading<'a>, config: &'a Config, global: &'a GlobalDefs) -> Self {
+        let interfaces = reading.host.interfaces().map(|interfaces| {
             interfaces.into_iter().map(|interface| (interface.name.clone(), interface)).collect()
         });
         Self {
-            cx,
+            reading,
             global,
             interfaces,
             static_addresses: reachability::static_addresses(config),
@@ -112,11 +112,11 @@ impl<'a> Whole<'a> {
     }
 
     fn place(&self, at: Position) -> Span {
-        self.cx.sources.word_at(at)
+        self.reading.sources.word_at(at)
     }
 
     fn push(&self, diagnostic: Diagnostic) {
-        self.cx.diagnostics.push(diagnostic);
+        self.reading.diagnostics.push(diagnostic);
     }
 
     fn router(&mut self, instance: &'a VrrpInstance) -> Option<RouterConfig> {
@@ -152,7 +152,7 @@ impl<'a> Whole<'a> {
 
         let family = self.family(instance, name);
         let version = self.version(instance, family, name);
-        let rules = Rules { cx: self.cx, global: self.global, instance, name, family, version };
+        let rules = Rules { reading: self.reading, global: self.global, instance, name, family, version };
         rules.strict_mode();
         rules.unicast();
         let mut router = RouterConfig::new(name, vrid, family, interface);
@@ -172,7 +172,7 @@ impl<'a> Whole<'a> {
         self.destination(instance, &mut router, name);
         self.switches(instance, &mut router);
         self.addresses(instance, &mut router, name);
-        core::mem::take(&mut self.out_of_subnet).report(self.cx);
+        core::mem::take(&mut self.out_of_subnet).report(self.reading);
         self.unique(&router, name, instance);
         Some(router)
     }
