@@ -25,6 +25,7 @@ mod kernel_thread;
 mod leftovers;
 mod log;
 mod mailbox;
+mod memory;
 mod options;
 mod progress;
 mod receive_pace;

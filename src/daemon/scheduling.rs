@@ -1,9 +1,9 @@
-//! Scheduling and memory of the worker, as the settings have them.
+//! Scheduling of the worker, as the settings have them.
 
 use std::thread::JoinHandle;
 
 use super::configuration::Settings;
-use crate::sys::realtime::{self, Loan, MemoryLock};
+use crate::sys::realtime::{self, Loan};
 
 /// Applies what holds for the whole worker; threads started later inherit it.
 pub(super) fn apply(settings: &Settings) {
@@ -15,19 +15,6 @@ pub(super) fn apply(settings: &Settings) {
         if let Err(error) = result {
             tracing::warn!("{keyword} cannot be applied: {error}");
         }
-    }
-}
-
-/// Locks the memory of the worker where that can do no harm.
-pub(super) fn lock_memory(settings: &Settings) {
-    match realtime::lock_memory(settings.no_swap) {
-        MemoryLock::Locked => {}
-        MemoryLock::Limited(limit) => tracing::warn!(
-            "memory is not locked, because the limit of {} KiB could make the daemon fail; run it with \
-                 CAP_IPC_LOCK or an unlimited RLIMIT_MEMLOCK (systemd: LimitMEMLOCK=infinity)",
-            limit / 1024
-        ),
-        MemoryLock::Refused(error) => tracing::warn!("memory is not locked: {error}"),
     }
 }
 

@@ -17,10 +17,10 @@ use super::status::{CONFIGURATION, FATAL, PERMISSION};
 use super::worker::Inheritance;
 use crate::sys::channel::Channel;
 use crate::sys::clock;
+use crate::sys::heap;
 use crate::sys::pidfile::PidFile;
 use crate::sys::poll::Poller;
 use crate::sys::process::{self, Ended, Fork};
-use crate::sys::realtime;
 use crate::sys::signals::{Signal, SignalQueue};
 use crate::time::{Duration, Instant};
 
@@ -418,7 +418,7 @@ impl Supervisor<'_> {
             }
             Fork::Parent(pid) => {
                 drop(inheritance);
-                realtime::trim_memory();
+                heap::trim();
                 self.vrrp.started(pid, clock::now().instant);
                 self.pause = None;
                 self.poller.add(&demand, DEMAND)?;

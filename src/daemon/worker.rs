@@ -19,6 +19,7 @@ use super::kernel_thread::{KernelThread, Request, view_failed};
 use super::leftovers::Leftovers;
 use super::log::{Levels, Log, Logger};
 use super::mailbox::Mailbox;
+use super::memory::Memory;
 use super::options::Options;
 use super::progress::Progress;
 use super::record;
@@ -42,7 +43,7 @@ use crate::sys::netlink::{self, Monitor};
 use crate::sys::pidfile::PidFile;
 use crate::sys::process;
 use crate::sys::readiness::Readiness;
-use crate::sys::realtime::{self, Loan};
+use crate::sys::realtime::Loan;
 use crate::sys::signals::{Signal, SignalQueue};
 use crate::time::{Instant, WallTime};
 
@@ -150,6 +151,7 @@ struct Worker<'a> {
     has_routers: bool,
     tally: Tally,
     progress: Progress,
+    memory: Memory,
     started: WallTime,
     control: PathBuf,
     stopping: bool,
@@ -247,6 +249,7 @@ impl<'a> Worker<'a> {
             has_routers,
             tally,
             progress,
+            memory: Memory::default(),
             started: clock::wall(),
             control: files::control_socket(pid_file.path()),
             stopping: false,
@@ -295,6 +298,7 @@ impl<'a> Worker<'a> {
                     }
                 }
                 changed = runner.changed() => changed?,
+                () = self.memory.due() => self.memory.give_back(&self.settings),
                 changed = self.progress.changed(&tallied) => {
                     changed?;
                     self.progress.tell();
@@ -321,6 +325,7 @@ impl<'a> Worker<'a> {
             Notice::Ready => self.announce_readiness(),
             Notice::Snapshot(snapshot) => self.use_snapshot(&snapshot),
             Notice::Reconfigured(changes) => self.finish_reload(&changes),
+            Notice::Retired(retired) => self.memory.free(retired, &self.settings),
             Notice::Stopped => {
                 tracing::info!("Stopped");
                 return Some(0);
@@ -441,6 +446,7 @@ impl<'a> Worker<'a> {
     fn note_reload(&mut self, taken: bool, lines: Vec<String>, asked: Option<Asked>) {
         let reload = ReloadStatus { at_unix_us: clock::wall().as_unix_micros(), taken, lines };
         self.last_reload = Some(reload.clone());
+        self.memory.left_over();
         let why = reload.lines.first().map_or("", String::as_str);
         self.progress.reload_ended((!taken).then_some(why));
         let Some(Asked { request, answer }) = asked else { return };
@@ -512,7 +518,8 @@ impl<'a> Worker<'a> {
             tracing::warn!("cannot keep the configuration for a later worker: {error}");
         }
         self.reloads.push_back(asked);
-        self.inbox.send(Message::Reconfigure(configuration.node));
+        // Strewn over all that reading it took, it would keep that from being given back.
+        self.inbox.send(Message::Reconfigure(configuration.node.detached()));
     }
 
     /// Says which settings need a restart.
@@ -561,10 +568,8 @@ impl<'a> Worker<'a> {
         tracing::info!("Startup complete");
         self.logger.started();
         self.progress.serving();
-        // What reading the configuration took is given back: the vrrp thread has its own copy by now. Locked
-        // memory could not be.
-        realtime::trim_memory();
-        scheduling::lock_memory(&self.settings);
+        // The vrrp thread has its own copy of the configuration by now.
+        self.memory.lock(&self.settings);
         if let Some(mut readiness) = self.readiness.take() {
             if self.options.background
                 && let Err(error) = process::close_standard_streams(!self.options.log.console)

@@ -24,6 +24,7 @@ mod tests;
 pub(crate) use balancing::BalancerConfig;
 pub(crate) use changes::Changes;
 pub use ha_node::HaNode;
+pub(crate) use ha_node::Retired;
 pub use kernel_model::KernelModel;
 pub use static_items::{StaticAddress, StaticConfig, StaticRoute, StaticRule, TrackGroup};
 

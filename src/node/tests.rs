@@ -353,6 +353,23 @@ fn an_equal_configuration_yields_no_action_at_all() {
 }
 
 #[test]
+fn what_a_reload_leaves_over_is_handed_out_when_nothing_needs_it() {
+    let mut script = Script::new(|config| config.priority = Priority(150));
+    script.pass(4_000);
+    script.obey();
+    assert!(script.node.take_retired().is_none(), "nothing was reloaded");
+    let mut config = script.node.config();
+    script.tell(Event::Reconfigure(config.clone()));
+    assert!(script.node.take_retired().is_some(), "a second copy of the same");
+    config.routers[0].vrid = Vrid::new(77).unwrap();
+    script.tell(Event::Reconfigure(config));
+    assert!(script.node.take_retired().is_none(), "the router that goes has an address still");
+    script.obey();
+    assert!(script.node.take_retired().is_some());
+    assert!(script.node.take_retired().is_none());
+}
+
+#[test]
 fn a_switch_over_keeps_the_addresses_until_the_successor_is_heard() {
     let mut script = Script::new(|config| config.priority = Priority(150));
     script.pass(4_000);

@@ -9,6 +9,7 @@ pub mod capabilities;
 pub mod capture;
 pub mod channel;
 pub mod clock;
+pub mod heap;
 pub(crate) mod log_socket;
 pub mod namespace;
 pub mod netlink;

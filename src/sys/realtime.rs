@@ -195,13 +195,15 @@ fn is_exempt_from_limit() -> bool {
     exempt
 }
 
-/// Gives memory that was freed back to the system.
-pub fn trim_memory() {
-    // SAFETY: releases free memory of the allocator; nothing in use is touched.
-    #[cfg(target_env = "gnu")]
-    unsafe {
-        libc::malloc_trim(0);
+/// Does some work with `SCHED_FIFO` at `priority` (1 to 99), where there is one and it is allowed, and is an ordinary
+/// thread then.
+pub fn run_at<T>(priority: Option<u8>, work: impl FnOnce() -> T) -> T {
+    let raised = priority.is_some_and(|priority| schedule_fifo(priority).is_ok());
+    let result = work();
+    if raised {
+        let _ = schedule(0, libc::SCHED_OTHER, 0);
     }
+    result
 }
 
 #[cfg(test)]

@@ -127,21 +127,22 @@ impl VirtualRouter {
         self.core.priority.set_contribution(name, weight);
     }
 
-    /// Replaces the configuration. What did not change is not touched: an equal configuration yields no
+    /// Exchanges the configuration for another one. What did not change is not touched: an equal configuration yields no
     /// action at all.
     pub fn reconfigure(
         &mut self,
         now: Now,
-        config: RouterConfig,
+        config: &mut RouterConfig,
         environment: Environment,
         known: Known<'_>,
         out: &mut Output<'_>,
     ) {
-        if self.core.config == config {
+        if self.core.config == *config {
             return self.set_environment(now, environment, known, out);
         }
         let core = &mut self.core;
-        let before = core::mem::replace(&mut core.config, config);
+        core::mem::swap(&mut core.config, config);
+        let before = &*config;
         core.priority.set_base(core.config.priority);
         core.outgoing.forget();
         core.reported = Reported::default();
@@ -159,7 +160,7 @@ impl VirtualRouter {
         }
         core.request_addresses(changes, out);
         self.set_environment(now, environment, known, out);
-        self.retime(now, &before);
+        self.retime(now, before);
     }
 
     /// Adapts running timers to a changed configuration.

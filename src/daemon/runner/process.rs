@@ -19,7 +19,7 @@ use crate::sys::process::{self, Ended};
 use crate::sys::service_manager::NOTIFY_SOCKET;
 use crate::sys::signals::{Signal, SignalQueue};
 use crate::sys::spawn::{self, Identity, Program, StartError, Started, Step};
-use crate::sys::{capabilities, realtime};
+use crate::sys::{capabilities, heap};
 use crate::time::Duration;
 
 /// Name of the process.
@@ -55,7 +55,7 @@ pub fn run(socket: Channel) -> io::Result<()> {
     capabilities::lay_down_all_but(&USED)?;
     // What a script leaves behind when it was told to end is seen to end.
     process::adopt_orphans();
-    realtime::trim_memory();
+    heap::trim();
     let signals = SignalQueue::open()?;
     let poller = Poller::new()?;
     poller.add(&socket, SOCKET)?;

@@ -5,7 +5,7 @@ use super::super::log::Log;
 use super::super::mailbox::Mailbox;
 use super::super::tally::Tally;
 use crate::kernel::{AddressReply, KernelError, KernelView, ReceiveSocket};
-use crate::node::{Changes, NodeConfig};
+use crate::node::{Changes, NodeConfig, Retired};
 use crate::status::Snapshot;
 use crate::sys::packet::Receiver;
 use crate::sys::realtime::Loan;
@@ -44,6 +44,8 @@ pub(in crate::daemon) enum Notice {
     Snapshot(Box<Snapshot>),
     /// The answer to [`Message::Reconfigure`]: it is in force, and this is what it changed.
     Reconfigured(Changes),
+    /// What a reload has left over, for the main thread to free.
+    Retired(Retired),
     /// All routers have left.
     Stopped,
     /// The thread cannot go on.

@@ -165,6 +165,9 @@ impl VrrpThread {
             if self.act(now)? {
                 return Ok(());
             }
+            if let Some(retired) = self.node.take_retired() {
+                self.channels.notices.send(Notice::Retired(retired));
+            }
             before = now.instant;
         }
     }
@@ -285,8 +288,8 @@ impl VrrpThread {
                 Event::Socket(SocketEvent::Failed(key, error))
             }
             Message::Reconfigure(config) => {
-                let plan = self.node.plan(config);
-                let changes = plan.changes().clone();
+                let mut plan = self.node.plan(config);
+                let changes = plan.take_changes();
                 self.node.apply(now, plan, &mut self.actions);
                 self.channels.notices.send(Notice::Reconfigured(changes));
                 return Ok(());

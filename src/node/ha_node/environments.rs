@@ -102,21 +102,23 @@ impl HaNode {
         self.sockets.take_requests(&mut actions.sockets);
     }
 
-    /// A router that stays has another configuration.
+    /// A router that stays has another configuration. Gives the one that is not used any more.
     pub(super) fn reconfigure_router(
         &mut self,
         now: Now,
         id: RouterId,
         config: RouterConfig,
         actions: &mut Actions,
-    ) {
-        let Some(router) = self.routers.get(&id) else { return };
+    ) -> RouterConfig {
+        let Some(router) = self.routers.get(&id) else { return config };
         let (mut environment, socket) = self.surroundings(router, &config);
         self.index.move_names(id, Some(router.config()), Some(&config));
         environment.listening = self.listen(id, config.vrid, socket);
+        let mut config = config;
         self.move_router(now, id, actions, |router, known, out| {
-            router.reconfigure(now, config, environment, known, out);
+            router.reconfigure(now, &mut config, environment, known, out);
         });
+        config
     }
 
     /// Tells a router what may change its addresses or the links that they are on.
@@ -139,8 +141,8 @@ impl HaNode {
     }
 
     /// A router is no more.
-    pub(super) fn forget_router(&mut self, id: RouterId) -> Option<VirtualRouter> {
-        let router = *self.routers.remove(&id)?;
+    pub(super) fn forget_router(&mut self, id: RouterId) -> Option<Box<VirtualRouter>> {
+        let router = self.routers.remove(&id)?;
         self.index.move_names(id, Some(router.config()), None);
         let addresses: Vec<AddressKey> = router.address_keys().collect();
         self.index.move_addresses(id, &addresses, &[]);

@@ -3,8 +3,11 @@
 mod environments;
 mod index;
 mod plan;
+mod retired;
 mod sockets;
 mod statics;
+
+pub(crate) use retired::Retired;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,7 +45,8 @@ pub struct HaNode {
     /// Boxed: a tree's nodes are half empty.
     routers: BTreeMap<RouterId, Box<VirtualRouter>>,
     /// Removed by a reload, with requests that the kernel has not answered yet.
-    departing: Vec<VirtualRouter>,
+    departing: BTreeMap<RouterId, Box<VirtualRouter>>,
+    retired: Retired,
     statics: Statics,
     next_id: u32,
     kernel: KernelModel,
@@ -77,7 +81,8 @@ impl HaNode {
             statics: Statics::new(&config.statics),
             config,
             routers: BTreeMap::new(),
-            departing: Vec::new(),
+            departing: BTreeMap::new(),
+            retired: Retired::default(),
             next_id: 0,
             kernel: KernelModel::default(),
             sockets: Sockets::default(),
@@ -252,10 +257,12 @@ impl HaNode {
         match reply.requester {
             Requester::Router(id) => {
                 self.with_router(now, id, actions, |router, out| router.on_address_reply(now, reply, out));
-                if let Some(router) = self.departing.iter_mut().find(|router| router.id() == id) {
+                if let Some(router) = self.departing.get_mut(&id) {
                     let mut out = Output { actions, announcements: &mut self.announcements };
                     router.on_address_reply(now, reply, &mut out);
-                    self.departing.retain(|router| !router.is_settled());
+                    if router.is_settled() {
+                        self.retired.routers.extend(self.departing.remove(&id));
+                    }
                 }
             }
             Requester::Static => self.statics.on_reply(now, reply, actions),

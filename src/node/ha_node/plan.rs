@@ -4,7 +4,7 @@ use core::fmt;
 use std::collections::BTreeMap;
 
 use super::statics::Statics;
-use super::{HaNode, Phase};
+use super::{HaNode, Phase, Retired};
 use crate::kernel::RouterId;
 use crate::node::{Changes, NodeConfig};
 use crate::time::Now;
@@ -25,6 +25,11 @@ impl Plan {
     /// Object by object.
     pub const fn changes(&self) -> &Changes {
         &self.changes
+    }
+
+    /// The same, for somebody who keeps them; the plan prints as empty then.
+    pub fn take_changes(&mut self) -> Changes {
+        core::mem::take(&mut self.changes)
     }
 }
 
@@ -64,6 +69,8 @@ impl HaNode {
     pub(super) fn carry_out(&mut self, now: Now, plan: Plan, actions: &mut Actions) {
         let Plan { changes: _, removed, kept, added, others } = plan;
         let before = core::mem::replace(&mut self.config, others);
+        let other_statics = before.statics != self.config.statics;
+        self.retired = Retired { others: Some(before), ..Retired::default() };
         match self.phase {
             Phase::New => {
                 self.statics = Statics::new(&self.config.statics);
@@ -76,16 +83,19 @@ impl HaNode {
         // Who goes gives up its addresses before somebody else asks for them.
         for id in removed {
             self.with_router(now, id, actions, |router, out| router.stop(now, Cause::Reload, false, out));
-            let departing = self.forget_router(id).filter(|router| !router.is_settled());
-            self.departing.extend(departing);
+            match self.forget_router(id) {
+                Some(router) if router.is_settled() => self.retired.routers.push(router),
+                Some(router) => drop(self.departing.insert(id, router)),
+                None => {}
+            }
         }
-        if before.statics != self.config.statics {
+        if other_statics {
             self.statics.reconfigure(&self.config.statics, &self.kernel, actions);
         }
         for (id, config) in kept {
-            if self.router(id).is_some_and(|router| *router.config() != config) {
-                self.reconfigure_router(now, id, config, actions);
-            }
+            let same = self.router(id).is_none_or(|router| *router.config() == config);
+            let unused = if same { config } else { self.reconfigure_router(now, id, config, actions) };
+            self.retired.configs.push(unused);
         }
         let added: Vec<RouterId> = added.into_iter().map(|config| self.add_router(config)).collect();
         self.update_routers(now, added, actions);
