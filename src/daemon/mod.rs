@@ -39,6 +39,7 @@ mod shared_text;
 mod status;
 mod supervisor;
 mod tally;
+mod tracked_scripts;
 mod vrrp_thread;
 mod worker;
 

@@ -29,6 +29,7 @@ use super::shared_text::SharedText;
 use super::spawn;
 use super::status::{FATAL, PERMISSION};
 use super::tally::Tally;
+use super::tracked_scripts::TrackedScripts;
 use super::vrrp_thread::{Channels, Message, Notice, VrrpThread};
 use crate::config::Scripts;
 use crate::control::{Answer, Code, Command, LevelChange, Refusal};
@@ -141,6 +142,7 @@ struct Worker<'a> {
     settings: Settings,
     readiness: Option<File>,
     runner: Runner,
+    tracked_scripts: TrackedScripts,
     scheduling: RealtimeScheduling,
     /// What the snapshots asked for and not answered yet are for.
     wanted: VecDeque<Purpose>,
@@ -223,6 +225,7 @@ impl<'a> Worker<'a> {
             tally: tally.clone(),
             log,
         };
+        let tracked_scripts = TrackedScripts::new(&node.tracking, inbox.clone());
         let (vrrp_thread, kernel_thread) = start_threads(options, node, silent_since, &pid_file, channels)?;
         let scheduling = RealtimeScheduling::new(vrrp_thread, loan);
         if settings.realtime_priority.is_some() {
@@ -242,6 +245,7 @@ impl<'a> Worker<'a> {
             settings,
             readiness,
             runner,
+            tracked_scripts,
             scheduling,
             wanted: VecDeque::new(),
             reloads: VecDeque::new(),
@@ -306,6 +310,9 @@ impl<'a> Worker<'a> {
                 Some(asked) = next_request(&mut control) => self.grant(asked),
             }
             self.runner.handle();
+            while let Some(event) = self.runner.next_event() {
+                self.tracked_scripts.finish(&event);
+            }
         }
     }
 
@@ -326,6 +333,8 @@ impl<'a> Worker<'a> {
             Notice::Snapshot(snapshot) => self.use_snapshot(&snapshot),
             Notice::Reconfigured(changes) => self.finish_reload(&changes),
             Notice::Retired(retired) => self.memory.free(retired, &self.settings),
+            Notice::RunScript(_) if self.stopping => {}
+            Notice::RunScript(name) => self.tracked_scripts.run(name, &mut self.runner),
             Notice::Stopped => {
                 tracing::info!("Stopped");
                 return Some(0);
@@ -518,6 +527,7 @@ impl<'a> Worker<'a> {
             tracing::warn!("cannot keep the configuration for a later worker: {error}");
         }
         self.reloads.push_back(asked);
+        self.tracked_scripts.configure(&configuration.node.tracking, &mut self.runner);
         // Strewn over all that reading it took, it would keep that from being given back.
         self.inbox.send(Message::Reconfigure(configuration.node.detached()));
     }

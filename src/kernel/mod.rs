@@ -12,7 +12,7 @@ pub use route::{
     RouteInsertion, RouteMetric, RouteTable, RouteType, RouterPreference, TunnelHeader, WeightedHop,
 };
 pub use rule::{IdRange, MarkMatch, Rule, RuleAction};
-pub use script::{NamedUser, Script, ScriptUser};
+pub use script::{NamedUser, Script, ScriptEnd, ScriptUser};
 
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr};

@@ -44,6 +44,17 @@ impl fmt::Display for Script {
     }
 }
 
+/// How the run of a tracked script ended.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum ScriptEnd {
+    /// With status 0, within its time.
+    Success,
+    /// Otherwise, or it could not be run.
+    Failure,
+    /// Nobody knows: whoever ran it died.
+    Lost,
+}
+
 /// As whom a script runs: the words after its command, or the keyword `user`.
 #[derive(Clone, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub enum ScriptUser {

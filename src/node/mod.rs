@@ -29,9 +29,10 @@ pub use kernel_model::KernelModel;
 pub use static_items::{StaticAddress, StaticConfig, StaticRoute, StaticRule, TrackGroup};
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::bfd::SessionConfig;
-use crate::kernel::{AddressReply, KernelEvent, SocketEvent};
+use crate::kernel::{AddressReply, KernelEvent, ScriptEnd, SocketEvent};
 use crate::time::Duration;
 use crate::track::TrackConfig;
 use crate::vrrp::{GarpGroup, RouterConfig, SyncGroupConfig};
@@ -92,6 +93,15 @@ pub enum Event {
     Addresses(AddressReply),
     /// A receive socket opened or failed.
     Socket(SocketEvent),
+    /// A tracked script was run, or could not be.
+    Script {
+        /// Its name.
+        name: Arc<str>,
+        /// How its run ended.
+        end: ScriptEnd,
+        /// The same in words, the end of a sentence that begins with the script: `ended with status 1`.
+        ending: String,
+    },
     /// A new configuration, planned and applied at once.
     Reconfigure(NodeConfig),
     /// Each master hands over to its successor without a gap; it does not come back by itself.

@@ -1,5 +1,7 @@
 //! What each [`Fault`] does to the LAN.
 
+use std::sync::Arc;
+
 use super::cluster::{Cluster, Happening};
 use super::fault::Fault;
 use super::machine::{MachineId, interface_name};
@@ -40,6 +42,12 @@ impl Cluster {
             Fault::AdminUp(id, segment) => {
                 self.with_link(*id, *segment, |kernel, key| kernel.set_admin_up(key, true));
                 self.machines[id.0].add_own_addresses(*segment);
+            }
+            Fault::ScriptFails(id, name, true) => {
+                self.machines[id.0].failing_scripts.insert(Arc::clone(name));
+            }
+            Fault::ScriptFails(id, name, false) => {
+                self.machines[id.0].failing_scripts.remove(name);
             }
             Fault::SendingForbidden(id, forbidden) => self.machines[id.0].sending_forbidden = *forbidden,
             Fault::MtuChanged(id, segment, mtu) => {

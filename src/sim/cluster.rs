@@ -3,6 +3,7 @@
 
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::fault::Fault;
 use super::frame::{Frame, Glance};
@@ -13,7 +14,7 @@ use super::network::{Arrival, Network, PortId, SegmentId};
 use super::process::{Sabotage, Wakeup, arriving, is_group};
 use super::timeline::{EntryKind, Timeline};
 use crate::kernel::{
-    AddressReply, AddressRequest, Announcement, KernelEvent, ReceiveSocket, SocketEvent, Verb,
+    AddressReply, AddressRequest, Announcement, KernelEvent, ReceiveSocket, ScriptEnd, SocketEvent, Verb,
     first_announcements,
 };
 use crate::net::{InterfaceIndex, MacAddress, Prefix};
@@ -691,6 +692,12 @@ impl Driver for CarryOut<'_> {
             }
             SocketRequest::Close(socket) => process.close(&socket),
         }
+    }
+
+    fn run_script(&mut self, name: Arc<str>) {
+        let fails = self.cluster.machines[self.id.0].failing_scripts.contains(&name);
+        let end = if fails { ScriptEnd::Failure } else { ScriptEnd::Success };
+        self.cluster.tell_soon(self.id, Event::Script { name, end, ending: "ended".to_owned() });
     }
 
     fn news(&mut self, news: News) {

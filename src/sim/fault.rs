@@ -1,6 +1,7 @@
 //! What can happen to a LAN: by the network, by machines, by kernels, by operators.
 
 use core::fmt;
+use std::sync::Arc;
 
 use super::MachineId;
 use super::flood::Flood;
@@ -35,6 +36,8 @@ pub enum Fault {
     AdminUp(MachineId, SegmentId),
     /// A packet filter of the machine drops what it sends, or does so no more.
     SendingForbidden(MachineId, bool),
+    /// A tracked script begins to fail, or does so no more.
+    ScriptFails(MachineId, Arc<str>, bool),
     /// `ip link set mtu`, in bytes.
     MtuChanged(MachineId, SegmentId, u32),
     /// An interface is deleted, notified in full or tersely.
@@ -96,6 +99,7 @@ impl Fault {
             | Self::AdminDown(machine, _)
             | Self::AdminUp(machine, _)
             | Self::SendingForbidden(machine, _)
+            | Self::ScriptFails(machine, _, _)
             | Self::MtuChanged(machine, _, _)
             | Self::InterfaceDeleted(machine, _, _)
             | Self::InterfaceCreated(machine, _)
@@ -138,6 +142,8 @@ impl fmt::Display for Fault {
             Self::CablePlugged(_, segment) => write!(f, "cable to {segment} plugged in"),
             Self::AdminDown(_, segment) => write!(f, "interface on {segment} set down"),
             Self::AdminUp(_, segment) => write!(f, "interface on {segment} set up"),
+            Self::ScriptFails(_, name, true) => write!(f, "script {name} fails from now on"),
+            Self::ScriptFails(_, name, false) => write!(f, "script {name} succeeds from now on"),
             Self::SendingForbidden(_, true) => f.write_str("packet filter drops advertisements"),
             Self::SendingForbidden(_, false) => f.write_str("packet filter passes advertisements"),
             Self::MtuChanged(_, segment, mtu) => write!(f, "interface on {segment} takes {mtu} bytes"),

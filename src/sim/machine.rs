@@ -2,6 +2,8 @@
 
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::kernel::Kernel;
 use super::network::{PortId, SegmentId};
@@ -60,6 +62,8 @@ pub struct Machine {
     pub powered: bool,
     /// Whether a packet filter drops its advertisements.
     pub sending_forbidden: bool,
+    /// Tracked scripts that fail when they are run.
+    pub failing_scripts: BTreeSet<Arc<str>>,
     /// Last change of it by a fault.
     pub touched: Instant,
     /// What breaks its daemon on purpose.
@@ -101,6 +105,7 @@ impl Machine {
             silent_since: None,
             powered: false,
             sending_forbidden: false,
+            failing_scripts: BTreeSet::new(),
             touched: Instant::ZERO,
             sabotage: None,
             generation: 0,

@@ -107,11 +107,12 @@ impl Cluster {
             let there = machine.kernel.by_name(name).filter(|link| link.usable());
             (address.spec.prefix.address(), there.and_then(|_| machine.segment_of(name)))
         });
+        let standard = process.ledger.standard(config);
         Some(Member {
             machine: machine.id,
             group: GroupKey { segment, family: config.family, vrid: config.vrid },
             name: config.name.clone(),
-            priority: config.priority.0,
+            priority: standard.priority.0,
             preempt: config.preempt,
             source,
             able: listens
@@ -119,13 +120,15 @@ impl Cluster {
                 && tracked
                 && fits
                 && !machine.sending_forbidden
+                && !standard.fault
+                && !standard.pending
                 && !process.frozen,
             state: standing.map_or(State::Initialize, |s| s.state),
             switch: standing.map_or(Switch::Off, |s| s.switch),
             elected: standing.and_then(|s| s.elected),
             rival: standing.and_then(|s| s.rival),
             yielded: standing.and_then(|s| s.yielded),
-            touched: machine.touched,
+            touched: machine.touched.max(process.ledger.verdicts.changed),
             addresses: addresses.collect(),
         })
     }

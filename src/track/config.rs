@@ -1,6 +1,7 @@
 //! Configuration of trackers: `vrrp_script`, `track_file`, `vrrp_track_process`, and the `track_*` blocks of
 //! instances and sync groups that refer to them.
 
+use core::fmt;
 use core::num::NonZeroU32;
 use std::ffi::CString;
 use std::sync::Arc;
@@ -57,6 +58,18 @@ pub enum Tracker {
     Process(Arc<str>),
     /// `track_bfd`: name of a BFD session.
     Bfd(Arc<str>),
+}
+
+impl fmt::Display for Tracker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Interface(name) => write!(f, "interface {name}"),
+            Self::Script(name) => write!(f, "script {name}"),
+            Self::File(name) => write!(f, "file {name}"),
+            Self::Process(name) => write!(f, "process {name}"),
+            Self::Bfd(name) => write!(f, "bfd {name}"),
+        }
+    }
 }
 
 /// What a tracker does to the priority of a router (`weight`).
@@ -117,6 +130,8 @@ pub enum ScriptTest {
     Run(Script),
     /// `script "< PATH"`: opens a file for reading.
     Open(CString),
+    /// Fails for this reason: the script cannot be run.
+    Never(Arc<str>),
 }
 
 /// `track_file`: a file that holds a number.

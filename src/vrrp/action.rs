@@ -278,6 +278,22 @@ pub enum ReportKind {
         /// All that remain.
         remaining: Vec<FaultReason>,
     },
+    /// Trackers changed the effective priority.
+    PriorityChanged {
+        /// Before.
+        from: Priority,
+        /// After.
+        to: Priority,
+    },
+    /// A tracked script is judged otherwise than before.
+    ScriptVerdict {
+        /// Its name.
+        name: Arc<str>,
+        /// Whether it succeeds.
+        success: bool,
+        /// How its last run ended.
+        ending: String,
+    },
     /// A virtual address disappeared and is put back.
     AddressRepaired {
         /// The address.
@@ -401,6 +417,13 @@ impl fmt::Display for ReportKind {
                     write!(f, "{} {reason}", if index == 0 { "" } else { "," })?;
                 }
                 Ok(())
+            }
+            Self::PriorityChanged { from, to } => {
+                write!(f, "Changing effective priority from {from} to {to}")
+            }
+            Self::ScriptVerdict { name, success: true, .. } => write!(f, "VRRP_Script({name}) succeeded"),
+            Self::ScriptVerdict { name, success: false, ending } => {
+                write!(f, "VRRP_Script({name}) failed: it {ending}")
             }
             Self::AddressRepaired { prefix, times } => {
                 write!(f, "address {prefix} was removed by somebody else, putting it back (repair {times})")

@@ -1,5 +1,7 @@
 //! What an engine wants done, and the one order in which it is carried out.
 
+use std::sync::Arc;
+
 use crate::kernel::{AddressRequest, Announcement, ReceiveSocket};
 
 use super::{Report, Transition, Transmission};
@@ -20,6 +22,8 @@ pub struct Actions {
     pub announce: Vec<Announcement>,
     /// Receive sockets to open or to close, off the vrrp thread.
     pub sockets: Vec<SocketRequest>,
+    /// Tracked scripts to run, by name; answered by [`Event::Script`](crate::node::Event::Script)s.
+    pub scripts: Vec<Arc<str>>,
     /// What happened: for hooks, status, metrics and the log. None of it may be dropped, except by the log.
     pub news: Vec<News>,
     /// All routers have left and their addresses are gone: the driver may end.
@@ -64,6 +68,8 @@ pub trait Driver {
     fn announce(&mut self, announcements: &[Announcement]);
     /// Has a receive socket opened or closed.
     fn socket(&mut self, request: SocketRequest);
+    /// Has a tracked script run.
+    fn run_script(&mut self, name: Arc<str>);
     /// Passes on what happened.
     fn news(&mut self, news: News);
     /// Everything is done: nothing follows.
@@ -76,7 +82,7 @@ impl Actions {
     ///    an advertisement.
     /// 2. Advertisements.
     /// 3. Announcements, which may be many.
-    /// 4. Sockets, then news: nobody on the LAN waits for these.
+    /// 4. Sockets, scripts, then news: nobody on the LAN waits for these.
     pub fn carry_out(&mut self, driver: &mut impl Driver) {
         self.kernel.drain(..).for_each(|request| driver.request(request));
         if !self.transmit.is_empty() {
@@ -88,6 +94,7 @@ impl Actions {
             self.announce.clear();
         }
         self.sockets.drain(..).for_each(|request| driver.socket(request));
+        self.scripts.drain(..).for_each(|name| driver.run_script(name));
         self.news.drain(..).for_each(|news| driver.news(news));
         if core::mem::take(&mut self.stopped) {
             driver.stopped();
@@ -96,6 +103,7 @@ impl Actions {
         self.transmit.shrink_to(KEPT);
         self.announce.shrink_to(KEPT);
         self.sockets.shrink_to(KEPT);
+        self.scripts.shrink_to(KEPT);
         self.news.shrink_to(KEPT);
     }
 
@@ -106,8 +114,8 @@ impl Actions {
 
     /// How many things there are to do.
     pub const fn len(&self) -> usize {
-        let Self { kernel, transmit, announce, sockets, news, stopped: _ } = self;
-        kernel.len() + transmit.len() + announce.len() + sockets.len() + news.len()
+        let Self { kernel, transmit, announce, sockets, scripts, news, stopped: _ } = self;
+        kernel.len() + transmit.len() + announce.len() + sockets.len() + scripts.len() + news.len()
     }
 
     /// Adds a transition to the news.

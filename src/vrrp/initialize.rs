@@ -10,7 +10,8 @@ use crate::wire::vrrp::Priority;
 /// How a router leaves Initialize.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Start {
-    /// It cannot yet: its receive socket is about to be opened, and it shall never elect itself unheard.
+    /// It cannot yet: its receive socket is about to be opened, and it shall never elect itself unheard, or a tracker
+    /// has not found out yet.
     NotYet,
     /// It cannot take part.
     InFault,
@@ -22,15 +23,16 @@ impl Core {
     /// Looks at the surroundings.
     pub(super) fn start(&mut self) -> Start {
         self.faults = self.current_faults();
+        if self.faults.is_empty() && self.tracker_pending {
+            return Start::NotYet;
+        }
         if self.faults.is_empty() {
             return Start::Backup(self.first_wait());
         }
         let pending = self.environment.listening == Listening::Pending;
-        if pending && self.faults.iter().all(|fault| matches!(fault, FaultReason::NotListening(_))) {
-            Start::NotYet
-        } else {
-            Start::InFault
-        }
+        let passes =
+            |fault: &FaultReason| matches!(fault, FaultReason::NotListening(_) | FaultReason::Tracked(_));
+        if pending && self.faults.iter().all(passes) { Start::NotYet } else { Start::InFault }
     }
 
     /// Whether a predecessor that has been silent for so long was master, and nobody has taken its place, or if so,

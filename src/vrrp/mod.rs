@@ -36,6 +36,7 @@ mod switch_over;
 #[cfg(test)]
 mod tests;
 mod timing;
+mod tracked;
 mod transitions;
 mod transmit;
 
@@ -56,3 +57,4 @@ pub use priority::EffectivePriority;
 pub use report_limit::PacketReport;
 pub use router::{Output, VirtualRouter};
 pub use timing::{master_down_interval, skew_time, unnoticed_silence};
+pub use tracked::Tracked;

@@ -23,13 +23,10 @@ impl EffectivePriority {
         self.base = base;
     }
 
-    /// Replaces what one tracker adds, -254 to 254; 0 removes it.
-    pub fn set_contribution(&mut self, name: &Arc<str>, weight: i32) {
-        if weight == 0 {
-            self.contributions.remove(name);
-        } else {
-            self.contributions.insert(Arc::clone(name), weight);
-        }
+    /// Replaces what trackers add, -254 to 254 each; those of 0 are left out.
+    pub fn set_contributions(&mut self, mut contributions: BTreeMap<Arc<str>, i32>) {
+        contributions.retain(|_, weight| *weight != 0);
+        self.contributions = contributions;
     }
 
     /// The configured priority.
@@ -59,24 +56,24 @@ impl EffectivePriority {
 mod tests {
     use super::*;
 
+    fn with(base: Priority, contributions: &[(&str, i32)]) -> EffectivePriority {
+        let mut priority = EffectivePriority::new(base);
+        priority
+            .set_contributions(contributions.iter().map(|&(name, weight)| (name.into(), weight)).collect());
+        priority
+    }
+
     #[test]
     fn contributions_add_up_within_1_and_254() {
-        let mut priority = EffectivePriority::new(Priority(100));
-        priority.set_contribution(&"script".into(), -20);
-        priority.set_contribution(&"file".into(), 5);
-        assert_eq!(priority.get(), Priority(85));
-        priority.set_contribution(&"file".into(), 250);
-        assert_eq!(priority.get(), Priority(254));
-        priority.set_contribution(&"file".into(), -250);
-        assert_eq!(priority.get(), Priority(1));
-        priority.set_contribution(&"file".into(), 0);
-        assert_eq!(priority.get(), Priority(80));
+        for (script, file, effective) in [(-20, 5, 85), (-20, 250, 254), (-20, -250, 1), (-20, 0, 80)] {
+            let priority = with(Priority(100), &[("script", script), ("file", file)]);
+            assert_eq!(priority.get(), Priority(effective), "100 {script:+} {file:+}");
+        }
+        assert_eq!(with(Priority(100), &[("script", 0)]).contributions().count(), 0);
     }
 
     #[test]
     fn an_owner_stays_owner() {
-        let mut priority = EffectivePriority::new(Priority::OWNER);
-        priority.set_contribution(&"script".into(), -20);
-        assert_eq!(priority.get(), Priority::OWNER);
+        assert_eq!(with(Priority::OWNER, &[("script", -20)]).get(), Priority::OWNER);
     }
 }

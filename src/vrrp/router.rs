@@ -6,7 +6,6 @@
 
 use core::net::IpAddr;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use super::backup::Backup;
 use super::environment::Environment;
@@ -110,21 +109,6 @@ impl VirtualRouter {
         if hardware_changed && let Phase::Master(mastership) = &mut self.phase {
             mastership.announce_all(&self.core, now, out);
         }
-    }
-
-    /// A tracker's word: a fault while `failed`.
-    pub fn set_tracked_fault(&mut self, now: Now, name: &Arc<str>, failed: bool, out: &mut Output<'_>) {
-        if failed {
-            self.core.tracked_faults.insert(Arc::clone(name));
-        } else {
-            self.core.tracked_faults.remove(name);
-        }
-        self.update_faults(now, out);
-    }
-
-    /// A tracker's contribution to the priority, -254 to 254.
-    pub fn set_contribution(&mut self, name: &Arc<str>, weight: i32) {
-        self.core.priority.set_contribution(name, weight);
     }
 
     /// Exchanges the configuration for another one. What did not change is not touched: an equal configuration yields no

@@ -30,6 +30,8 @@ pub(super) struct Core {
     pub(super) faults: BTreeSet<FaultReason>,
     /// Faults that trackers report, by their name.
     pub(super) tracked_faults: BTreeSet<Arc<str>>,
+    /// A tracker that may report one has not found out yet.
+    pub(super) tracker_pending: bool,
     pub(super) priority: EffectivePriority,
     pub(super) addresses: WantedSet<Addresses>,
     pub(super) peers: PeerTable,
@@ -62,6 +64,7 @@ impl Core {
             environment: Environment::default(),
             faults: BTreeSet::new(),
             tracked_faults: BTreeSet::new(),
+            tracker_pending: false,
             priority: EffectivePriority::new(config.priority),
             addresses: WantedSet::new(wishes(&config)),
             peers: PeerTable::default(),

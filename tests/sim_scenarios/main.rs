@@ -14,3 +14,4 @@ mod rules;
 mod sending;
 mod statics;
 mod switch_over;
+mod tracking;

@@ -1,7 +1,9 @@
 //! Each rule of `alived::sim::invariants` is broken on purpose, by a daemon or driver that does wrong, and
 //! the rule must see it. The same course of events without the wrong must break none.
 
-use alived::kernel::{AddressOperation, AddressRequest, AddressSpec, KernelEvent, Requester, RouterId, Verb};
+use alived::kernel::{
+    AddressOperation, AddressRequest, AddressSpec, KernelEvent, Requester, RouterId, ScriptEnd, Verb,
+};
 use alived::net::InterfaceIndex;
 use alived::node::{Event, NodeConfig};
 use alived::sim::frame::Glance;
@@ -10,10 +12,12 @@ use alived::sim::machine::own_addresses;
 use alived::sim::process::Sabotage;
 use alived::sim::{Fault, MachineId, MachineSpec};
 use alived::time::Now;
+use alived::track::Tracker;
 use alived::vrrp::{Actions, Cause, State, Transmission};
 use alived::wire::ip::IpFields;
 
 use super::lan::{LAN, Lan, R1, R2, node, prefix, router, with_statics};
+use super::tracking::{CHECK, tracking};
 
 /// Runs a course of events without and with a saboteur on a machine; gives the rules then broken.
 fn sabotaged(
@@ -21,10 +25,24 @@ fn sabotaged(
     make: impl Fn() -> Box<dyn Sabotage>,
     course: impl Fn(&mut Lan),
 ) -> Vec<Violation> {
+    sabotaged_with(&with_own_static(150), machines, make, course)
+}
+
+/// A router, and a static address that no other priority has.
+fn with_own_static(priority: u8) -> NodeConfig {
+    with_statics(router(priority), &[prefix(priority / 2, 24)])
+}
+
+/// The same with another configuration of the first router.
+fn sabotaged_with(
+    first: &NodeConfig,
+    machines: &[MachineId],
+    make: impl Fn() -> Box<dyn Sabotage>,
+    course: impl Fn(&mut Lan),
+) -> Vec<Violation> {
     let fresh = || {
-        let config = |priority| with_statics(router(priority), &[prefix(priority / 2, 24)]);
-        let machine = |priority| MachineSpec { config: config(priority), ..MachineSpec::default() };
-        Lan::of(vec![machine(150), machine(100)])
+        let machine = |config| MachineSpec { config, ..MachineSpec::default() };
+        Lan::of(vec![machine(first.clone()), machine(with_own_static(100))])
     };
     let run = |lan: &mut Lan| {
         for id in [R1, R2] {
@@ -110,6 +128,26 @@ fn a_master_in_fault_is_seen() {
     }
     let course = |lan: &mut Lan| lan.apply(Fault::CablePulled(R1, LAN));
     assert_seen(&sabotaged(&[R1], || Box::new(Untold), course), Rule::MasterInFault, Some(R1));
+}
+
+#[test]
+fn a_master_whose_check_fails_is_seen() {
+    #[derive(Debug)]
+    struct Untold;
+    impl Sabotage for Untold {
+        fn tell(&mut self, event: &Event) -> bool {
+            !matches!(event, Event::Script { end: ScriptEnd::Failure, .. })
+        }
+    }
+    let fails = |lan: &mut Lan| lan.apply(Fault::ScriptFails(R1, CHECK.into(), true));
+    let broken = |weight| {
+        let mut first = tracking(Tracker::Script(CHECK.into()), weight);
+        first.tracking.scripts[0].fall = core::num::NonZeroU32::MIN;
+        sabotaged_with(&first, &[R1], || Box::new(Untold), fails)
+    };
+    assert_seen(&broken(0), Rule::MasterInFault, Some(R1));
+    // With a weight it stays master although another one has a higher priority.
+    assert_seen(&broken(-100), Rule::WrongMaster, Some(R1));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What is defined so far: a block can only refer to what stands above it.
 
 use core::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::config::diagnostics::{Diagnostic, Severity};
 use crate::config::schema::nearest;
@@ -16,8 +16,6 @@ pub(super) struct Defined {
     pub(super) scripts: Kind<Weight>,
     /// `vrrp_script` whose program may not be run, and why; said where it is used.
     pub(super) unfit_scripts: BTreeMap<Box<str>, Diagnostic>,
-    /// Those of them that were reported.
-    pub(super) reported_scripts: BTreeSet<Box<str>>,
     /// `track_file`.
     pub(super) files: Kind<Weight>,
     /// `vrrp_track_process`.
@@ -33,7 +31,6 @@ impl Default for Defined {
         Self {
             scripts: Kind::new("vrrp_script"),
             unfit_scripts: BTreeMap::new(),
-            reported_scripts: BTreeSet::new(),
             files: Kind::new("track_file"),
             processes: Kind::new("vrrp_track_process"),
             bfd: Kind::new("bfd_instance"),

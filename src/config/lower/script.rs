@@ -102,7 +102,7 @@ impl Scripts {
                 known_user(reading, own, at)?;
                 ScriptUser::Named(own.clone())
             }
-            None => ScriptUser::Default,
+            None => self.policy.script_user(reading),
         };
         let program = entry.value.program.to_string_lossy();
         // It is meant to be run, whether it can be or not.

@@ -10,7 +10,10 @@ use core::cell::OnceCell;
 use crate::config::host::{Lookup, PathKind, PathMetadata};
 use crate::config::model::GlobalDefs;
 use crate::config::values::Reading;
-use crate::kernel::NamedUser;
+use crate::kernel::{NamedUser, ScriptUser};
+
+/// The user of scripts where nobody is named, if the host has it.
+const KEEPALIVED_SCRIPT: &str = "keepalived_script";
 
 /// What `global_defs` and the host say about running scripts.
 #[derive(Clone, Debug, Default)]
@@ -58,10 +61,23 @@ impl Policy {
         }
     }
 
+    /// As whom a script runs that names nobody.
+    pub(super) fn script_user(&self, reading: &Reading<'_>) -> ScriptUser {
+        match (&self.user, self.default(reading)) {
+            (Some(user), _) => ScriptUser::Named(user.clone()),
+            (None, Default::Own(_)) => ScriptUser::Named(NamedUser {
+                user: KEEPALIVED_SCRIPT.into(),
+                group: None,
+                supplementary_groups: false,
+            }),
+            (None, Default::Ours | Default::Missing) => ScriptUser::Default,
+        }
+    }
+
     fn default(&self, reading: &Reading<'_>) -> Default {
         *self.default.get_or_init(|| match &self.user {
             Some(user) => Default::Own(Identity::of(reading, user)),
-            None => match reading.host.user("keepalived_script") {
+            None => match reading.host.user(KEEPALIVED_SCRIPT) {
                 Some(Lookup::Found(user)) => {
                     Default::Own(Identity { uid: Some(user.uid), gid: Some(user.gid) })
                 }

@@ -72,8 +72,9 @@ impl Tracking {
         let test = match script_test(reading, scripts, entry, block) {
             Some(Ok(test)) => test,
             Some(Err(fault)) => {
+                let why = fault.message.as_str().into();
                 defined.unfit_scripts.insert(name.into(), fault);
-                return;
+                ScriptTest::Never(why)
             }
             None => return,
         };
@@ -208,13 +209,10 @@ impl Tracking {
         }
         for entry in lists.scripts {
             if let Some(fault) = defined.unfit_scripts.remove(&entry.value.name) {
-                reading
-                    .diagnostics
-                    .push(fault.related(reading.sources.word_at(entry.at), "tracked here, and ignored"));
-                defined.reported_scripts.insert(entry.value.name.clone());
-            } else if defined.reported_scripts.contains(&entry.value.name) {
-                // Said once.
-            } else if let Some(weight) = defined.scripts.find(&entry.value.name, entry.at) {
+                let place = reading.sources.word_at(entry.at);
+                reading.diagnostics.push(fault.related(place, "tracked here, where it counts as failed"));
+            }
+            if let Some(weight) = defined.scripts.find(&entry.value.name, entry.at) {
                 let tracker = Tracker::Script((&*entry.value.name).into());
                 add(tracker, entry.at, reference_weight(entry.value.weight, weight));
             }

@@ -162,7 +162,8 @@ impl Context {
             Self::GarpGroup => Support::NotYet("the pace of vrrp_garp_interval holds"),
             Self::TrackGroup => Support::NotYet("static addresses are not kept yet"),
             Self::AuthHmac => Support::NotYet("authentication is not served yet"),
-            Self::VrrpScript | Self::TrackProcess | Self::TrackFile | Self::VrrpTrackFile => {
+            Self::VrrpScript => Support::ActedOn,
+            Self::TrackProcess | Self::TrackFile | Self::VrrpTrackFile => {
                 Support::NotYet("nothing is tracked yet")
             }
             Self::BfdInstance => Support::NotYet("BFD is not served yet"),

@@ -99,6 +99,8 @@ const fn level_of(kind: &ReportKind) -> Level {
         | ReportKind::LeftoverAdopted { .. }
         | ReportKind::LeftoverRemoved { .. }
         | ReportKind::FaultsChanged { .. }
+        | ReportKind::PriorityChanged { .. }
+        | ReportKind::ScriptVerdict { success: true, .. }
         | ReportKind::StartupDelayed { .. }
         | ReportKind::PreemptDelayed { .. }
         | ReportKind::SendWorks { .. }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use tracing::Level;
 
@@ -111,6 +112,10 @@ impl Driver for Act<'_> {
             }
             SocketRequest::Close(key) => self.thread.close(key),
         }
+    }
+
+    fn run_script(&mut self, name: Arc<str>) {
+        self.thread.channels.notices.send(Notice::RunScript(name));
     }
 
     fn news(&mut self, news: News) {

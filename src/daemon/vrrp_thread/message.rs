@@ -1,10 +1,12 @@
 //! What the vrrp thread and the others tell each other.
 
+use std::sync::Arc;
+
 use super::super::kernel_thread::Request;
 use super::super::log::Log;
 use super::super::mailbox::Mailbox;
 use super::super::tally::Tally;
-use crate::kernel::{AddressReply, KernelError, KernelView, ReceiveSocket};
+use crate::kernel::{AddressReply, KernelError, KernelView, ReceiveSocket, ScriptEnd};
 use crate::node::{Changes, NodeConfig, Retired};
 use crate::status::Snapshot;
 use crate::sys::packet::Receiver;
@@ -21,6 +23,8 @@ pub(in crate::daemon) enum Message {
     Opened(Receiver),
     /// A receive socket could not be opened.
     Refused(ReceiveSocket, KernelError),
+    /// A tracked script was run, or could not be.
+    Script { name: Arc<str>, end: ScriptEnd, ending: String },
     /// A new configuration.
     Reconfigure(NodeConfig),
     /// Every master hands over.
@@ -46,6 +50,8 @@ pub(in crate::daemon) enum Notice {
     Reconfigured(Changes),
     /// What a reload has left over, for the main thread to free.
     Retired(Retired),
+    /// A tracked script is to be run; answered by [`Message::Script`].
+    RunScript(Arc<str>),
     /// All routers have left.
     Stopped,
     /// The thread cannot go on.

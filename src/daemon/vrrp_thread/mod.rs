@@ -294,6 +294,7 @@ impl VrrpThread {
                 self.channels.notices.send(Notice::Reconfigured(changes));
                 return Ok(());
             }
+            Message::Script { name, end, ending } => Event::Script { name, end, ending },
             Message::SwitchOver => Event::SwitchOver,
             Message::SwitchBack => Event::SwitchBack,
             Message::Stop => Event::Stop,

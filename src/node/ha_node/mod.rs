@@ -6,16 +6,19 @@ mod plan;
 mod retired;
 mod sockets;
 mod statics;
+mod tracking;
 
 pub(crate) use retired::Retired;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::{Event, KernelModel, NodeConfig};
 
 use crate::kernel::{AddressReply, KernelEvent, Requester, RouterId, SocketEvent};
 use crate::time::{Duration, Instant, Now};
 use crate::timer::TimerQueue;
+use crate::track::Trackers;
 use crate::vrrp::{
     Actions, AnnouncementQueue, Cause, Datagram, Listening, News, Output, Report, ReportKind, RouterConfig,
     SendObstacle, SocketRequest, State, Transmission, VirtualRouter,
@@ -53,6 +56,7 @@ pub struct HaNode {
     sockets: Sockets,
     socket_retry: Option<Instant>,
     index: Index,
+    trackers: Trackers<RouterId>,
     timers: TimerQueue<RouterId>,
     announcements: AnnouncementQueue,
     phase: Phase,
@@ -88,6 +92,7 @@ impl HaNode {
             sockets: Sockets::default(),
             socket_retry: None,
             index: Index::default(),
+            trackers: Trackers::default(),
             timers: TimerQueue::default(),
             announcements: AnnouncementQueue::default(),
             phase: Phase::New,
@@ -134,6 +139,9 @@ impl HaNode {
                 self.handle_reply(now, &reply, actions);
             }
             Event::Socket(event) => self.handle_socket(now, event, actions),
+            Event::Script { name, end, ending } => {
+                self.take_script(now, name, end, ending, actions);
+            }
             Event::Reconfigure(config) => {
                 let plan = self.plan(config);
                 self.carry_out(now, plan, actions);
@@ -166,6 +174,7 @@ impl HaNode {
             self.with_router(now, id, actions, |router, out| router.handle_timeout(now, horizon, out));
         }
         self.statics.handle_timeout(now, actions);
+        self.trackers.handle_timeout(now.instant, &mut |name| actions.scripts.push(Arc::clone(name)));
         if self.socket_retry.is_some_and(|at| at <= now.instant) {
             self.socket_retry = None;
             actions.sockets.extend(self.sockets.failed().map(SocketRequest::Open));
@@ -176,8 +185,14 @@ impl HaNode {
 
     /// When [`HaNode::handle_timeout`] shall be called next; in the past if at once.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let (timer, announcement) = (self.timers.next(), self.announcements.poll_timeout());
-        let all = [timer, announcement, self.statics.poll_timeout(), self.socket_retry, self.held_until()];
+        let all = [
+            self.timers.next(),
+            self.announcements.poll_timeout(),
+            self.trackers.poll_timeout(),
+            self.statics.poll_timeout(),
+            self.socket_retry,
+            self.held_until(),
+        ];
         all.into_iter().flatten().min()
     }
 
@@ -279,6 +294,7 @@ impl HaNode {
                 } else {
                     self.statics.resynchronise(now, &self.kernel, actions);
                     self.update_all(now, actions);
+                    self.look_at_links(now, actions);
                     let ids: Vec<_> = self.routers.keys().copied().collect();
                     for id in ids {
                         self.with_router_and_kernel(now, id, actions, |router, kernel, _| {
@@ -293,11 +309,13 @@ impl HaNode {
                 self.statics.locate(&self.kernel, actions);
                 let names: Vec<_> = before.iter().chain([&name]).collect();
                 self.update_names(now, &names, actions);
+                self.look_at_links(now, actions);
             }
             KernelEvent::LinkGone(key) => {
                 if let Some(name) = self.kernel.remove_link(key) {
                     self.statics.locate(&self.kernel, actions);
                     self.update_names(now, &[&name], actions);
+                    self.look_at_links(now, actions);
                 }
             }
             KernelEvent::AddressPresent(address) => {
@@ -339,6 +357,7 @@ impl HaNode {
         for config in core::mem::take(&mut self.config.routers) {
             self.add_router(config);
         }
+        self.configure_trackers(now, actions);
         self.update_all(now, actions);
     }
 
@@ -373,6 +392,7 @@ impl HaNode {
             return;
         }
         self.phase = Phase::Stopping;
+        self.trackers = Trackers::default();
         let keep = self.config.keep_addresses_on_stop;
         self.for_each(now, actions, |router, out| router.stop(now, Cause::Shutdown, keep, out));
         self.statics.stop(actions);

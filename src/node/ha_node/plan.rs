@@ -98,6 +98,12 @@ impl HaNode {
             self.retired.configs.push(unused);
         }
         let added: Vec<RouterId> = added.into_iter().map(|config| self.add_router(config)).collect();
+        self.configure_trackers(now, actions);
         self.update_routers(now, added, actions);
+        if self.phase == Phase::Running {
+            // Who waited for a tracker that is gone now waits no longer.
+            let silent_since = self.silent_since;
+            self.for_each(now, actions, |router, out| router.start(now, silent_since, out));
+        }
     }
 }

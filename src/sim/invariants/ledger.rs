@@ -15,6 +15,7 @@ use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::bounds::master_down_time;
+use super::tracking::{Standard, Verdicts};
 use super::{Batch, Heard, Standing, Switch};
 use crate::kernel::{HeldAddress, KernelEvent, Link, Requester, RouterId, Verb};
 use crate::net::{Family, InterfaceIndex, InterfaceName, Prefix};
@@ -44,6 +45,8 @@ pub struct Ledger {
     pub charge: BTreeSet<(InterfaceIndex, IpAddr)>,
     /// Routers that a reload removed, and when the last of each was (simulator's time).
     pub removed: BTreeMap<(InterfaceName, Family, Vrid), Instant>,
+    /// Of its scripts.
+    pub verdicts: Verdicts,
     /// Whether it was told to stop.
     pub stopping: bool,
     /// Since when a predecessor has been silent, if it was killed (machine's clock).
@@ -62,6 +65,7 @@ impl Ledger {
             wanted: BTreeSet::new(),
             foreign: BTreeSet::new(),
             removed: BTreeMap::new(),
+            verdicts: Verdicts::default(),
             stopping: false,
             silent_since,
         }
@@ -125,8 +129,15 @@ impl Ledger {
     }
 
     /// The configuration of a router, by its name.
-    pub fn router_config(&self, name: &str) -> Option<&RouterConfig> {
-        self.config.routers.iter().find(|config| &*config.name == name)
+    pub fn router_config(&self, name: &str) -> Option<RouterConfig> {
+        let config = self.config.routers.iter().find(|config| &*config.name == name)?;
+        Some(RouterConfig { priority: self.standard(config).priority, ..config.clone() })
+    }
+
+    /// What the daemon's trackers make of a router.
+    pub fn standard(&self, router: &RouterConfig) -> Standard {
+        let up = |name: &InterfaceName| self.links.values().any(|link| link.name == *name && link.usable());
+        self.verdicts.standard(&self.config, router, up)
     }
 
     /// The notes on a router, by its name; of several the last, which replaced the others.
@@ -149,6 +160,9 @@ impl Ledger {
             if !self.links.values().any(|link| link.name == *name && link.usable()) {
                 return Some(format!("interface {name} of an address is down"));
             }
+        }
+        if self.standard(config).fault {
+            return Some("a tracker fails".to_owned());
         }
         let sends = |held: &&HeldAddress| {
             self.links.get(&held.link).is_some_and(|link| link.name == config.interfaces.transmit)
@@ -183,11 +197,11 @@ impl Ledger {
         let mut routers = core::mem::take(&mut self.routers);
         for standing in routers.values_mut() {
             let Some(config) = self.router_config(&standing.name) else { continue };
-            if !self.concerns(config, heard) {
+            if !self.concerns(&config, heard) {
                 continue;
             }
             match standing.state {
-                State::Backup => standing.hear(batch.local - ARRIVAL_MAX, config, heard),
+                State::Backup => standing.hear(batch.local - ARRIVAL_MAX, &config, heard),
                 State::Master if heard.glance.priority > 0 => standing.rival = Some(batch.at),
                 State::Master | State::Initialize | State::Fault => {}
             }
@@ -197,6 +211,7 @@ impl Ledger {
 
     fn note_event(&mut self, batch: &Batch<'_>, event: &Event) {
         match event {
+            Event::Script { name, end, .. } => self.verdicts.note(batch.at, &self.config, name, *end),
             Event::Kernel(KernelEvent::View(view)) => {
                 self.links = view.links.iter().map(|link| (link.key, link.clone())).collect();
                 view.links.iter().for_each(|link| self.note_link(link));
@@ -247,6 +262,7 @@ impl Ledger {
                         self.removed.insert(group, batch.at);
                     }
                 }
+                self.verdicts.reconfigure(batch.at, &self.config, config);
                 self.config = config.clone();
                 let links: Vec<Link> = self.links.values().cloned().collect();
                 links.iter().for_each(|link| self.note_link(link));

@@ -13,6 +13,7 @@ pub mod settled;
 pub mod standing;
 pub mod step;
 pub mod survey;
+pub mod tracking;
 
 pub use bounds::{Bounds, Pace};
 pub use ledger::Ledger;

@@ -103,7 +103,7 @@ pub fn judge(machine: MachineId, ledger: &mut Ledger, batch: &Batch<'_>) -> Vec<
     }
     for standing in ledger.routers.values().filter(|s| s.state == State::Master) {
         if let Some(config) = ledger.router_config(&standing.name)
-            && let Some(fault) = ledger.fault(config)
+            && let Some(fault) = ledger.fault(&config)
         {
             break_rule(Rule::MasterInFault, format!("({}) is master though {fault}", standing.name));
         }

@@ -1,0 +1,37 @@
+//! What trackers make of a router: its effective priority, and whether it can take part.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::ReportKind;
+use super::router::{Output, VirtualRouter};
+use crate::time::Now;
+
+/// Everything that trackers say of a router, by names that an operator knows them by.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Tracked {
+    /// Who keeps it from taking part.
+    pub faults: BTreeSet<Arc<str>>,
+    /// What is added to its priority, -254 to 254 each.
+    pub contributions: BTreeMap<Arc<str>, i32>,
+    /// Somebody who may keep it from taking part has not found out yet: it does not start before. A router that has
+    /// started goes on.
+    pub pending: bool,
+}
+
+impl VirtualRouter {
+    /// Takes the trackers' words. A master's next advertisement has the new priority.
+    pub fn set_tracked(&mut self, now: Now, tracked: Tracked, out: &mut Output<'_>) {
+        let Tracked { faults, contributions, pending } = tracked;
+        let core = &mut self.core;
+        let before = core.priority.get();
+        core.priority.set_contributions(contributions);
+        let after = core.priority.get();
+        if after != before {
+            core.report(ReportKind::PriorityChanged { from: before, to: after }, out);
+        }
+        core.tracked_faults = faults;
+        core.tracker_pending = pending;
+        self.update_faults(now, out);
+    }
+}
