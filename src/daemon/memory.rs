@@ -1,13 +1,14 @@
-//! The worker's memory: locked, and what a reload leaves over given back.
+//! The worker's memory: locked, and what the start or a reload leaves over given back.
 
 use tokio::time::{Duration, Instant};
 
 use super::configuration::Settings;
+use super::rehearsal;
 use crate::node::Retired;
 use crate::sys::heap;
 use crate::sys::realtime::{self, MemoryLock};
 
-/// How long after a reload what it has left over is given back: more of it may follow.
+/// How long after the start or a reload what it has left over is given back: more of it may follow.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// What became of it, and what is to be done.
@@ -30,9 +31,10 @@ impl Memory {
             ),
             MemoryLock::Refused(error) => tracing::warn!("memory is not locked: {error}"),
         }
+        self.left_over();
     }
 
-    /// A reload has ended: soon [`Memory::give_back`] has something to do.
+    /// The start or a reload has ended: soon [`Memory::give_back`] has something to do.
     pub(super) fn left_over(&mut self) {
         self.trim_at = Some(Instant::now() + PAUSE);
     }
@@ -51,9 +53,13 @@ impl Memory {
         self.left_over();
     }
 
-    /// Gives back what was freed.
+    /// Gives back what was freed, and the code that was used, but not that of a takeover.
     pub(super) fn give_back(&mut self, settings: &Settings) {
         self.trim_at = None;
+        realtime::release_code();
+        if let Err(error) = rehearsal::rehearse() {
+            tracing::debug!("the code of a takeover is not in memory yet: {error}");
+        }
         if !self.locked {
             return heap::trim();
         }

@@ -30,6 +30,7 @@ mod options;
 mod progress;
 mod receive_pace;
 mod record;
+mod rehearsal;
 mod respawn;
 pub mod runner;
 mod scheduling;

@@ -21,6 +21,7 @@ use crate::sys::heap;
 use crate::sys::pidfile::PidFile;
 use crate::sys::poll::Poller;
 use crate::sys::process::{self, Ended, Fork};
+use crate::sys::realtime;
 use crate::sys::signals::{Signal, SignalQueue};
 use crate::time::{Duration, Instant};
 
@@ -89,6 +90,7 @@ pub(super) fn run(
                 manager,
                 stopping: false,
                 ending: None,
+                code_kept: true,
             };
             let status = supervisor.serve(configuration, worker_readiness);
             supervisor.finish(status);
@@ -133,6 +135,8 @@ struct Supervisor<'a> {
     stopping: bool,
     /// The exit status, once there is only the end of the runners to wait for.
     ending: Option<u8>,
+    /// The code that the start took is in memory still: there is nothing to do for the first time.
+    code_kept: bool,
 }
 
 /// The time between two workers.
@@ -195,6 +199,9 @@ impl Supervisor<'_> {
             let next = self.children().filter_map(Child::timeout).chain(others).min();
             // Rounded up: never early.
             let timeout = next.map(|at| at.saturating_since(now) + Duration::from_millis(1));
+            if core::mem::take(&mut self.code_kept) {
+                realtime::release_code();
+            }
             if let Err(error) = self.poller.wait(timeout).map(Iterator::count) {
                 tracing::error!("cannot wait for signals: {error}");
                 return FATAL;

@@ -145,7 +145,7 @@ fn words(node: &HaNode, announcement: &Announcement) -> String {
     format!("({router}) {address} on {interface}")
 }
 
-fn packet(transmission: &Transmission) -> Packet<'_> {
+pub(in crate::daemon) fn packet(transmission: &Transmission) -> Packet<'_> {
     Packet {
         link: transmission.link,
         source: transmission.source,

@@ -7,6 +7,7 @@
 mod actions;
 mod message;
 
+pub(super) use self::actions::packet;
 pub(super) use self::message::{Channels, Message, Notice};
 
 use std::collections::BTreeMap;
