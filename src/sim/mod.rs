@@ -21,6 +21,7 @@ pub mod process;
 pub mod run;
 pub mod scenario;
 pub mod timeline;
+mod trackers;
 mod watch;
 
 pub use cluster::{Cluster, ClusterSpec};

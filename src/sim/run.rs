@@ -10,6 +10,7 @@ use super::machine::MachineId;
 use super::network::{Conditions, PortId, Ratio, SegmentId};
 use super::scenario::{Scenario, pick};
 use super::timeline::Timeline;
+use super::trackers;
 use crate::prng::Prng;
 use crate::time::{Duration, Instant, micros};
 use crate::vrrp::State;
@@ -77,9 +78,10 @@ enum Kind {
     SwitchBack,
     Reload,
     WallClock,
+    Script,
 }
 
-const KINDS: [Kind; 20] = [
+const KINDS: [Kind; 21] = [
     Kind::Conditions,
     Kind::Cut,
     Kind::Partition,
@@ -100,6 +102,7 @@ const KINDS: [Kind; 20] = [
     Kind::SwitchBack,
     Kind::Reload,
     Kind::WallClock,
+    Kind::Script,
 ];
 
 /// Runs a seed to its end, or to the first broken rule.
@@ -230,6 +233,10 @@ fn draw(kind: Kind, prng: &mut Prng, cluster: &Cluster, scenario: &Scenario) -> 
         }
         Kind::SwitchBack => Fault::SwitchBack(id),
         Kind::Reload => Fault::Reloaded(id, scenario.mutate(prng, id, &machine.spec.config)),
+        Kind::Script => {
+            let fails = machine.failing_scripts.contains(trackers::SCRIPT);
+            Fault::ScriptFails(id, trackers::SCRIPT.into(), !fails)
+        }
         Kind::WallClock => Fault::WallClockJumped(id, (prng.below(1 << 36) as i64).wrapping_sub(1 << 35)),
     };
     Some(fault)
@@ -289,6 +296,8 @@ fn mend(prng: &mut Prng, cluster: &mut Cluster) {
                 }
             }
         }
+        let mended = machine.failing_scripts.iter().filter(|_| prng.chance(3, 4));
+        faults.extend(mended.map(|name| Fault::ScriptFails(id, name.clone(), false)));
         match &machine.process {
             Some(process) if process.frozen => faults.push(Fault::Thawed(id)),
             Some(_) => {}

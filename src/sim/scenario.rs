@@ -9,6 +9,7 @@ use super::cluster::ClusterSpec;
 use super::invariants::Pace;
 use super::machine::{MachineId, MachineSpec, interface_name};
 use super::network::SegmentId;
+use super::trackers;
 use crate::kernel::AddressSpec;
 use crate::net::{Family, Prefix};
 use crate::node::{NodeConfig, StaticAddress};
@@ -87,6 +88,13 @@ impl Scenario {
             if statics.chance(1, 4) {
                 let lan = SegmentId(statics.below(segments.into()) as u32);
                 machine.config.statics.addresses = static_addresses(statics, MachineId(index), lan, subnet);
+            }
+        }
+        let tracked = &mut Prng::new(seed ^ 0x7ac4_e200);
+        let interfaces: Vec<_> = (0..segments).map(|number| interface_name(SegmentId(number))).collect();
+        for machine in &mut machines {
+            if tracked.chance(1, 3) {
+                machine.config.tracking = trackers::draw(tracked, &machine.config, &interfaces).into();
             }
         }
         let pace = if prng.chance(1, 3) { Pace::SLUGGISH } else { Pace::PROMPT };

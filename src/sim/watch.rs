@@ -10,6 +10,7 @@ use super::machine::{Machine, MachineId};
 use super::network::{Conditions, SegmentId};
 use super::process::Process;
 use super::timeline::EntryKind;
+use super::trackers;
 use crate::kernel::{HeldAddress, Link};
 use crate::net::Family;
 use crate::node::NodeConfig;
@@ -137,10 +138,11 @@ impl Cluster {
     pub(super) fn learn(&mut self, id: MachineId, config: &NodeConfig) {
         let machine = &self.machines[id.0];
         let mut count = config.statics.addresses.len();
+        let startup_delay = config.startup_delay + trackers::latency(&config.tracking);
         for router in &config.routers {
             let Some(segment) = machine.segment_of(&router.interfaces.receive) else { continue };
             let group = GroupKey { segment, family: router.family, vrid: router.vrid };
-            self.bounds.entry(group).or_default().include(router, config.startup_delay);
+            self.bounds.entry(group).or_default().include(router, startup_delay);
             for address in router.addresses.iter().chain(&router.excluded) {
                 count += 1;
                 let name = address.interface.as_ref().unwrap_or(&router.interfaces.addresses);
