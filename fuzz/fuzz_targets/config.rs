@@ -8,7 +8,9 @@
 use std::collections::BTreeMap;
 
 use alived::config::diagnostics::{Style, to_json};
-use alived::config::{FakeHost, Limits, LoadOptions, Loaded, PathKind, PathMetadata, PrintOptions, User, load};
+use alived::config::{
+    FakeHost, Limits, LoadOptions, Loaded, PathKind, PathMetadata, PrintOptions, User, load,
+};
 use alived::kernel::{KernelEvent, KernelView};
 use alived::net::Family;
 use alived::node::{Event, HaNode};

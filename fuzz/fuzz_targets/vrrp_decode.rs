@@ -10,7 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use alived::net::Family;
 use alived::secret::Secret;
 use alived::wire::vrrp::{
-    AdvertisementInterval, AuthenticationData, ChecksumMode, Expectation, HopLimits, PacketHeader, Version, decode, peek,
+    AdvertisementInterval, AuthenticationData, ChecksumMode, Expectation, HopLimits, PacketHeader, Version,
+    decode, peek,
 };
 use libfuzzer_sys::fuzz_target;
 
