@@ -1,7 +1,7 @@
 //! `keepalived.conf`: from text to what the daemon is told.
 //!
-//! text → [`source`] map → [`expand`] (includes, conditions, definitions, sequences) → [`tree`] of statements
-//! → [`schema`] of keywords → typed [`model`] → `lower` → [`NodeConfig`], [`Settings`] and
+//! text → [`source`] map → `expand` (includes, conditions, definitions, sequences) → `tree` of statements
+//! → `schema` of keywords → typed `model` → `lower` → [`NodeConfig`], [`Settings`] and
 //! [`diagnostics`]. Places survive every step. The host is reached through [`Host`] alone.
 //!
 //! `alived.toml`, for what keepalived does not have, is [`OwnSettings`].
@@ -58,7 +58,7 @@ pub struct LoadOptions {
     pub all_include_checks: bool,
     /// Bounds on what it may cost.
     pub limits: Limits,
-    /// [`Loaded::config`] is not printed: virtual servers are left out of it, which saves much memory.
+    /// `Loaded::config` is not printed: virtual servers are left out of it, which saves much memory.
     pub drop_virtual_servers: bool,
     /// What `alived.toml` says.
     pub own: OwnSettings,

@@ -234,13 +234,15 @@ unsafe extern "C" fn release(
         if header.p_type != libc::PT_LOAD || header.p_flags & libc::PF_W != 0 {
             continue;
         }
-        let start = base + header.p_vaddr as usize;
+        // Addresses of an object may be higher than where it is: the base is then what wraps around to there. So it is
+        // with the kernel's own one under User Mode Linux.
+        let start = base.wrapping_add(header.p_vaddr as usize);
         let first = start - start % page;
         // SAFETY: nothing is unmapped; the pages are read from their file again when they are used.
         unsafe {
             libc::madvise(
                 first as *mut libc::c_void,
-                start + header.p_memsz as usize - first,
+                (start - first).saturating_add(header.p_memsz as usize),
                 libc::MADV_DONTNEED_LOCKED,
             );
         }
