@@ -7,10 +7,10 @@
 //! | 0 | [`time`], [`timer`], [`prng`], [`net`], [`secret`] | vocabulary |
 //! | 1 | [`wire`], [`kernel`] | bytes and meaning; words exchanged with the OS |
 //! | 2 | `wanted` | what the kernel shall hold against what it holds: below the engines |
-//! | 2 | [`vrrp`], [`track`], [`bfd`], [`lvs`], [`check`] | engines: events in, actions out, no I/O |
+//! | 2 | [`vrrp`], [`track`], [`bfd`], `lvs`, `check` | engines: events in, actions out, no I/O |
 //! | 2 | [`sys`] | Linux effects, the only `unsafe` |
 //! | 3 | [`node`] | composition |
-//! | 3 | [`notify`] | telling others |
+//! | 3 | `notify` | telling others |
 //! | 4 | [`config`] | keepalived.conf, lowered into the configuration of all below |
 //! | 4 | [`control`] | what is asked of a worker and what it answers |
 //! | 4 | `status` | what a daemon tells of itself |
