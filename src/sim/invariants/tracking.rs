@@ -7,7 +7,7 @@ use crate::kernel::ScriptEnd;
 use crate::net::InterfaceName;
 use crate::node::NodeConfig;
 use crate::time::Instant;
-use crate::track::{Effect, Owner, Tracker, Verdict};
+use crate::track::{Effect, Owner, ScriptTracker, Tracker, Verdict};
 use crate::vrrp::RouterConfig;
 use crate::wire::vrrp::Priority;
 
@@ -47,10 +47,8 @@ impl Verdicts {
             ScriptEnd::Failure => false,
             ScriptEnd::Lost => return,
         };
-        let record = self.scripts.entry(Arc::clone(name)).or_insert_with(|| Record {
-            verdict: if script.starts_failed { Verdict::Bad } else { Verdict::Unknown },
-            ..Record::default()
-        });
+        let fresh = || Record { verdict: before_any_result(script), ..Record::default() };
+        let record = self.scripts.entry(Arc::clone(name)).or_insert_with(fresh);
         record.results = record.results << 1 | u64::from(success);
         record.count = record.count.saturating_add(1).min(64);
         let needed = match (record.verdict, success) {
@@ -82,6 +80,12 @@ impl Verdicts {
         }
     }
 
+    fn verdict(&self, config: &NodeConfig, name: &Arc<str>) -> Verdict {
+        let script = config.tracking.scripts.iter().find(|script| script.name == *name);
+        let before = script.map_or(Verdict::Unknown, before_any_result);
+        self.scripts.get(name).map_or(before, |record| record.verdict)
+    }
+
     /// What they make of a router. `up` tells of interfaces.
     pub fn standard(
         &self,
@@ -96,9 +100,7 @@ impl Verdicts {
                 continue;
             }
             let verdict = match &reference.tracker {
-                Tracker::Script(name) => {
-                    self.scripts.get(name).map_or(Verdict::Unknown, |record| record.verdict)
-                }
+                Tracker::Script(name) => self.verdict(config, name),
                 Tracker::Interface(name) if up(name) => Verdict::Good,
                 Tracker::Interface(_) => Verdict::Bad,
                 Tracker::File(_) | Tracker::Process(_) | Tracker::Bfd(_) => continue,
@@ -116,4 +118,9 @@ impl Verdicts {
         };
         Standard { priority, fault, pending }
     }
+}
+
+/// `init_fail`: a failure is assumed.
+const fn before_any_result(script: &ScriptTracker) -> Verdict {
+    if script.starts_failed { Verdict::Bad } else { Verdict::Unknown }
 }
