@@ -15,6 +15,7 @@ use crate::net::{Family, InterfaceIndex, MacAddress, Prefix};
 use crate::time::{Instant, Now, WallTime};
 use crate::vrrp::{
     Actions, Cause, Datagram, Destinations, ReportKind, SendObstacle, SocketRequest, State, VirtualAddress,
+    VirtualRouter,
 };
 use crate::wire::vrrp::{
     Advertisement, AdvertisementInterval, AuthenticationData, ChecksumMode, Priority, Version, Vrid,
@@ -535,4 +536,21 @@ fn what_the_kernel_refuses_is_not_called_removed_by_somebody_else() {
         script.pass(60_000);
     }
     assert_eq!(script.node.router(RouterId(0)).unwrap().counters().addresses_repaired, 0);
+}
+
+#[test]
+fn routers_of_one_identity_are_kept_by_a_reload_in_their_order() {
+    let router = |priority| RouterConfig {
+        priority: Priority(priority),
+        ..RouterConfig::new("R", Vrid::new(1).unwrap(), Family::Ipv4, "eth0".parse().unwrap())
+    };
+    let config = NodeConfig { routers: vec![router(10), router(20)], ..NodeConfig::default() };
+    let now = Now { instant: Instant::ZERO, wall: WallTime::default() };
+    let mut node = HaNode::new(config.clone());
+    node.handle(now, Event::Kernel(KernelEvent::View(KernelView::default())), &mut Actions::default());
+    let ids = |node: &HaNode| node.routers().map(VirtualRouter::id).collect::<Vec<_>>();
+    let before = ids(&node);
+    let mut actions = Actions::default();
+    node.handle(now, Event::Reconfigure(config), &mut actions);
+    assert_eq!((actions, ids(&node)), (Actions::default(), before));
 }

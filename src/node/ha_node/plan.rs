@@ -1,7 +1,7 @@
 //! A reload: what it would change is planned first, and then carried out.
 
 use core::fmt;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::statics::Statics;
 use super::{HaNode, Phase, Retired};
@@ -46,16 +46,19 @@ impl HaNode {
         let before = self.config.routers.iter().chain(self.routers().map(|router| router.config()));
         changes.routers(before, config.routers.iter());
         changes.others(&self.config, &config);
-        let mut known: BTreeMap<RouterIdentity, RouterId> =
-            self.routers.values().map(|router| (router.config().identity(), router.id())).collect();
+        // Of routers of one identity, which speak to different peers, the first is the first one again.
+        let mut known: BTreeMap<RouterIdentity, VecDeque<RouterId>> = BTreeMap::new();
+        for router in self.routers() {
+            known.entry(router.config().identity()).or_default().push_back(router.id());
+        }
         let (mut kept, mut added) = (Vec::new(), Vec::new());
         for config in core::mem::take(&mut config.routers) {
-            match known.remove(&config.identity()) {
+            match known.get_mut(&config.identity()).and_then(VecDeque::pop_front) {
                 Some(id) => kept.push((id, config)),
                 None => added.push(config),
             }
         }
-        Plan { changes, removed: known.into_values().collect(), kept, added, others: config }
+        Plan { changes, removed: known.into_values().flatten().collect(), kept, added, others: config }
     }
 
     /// Carries out what was planned for the node as it is: only what changes is touched.
