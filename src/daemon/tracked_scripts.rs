@@ -67,10 +67,10 @@ impl TrackedScripts {
         }
     }
 
-    /// Takes what the runner says. False if it is about something else.
-    pub(super) fn finish(&mut self, event: &runner::Event) -> bool {
+    /// Takes what the runner says of a script; what is about something else is passed over.
+    pub(super) fn finish(&mut self, event: &runner::Event) {
         let (runner::Event::Finished { id, .. } | runner::Event::Lost { id }) = event;
-        let Some(name) = self.runs.remove(id) else { return false };
+        let Some(name) = self.runs.remove(id) else { return };
         let (end, ending) = match event {
             runner::Event::Finished { outcome, .. } => (judge(outcome), outcome.to_string()),
             runner::Event::Lost { .. } => {
@@ -78,7 +78,6 @@ impl TrackedScripts {
             }
         };
         self.vrrp_thread.send(Message::Script { name, end, ending });
-        true
     }
 }
 

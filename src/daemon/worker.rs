@@ -39,7 +39,7 @@ use crate::status::{
 };
 use crate::sys::capabilities;
 use crate::sys::channel::Channel;
-use crate::sys::clock::{self, local_time};
+use crate::sys::clock;
 use crate::sys::netlink::{self, Monitor};
 use crate::sys::pidfile::PidFile;
 use crate::sys::process;
@@ -411,7 +411,7 @@ impl<'a> Worker<'a> {
             None => {}
             Some(Purpose::Data) => {
                 let (folder, name) = files::data_dump(self.options, &self.settings);
-                self.write_dump(&folder, &name, &keepalived_data::text(snapshot, data_time));
+                self.write_dump(&folder, &name, &keepalived_data::text(snapshot, clock::local_date));
             }
             Some(Purpose::Stats) => {
                 self.write_dump(&folder(), "keepalived.stats", &keepalived_stats::text(snapshot));
@@ -666,9 +666,4 @@ async fn next_request(control: &mut Option<ControlSocket>) -> Option<Asked> {
         Some(control) => control.next().await,
         None => std::future::pending().await,
     }
-}
-
-/// As keepalived writes times in `keepalived.data`.
-fn data_time(time: WallTime) -> String {
-    local_time(time, c"%a %b %e %H:%M:%S %Y")
 }

@@ -36,7 +36,12 @@ pub fn local_time(wall: WallTime, format: &CStr) -> String {
     formatted(wall, format, libc::localtime_r)
 }
 
-/// The same in UTC.
+/// Local date and time as keepalived writes them in its lines and in `keepalived.data`.
+pub fn local_date(wall: WallTime) -> String {
+    local_time(wall, c"%a %b %e %H:%M:%S %Y")
+}
+
+/// A time in a format of `strftime`, as [`local_time`], in UTC.
 pub fn utc_time(wall: WallTime, format: &CStr) -> String {
     formatted(wall, format, libc::gmtime_r)
 }

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Effect, Lasting, Owner, ScriptState, TrackConfig, TrackReference, Tracker, Verdict};
+use super::{
+    Effect, Lasting, Owner, ScriptState, ScriptTracker, TrackConfig, TrackReference, Tracker, Verdict,
+};
 use crate::kernel::ScriptEnd;
 use crate::net::InterfaceName;
 use crate::time::{Duration, Instant};
@@ -12,29 +14,22 @@ use crate::timer::TimerQueue;
 /// The trackers that somebody depends on. `Dependent` is a router's identifier.
 #[derive(Clone, Debug)]
 pub struct Trackers<Dependent> {
-    config: TrackConfig,
-    /// As many as `config` has; `None` where nobody depends on it: such a script is not run.
-    scripts: Vec<Option<ScriptState>>,
+    /// Those that nobody depends on are not among them, and are not run.
+    scripts: Vec<(ScriptTracker, ScriptState)>,
     /// Places in `scripts`.
     places: BTreeMap<Arc<str>, usize>,
     /// Numbers that were read so far.
     files: BTreeMap<Arc<str>, i32>,
     links: BTreeMap<InterfaceName, Lasting>,
-    timers: TimerQueue<Timer>,
+    /// Of scripts, by their places.
+    timers: TimerQueue<usize>,
     dependents: BTreeMap<Tracker, BTreeSet<Dependent>>,
     references: BTreeMap<Dependent, Vec<TrackReference>>,
-}
-
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-enum Timer {
-    /// By its place in the configuration.
-    Script(usize),
 }
 
 impl<Dependent> Default for Trackers<Dependent> {
     fn default() -> Self {
         Self {
-            config: TrackConfig::default(),
             scripts: Vec::new(),
             places: BTreeMap::new(),
             files: BTreeMap::new(),
@@ -77,46 +72,42 @@ impl<Dependent: Copy + Ord> Trackers<Dependent> {
                 _ => None,
             })
             .collect();
-        self.config = config.clone();
     }
 
     fn configure_scripts(&mut self, now: Instant, config: &TrackConfig) {
-        let before: BTreeMap<Arc<str>, _> = core::mem::take(&mut self.config.scripts)
+        let before: BTreeMap<Arc<str>, _> = core::mem::take(&mut self.scripts)
             .into_iter()
-            .zip(core::mem::take(&mut self.scripts))
             .map(|(config, state)| (Arc::clone(&config.name), (config, state)))
             .collect();
         self.timers = TimerQueue::default();
         self.places.clear();
-        for (place, script) in config.scripts.iter().enumerate() {
-            let tracker = Tracker::Script(Arc::clone(&script.name));
-            let state = self.dependents.contains_key(&tracker).then(|| match before.get(&script.name) {
-                Some((old, Some(state))) if old.test == script.test => {
+        for script in &config.scripts {
+            if !self.dependents.contains_key(&Tracker::Script(Arc::clone(&script.name))) {
+                continue;
+            }
+            let state = match before.get(&script.name) {
+                Some((old, state)) if old.test == script.test => {
                     let mut state = state.clone();
                     state.reconfigure(script, now);
                     state
                 }
                 _ => ScriptState::new(script, now),
-            });
-            self.timers.set(Timer::Script(place), state.as_ref().map(ScriptState::deadline));
-            self.scripts.push(state);
+            };
+            let place = self.scripts.len();
+            self.timers.set(place, Some(state.deadline()));
+            self.scripts.push((script.clone(), state));
             self.places.insert(Arc::clone(&script.name), place);
         }
     }
 
     /// Gives the scripts to run now by name.
     pub fn handle_timeout(&mut self, now: Instant, run: &mut impl FnMut(&Arc<str>)) {
-        while let Some((_, timer)) = self.timers.pop_due(now) {
-            let Timer::Script(place) = timer;
-            let (Some(config), Some(Some(state))) =
-                (self.config.scripts.get(place), self.scripts.get_mut(place))
-            else {
-                continue;
-            };
+        while let Some((_, place)) = self.timers.pop_due(now) {
+            let Some((config, state)) = self.scripts.get_mut(place) else { continue };
             if state.handle_timeout(config, now) {
                 run(&config.name);
             }
-            self.timers.set(timer, Some(state.deadline()));
+            self.timers.set(place, Some(state.deadline()));
         }
     }
 
@@ -127,8 +118,7 @@ impl<Dependent: Copy + Ord> Trackers<Dependent> {
 
     /// A script has ended. Gives the tracker if that changes its verdict.
     pub fn note_script(&mut self, name: &Arc<str>, end: ScriptEnd) -> Option<Tracker> {
-        let place = *self.places.get(name)?;
-        let (config, state) = (self.config.scripts.get(place)?, self.scripts.get_mut(place)?.as_mut()?);
+        let (config, state) = self.scripts.get_mut(*self.places.get(name)?)?;
         state.ended(config, end).then(|| Tracker::Script(Arc::clone(name)))
     }
 
@@ -181,8 +171,8 @@ impl<Dependent: Copy + Ord> Trackers<Dependent> {
     }
 
     fn script_verdict(&self, name: &Arc<str>) -> Verdict {
-        let state = self.places.get(name).and_then(|place| self.scripts.get(*place)).and_then(Option::as_ref);
-        state.map_or(Verdict::Unknown, ScriptState::verdict)
+        let script = self.places.get(name).and_then(|place| self.scripts.get(*place));
+        script.map_or(Verdict::Unknown, |(_, state)| state.verdict())
     }
 }
 
@@ -192,7 +182,7 @@ mod tests {
 
     use super::*;
     use crate::kernel::Script;
-    use crate::track::{ScriptTest, ScriptTracker, Weight};
+    use crate::track::{ScriptTest, Weight};
 
     fn at(seconds: u64) -> Instant {
         Instant::ZERO + Duration::from_secs(seconds)

@@ -8,8 +8,6 @@ use crate::time::{Duration, Instant};
 #[derive(Clone, Debug)]
 pub struct ScriptState {
     verdict: Verdict,
-    /// Whether the verdict came from a run: the first result counts at once, unless `init_fail` stands against it.
-    decided: bool,
     /// Results in a row that speak against the verdict.
     against: u32,
     running: bool,
@@ -23,7 +21,7 @@ impl ScriptState {
     /// A script that has never run, due now.
     pub const fn new(config: &ScriptTracker, now: Instant) -> Self {
         let verdict = if config.starts_failed { Verdict::Bad } else { Verdict::Unknown };
-        Self { verdict, decided: config.starts_failed, against: 0, running: false, due: now, overruns: 0 }
+        Self { verdict, against: 0, running: false, due: now, overruns: 0 }
     }
 
     /// What is known.
@@ -73,10 +71,10 @@ impl ScriptState {
         }
         self.against = self.against.saturating_add(1);
         let needed = if success { config.rise } else { config.fall };
-        if self.decided && self.against < needed.get() {
+        // The first result counts at once, unless `init_fail` stands against it.
+        if self.verdict != Verdict::Unknown && self.against < needed.get() {
             return false;
         }
-        self.decided = true;
         self.against = 0;
         self.verdict = result;
         true

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::record::{FieldValue, Record};
-use crate::sys::clock::{local_time, utc_time};
+use crate::sys::clock::{local_date, utc_time};
 
 /// How lines are written to standard error and to log files.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -29,7 +29,7 @@ pub(super) struct Identity {
 pub(super) fn line(format: LogFormat, identity: &Identity, record: &Record) -> String {
     match format {
         LogFormat::Text => {
-            format!("{}: {}\n", local_time(record.wall, c"%a %b %e %H:%M:%S %Y"), record.message)
+            format!("{}: {}\n", local_date(record.wall), record.message)
         }
         LogFormat::Json => json(identity, record),
     }

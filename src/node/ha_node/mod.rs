@@ -294,7 +294,7 @@ impl HaNode {
                 } else {
                     self.statics.resynchronise(now, &self.kernel, actions);
                     self.update_all(now, actions);
-                    self.look_at_links(now, actions);
+                    self.look_at_all_links(now, actions);
                     let ids: Vec<_> = self.routers.keys().copied().collect();
                     for id in ids {
                         self.with_router_and_kernel(now, id, actions, |router, kernel, _| {
@@ -309,13 +309,13 @@ impl HaNode {
                 self.statics.locate(&self.kernel, actions);
                 let names: Vec<_> = before.iter().chain([&name]).collect();
                 self.update_names(now, &names, actions);
-                self.look_at_links(now, actions);
+                self.look_at_links(now, &names, actions);
             }
             KernelEvent::LinkGone(key) => {
                 if let Some(name) = self.kernel.remove_link(key) {
                     self.statics.locate(&self.kernel, actions);
                     self.update_names(now, &[&name], actions);
-                    self.look_at_links(now, actions);
+                    self.look_at_links(now, &[&name], actions);
                 }
             }
             KernelEvent::AddressPresent(address) => {

@@ -46,12 +46,17 @@ impl HaNode {
         self.tell_dependents(now, &tracker, actions);
     }
 
-    /// Looks at the tracked interfaces after links have changed.
-    pub(super) fn look_at_links(&mut self, now: Now, actions: &mut Actions) {
+    /// Looks at all tracked interfaces.
+    pub(super) fn look_at_all_links(&mut self, now: Now, actions: &mut Actions) {
         let names: Vec<InterfaceName> = self.trackers.links().cloned().collect();
+        self.look_at_links(now, &names.iter().collect::<Vec<_>>(), actions);
+    }
+
+    /// Looks at those of these interfaces that are tracked.
+    pub(super) fn look_at_links(&mut self, now: Now, names: &[&InterfaceName], actions: &mut Actions) {
         for name in names {
-            let usable = self.kernel.link_by_name(&name).is_some_and(Link::usable);
-            if let Some(tracker) = self.trackers.note_link(now.instant, &name, usable) {
+            let usable = self.kernel.link_by_name(name).is_some_and(Link::usable);
+            if let Some(tracker) = self.trackers.note_link(now.instant, name, usable) {
                 self.tell_dependents(now, &tracker, actions);
             }
         }
