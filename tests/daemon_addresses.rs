@@ -12,7 +12,6 @@ use std::net::IpAddr;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use alived::drill::Program;
 use alived::kernel::KernelEvent;
 use alived::net::{InterfaceIndex, MacAddress, Prefix};
 use alived::sys::capture::Capture;
@@ -490,25 +489,14 @@ fn a_peer_hears_ipv6_advertisements_beyond_the_mtu() {
 
 #[test]
 fn keepalived_hears_ipv6_advertisements_beyond_the_mtu() {
-    if let Some((first, second)) = beside_keepalived() {
+    if let Some((first, second)) = Host::beside_keepalived() {
         a_master_at_the_least_mtu(first, second);
     }
 }
 
 #[test]
 fn keepalived_is_heard_with_ipv6_advertisements_beyond_the_mtu() {
-    if let Some((first, second)) = beside_keepalived() {
+    if let Some((first, second)) = Host::beside_keepalived() {
         a_master_at_the_least_mtu(second, first);
     }
-}
-
-/// Ours, and a host with keepalived.
-fn beside_keepalived() -> Option<(Host, Host)> {
-    let Some(keepalived) = Program::keepalived() else {
-        skip::skip(std::thread::current().name().unwrap(), "keepalived is not installed");
-        return None;
-    };
-    let (first, mut second) = Host::pair()?;
-    second.use_program(&keepalived.path);
-    Some((first, second))
 }

@@ -21,12 +21,6 @@ use serde_json::Value;
 
 const ADDRESS: &str = "192.0.2.50/24";
 
-fn host_with_router() -> Option<Host> {
-    let host = Host::new()?;
-    host.configure(&instance("VI_1", 51, 100, ADDRESS));
-    Some(host)
-}
-
 /// Gives the daemon a `/dev` and a `/run` of its own, with `/dev/null`. False, and said so, where that is forbidden.
 fn own_dev_and_run(host: &mut Host, test: &str, before: &str) -> bool {
     for folder in ["dev", "run"] {
@@ -78,7 +72,7 @@ fn next_with(lines: &Receiver<String>, words: &str) -> String {
 #[test]
 fn lines_reach_the_system_log_with_the_facility_asked_for() {
     let test = "lines_reach_the_system_log_with_the_facility_asked_for";
-    let Some(mut host) = host_with_router() else { return };
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
     if !own_dev_and_run(&mut host, test, "") {
         return;
     }
@@ -102,7 +96,7 @@ fn lines_reach_the_system_log_with_the_facility_asked_for() {
 #[test]
 fn where_the_system_log_is_the_journal_its_entries_have_fields() {
     let test = "where_the_system_log_is_the_journal_its_entries_have_fields";
-    let Some(mut host) = host_with_router() else { return };
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
     if !own_dev_and_run(&mut host, test, "") {
         return;
     }
@@ -176,7 +170,7 @@ fn a_real_journal_finds_lines_by_their_fields() {
     if !Path::new(Journal::PROGRAM).exists() || !Path::new("/etc/machine-id").exists() {
         return skip::skip(test, "no systemd-journald here, install systemd");
     }
-    let Some(mut host) = host_with_router() else { return };
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
     if !own_dev_and_run(&mut host, test, "") {
         return;
     }
@@ -204,7 +198,7 @@ fn a_real_journal_finds_lines_by_their_fields() {
 
 #[test]
 fn json_lines_on_standard_error_and_in_a_file_for_each_process() {
-    let Some(mut host) = host_with_router() else { return };
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
     let file = host.path("all.log");
     host.start(&["--log-format=json", &format!("-g{}", file.display())]);
     host.wait_for_lines("Entering MASTER STATE", 1);
@@ -249,7 +243,7 @@ fn alived(host: &Host, words: &[&str]) -> Output {
 
 #[test]
 fn levels_change_while_the_daemon_runs() {
-    let Some(mut host) = host_with_router() else { return };
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
     host.start(&[]);
     host.wait_for_lines("Entering MASTER STATE", 1);
     let level = |host: &Host, words: &[&str]| {
@@ -300,7 +294,7 @@ fn levels_change_while_the_daemon_runs() {
 #[test]
 fn sinks_that_take_nothing_hold_up_nobody_and_the_loss_is_counted() {
     let test = "sinks_that_take_nothing_hold_up_nobody_and_the_loss_is_counted";
-    let Some(mut host) = host_with_router() else { return };
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
     // A disk that is full, a system log that does not read, a pipe that is full.
     fs::create_dir(host.path("disk")).unwrap();
     let disk = host.path("disk").display().to_string();

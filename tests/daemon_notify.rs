@@ -92,12 +92,6 @@ impl Message {
     }
 }
 
-fn host_with_router() -> Option<Host> {
-    let host = Host::new()?;
-    host.configure(&instance("VI_1", 51, 100, ADDRESS));
-    Some(host)
-}
-
 fn monotonic_us() -> i64 {
     let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).unwrap();
     time.tv_sec() * 1_000_000 + time.tv_nsec() / 1000
@@ -121,7 +115,7 @@ fn reload(host: &Host, manager: &Manager) -> Message {
 
 #[test]
 fn the_service_manager_is_told_of_start_reload_and_stop() {
-    let Some(mut host) = host_with_router() else { return };
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
     let manager = Manager::of(&mut host);
     host.start(&[]);
     let (ready, before) = manager.wait_for("READY=1");
@@ -158,7 +152,7 @@ fn the_service_manager_is_told_of_start_reload_and_stop() {
 
 #[test]
 fn a_background_start_names_the_supervisor_before_it_says_anything() {
-    let Some(mut host) = host_with_router() else { return };
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
     let manager = Manager::of(&mut host);
     let output = host.run(&[]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
@@ -172,7 +166,7 @@ fn a_background_start_names_the_supervisor_before_it_says_anything() {
 
 #[test]
 fn a_daemon_that_cannot_serve_is_never_ready() {
-    let Some(mut host) = host_with_router() else { return };
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
     let manager = Manager::of(&mut host);
     host.start_through("exec setpriv --bounding-set=-net_admin --inh-caps=-net_admin % \"$@\"");
     let output = host.command(&["-n"]).output().unwrap();
@@ -189,7 +183,7 @@ fn a_daemon_that_cannot_serve_is_never_ready() {
 
 #[test]
 fn a_worker_that_is_killed_is_told_of_and_a_reload_meanwhile_is_done_by_the_next() {
-    let Some(mut host) = host_with_router() else { return };
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
     let manager = Manager::of(&mut host);
     host.start(&[]);
     manager.wait_for("READY=1");
@@ -214,7 +208,7 @@ fn a_worker_that_is_killed_is_told_of_and_a_reload_meanwhile_is_done_by_the_next
 #[test]
 fn a_manager_with_an_abstract_name_is_found_from_another_namespace() {
     let test = "a_manager_with_an_abstract_name_is_found_from_another_namespace";
-    let Some(mut host) = host_with_router() else { return };
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
     // The host's namespace is called blue, and the daemon is started in another one, where the manager is.
     let outside = Namespace::create().unwrap();
     let name = format!("alived-test-{}-blue", std::process::id());
@@ -241,7 +235,7 @@ fn a_manager_with_an_abstract_name_is_found_from_another_namespace() {
 
 #[test]
 fn a_manager_that_does_not_read_holds_nothing_up() {
-    let Some(mut host) = host_with_router() else { return };
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
     let manager = Manager::of(&mut host);
     let filler = UnixDatagram::unbound().unwrap();
     filler.set_nonblocking(true).unwrap();

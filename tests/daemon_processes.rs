@@ -17,12 +17,6 @@ use host::{Host, instance, runs};
 
 const ADDRESS: &str = "192.0.2.50/24";
 
-fn host_with_router() -> Option<Host> {
-    let host = Host::new()?;
-    host.configure(&instance("VI_1", 51, 100, ADDRESS));
-    Some(host)
-}
-
 fn become_master(host: &mut Host) {
     if host.path("log").exists() {
         host.wait_for_lines("Entering MASTER STATE", 1);
@@ -38,7 +32,7 @@ fn assert_all_gone(host: &mut Host, pids: &[u32]) {
 
 #[test]
 fn starts_and_stops_in_the_foreground() {
-    let Some(mut host) = host_with_router() else { return };
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
     host.start(&[]);
     become_master(&mut host);
     let (supervisor, worker) = (host.supervisor(), host.worker());
@@ -60,7 +54,7 @@ fn starts_and_stops_in_the_foreground() {
 
 #[test]
 fn the_first_process_of_a_background_start_ends_when_the_daemon_serves() {
-    let Some(mut host) = host_with_router() else { return };
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
     let output = host.run(&[]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(output.stderr.is_empty() && output.stdout.is_empty(), "{output:?}");
@@ -80,7 +74,7 @@ fn the_first_process_of_a_background_start_ends_when_the_daemon_serves() {
 
 #[test]
 fn the_folder_of_a_pid_file_is_made_and_goes_with_it() {
-    let Some(mut host) = host_with_router() else { return };
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
     let path = host.path("run/keepalived/vrrp.pid");
     host.start(&["-r", path.to_str().unwrap()]);
     become_master(&mut host);
@@ -108,7 +102,7 @@ fn a_bad_configuration_is_explained_and_refused() {
 
 #[test]
 fn what_stands_in_the_way_of_a_pid_file_is_named() {
-    let Some(host) = host_with_router() else { return };
+    let Some(host) = Host::with_router(ADDRESS) else { return };
     let pid_file = host.path("keepalived.pid");
     let refused = |words: &str| {
         let output = host.run(&[]);
@@ -134,7 +128,7 @@ fn what_stands_in_the_way_of_a_pid_file_is_named() {
 
 #[test]
 fn reloads_during_the_start_and_the_election_change_nothing() {
-    let Some(mut host) = host_with_router() else { return };
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
     let log = fs::File::create(host.path("log")).unwrap();
     let mut child = host.command(&["-n", "-l"]).stderr(log).spawn().unwrap();
     host.wait("the pid file", |host| host.path("keepalived.pid").exists());
@@ -156,7 +150,7 @@ fn reloads_during_the_start_and_the_election_change_nothing() {
 
 #[test]
 fn the_right_to_change_addresses_is_needed_at_the_start() {
-    let Some(mut host) = host_with_router() else { return };
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
     host.start_through("exec setpriv --bounding-set=-net_admin --inh-caps=-net_admin % \"$@\"");
     for flags in [&[][..], &["-n", "-l"]] {
         let output = host.command(flags).output().unwrap();
@@ -168,7 +162,7 @@ fn the_right_to_change_addresses_is_needed_at_the_start() {
 
 #[test]
 fn a_missing_privilege_is_named() {
-    let Some(mut host) = host_with_router() else { return };
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
     host.copy_program();
     host.start_through("exec setpriv --reuid=65534 --regid=65534 --clear-groups % \"$@\"");
     let output = host.command(&["-v"]).output().unwrap();
@@ -188,7 +182,7 @@ fn a_missing_privilege_is_named() {
 
 #[test]
 fn a_killed_worker_is_replaced_and_its_address_adopted() {
-    let Some(mut host) = host_with_router() else { return };
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
     host.start(&[]);
     become_master(&mut host);
     let (supervisor, worker) = (host.supervisor(), host.worker());
@@ -207,7 +201,7 @@ fn a_killed_worker_is_replaced_and_its_address_adopted() {
 
 #[test]
 fn a_stop_between_two_workers_leaves_no_address_behind() {
-    let Some(mut host) = host_with_router() else { return };
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
     host.start(&[]);
     become_master(&mut host);
     // The second that dies soon is replaced after a pause.
@@ -225,7 +219,7 @@ fn a_stop_between_two_workers_leaves_no_address_behind() {
 
 #[test]
 fn a_start_waits_for_the_end_of_a_worker_whose_supervisor_was_killed() {
-    let Some(mut host) = host_with_router() else { return };
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
     host.start(&[]);
     become_master(&mut host);
     let (supervisor, worker) = (host.supervisor(), host.worker());
@@ -243,7 +237,7 @@ fn a_start_waits_for_the_end_of_a_worker_whose_supervisor_was_killed() {
 
 #[test]
 fn a_reader_of_the_log_who_does_not_read_holds_nothing_up() {
-    let Some(mut host) = host_with_router() else { return };
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
     let (mut reader, mut writer) = std::io::pipe().unwrap();
     // A pipe holds 64 KiB: not one line fits any more.
     writer.write_all(&[b'.'; 65_536]).unwrap();
@@ -264,7 +258,7 @@ fn a_reader_of_the_log_who_does_not_read_holds_nothing_up() {
 
 #[test]
 fn without_respawn_the_supervisor_tidies_up_after_a_killed_worker() {
-    let Some(mut host) = host_with_router() else { return };
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
     host.start(&["-R"]);
     become_master(&mut host);
     let pids = [host.supervisor(), host.worker()];
@@ -277,7 +271,7 @@ fn without_respawn_the_supervisor_tidies_up_after_a_killed_worker() {
 
 #[test]
 fn a_worker_that_does_not_stop_is_killed_and_tidied_up_after() {
-    let Some(mut host) = host_with_router() else { return };
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
     host.configure(&format!("child_wait_time 1\n{}", instance("VI_1", 51, 100, ADDRESS)));
     host.start(&[]);
     become_master(&mut host);
@@ -291,7 +285,7 @@ fn a_worker_that_does_not_stop_is_killed_and_tidied_up_after() {
 
 #[test]
 fn the_worker_stops_in_order_when_its_supervisor_is_killed() {
-    let Some(mut host) = host_with_router() else { return };
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
     host.start(&[]);
     become_master(&mut host);
     let pids = [host.supervisor(), host.worker()];
@@ -306,7 +300,7 @@ fn the_worker_stops_in_order_when_its_supervisor_is_killed() {
 
 #[test]
 fn leaves_its_addresses_when_told_to() {
-    let Some(mut host) = host_with_router() else { return };
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
     host.start(&["-V"]);
     become_master(&mut host);
     host.signal(libc::SIGTERM);
@@ -316,7 +310,7 @@ fn leaves_its_addresses_when_told_to() {
 
 #[test]
 fn works_under_the_name_of_keepalived() {
-    let Some(mut host) = host_with_router() else { return };
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
     host.call_it("keepalived");
     let version = host.run(&["-v"]);
     assert!(version.stdout.is_empty() && !version.stderr.is_empty(), "{version:?}");
@@ -330,7 +324,7 @@ fn works_under_the_name_of_keepalived() {
 
 #[test]
 fn statistics_and_state_are_written_on_a_signal() {
-    let Some(mut host) = host_with_router() else { return };
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
     host.start(&[]);
     become_master(&mut host);
     host.signal(libc::SIGUSR2);
@@ -356,7 +350,7 @@ fn statistics_and_state_are_written_on_a_signal() {
 
 #[test]
 fn dumps_replace_what_others_put_in_their_place() {
-    let Some(mut host) = host_with_router() else { return };
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
     host.start(&[]);
     become_master(&mut host);
     let json = alived::sys::signals::Signal::Json.number();
@@ -410,7 +404,7 @@ fn capabilities(status: &std::path::Path) -> Vec<String> {
 
 #[test]
 fn each_process_keeps_the_privileges_that_it_needs() {
-    let Some(mut host) = host_with_router() else { return };
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
     host.write("alived.toml", "[scripts]\nprepare = true\n");
     host.start(&[]);
     become_master(&mut host);
@@ -440,7 +434,7 @@ fn each_process_keeps_the_privileges_that_it_needs() {
 
 #[test]
 fn a_killed_runner_is_replaced_and_no_router_notices() {
-    let Some(mut host) = host_with_router() else { return };
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
     host.write("alived.toml", "[scripts]\nprepare = true\n");
     // Not even without respawn of workers.
     host.start(&["-R"]);

@@ -20,12 +20,6 @@ const ADDRESS: &str = "192.0.2.50/24";
 /// The thread that sends advertisements.
 const VRRP: &str = "alived-vrrp";
 
-fn host_with_router() -> Option<Host> {
-    let host = Host::new()?;
-    host.configure(&instance("VI_1", 51, 100, ADDRESS));
-    Some(host)
-}
-
 fn stop(host: &mut Host) {
     host.signal(libc::SIGTERM);
     assert_eq!(host.wait_for_end().code(), Some(0), "{}", host.log());
@@ -92,7 +86,7 @@ fn flags_win_over_alived_toml_and_that_over_keepalived_conf() {
 #[test]
 fn scheduling_changes_at_a_reload() {
     let test = "scheduling_changes_at_a_reload";
-    let Some(mut host) = host_with_router() else { return };
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
     host.write("own.toml", "realtime = 33\n");
     let settings = host.path("own.toml");
     host.start(&["--settings", settings.to_str().unwrap()]);
@@ -129,7 +123,7 @@ fn scheduling_changes_at_a_reload() {
 
 #[test]
 fn bad_settings_refuse_the_start_and_are_explained() {
-    let Some(host) = host_with_router() else { return };
+    let Some(host) = Host::with_router(ADDRESS) else { return };
     host.write("alived.toml", "[limits]\nfile-byte = 7\n");
     let configuration = host.path("keepalived.conf").to_string_lossy().into_owned();
     for (arguments, status) in
@@ -213,7 +207,7 @@ fn the_file_of_a_test_gets_what_is_wrong_and_nothing_else_does() {
 
 #[test]
 fn a_reload_starts_no_router_with_the_flag_for_health_checks_only() {
-    let Some(mut host) = host_with_router() else { return };
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
     host.start(&["-C"]);
     host.signal(libc::SIGHUP);
     host.wait_for_lines("Reloaded", 1);
@@ -228,7 +222,7 @@ fn a_reload_starts_no_router_with_the_flag_for_health_checks_only() {
 #[test]
 fn the_daemon_runs_in_the_network_namespace_that_is_named() {
     let test = "the_daemon_runs_in_the_network_namespace_that_is_named";
-    let Some(mut host) = host_with_router() else { return };
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
     // The host's namespace is called blue, and the daemon is started in another one.
     host.start_through(
         "exec unshare --mount sh -c 'mount -t tmpfs none /run && mkdir /run/netns && touch /run/netns/blue \
@@ -258,7 +252,7 @@ fn the_daemon_runs_in_the_network_namespace_that_is_named() {
 
 #[test]
 fn an_interrupt_stops_unless_it_is_to_be_ignored() {
-    let Some(mut host) = host_with_router() else { return };
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
     host.start(&["--ignore-sigint"]);
     host.wait("the address", |host| host.holds(ADDRESS));
     for pid in [host.supervisor(), host.worker()] {
@@ -277,7 +271,7 @@ fn an_interrupt_stops_unless_it_is_to_be_ignored() {
 
 #[test]
 fn changes_of_addresses_are_reported_when_asked_for() {
-    let Some(mut host) = host_with_router() else { return };
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
     host.start(&["-a"]);
     host.wait_for_lines("Netlink reflector reports IP 192.0.2.50 added to lan0", 1);
     let lan = host.lan();
@@ -340,7 +334,7 @@ fn memory_is_locked_where_no_limit_stands_against_it() {
     if u64::from_str_radix(capabilities.trim(), 16).unwrap() & (1 << 14 | 1 << 24) == 0 {
         return skip::skip(test, "no right to lock memory without limit, run as root");
     }
-    let Some(mut host) = host_with_router() else { return };
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
     host.start(&[]);
     host.wait_for_lines("Entering MASTER STATE", 1);
     assert!(locked_kb(&host) > 0, "{}", host.log());
@@ -350,7 +344,7 @@ fn memory_is_locked_where_no_limit_stands_against_it() {
 #[test]
 fn memory_is_not_locked_where_a_limit_could_make_the_daemon_fail() {
     let test = "memory_is_not_locked_where_a_limit_could_make_the_daemon_fail";
-    let Some(mut host) = host_with_router() else { return };
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
     host.start_through(
         "exec setpriv --bounding-set=-sys_resource,-ipc_lock --inh-caps=-all prlimit --memlock=8388608 % \"$@\"",
     );

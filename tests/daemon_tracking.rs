@@ -10,7 +10,6 @@ mod skip;
 
 use std::fs;
 
-use alived::drill::Program;
 use host::{Host, instance};
 
 const ADDRESS: &str = "192.0.2.50/24";
@@ -83,24 +82,14 @@ fn a_failing_check_without_a_weight_is_a_fault() {
 
 #[test]
 fn a_keepalived_takes_over_from_us_when_our_check_fails() {
-    let test = std::thread::current().name().unwrap().to_owned();
-    let Some(keepalived) = Program::keepalived() else {
-        return skip::skip(&test, "keepalived is not installed");
-    };
-    let Some((mut first, mut second)) = Host::pair() else { return };
-    second.use_program(&keepalived.path);
-    follows_a_failing_check(&mut first, &mut second, "weight -20");
+    let Some((mut ours, mut keepalived)) = Host::beside_keepalived() else { return };
+    follows_a_failing_check(&mut ours, &mut keepalived, "weight -20");
 }
 
 #[test]
 fn we_take_over_from_a_keepalived_when_its_check_fails() {
-    let test = std::thread::current().name().unwrap().to_owned();
-    let Some(keepalived) = Program::keepalived() else {
-        return skip::skip(&test, "keepalived is not installed");
-    };
-    let Some((mut first, mut second)) = Host::pair() else { return };
-    first.use_program(&keepalived.path);
-    follows_a_failing_check(&mut first, &mut second, "weight -20");
+    let Some((mut ours, mut keepalived)) = Host::beside_keepalived() else { return };
+    follows_a_failing_check(&mut keepalived, &mut ours, "weight -20");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use alived::drill::Folder;
+use alived::drill::{Folder, Program};
 use alived::net::{InterfaceIndex, InterfaceName, MacAddress, Prefix};
 use alived::sys::namespace::Namespace;
 use alived::sys::netlink::{Network, VethEnd};
@@ -81,6 +81,24 @@ impl Host {
         }
         switch.set_up(bridge, true).unwrap();
         Some((first, second))
+    }
+
+    /// Ours, and a host with keepalived.
+    pub fn beside_keepalived() -> Option<(Self, Self)> {
+        let Some(keepalived) = Program::keepalived() else {
+            skip::skip(std::thread::current().name().unwrap(), "keepalived is not installed");
+            return None;
+        };
+        let (first, mut second) = Self::pair()?;
+        second.use_program(&keepalived.path);
+        Some((first, second))
+    }
+
+    /// A host that is configured with one virtual router of this address.
+    pub fn with_router(address: &str) -> Option<Self> {
+        let host = Self::new()?;
+        host.configure(&instance("VI_1", 51, 100, address));
+        Some(host)
     }
 
     fn on(switch: Rc<Namespace>, number: u8) -> Self {
