@@ -88,7 +88,7 @@ impl Ends {
             Family::Ipv6 => IpAddr::from([0xfe80, 0, 0, 0, 0, 0, 0, 0x10]),
         };
         let packet = Packet {
-            link: self.near,
+            link: Some(self.near),
             source,
             destination: alived::vrrp::default_group(family),
             ip: IpFields::vrrp(255),
@@ -156,7 +156,7 @@ fn announce(bencher: Bencher<'_, '_>, count: usize) {
     bencher.counter(ItemsCount::new(count)).bench_local(|| {
         with_ends(|ends| {
             let announcement = Announcement {
-                link: ends.near,
+                link: Some(ends.near),
                 mac: MacAddress([0, 0, 0x5e, 0, 1, 51]),
                 address: IpAddr::from([192, 0, 2, 1]),
                 is_router: true,

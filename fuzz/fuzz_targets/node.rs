@@ -15,7 +15,8 @@ use alived::net::{Family, InterfaceIndex, InterfaceName, MacAddress, Prefix};
 use alived::node::{Event, HaNode, NodeConfig};
 use alived::time::{Duration, Instant, Now, WallTime};
 use alived::vrrp::{
-    Actions, Datagram, Destinations, InitialState, RouterConfig, SocketRequest, State, VirtualAddress,
+    Actions, Datagram, Destinations, InitialState, OldChecksum, RouterConfig, RouterInterfaces,
+    SocketRequest, State, VirtualAddress,
 };
 use alived::wire::vrrp::{
     Advertisement, AdvertisementInterval, AuthenticationData, Priority, Version, Vrid, peek,
@@ -188,7 +189,8 @@ impl World {
             7 => {
                 let length = bytes.next();
                 let payload = bytes.take(length);
-                self.datagram(link_key(bytes.next()), source(bytes.next()), bytes.flag(), payload);
+                let (link, from) = (link_key(bytes.next()), source(bytes.next()));
+                self.datagram(link, from, group(bytes.flag()), payload);
             }
             8 | 9 => {
                 if let Some(request) = self.requests.pop_front() {
@@ -274,15 +276,29 @@ impl World {
             authentication: AuthenticationData::None,
             trailer: None,
         };
-        let payload = advertisement.encode(source, group(six), Default::default());
-        self.datagram(link_key(shape >> 3), source, six, &payload);
+        // By unicast it is to the address that such routers send from.
+        let destination = if shape & 16 == 16 { self::source(u8::from(six)) } else { group(six) };
+        let payload = advertisement.encode(source, destination, Default::default());
+        self.datagram(link_key(shape >> 3), source, destination, &payload);
     }
 
-    fn datagram(&mut self, link: InterfaceIndex, source: IpAddr, six: bool, payload: &[u8]) {
+    fn datagram(&mut self, link: InterfaceIndex, source: IpAddr, destination: IpAddr, payload: &[u8]) {
         let now = self.now();
-        let socket = ReceiveSocket::vrrp(link, group(six));
-        let datagram = Datagram { socket, source, destination: group(six), hop_limit: Some(255), payload };
-        self.node.handle_datagram(now, &datagram, &mut self.actions);
+        let bound = ReceiveSocket::vrrp(link, destination);
+        let sockets = if destination.is_multicast() {
+            vec![bound]
+        } else {
+            // Each raw socket gets a copy.
+            vec![
+                bound,
+                ReceiveSocket::vrrp(None, destination),
+                ReceiveSocket::vrrp(link, group(destination.is_ipv6())),
+            ]
+        };
+        for socket in sockets {
+            let datagram = Datagram { socket, source, destination, hop_limit: Some(255), payload };
+            self.node.handle_datagram(now, &datagram, &mut self.actions);
+        }
         self.settle();
     }
 }
@@ -315,8 +331,13 @@ fn router_config(bytes: &mut Bytes<'_>) -> RouterConfig {
     config.track_primary = options & 32 == 0;
     config.owner_ignore_adverts = options & 64 == 64;
     if options & 128 == 128 {
-        config.destinations = Destinations::Unicast(vec![source(if six { 1 } else { 0 } | 4)]);
+        config.destinations = Destinations::Unicast(vec![source(if six { 1 } else { 0 } | 4).into()]);
         config.source = Some(source(if six { 1 } else { 0 }));
+        config.check_source = options & 1 == 1;
+        config.old_checksum = OldChecksum::Detect(core::net::Ipv4Addr::new(224, 0, 0, 18));
+        if options & 2 == 2 {
+            config.interfaces = RouterInterfaces::routed(name(number), None);
+        }
     }
     for address in 0..bytes.below(5) {
         let spec = AddressSpec::new(Prefix::host(virtual_address(six, address)));

@@ -113,7 +113,7 @@ fn definitions_sequences_and_lists_repeat_blocks() {
     let names: Vec<&str> = loaded.node.routers.iter().map(|router| &*router.name).collect();
     assert_eq!(names, ["V4", "V5", "V6", "V7", "V8", "V20", "V21"]);
     assert_eq!(loaded.node.routers[5].addresses[0].spec.prefix.to_string(), "10.20.0.1/24");
-    assert_eq!(loaded.node.routers[5].interfaces.receive.as_str(), "eth0.20");
+    assert_eq!(loaded.node.routers[5].interfaces.receive, "eth0.20".parse().ok());
 }
 
 #[test]

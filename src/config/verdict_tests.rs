@@ -2,6 +2,8 @@
 
 use super::diagnostics::Severity;
 use super::{FakeHost, LoadOptions, Loaded, PathKind, PathMetadata, PrintOptions, User, load, print};
+use crate::vrrp::{Destinations, OldChecksum};
+use crate::wire::vrrp::HopLimits;
 
 fn read(host: &FakeHost) -> Loaded {
     load(host, "/etc/k.conf", &LoadOptions::default())
@@ -122,11 +124,10 @@ fn unicast(name: &str, source: &str, peer: &str, address: &str) -> String {
 fn unicast_instances_are_told_apart_by_who_talks_to_whom() {
     let first = unicast("A", "192.0.2.1", "192.0.2.50", "10.0.0.1/24");
     let with = |second: String| format!("{first}{second}");
-    // Unicast is not served yet: the start is refused, but -t says what keepalived says.
-    judged(&with(unicast("B", "192.0.2.1", "192.0.2.60", "10.0.0.2/24")), 0, false);
-    judged(&with(unicast("B", "192.0.2.99", "192.0.2.50", "10.0.0.2/24")), 0, false);
+    judged(&with(unicast("B", "192.0.2.1", "192.0.2.60", "10.0.0.2/24")), 0, true);
+    judged(&with(unicast("B", "192.0.2.99", "192.0.2.50", "10.0.0.2/24")), 0, true);
     judged(&with(unicast("B", "192.0.2.1", "192.0.2.50", "10.0.0.2/24")), 5, false);
-    judged(&with(instance("B", 5, "interface eth0", "10.0.0.2/24")), 0, false);
+    judged(&with(instance("B", 5, "interface eth0", "10.0.0.2/24")), 0, true);
     let both = on_eth0("", "10.0.0.1/24") + &instance("B", 5, "interface eth0", "10.0.0.2/24");
     judged(&both, 5, false);
 }
@@ -134,10 +135,104 @@ fn unicast_instances_are_told_apart_by_who_talks_to_whom() {
 #[test]
 fn unicast_needs_no_interface_when_the_addresses_have_one() {
     let peers = "unicast_src_ip 192.0.2.1\nunicast_peer {\n192.0.2.60\n}";
-    judged(&instance("A", 5, peers, "10.0.0.1/24 dev eth0"), 0, false);
+    let loaded = judged(&instance("A", 5, peers, "10.0.0.1/24 dev eth0"), 0, true);
+    let interfaces = &loaded.node.routers[0].interfaces;
+    assert_eq!((&interfaces.transmit, &interfaces.receive, &interfaces.vrf), (&None, &None, &None));
+    assert_eq!(interfaces.addresses.as_str(), "eth0");
     judged(&instance("A", 5, peers, "10.0.0.1/24 dev eth7"), 5, false);
     judged(&instance("A", 5, peers, "10.0.0.1/24"), 5, false);
     judged(&instance("A", 5, "", "10.0.0.1/24 dev eth0"), 5, false);
+    judged(&instance("A", 5, "unicast_peer {\n192.0.2.60\n}", "10.0.0.1/24 dev eth0"), 5, false);
+    let link_local = "unicast_src_ip fe80::1\nunicast_peer {\nfe80::2\n}";
+    judged(&instance("A", 5, link_local, "fd00::5/64 dev eth0"), 5, false);
+    let default = "global_defs {\ndefault_interface eth1\n}\n".to_owned();
+    let loaded = judged(&(default + &instance("A", 5, peers, "10.0.0.1/24")), 0, true);
+    assert_eq!(loaded.node.routers[0].interfaces.addresses.as_str(), "eth1");
+    let vrf = |name| instance("A", 5, &format!("vrf {name}\n{peers}"), "10.0.0.1/24 dev eth0");
+    let loaded = judged(&vrf("eth1"), 0, true);
+    assert_eq!(loaded.node.routers[0].interfaces.hears_by().map(|name| name.as_str()), Some("eth1"));
+    judged(&vrf("red"), 5, false);
+    let loaded = judged(&on_eth0(&format!("vrf red\n{peers}"), "10.0.0.1/24"), 5, true);
+    assert_eq!(loaded.node.routers[0].interfaces.vrf, None);
+}
+
+/// One on eth0, which is told this.
+fn with_peers(statements: &str, status: u8) -> crate::vrrp::RouterConfig {
+    judged(&on_eth0(statements, "10.0.0.1/24"), status, true).node.routers.remove(0)
+}
+
+#[test]
+fn what_is_said_of_unicast_is_understood() {
+    let group = "224.0.0.18".parse().unwrap();
+    let plain = with_peers("unicast_peer {\n192.0.2.2\n192.0.2.3\n}", 0);
+    let addresses: Vec<String> = plain.destinations.addresses().map(|address| address.to_string()).collect();
+    assert_eq!(addresses, ["192.0.2.2", "192.0.2.3"]);
+    assert_eq!((plain.source, plain.hop_limit, plain.check_source), (None, 255, false));
+    assert_eq!(plain.old_checksum, OldChecksum::Never, "of version 2 there is one");
+    let limits = |peer: &str| plain.accepted_hop_limits(peer.parse().unwrap());
+    assert_eq!((limits("192.0.2.2"), limits("192.0.2.9")), (HopLimits::ANY, HopLimits::ANY));
+
+    let limited = with_peers("unicast_ttl 3\nunicast_peer {\n192.0.2.2 min_ttl 2 max_ttl 9\n192.0.2.3\n}", 0);
+    assert_eq!((limited.hop_limit, limited.check_source), (3, true), "limits demand the source");
+    let limits = |peer: &str| limited.accepted_hop_limits(peer.parse().unwrap());
+    assert_eq!((limits("192.0.2.2"), limits("192.0.2.3")), (HopLimits { least: 2, most: 9 }, HopLimits::ANY));
+
+    let peer = "unicast_peer {\n192.0.2.2\n}";
+    assert!(with_peers(&format!("check_unicast_src\n{peer}"), 0).check_source);
+    let global = "global_defs {\nvrrp_check_unicast_src\nvrrp_mcast_group4 224.0.0.99\n}\n".to_owned();
+    let loaded = judged(&(global + &on_eth0(&format!("version 3\n{peer}"), "10.0.0.1/24")), 0, true);
+    assert!(loaded.node.routers[0].check_source);
+    assert_eq!(loaded.node.routers[0].old_checksum, OldChecksum::Detect("224.0.0.99".parse().unwrap()));
+
+    for (words, status, chosen) in [
+        ("", 0, OldChecksum::Detect(group)),
+        ("old_unicast_checksum", 0, OldChecksum::Always(group)),
+        ("old_unicast_checksum never", 0, OldChecksum::Never),
+        ("old_unicast_checksum maybe", 5, OldChecksum::Detect(group)),
+    ] {
+        let router = with_peers(&format!("version 3\n{words}\n{peer}"), status);
+        assert_eq!(router.old_checksum, chosen, "{words}");
+    }
+    let sources = "mcast_src_ip 192.0.2.7\nunicast_src_ip 192.0.2.1\ntrack_src_ip\n";
+    let router = with_peers(&format!("{sources}{peer}"), 0);
+    assert_eq!((router.source, router.track_source), ("192.0.2.1".parse().ok(), true));
+
+    let six = "unicast_peer {\nfd00::2\n}";
+    let loaded = judged(&on_eth0(six, "fd00::5/64"), 0, true);
+    assert_eq!(loaded.node.routers[0].hop_limit, 64, "as the kernel has it");
+    assert_eq!(loaded.node.routers[0].old_checksum, OldChecksum::Never);
+}
+
+#[test]
+fn peers_that_cannot_be_ones_are_left_out() {
+    let left = |peers: &str, status| -> Vec<String> {
+        let router = with_peers(&format!("unicast_src_ip 192.0.2.1\nunicast_peer {{\n{peers}\n}}"), status);
+        assert!(router.destinations.is_unicast(), "{peers}");
+        router.destinations.addresses().map(|address| address.to_string()).collect()
+    };
+    assert_eq!(left("192.0.2.2\nfd00::2", 5), ["192.0.2.2"]);
+    assert_eq!(left("192.0.2.2\n192.0.2.2", 5), ["192.0.2.2"]);
+    assert_eq!(left("192.0.2.1\n192.0.2.2", 0), ["192.0.2.2"]);
+    assert_eq!(left("224.0.0.18\n0.0.0.0\n255.255.255.255\n192.0.2.2", 0), ["192.0.2.2"]);
+    assert_eq!(left("192.0.2.2 min_ttl 9 max_ttl 2", 5), ["192.0.2.2"]);
+    // Nobody asked for multicast.
+    assert_eq!(left("fd00::2", 5), [] as [&str; 0]);
+}
+
+#[test]
+fn unicast_without_peers_is_multicast_unless_it_shall_fault() {
+    for keyword in ["unicast_src_ip 192.0.2.1", "unicast_ttl 3", "check_unicast_src", "old_unicast_checksum"]
+    {
+        let router = with_peers(keyword, 5);
+        assert!(
+            !router.destinations.is_unicast() && router.hop_limit == 255 && !router.check_source,
+            "{keyword}"
+        );
+        let router = with_peers(&format!("{keyword}\nunicast_fault_no_peer"), 0);
+        assert_eq!(router.destinations, Destinations::Unicast(Vec::new()), "{keyword}");
+    }
+    assert_eq!(with_peers("unicast_src_ip 192.0.2.1", 5).source, "192.0.2.1".parse().ok());
+    assert!(with_peers("mcast_dst_ip 224.0.0.20\nunicast_peer {\n192.0.2.2\n}", 5).destinations.is_unicast());
 }
 
 #[test]

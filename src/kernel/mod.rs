@@ -307,11 +307,11 @@ impl fmt::Display for KernelError {
     }
 }
 
-/// A receive socket for advertisements, bound to its interface: one for each interface, protocol, and group or address.
+/// A receive socket for advertisements: one for each interface, protocol, and group or address.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ReceiveSocket {
-    /// The interface it is bound to.
-    pub link: InterfaceIndex,
+    /// The interface it is bound to; `None` = it hears what comes to its address by any, for unicast alone.
+    pub link: Option<InterfaceIndex>,
     /// The multicast group it joins, or for unicast the address it is bound to, which this host has: a socket is closed
     /// with its address, and opened anew when that comes back. Gives the family too.
     pub address: IpAddr,
@@ -321,8 +321,8 @@ pub struct ReceiveSocket {
 
 impl ReceiveSocket {
     /// For VRRP messages.
-    pub const fn vrrp(link: InterfaceIndex, address: IpAddr) -> Self {
-        Self { link, address, protocol: VRRP_PROTOCOL }
+    pub fn vrrp(link: impl Into<Option<InterfaceIndex>>, address: IpAddr) -> Self {
+        Self { link: link.into(), address, protocol: VRRP_PROTOCOL }
     }
 }
 

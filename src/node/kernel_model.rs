@@ -116,9 +116,17 @@ impl KernelModel {
         })
     }
 
-    /// Whether the interface has an address that is not ours and can be used.
-    pub fn has_own(&self, link: InterfaceIndex, address: &IpAddr) -> bool {
-        self.own.get(&link).is_some_and(|own| own.iter().any(|prefix| prefix.address() == *address))
+    /// Whether the interface, or where none is given any, has an address that can be used, and whether it is ours then.
+    pub fn has(&self, link: Option<InterfaceIndex>, address: &IpAddr) -> Option<bool> {
+        let one = link.into_iter();
+        let all = self.links.keys().copied().filter(|_| link.is_none());
+        let mut held = one.chain(all).flat_map(|link| {
+            let from = Prefix::new(*address, 0).unwrap_or(Prefix::LOWEST);
+            let same = self.addresses.range((link, from)..=(link, Prefix::host(*address)));
+            same.map(|(_, held)| held).filter(|held| !held.tentative)
+        });
+        let first = held.next()?.ours;
+        Some(first && held.all(|held| held.ours))
     }
 
     /// The address to send advertisements from: the interface's primary IPv4 address (RFC 9568 §5.1.1.1) or
@@ -168,10 +176,44 @@ mod tests {
         let mut model = KernelModel::default();
         model.set_address(address("2001:db8::1", false));
         assert_eq!(model.source(LINK, Family::Ipv6, None), None);
+        let local = "fe80::1".parse().unwrap();
         model.set_address(HeldAddress { tentative: true, ..address("fe80::1", false) });
         assert_eq!(model.source(LINK, Family::Ipv6, None), None);
+        assert_eq!(model.has(Some(LINK), &local), None);
         assert!(model.set_address(address("fe80::1", false)));
         assert!(model.source(LINK, Family::Ipv6, None).is_some());
+        assert_eq!(model.has(Some(LINK), &local), Some(false));
+    }
+
+    #[test]
+    fn an_address_is_found_on_its_link_or_on_any_whatever_its_length() {
+        let [other, own] = ["192.0.2.10", "192.0.2.11"].map(|text| text.parse().unwrap());
+        let mut model = KernelModel::default();
+        for (text, ours) in [("192.0.2.10", true), ("192.0.2.11", false), ("192.0.2.12", false)] {
+            model.set_address(address(text, ours));
+        }
+        let link = Link {
+            key: LINK,
+            name: "eth0".parse().unwrap(),
+            mac: None,
+            mtu: 1500,
+            admin_up: true,
+            running: true,
+            loopback: false,
+            forwarding: Forwarding::default(),
+        };
+        assert_eq!(model.has(None, &own), None, "the link is not known yet");
+        model.set_link(link);
+        let elsewhere = InterfaceIndex::new(7);
+        for (address, on, found) in [
+            (own, Some(LINK), Some(false)),
+            (own, None, Some(false)),
+            (own, elsewhere, None),
+            (other, None, Some(true)),
+            ([192, 0, 2, 13].into(), None, None),
+        ] {
+            assert_eq!(model.has(on, &address), found, "{address} {on:?}");
+        }
     }
 
     #[test]

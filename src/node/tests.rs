@@ -3,6 +3,7 @@
 
 mod limits;
 mod sockets;
+mod unicast;
 
 use core::net::IpAddr;
 

@@ -505,8 +505,10 @@ impl Cluster {
     /// Gives the kernel's refusal.
     fn transmit(&mut self, id: MachineId, sent: &Transmission) -> Option<SendObstacle> {
         let size = u32::try_from(sent.payload.len()).unwrap_or(u32::MAX).saturating_add(IPV4_HEADER);
-        let link = self.machines[id.0].kernel.link(sent.link);
-        let obstacle = match link {
+        let kernel = &self.machines[id.0].kernel;
+        let way = sent.link.or_else(|| kernel.way_to(&sent.destination));
+        let obstacle = match way.and_then(|way| kernel.link(way)) {
+            _ if way.is_none() => Some(SendObstacle { errno: ENETUNREACH }),
             Some(link) if link.admin_up && self.machines[id.0].sending_forbidden => {
                 Some(SendObstacle { errno: EPERM })
             }
@@ -514,7 +516,8 @@ impl Cluster {
             Some(link) if link.admin_up => Some(SendObstacle { errno: EMSGSIZE }),
             _ => Some(SendObstacle { errno: ENETDOWN }),
         };
-        let Some(port) = self.usable_port(id, sent.link).filter(|_| obstacle.is_none()) else {
+        let port = way.and_then(|way| self.usable_port(id, way));
+        let Some(port) = port.filter(|_| obstacle.is_none()) else {
             if let Some(process) = self.machines[id.0].process.as_mut() {
                 process.ledger.note_unsent(sent.router, self.now);
             }
@@ -642,10 +645,11 @@ impl Cluster {
 
 /// Bytes of an IPv4 header without options.
 const IPV4_HEADER: u32 = 20;
-/// The kernel's error numbers: a packet larger than the MTU, an interface that is down.
+/// The kernel's error numbers: a packet filter, a packet larger than the MTU, an interface that is down, no route.
 const EPERM: i32 = 1;
 const EMSGSIZE: i32 = 90;
 const ENETDOWN: i32 = 100;
+const ENETUNREACH: i32 = 101;
 
 /// A machine's daemon at work on one wake-up's actions.
 struct CarryOut<'a> {

@@ -256,6 +256,16 @@ impl Kernel {
         self.on(key).any(|a| a.prefix.address() == *address && !a.tentative)
     }
 
+    /// The interface that the routing table gives for a destination: there are routes to the subnets of addresses alone.
+    pub fn way_to(&self, destination: &IpAddr) -> Option<InterfaceIndex> {
+        let mut held = self.addresses.iter().filter(|held| {
+            let same = held.prefix.family() == Family::of(destination);
+            same && Prefix::new(*destination, held.prefix.length())
+                .is_some_and(|there| there.network() == held.prefix.network())
+        });
+        held.find(|held| self.link(held.link).is_some_and(|link| link.admin_up)).map(|held| held.link)
+    }
+
     /// An address to send advertisements from: IPv4 any address that is nobody's virtual one, IPv6 the
     /// link-local one. The first, as Linux takes it.
     pub fn source(&self, key: InterfaceIndex, family: Family) -> Option<IpAddr> {

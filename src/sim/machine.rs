@@ -183,6 +183,20 @@ impl Machine {
         (0..self.ports.len() as u32).map(SegmentId).find(|segment| interface_name(*segment) == *name)
     }
 
+    /// The segment where a router advertises: that of its interface, or without one that of its source address.
+    pub fn segment_for(
+        &self,
+        interface: Option<&InterfaceName>,
+        source: Option<IpAddr>,
+    ) -> Option<SegmentId> {
+        if let Some(name) = interface {
+            return self.segment_of(name);
+        }
+        let mut segments = (0..self.ports.len() as u32).map(SegmentId);
+        segments
+            .find(|segment| own_addresses(self.id, *segment).iter().any(|own| Some(own.address()) == source))
+    }
+
     /// The name that a renamed interface has.
     pub fn other_name(&self, segment: SegmentId) -> InterfaceName {
         name(&format!("lan{}old", segment.0))

@@ -43,6 +43,7 @@ pub trait Sabotage: fmt::Debug {
 #[derive(Clone, Debug)]
 struct Received {
     socket: ReceiveSocket,
+    link: InterfaceIndex,
     packet: Packet,
     damaged: bool,
     arrived: WallTime,
@@ -122,7 +123,7 @@ impl Process {
         }
     }
 
-    /// Puts a message into the socket that listens for it. False when none does or it is full.
+    /// Puts a message into the sockets that get it. False when none does or they are full.
     pub fn receive(
         &mut self,
         now: Now,
@@ -131,16 +132,17 @@ impl Process {
         damaged: bool,
         pace: &Pace,
     ) -> bool {
-        let socket = ReceiveSocket::vrrp(link, packet.destination);
-        if self.sockets.get(&socket) != Some(&true) {
-            return false;
+        let mut received = false;
+        for socket in self.sockets.iter().filter(|(socket, open)| **open && takes(socket, link, &packet)) {
+            let socket = *socket.0;
+            let queue = self.received.entry(socket).or_default();
+            if queue.len() < pace.receive_queue {
+                let (packet, arrived) = (packet.clone(), now.wall);
+                queue.push_back(Received { socket, link, packet, damaged, arrived });
+                received = true;
+            }
         }
-        let queue = self.received.entry(socket).or_default();
-        if queue.len() >= pace.receive_queue {
-            return false;
-        }
-        queue.push_back(Received { socket, packet, damaged, arrived: now.wall });
-        true
+        received
     }
 
     /// Puts an event into the inbox. A kernel event may get lost on the way: the whole view follows then.
@@ -209,8 +211,9 @@ impl Process {
             let Packet { source, destination, hop_limit, payload } = &received.packet;
             if let Some(glance) = glance.filter(|_| !received.damaged) {
                 heard.push(Heard {
-                    link: received.socket.link,
+                    link: received.link,
                     source: *source,
+                    destination: *destination,
                     hop_limit: *hop_limit,
                     glance,
                 });
@@ -254,6 +257,15 @@ impl Process {
     }
 }
 
+/// Whether a raw socket gets a packet, as in Linux: one that has joined a group gets what is sent to the machine's
+/// addresses, too.
+fn takes(socket: &ReceiveSocket, link: InterfaceIndex, packet: &Packet) -> bool {
+    let (address, destination) = (&socket.address, &packet.destination);
+    let here = socket.link.is_none_or(|on| on == link);
+    let any = is_group(address) && !is_group(destination) && address.is_ipv4() == destination.is_ipv4();
+    here && (address == destination || any)
+}
+
 /// Whether the packet is for all routers of a LAN.
 pub const fn is_group(destination: &IpAddr) -> bool {
     destination.is_multicast()
@@ -266,5 +278,7 @@ pub fn arriving(packet: &Packet, damage: Option<u64>) -> Packet {
 
 /// Words for a socket in the timeline.
 pub fn socket_text(socket: &ReceiveSocket) -> Arc<str> {
-    format!("{} socket of interface {}", Family::of(&socket.address), socket.link.get()).into()
+    let on =
+        socket.link.map_or_else(|| "any interface".to_owned(), |link| format!("interface {}", link.get()));
+    format!("{} socket of {on}", Family::of(&socket.address)).into()
 }

@@ -21,7 +21,7 @@ pub(super) fn draw(prng: &mut Prng, config: &NodeConfig, interfaces: &[Interface
     for router in &config.routers {
         let mut trackers = vec![Tracker::Script(SCRIPT.into())];
         if prng.chance(1, 3) {
-            let other = pick(prng, interfaces).filter(|name| **name != router.interfaces.receive);
+            let other = pick(prng, interfaces).filter(|name| Some(*name) != router.interfaces.hears_by());
             trackers.extend(other.cloned().map(Tracker::Interface));
         }
         for tracker in trackers {

@@ -47,8 +47,8 @@ impl Cluster {
                 if self.now < process.deaf_until {
                     survey.deaf.insert(machine.id);
                 }
-                for ((interface, family, vrid), at) in &process.ledger.removed {
-                    if let Some(segment) = machine.segment_of(interface) {
+                for ((interface, source, family, vrid), at) in &process.ledger.removed {
+                    if let Some(segment) = machine.segment_for(interface.as_ref(), *source) {
                         let group = GroupKey { segment, family: *family, vrid: *vrid };
                         survey.removed.insert((machine.id, group), *at);
                     }
@@ -89,20 +89,25 @@ impl Cluster {
 
     fn member(&self, machine: &Machine, config: &RouterConfig) -> Option<Member> {
         let process = machine.process.as_ref()?;
-        let segment = machine.segment_of(&config.interfaces.receive)?;
+        let segment = machine.segment_for(config.interfaces.hears_by(), config.source)?;
         let standing = process.ledger.standing(&config.name);
         let usable =
             |name| machine.kernel.by_name(name).filter(|link| link.usable() || !config.track_primary);
-        let listens = usable(&config.interfaces.receive).is_some();
+        let needed = config.interfaces.hears_by().into_iter().chain([&config.interfaces.addresses]);
+        let listens = needed.into_iter().all(|name| usable(name).is_some());
         let addresses = config.addresses.iter().chain(&config.excluded).filter(|address| address.track);
         let tracked = addresses
             .filter_map(|address| address.interface.as_ref())
             .all(|name| machine.kernel.by_name(name).is_some_and(Link::usable));
-        let source = usable(&config.interfaces.transmit).and_then(|link| match config.source {
+        let out = match config.interfaces.sends_by() {
+            Some(name) => usable(name),
+            None => machine.link(segment).and_then(|key| machine.kernel.link(key)),
+        };
+        let source = out.and_then(|link| match config.source {
             Some(source) => machine.kernel.answers(link.key, &source).then_some(source),
             None => machine.kernel.source(link.key, config.family),
         });
-        let fits = usable(&config.interfaces.transmit).is_none_or(|link| packet_size(config) <= link.mtu);
+        let fits = out.is_none_or(|link| packet_size(config) <= link.mtu);
         let addresses = config.addresses.iter().chain(&config.excluded).map(|address| {
             let name = address.interface.as_ref().unwrap_or(&config.interfaces.addresses);
             let there = machine.kernel.by_name(name).filter(|link| link.usable());
@@ -140,7 +145,8 @@ impl Cluster {
         let mut count = config.statics.addresses.len();
         let startup_delay = config.startup_delay + trackers::latency(&config.tracking);
         for router in &config.routers {
-            let Some(segment) = machine.segment_of(&router.interfaces.receive) else { continue };
+            let hears_by = router.interfaces.hears_by();
+            let Some(segment) = machine.segment_for(hears_by, router.source) else { continue };
             let group = GroupKey { segment, family: router.family, vrid: router.vrid };
             self.bounds.entry(group).or_default().include(router, startup_delay);
             for address in router.addresses.iter().chain(&router.excluded) {

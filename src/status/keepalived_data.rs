@@ -41,7 +41,9 @@ fn write_data(text: &mut String, router: &RouterSnapshot, last_transition: &str)
         )?;
     }
     writeln!(text, "   Last transition = {last_transition}")?;
-    writeln!(text, "   Interface = {}", config.interfaces.receive)?;
+    if let Some(name) = config.interfaces.hears_by() {
+        writeln!(text, "   Interface = {name}")?;
+    }
     if let Some(source) = router.source {
         writeln!(text, "   Using src_ip = {source}")?;
     }

@@ -116,7 +116,7 @@ impl Data {
             // vrrp_strict and virtual MACs are refused by the configuration.
             strict_mode: 0,
             vmac_ifname: "",
-            ifp_ifname: config.interfaces.receive.to_string(),
+            ifp_ifname: config.interfaces.hears_by().map(ToString::to_string).unwrap_or_default(),
             master_priority: router.master.map_or(0, |(_, Priority(priority))| priority),
             last_transition: router.last_transition,
             garp_delay: announce.delay.as_secs(),

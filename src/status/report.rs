@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::snapshot::{Lateness, RouterSnapshot, Snapshot};
 use crate::time::{Duration, Instant, micros};
-use crate::vrrp::{Counters, Destinations, Peer, State};
+use crate::vrrp::{Counters, Peer, State};
 use crate::wire::vrrp::{Priority, RejectionKind};
 
 /// What a vrrp worker tells of itself. Times that end in `_us` are microseconds; those named `_unix_us` are on the
@@ -82,8 +82,8 @@ pub(crate) struct RouterStatus {
     pub(crate) cause: Option<String>,
     /// Every reason of a fault.
     pub(crate) faults: Vec<String>,
-    /// Interface that receives advertisements.
-    pub(crate) interface: String,
+    /// Interface that receives advertisements; absent where any may (unicast without `interface`).
+    pub(crate) interface: Option<String>,
     /// `IPv4` or `IPv6`.
     pub(crate) family: String,
     /// Virtual router identifier.
@@ -254,7 +254,7 @@ impl RouterStatus {
             since_unix_us: router.last_transition.as_unix_micros(),
             cause: router.cause.as_ref().map(ToString::to_string),
             faults: router.faults.clone(),
-            interface: config.interfaces.receive.to_string(),
+            interface: config.interfaces.hears_by().map(ToString::to_string),
             family: config.family.to_string(),
             vrid: config.vrid.get(),
             version: config.version.number(),
@@ -267,10 +267,7 @@ impl RouterStatus {
             },
             preempts: config.preempt,
             source: router.source,
-            destinations: match &config.destinations {
-                Destinations::Multicast(group) => vec![*group],
-                Destinations::Unicast(peers) => peers.clone(),
-            },
+            destinations: config.destinations.addresses().collect(),
             interval_us: micros(config.interval.duration()),
             master: router.master.map(|(address, Priority(priority))| MasterStatus {
                 address,

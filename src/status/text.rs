@@ -45,10 +45,13 @@ fn write_router(
     }
     writeln!(
         text,
-        "  {} VRID {} on {}, version {}, {}",
+        "  {} VRID {} {}, version {}, {}",
         router.family,
         router.vrid,
-        router.interface,
+        match &router.interface {
+            Some(interface) => format!("on {interface}"),
+            None => "by the routing table".to_owned(),
+        },
         router.version,
         priority(router)
     )?;

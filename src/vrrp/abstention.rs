@@ -111,7 +111,7 @@ mod tests {
     const DOWN: Duration = Duration::from_millis(3_600);
 
     fn reason() -> FaultReason {
-        FaultReason::NotListening("eth0".parse().unwrap())
+        FaultReason::NotListening("eth0".parse().ok())
     }
 
     #[test]
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn whose_interface_is_too_small_need_not_be_alone_in_silence() {
         let obstacle = crate::vrrp::SendObstacle { errno: 90 };
-        let too_small = || FaultReason::NotSending("eth0".parse().unwrap(), obstacle);
+        let too_small = || FaultReason::NotSending("eth0".parse().ok(), obstacle);
         let mut abstention = Abstention { pause: Some(PAUSE_MAX), ..Abstention::default() };
         let begun = Instant::from_micros(1_000_000);
         assert!(abstention.begin(begun, too_small(), DOWN));

@@ -43,12 +43,16 @@ pub enum FaultReason {
     InterfaceMissing(InterfaceName),
     /// The interface is down or has no carrier.
     LinkDown(InterfaceName),
+    /// Unicast without a peer (`unicast_fault_no_peer`).
+    NoPeers,
     /// The interface has no address to send from.
-    NoSourceAddress(InterfaceName),
-    /// The receive socket is not open (yet).
-    NotListening(InterfaceName),
+    NoSourceAddress(Option<InterfaceName>),
+    /// The configured source is not there: on the interface, or on this host where none is given.
+    SourceMissing(IpAddr, Option<InterfaceName>),
+    /// The receive socket is not open (yet), on the interface if one is given.
+    NotListening(Option<InterfaceName>),
     /// While master, none of its advertisements could be sent for a master-down time.
-    NotSending(InterfaceName, SendObstacle),
+    NotSending(Option<InterfaceName>, SendObstacle),
     /// While master, an address that was asked for was missing for longer than a master-down time.
     AddressMissing(Prefix),
     /// A tracker or the operator says so; the name is its contribution's.
@@ -60,16 +64,28 @@ impl fmt::Display for FaultReason {
         match self {
             Self::InterfaceMissing(name) => write!(f, "interface {name} does not exist"),
             Self::LinkDown(name) => write!(f, "interface {name} is down"),
-            Self::NoSourceAddress(name) => write!(f, "no address to send from on interface {name}"),
-            Self::NotListening(name) => write!(f, "not listening on interface {name}"),
-            Self::NotSending(name, obstacle) => {
-                write!(f, "no advertisement could be sent on interface {name}: {obstacle}")
+            Self::NoPeers => f.write_str("no unicast peers"),
+            Self::NoSourceAddress(on) => write!(f, "no address to send from{}", On(on)),
+            Self::SourceMissing(source, None) => write!(f, "source address {source} is not on this host"),
+            Self::SourceMissing(source, on) => write!(f, "source address {source} is not{}", On(on)),
+            Self::NotListening(on) => write!(f, "not listening{}", On(on)),
+            Self::NotSending(on, obstacle) => {
+                write!(f, "no advertisement could be sent{}: {obstacle}", On(on))
             }
             Self::AddressMissing(prefix) => {
                 write!(f, "address {prefix} goes missing each time it is put back")
             }
             Self::Tracked(name) => write!(f, "{name} failed"),
         }
+    }
+}
+
+/// Words for an interface, with a space before them; nothing where none is given.
+struct On<'a>(&'a Option<InterfaceName>);
+
+impl fmt::Display for On<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |name| write!(f, " on interface {name}"))
     }
 }
 
@@ -222,8 +238,8 @@ pub struct Datagram<'a> {
 pub struct Transmission {
     /// Who sends, for counting failures.
     pub router: RouterId,
-    /// Through this interface.
-    pub link: InterfaceIndex,
+    /// Through this interface; `None` = the one that the routing table says.
+    pub link: Option<InterfaceIndex>,
     /// Source address of the IP header.
     pub source: IpAddr,
     /// Destination address.
@@ -370,15 +386,15 @@ pub enum ReportKind {
     },
     /// From now on advertisements cannot be sent.
     SendFailing {
-        /// Through this interface.
-        interface: InterfaceName,
+        /// Through this interface, where one is given.
+        interface: Option<InterfaceName>,
         /// Why.
         obstacle: SendObstacle,
     },
     /// Advertisements can be sent again.
     SendWorks {
-        /// Through this interface.
-        interface: InterfaceName,
+        /// Through this interface, where one is given.
+        interface: Option<InterfaceName>,
         /// How long they could not.
         after: Duration,
         /// How many could not.
@@ -386,10 +402,17 @@ pub enum ReportKind {
     },
     /// A receive socket could not be opened.
     SocketFailed {
-        /// On this interface.
-        interface: InterfaceName,
+        /// On this interface, where one is given.
+        interface: Option<InterfaceName>,
         /// The kernel's words.
         error: KernelError,
+    },
+    /// A unicast peer sums otherwise than assumed so far, and is sent advertisements summed as its own.
+    ChecksumOfPeer {
+        /// The peer.
+        peer: IpAddr,
+        /// As keepalived did until 1.3.6.
+        old: bool,
     },
 }
 
@@ -476,15 +499,24 @@ impl fmt::Display for ReportKind {
                 write!(f, "vrrp_startup_delay: all virtual routers start in {} s", delay.as_secs_f64())
             }
             Self::SendFailing { interface, obstacle } => {
-                write!(f, "cannot send advertisements on interface {interface}: {obstacle}")
+                write!(f, "cannot send advertisements{}: {obstacle}", On(interface))
             }
             Self::SendWorks { interface, after, failed } => write!(
                 f,
-                "advertisements are sent again on interface {interface}, after {:.1} s in which {failed} could not",
+                "advertisements are sent again{}, after {:.1} s in which {failed} could not",
+                On(interface),
                 after.as_secs_f64()
             ),
             Self::SocketFailed { interface, error } => {
-                write!(f, "cannot listen on interface {interface}: {error}")
+                write!(f, "cannot listen{}: {error}", On(interface))
+            }
+            Self::ChecksumOfPeer { peer, old: true } => write!(
+                f,
+                "the checksums of {peer} are those of keepalived before 1.3.7: using these with it; write \
+                 old_unicast_checksum to begin with them, or update it"
+            ),
+            Self::ChecksumOfPeer { peer, old: false } => {
+                write!(f, "the checksums of {peer} are those of the standard now: using these with it")
             }
         }
     }

@@ -4,7 +4,7 @@
 //! simulator build routers without any text, and a reload compares values: what is equal is not touched. Each field
 //! names the keyword that it comes from; what a type cannot rule out, its documentation does (ranges, lengths).
 
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -31,14 +31,18 @@ pub struct RouterConfig {
     pub interfaces: RouterInterfaces,
     /// Whether the router faults when its own interface goes down (not `dont_track_primary`).
     pub track_primary: bool,
-    /// `mcast_src_ip`, `unicast_src_ip`: source of advertisements instead of the interface's own address.
+    /// `mcast_src_ip`, `unicast_src_ip`: source of advertisements instead of the interface's own address. Always there
+    /// where the router has no interface to take one from.
     pub source: Option<IpAddr>,
+    /// `track_src_ip`: the router faults while this host does not have [`RouterConfig::source`]. Unicast always does,
+    /// since nothing is heard without.
+    pub track_source: bool,
     /// Where advertisements go.
     pub destinations: Destinations,
     /// TTL or hop limit of its advertisements: 255 for multicast (RFC 9568 §5.1.1.3, §5.1.2.3), or `unicast_ttl`.
     pub hop_limit: u8,
-    /// TTL or hop limit of those that it accepts: 255 for multicast, any for unicast.
-    pub accepted_hop_limits: HopLimits,
+    /// `check_unicast_src`: only peers are heard. Unicast only.
+    pub check_source: bool,
     /// `priority`: 1 to 255.
     pub priority: Priority,
     /// `state`.
@@ -61,6 +65,8 @@ pub struct RouterConfig {
     pub rules: Vec<VirtualRule>,
     /// `v3_checksum_as_v2`.
     pub checksum: ChecksumMode,
+    /// `old_unicast_checksum`: version 3 over IPv4 by unicast.
+    pub old_checksum: OldChecksum,
     /// Version 2 authentication.
     pub authentication: AuthenticationData,
     /// How addresses are announced to the LAN.
@@ -80,10 +86,12 @@ pub struct RouterConfig {
 /// The interfaces of a virtual router. All the same without virtual MAC.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RouterInterfaces {
-    /// Sends advertisements.
-    pub transmit: InterfaceName,
-    /// Receives advertisements.
-    pub receive: InterfaceName,
+    /// Sends advertisements; `None` = whichever the routing table says (unicast without `interface`).
+    pub transmit: Option<InterfaceName>,
+    /// Receives advertisements; `None` = any.
+    pub receive: Option<InterfaceName>,
+    /// `vrf`, of a router without `interface`: the device whose routing table it sends by, and whose members it hears.
+    pub vrf: Option<InterfaceName>,
     /// Holds the virtual addresses that name no interface of their own, and announces them.
     pub addresses: InterfaceName,
     /// Source MAC of announcements; `None` = the address interface's own.
@@ -93,7 +101,35 @@ pub struct RouterInterfaces {
 impl RouterInterfaces {
     /// One interface for everything.
     pub fn single(name: InterfaceName) -> Self {
-        Self { transmit: name.clone(), receive: name.clone(), addresses: name, source_mac: None }
+        Self {
+            transmit: Some(name.clone()),
+            receive: Some(name.clone()),
+            vrf: None,
+            addresses: name,
+            source_mac: None,
+        }
+    }
+
+    /// Unicast without `interface`: the routing table decides which way advertisements go, and the source address which
+    /// ones are heard.
+    pub const fn routed(addresses: InterfaceName, vrf: Option<InterfaceName>) -> Self {
+        Self { transmit: None, receive: None, vrf, addresses, source_mac: None }
+    }
+
+    /// The device that advertisements are sent through, if any is given.
+    pub fn sends_by(&self) -> Option<&InterfaceName> {
+        self.transmit.as_ref().or(self.vrf.as_ref())
+    }
+
+    /// The device that the receive socket is bound to, if any is given.
+    pub fn hears_by(&self) -> Option<&InterfaceName> {
+        self.receive.as_ref().or(self.vrf.as_ref())
+    }
+
+    /// Those in [`RouterInterfaces::sends_by`] and [`RouterInterfaces::hears_by`] and that of the addresses; one may come
+    /// more than once.
+    pub(super) fn names(&self) -> impl Iterator<Item = &InterfaceName> {
+        self.sends_by().into_iter().chain(self.hears_by()).chain([&self.addresses])
     }
 }
 
@@ -102,8 +138,71 @@ impl RouterInterfaces {
 pub enum Destinations {
     /// A group: 224.0.0.18, ff02::12, or `vrrp_mcast_group4/6`, `mcast_dst_ip`.
     Multicast(IpAddr),
-    /// Each of these (`unicast_peer`), at most 255.
-    Unicast(Vec<IpAddr>),
+    /// Each of these (`unicast_peer`). With none of them the router is in fault (`unicast_fault_no_peer`).
+    Unicast(Vec<UnicastPeer>),
+}
+
+impl Destinations {
+    /// Whether advertisements go to the addresses of peers.
+    pub const fn is_unicast(&self) -> bool {
+        matches!(self, Self::Unicast(_))
+    }
+
+    /// The peer of that address.
+    pub fn peer(&self, address: IpAddr) -> Option<&UnicastPeer> {
+        match self {
+            Self::Multicast(_) => None,
+            Self::Unicast(peers) => peers.iter().find(|peer| peer.address == address),
+        }
+    }
+
+    /// All addresses.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let (group, peers) = match self {
+            Self::Multicast(group) => (Some(*group), &[][..]),
+            Self::Unicast(peers) => (None, peers.as_slice()),
+        };
+        group.into_iter().chain(peers.iter().map(|peer| peer.address))
+    }
+}
+
+/// A line of `unicast_peer`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct UnicastPeer {
+    /// Where it listens, and sends from.
+    pub address: IpAddr,
+    /// `min_ttl`, `max_ttl`: TTL or hop limit of what is accepted from it.
+    pub hop_limits: HopLimits,
+}
+
+impl From<IpAddr> for UnicastPeer {
+    /// A peer any number of routers away.
+    fn from(address: IpAddr) -> Self {
+        Self { address, hop_limits: HopLimits::ANY }
+    }
+}
+
+/// `old_unicast_checksum`: whether version 3 over IPv4 by unicast is summed with a multicast group for its destination,
+/// as keepalived did until 1.3.6.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum OldChecksum {
+    /// `never`.
+    #[default]
+    Never,
+    /// To peers whose advertisements are summed with this group. keepalived's default.
+    Detect(Ipv4Addr),
+    /// To all, with this group.
+    Always(Ipv4Addr),
+}
+
+impl OldChecksum {
+    /// The group that advertisements heard may be summed with.
+    pub const fn group(self) -> Option<Ipv4Addr> {
+        match self {
+            Self::Never => None,
+            Self::Detect(group) | Self::Always(group) => Some(group),
+        }
+    }
 }
 
 /// `state`: what the router wishes to be at start.
@@ -166,10 +265,10 @@ impl Default for AnnounceSettings {
 /// What makes two configurations of a reload the same virtual router, as in keepalived: not its name.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct RouterIdentity {
-    /// Interface that receives advertisements.
-    pub receive: InterfaceName,
-    /// Interface that sends them.
-    pub transmit: InterfaceName,
+    /// Interface that receives advertisements, or the VRF.
+    pub receive: Option<InterfaceName>,
+    /// Interface that sends them, or the VRF.
+    pub transmit: Option<InterfaceName>,
     /// Family.
     pub family: Family,
     /// Virtual router identifier.
@@ -195,9 +294,10 @@ impl RouterConfig {
             interfaces: RouterInterfaces::single(interface),
             track_primary: true,
             source: None,
+            track_source: false,
             destinations: Destinations::Multicast(default_group(family)),
             hop_limit: 255,
-            accepted_hop_limits: HopLimits::LINK,
+            check_source: false,
             priority: Priority::DEFAULT,
             initial: InitialState::Backup,
             interval: AdvertisementInterval::ONE_SECOND,
@@ -209,6 +309,7 @@ impl RouterConfig {
             routes: Vec::new(),
             rules: Vec::new(),
             checksum: ChecksumMode::PseudoHeader,
+            old_checksum: OldChecksum::Never,
             authentication: AuthenticationData::None,
             announce: AnnounceSettings::default(),
             lower_prio_no_advert: false,
@@ -220,21 +321,18 @@ impl RouterConfig {
 
     /// Every interface that the router has to do with; one may come more than once.
     pub fn interface_names(&self) -> impl Iterator<Item = &InterfaceName> {
-        let RouterInterfaces { transmit, receive, addresses, .. } = &self.interfaces;
         let others = self.addresses.iter().chain(&self.excluded);
-        [transmit, receive, addresses]
-            .into_iter()
-            .chain(others.filter_map(|address| address.interface.as_ref()))
+        self.interfaces.names().chain(others.filter_map(|address| address.interface.as_ref()))
     }
 
     /// A copy that shares no memory with this one; interface names are shared with other copies through `names`.
     pub fn detached(&self, names: &mut BTreeSet<InterfaceName>) -> Self {
         let mut copy = self.clone();
         copy.name = Arc::from(&*self.name);
-        let RouterInterfaces { transmit, receive, addresses, .. } = &mut copy.interfaces;
+        let RouterInterfaces { transmit, receive, vrf, addresses, .. } = &mut copy.interfaces;
         let others = copy.addresses.iter_mut().chain(&mut copy.excluded);
         let others = others.filter_map(|address| address.interface.as_mut());
-        for name in [transmit, receive, addresses].into_iter().chain(others) {
+        for name in [transmit, receive, vrf].into_iter().flatten().chain([addresses]).chain(others) {
             if !names.contains(name) {
                 names.insert(name.detached());
             }
@@ -245,11 +343,33 @@ impl RouterConfig {
         copy
     }
 
+    /// Whether the router can take part only while this host has the configured source.
+    pub const fn tracks_source(&self) -> bool {
+        self.track_source || self.destinations.is_unicast()
+    }
+
+    /// Whether the address is one that goes with mastership.
+    pub fn has_virtual(&self, address: &IpAddr) -> bool {
+        let mut all = self.addresses.iter().chain(&self.excluded);
+        all.any(|virtual_address| virtual_address.spec.prefix.address() == *address)
+    }
+
+    /// TTL or hop limit that advertisements from `source` may have: 255 for multicast, what is said of the peer for
+    /// unicast, any from who is no peer.
+    pub fn accepted_hop_limits(&self, source: IpAddr) -> HopLimits {
+        match &self.destinations {
+            Destinations::Multicast(_) => HopLimits::LINK,
+            Destinations::Unicast(_) => {
+                self.destinations.peer(source).map_or(HopLimits::ANY, |peer| peer.hop_limits)
+            }
+        }
+    }
+
     /// What stays the same over a reload for this to be the same router.
     pub fn identity(&self) -> RouterIdentity {
         RouterIdentity {
-            receive: self.interfaces.receive.clone(),
-            transmit: self.interfaces.transmit.clone(),
+            receive: self.interfaces.hears_by().cloned(),
+            transmit: self.interfaces.sends_by().cloned(),
             family: self.family,
             vrid: self.vrid,
             channel: match &self.destinations {
@@ -264,7 +384,7 @@ impl RouterConfig {
 /// 224.0.0.18 (RFC 9568 §5.1.1.2) or ff02::12 (§5.1.2.2).
 pub const fn default_group(family: Family) -> IpAddr {
     match family {
-        Family::Ipv4 => IpAddr::V4(core::net::Ipv4Addr::new(224, 0, 0, 18)),
+        Family::Ipv4 => IpAddr::V4(Ipv4Addr::new(224, 0, 0, 18)),
         Family::Ipv6 => IpAddr::V6(core::net::Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12)),
     }
 }

@@ -66,7 +66,8 @@ impl Environment {
     }
 
     /// Whether the interface of that name is another one, takes packets of another size, or came up or went down.
-    pub(super) fn sends_otherwise(&self, other: &Self, name: &InterfaceName) -> bool {
+    pub(super) fn sends_otherwise(&self, other: &Self, name: Option<&InterfaceName>) -> bool {
+        let Some(name) = name else { return false };
         let of = |environment: &Self| environment.interface(name).map(|i| (i.key, i.mtu, i.usable));
         of(self) != of(other)
     }
@@ -75,7 +76,7 @@ impl Environment {
     pub fn faults(&self, config: &RouterConfig) -> BTreeSet<FaultReason> {
         let mut faults = BTreeSet::new();
         let interfaces = &config.interfaces;
-        for name in [&interfaces.transmit, &interfaces.receive, &interfaces.addresses] {
+        for name in interfaces.names() {
             match self.interface(name) {
                 None => {
                     faults.insert(FaultReason::InterfaceMissing(name.clone()));
@@ -100,10 +101,19 @@ impl Environment {
             }
         }
         if faults.is_empty() && self.source.is_none() {
-            faults.insert(FaultReason::NoSourceAddress(interfaces.transmit.clone()));
+            let by = interfaces.sends_by().cloned();
+            faults.insert(match config.source {
+                Some(source) => FaultReason::SourceMissing(source, by),
+                None => FaultReason::NoSourceAddress(by),
+            });
         }
-        if self.interface(&interfaces.receive).is_some() && self.listening != Listening::Open {
-            faults.insert(FaultReason::NotListening(interfaces.receive.clone()));
+        if config.destinations.addresses().next().is_none() {
+            faults.insert(FaultReason::NoPeers);
+        }
+        let hears_by = interfaces.hears_by();
+        let may_listen = hears_by.is_none_or(|name| self.interface(name).is_some());
+        if may_listen && self.listening != Listening::Open {
+            faults.insert(FaultReason::NotListening(hears_by.cloned()));
         }
         faults
     }

@@ -46,8 +46,8 @@ pub use action::{
 pub use actions::{Actions, Driver, News, SocketRequest};
 pub use announce::AnnouncementQueue;
 pub use config::{
-    AnnounceSettings, Destinations, InitialState, RouterConfig, RouterIdentity, RouterInterfaces,
-    VirtualAddress, default_group,
+    AnnounceSettings, Destinations, InitialState, OldChecksum, RouterConfig, RouterIdentity,
+    RouterInterfaces, UnicastPeer, VirtualAddress, default_group,
 };
 pub use counters::Counters;
 pub use environment::{Environment, Interface, Listening};

@@ -3,9 +3,9 @@
 use core::net::IpAddr;
 
 use super::router_core::Core;
-use super::{Datagram, Destinations, Output, PacketReport, ReportKind};
+use super::{Datagram, Output, PacketReport, ReportKind};
 use crate::time::Now;
-use crate::wire::vrrp::{Expectation, Message, PacketHeader, Rejection, check};
+use crate::wire::vrrp::{ChecksumMode, Expectation, Message, PacketHeader, Rejection, check};
 
 impl Core {
     /// Takes a message for this virtual router while it stands by or serves. `None` if it is of no use. Every message
@@ -16,13 +16,14 @@ impl Core {
         datagram: &Datagram<'a>,
         out: &mut Output<'_>,
     ) -> Option<Message<'a>> {
-        let message = match self.check(datagram) {
-            Ok(message) => message,
+        let (message, old_checksum) = match self.check(datagram) {
+            Ok(checked) => checked,
             Err(rejection) => {
                 self.reject(now, datagram.source, rejection, out);
                 return None;
             }
         };
+        self.note_checksum(datagram.source, old_checksum, out);
         if self.config.owner_ignore_adverts && self.priority.get().is_owner() {
             return None;
         }
@@ -39,7 +40,7 @@ impl Core {
     /// somebody else is there.
     pub(super) fn overhear(&mut self, now: Now, datagram: &Datagram<'_>) {
         if self.abstention.reason().is_some()
-            && let Ok(message) = self.check(datagram)
+            && let Ok((message, _)) = self.check(datagram)
         {
             self.note_company(now, &message);
         }
@@ -53,8 +54,9 @@ impl Core {
         }
     }
 
-    /// Every check of RFC 9568 §7.1, those that need no state in [`check`].
-    fn check<'a>(&self, datagram: &Datagram<'a>) -> Result<Message<'a>, Rejection> {
+    /// Every check of RFC 9568 §7.1, those that need no state in [`check`]. True for a message that is summed as
+    /// keepalived did by unicast until 1.3.6.
+    fn check<'a>(&self, datagram: &Datagram<'a>) -> Result<(Message<'a>, bool), Rejection> {
         let header = PacketHeader {
             source: datagram.source,
             destination: datagram.destination,
@@ -66,15 +68,42 @@ impl Core {
             interval: self.config.interval,
             authentication: self.config.authentication,
             checksum: self.config.checksum,
-            multicast: matches!(self.config.destinations, Destinations::Multicast(_)),
-            hop_limits: self.config.accepted_hop_limits,
+            multicast: !self.config.destinations.is_unicast(),
+            hop_limits: self.config.accepted_hop_limits(datagram.source),
             trailer: false,
         };
-        let message = check(&header, datagram.payload, &expected)?;
-        if self.environment.source == Some(datagram.source) {
-            return Err(Rejection::OwnAddress { source: datagram.source });
+        let mut old_checksum = false;
+        let message = match (check(&header, datagram.payload, &expected), self.config.old_checksum.group()) {
+            (Err(Rejection::Checksum), Some(group)) if self.config.destinations.is_unicast() => {
+                old_checksum = true;
+                let checksum = ChecksumMode::Group(group);
+                check(&header, datagram.payload, &Expectation { checksum, ..expected })?
+            }
+            (checked, _) => checked?,
+        };
+        let source = datagram.source;
+        if self.environment.source == Some(source) {
+            return Err(Rejection::OwnAddress { source });
         }
-        Ok(message)
+        let destinations = &self.config.destinations;
+        if self.config.check_source && destinations.is_unicast() && destinations.peer(source).is_none() {
+            return Err(Rejection::Stranger { source });
+        }
+        Ok((message, old_checksum))
+    }
+
+    /// A peer that sums as keepalived did by unicast until 1.3.6 understands nothing else.
+    fn note_checksum(&mut self, from: IpAddr, old: bool, out: &mut Output<'_>) {
+        let changed = if old {
+            // Only who is sent anything, so that forged sources take no memory.
+            self.config.destinations.peer(from).is_some() && self.old_checksum_peers.insert(from)
+        } else {
+            !self.old_checksum_peers.is_empty() && self.old_checksum_peers.remove(&from)
+        };
+        if changed {
+            self.outgoing.forget();
+            self.report(ReportKind::ChecksumOfPeer { peer: from, old }, out);
+        }
     }
 
     /// RFC 9568 §7.1: the address list may be compared; a difference is counted and told, the advertisement

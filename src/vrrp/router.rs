@@ -98,7 +98,7 @@ impl VirtualRouter {
         }
         let before = &self.core.environment;
         let hardware_changed = before.hardware_differs(&environment);
-        if before.sends_otherwise(&environment, &self.core.config.interfaces.transmit)
+        if before.sends_otherwise(&environment, self.core.config.interfaces.sends_by())
             && matches!(self.core.abstention.reason(), Some(FaultReason::NotSending(..)))
         {
             self.core.try_again(now);
@@ -130,6 +130,7 @@ impl VirtualRouter {
         core.priority.set_base(core.config.priority);
         core.outgoing.forget();
         core.reported = Reported::default();
+        core.old_checksum_peers.clear();
         // The operator may have mended what was wrong.
         core.try_again(now);
         if before.interval != core.config.interval {

@@ -47,6 +47,8 @@ pub(super) struct Core {
     pub(super) limits: ReportLimits,
     pub(super) abstention: Abstention,
     pub(super) sending: Sending,
+    /// Peers whose advertisements are summed as keepalived did by unicast until 1.3.6.
+    pub(super) old_checksum_peers: BTreeSet<IpAddr>,
 }
 
 /// What was told already, so that it is not told again.
@@ -78,6 +80,7 @@ impl Core {
             limits: ReportLimits::default(),
             abstention: Abstention::default(),
             sending: Sending::default(),
+            old_checksum_peers: BTreeSet::new(),
             config,
         }
     }

@@ -77,7 +77,7 @@ impl VirtualRouter {
         }
         let Some(failing) = self.core.sending.failing.take() else { return };
         let after = now.instant.saturating_since(failing.since);
-        let interface = self.core.config.interfaces.transmit.clone();
+        let interface = self.core.config.interfaces.sends_by().cloned();
         self.core.report(ReportKind::SendWorks { interface, after, failed: failing.failed }, out);
     }
 
@@ -91,7 +91,7 @@ impl VirtualRouter {
         if self.state() != State::Master {
             return;
         }
-        let interface = self.core.config.interfaces.transmit.clone();
+        let interface = self.core.config.interfaces.sends_by().cloned();
         let Some(failing) = &mut self.core.sending.failing else {
             self.core.sending.failing = Some(Failing { since: now.instant, failed: 1 });
             self.core.report(ReportKind::SendFailing { interface, obstacle }, out);
@@ -116,8 +116,10 @@ impl VirtualRouter {
 
     /// Stands back, unless nobody else is there, or the router wants to be master without the interface.
     fn hand_on_unsent(&mut self, now: Now, obstacle: SendObstacle, out: &mut Output<'_>) -> bool {
-        let interface = self.core.config.interfaces.transmit.clone();
-        let usable = self.core.environment.interface(&interface).is_some_and(|interface| interface.usable);
+        let interface = self.core.config.interfaces.sends_by().cloned();
+        let usable = interface.as_ref().is_none_or(|name| {
+            self.core.environment.interface(name).is_some_and(|interface| interface.usable)
+        });
         (usable || self.core.config.track_primary)
             && self.abstain(now, FaultReason::NotSending(interface, obstacle), out)
     }

@@ -5,10 +5,10 @@ use core::num::NonZeroU16;
 use std::sync::Arc;
 
 use super::router_core::Core;
-use super::{Destinations, Output, Transmission};
+use super::{OldChecksum, Output, Transmission};
 use crate::time::Now;
 use crate::wire::ip::{IpFields, VRRP_PROTOCOL};
-use crate::wire::vrrp::{Advertisement, Priority};
+use crate::wire::vrrp::{Advertisement, ChecksumMode, Priority};
 
 /// Encoded messages, one for each destination; the checksum may cover the destination.
 #[derive(Clone, Debug)]
@@ -77,7 +77,13 @@ impl Core {
     /// False where there is nothing to send from.
     fn send(&mut self, now: Now, priority: Priority, out: &mut Output<'_>) -> bool {
         let Some(source) = self.environment.source else { return false };
-        let Some(link) = self.environment.interface(&self.config.interfaces.transmit) else { return false };
+        let link = match self.config.interfaces.sends_by() {
+            Some(name) => match self.environment.interface(name) {
+                Some(interface) => Some(interface.key),
+                None => return false,
+            },
+            None => None,
+        };
         if self.outgoing.priority != priority || self.outgoing.templates.is_empty() {
             self.outgoing.priority = priority;
             self.outgoing.templates = self.encode(priority, source);
@@ -86,7 +92,7 @@ impl Core {
         for (destination, template) in &*templates {
             self.counters.advertisements_sent += 1;
             let (ip, payload) = seal.seal(now, self.config.hop_limit, template);
-            let (router, link, destination) = (self.id, link.key, *destination);
+            let (router, destination) = (self.id, *destination);
             out.actions.transmit.push(Transmission { router, link, source, destination, ip, payload });
         }
         true
@@ -102,12 +108,22 @@ impl Core {
             authentication: self.config.authentication,
             trailer: None,
         };
-        let encode = |destination: &IpAddr| {
-            (*destination, advertisement.encode(source, *destination, self.config.checksum).into())
+        let encode = |destination: IpAddr| {
+            let checksum = self.checksum_for(&destination);
+            (destination, advertisement.encode(source, destination, checksum).into())
         };
-        match &self.config.destinations {
-            Destinations::Multicast(group) => vec![encode(group)],
-            Destinations::Unicast(peers) => peers.iter().map(encode).collect(),
+        // Where one list of peers is written for all routers, each of them is on it.
+        let others = self.config.destinations.addresses().filter(|destination| *destination != source);
+        others.map(encode).collect()
+    }
+
+    fn checksum_for(&self, destination: &IpAddr) -> ChecksumMode {
+        match self.config.old_checksum {
+            OldChecksum::Always(group) if self.config.destinations.is_unicast() => ChecksumMode::Group(group),
+            OldChecksum::Detect(group) if self.old_checksum_peers.contains(destination) => {
+                ChecksumMode::Group(group)
+            }
+            _ => self.config.checksum,
         }
     }
 }

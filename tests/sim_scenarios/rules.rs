@@ -169,7 +169,7 @@ fn an_advertising_backup_is_seen() {
         Box::new(Tamper(|_, actions: &mut Actions| {
             actions.transmit.push(Transmission {
                 router: RouterId(0),
-                link: eth0(),
+                link: Some(eth0()),
                 source: [10, 0, 0, 2].into(),
                 destination: [224, 0, 0, 18].into(),
                 ip: IpFields::vrrp(255),

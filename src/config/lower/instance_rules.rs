@@ -1,4 +1,4 @@
-//! What the settings of one instance forbid each other: strict mode, authentication, unicast.
+//! What the settings of one instance forbid each other: strict mode, authentication.
 
 use crate::config::diagnostics::{Diagnostic, Status};
 use crate::config::model::{GlobalDefs, VrrpInstance};
@@ -206,66 +206,6 @@ impl Rules<'_> {
                 AuthenticationData::None
             }
             (None, _) => AuthenticationData::None,
-        }
-    }
-
-    /// Reports unicast settings without `unicast_peer`.
-    pub(super) fn unicast(&self) {
-        let instance = self.instance;
-        if !instance.unicast_peer.is_empty() {
-            if let (Some(at), None) = (
-                instance
-                    .use_vmac
-                    .as_ref()
-                    .map(|entry| entry.at)
-                    .or_else(|| instance.use_ipvlan.as_ref().map(|entry| entry.at)),
-                &instance.vmac_xmit_base,
-            ) {
-                self.error(
-                    "unicast-on-vmac",
-                    at,
-                    "unicast on a virtual MAC needs vmac_xmit_base, which is assumed",
-                    "write vmac_xmit_base",
-                );
-            }
-            let mut seen = std::collections::BTreeMap::new();
-            for peer in &instance.unicast_peer {
-                let address = peer.value.address;
-                if Family::of(&address) != self.family {
-                    self.error(
-                        "peer-family",
-                        peer.at,
-                        format!("the peer {address} is not of the family of the addresses"),
-                        "",
-                    );
-                } else if let Some(first) = seen.insert(address, peer.at) {
-                    self.reading.diagnostics.push(
-                        Diagnostic::error(
-                            "duplicate-peer",
-                            format!("`{}`: the peer {address} is named twice", self.name),
-                        )
-                        .at(self.place(peer.at))
-                        .label("ignored")
-                        .related(self.place(first), "first here"),
-                    );
-                }
-            }
-            return;
-        }
-        let lonely = [
-            (instance.unicast_src_ip.as_ref().map(|entry| entry.at), "unicast_src_ip"),
-            (instance.old_unicast_checksum.as_ref().map(|entry| entry.at), "old_unicast_checksum"),
-            (instance.check_unicast_src.as_ref().map(|entry| entry.at), "check_unicast_src"),
-            (instance.unicast_ttl.as_ref().map(|entry| entry.at), "unicast_ttl"),
-        ];
-        let first = lonely.iter().find_map(|(at, keyword)| at.map(|at| (at, *keyword)));
-        if let (Some((at, keyword)), None) = (first, &instance.unicast_fault_no_peer) {
-            self.error(
-                "unicast-without-peers",
-                at,
-                format!("{keyword} without unicast_peer: the router would use multicast"),
-                "write unicast_peer { … }, or unicast_fault_no_peer if it shall fault without peers",
-            );
         }
     }
 }

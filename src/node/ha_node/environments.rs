@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::index::AddressKey;
 use super::{HaNode, Phase};
 use crate::kernel::{ReceiveSocket, RouterId};
-use crate::net::{InterfaceIndex, InterfaceName};
+use crate::net::InterfaceName;
 use crate::time::Now;
 use crate::vrrp::{
     Actions, Destinations, Environment, Interface, Listening, Output, RouterConfig, VirtualRouter,
@@ -27,7 +27,10 @@ impl HaNode {
     }
 
     fn socket_of(&self, config: &RouterConfig, source: Option<IpAddr>) -> Option<ReceiveSocket> {
-        let link = self.kernel.link_by_name(&config.interfaces.receive)?.key;
+        let link = match config.interfaces.hears_by() {
+            Some(name) => Some(self.kernel.link_by_name(name)?.key),
+            None => None,
+        };
         let address = match &config.destinations {
             Destinations::Multicast(group) => *group,
             Destinations::Unicast(_) => source?,
@@ -37,13 +40,19 @@ impl HaNode {
 
     /// Where a router sends from. Who is spoken to at its own address needs one that this host has.
     fn source_of(&self, config: &RouterConfig, current: Option<IpAddr>) -> Option<IpAddr> {
-        let link = self.kernel.link_by_name(&config.interfaces.transmit)?.key;
-        match (config.source, &config.destinations) {
-            (Some(source), Destinations::Multicast(_)) => Some(source),
-            (Some(source), Destinations::Unicast(_)) => {
-                Some(source).filter(|source| self.kernel.has_own(link, source))
+        let link = match &config.interfaces.transmit {
+            Some(name) => Some(self.kernel.link_by_name(name)?.key),
+            None => None,
+        };
+        match (config.source, link) {
+            (Some(source), _) if config.tracks_source() => {
+                let ours = self.kernel.has(link, &source)?;
+                // Which is there while the router is master only.
+                (!ours || !config.has_virtual(&source)).then_some(source)
             }
-            (None, _) => self.kernel.source(link, config.family, current),
+            (Some(source), _) => Some(source),
+            (None, Some(link)) => self.kernel.source(link, config.family, current),
+            (None, None) => None,
         }
     }
 
@@ -73,10 +82,11 @@ impl HaNode {
         self.update_routers(now, ids, actions);
     }
 
-    /// Tells the routers that use interfaces of these names what they need to know of them.
+    /// Tells the routers that use interfaces of these names what they need to know of them. A source address that no
+    /// interface is given for may be on any.
     pub(super) fn update_names(&mut self, now: Now, names: &[&InterfaceName], actions: &mut Actions) {
-        let ids: BTreeSet<RouterId> =
-            names.iter().flat_map(|name| self.index.of_name(name)).copied().collect();
+        let by_name = names.iter().flat_map(|name| self.index.of_name(name));
+        let ids: BTreeSet<RouterId> = by_name.chain(self.index.routed()).copied().collect();
         self.update_routers(now, ids, actions);
     }
 
@@ -151,14 +161,18 @@ impl HaNode {
         Some(router)
     }
 
-    /// An address came or went that may be somebody's source.
+    /// An address came or went that may be somebody's source: of those who take it from the link if `changes_source`.
     pub(super) fn update_sources(
         &mut self,
         now: Now,
-        link: InterfaceIndex,
+        (link, prefix): AddressKey,
         changes_source: bool,
         actions: &mut Actions,
     ) {
+        let configured = self.index.of_source(&prefix.address()).to_vec();
+        if !configured.is_empty() {
+            self.update_routers(now, configured, actions);
+        }
         if changes_source && let Some(name) = self.kernel.link(link).map(|link| link.name.clone()) {
             self.update_names(now, &[&name], actions);
         }

@@ -1,9 +1,10 @@
 //! Who is concerned by an interface, a message, an address.
 
+use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::kernel::{ReceiveSocket, RouterId};
-use crate::net::InterfaceName;
+use crate::net::{Family, InterfaceIndex, InterfaceName};
 use crate::vrrp::RouterConfig;
 use crate::wanted::{Addresses, Kind};
 use crate::wire::vrrp::Vrid;
@@ -18,6 +19,9 @@ pub(super) type SubnetKey = <Addresses as Kind>::Kin;
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Index {
     names: Sets<InterfaceName>,
+    sources: Sets<IpAddr>,
+    routed: BTreeSet<RouterId>,
+    unicast: Sets<(Option<InterfaceIndex>, Family, Vrid)>,
     vrids: Sets<(ReceiveSocket, Vrid)>,
     addresses: Sets<AddressKey>,
     subnets: Sets<SubnetKey>,
@@ -29,8 +33,24 @@ impl Index {
         self.names.get(name)
     }
 
-    /// Routers that listen by the socket and have the identifier: nearly always one. A unicast and a multicast instance
-    /// on the same link, which may share it, each have a socket of their own.
+    /// Routers that can only send from the address.
+    pub(super) fn of_source(&self, address: &IpAddr) -> &[RouterId] {
+        self.sources.get(address)
+    }
+
+    /// Routers without an interface to send from.
+    pub(super) const fn routed(&self) -> &BTreeSet<RouterId> {
+        &self.routed
+    }
+
+    /// Routers that have the identifier and listen by unicast on the link.
+    pub(super) fn of_unicast(&self, link: Option<InterfaceIndex>, family: Family, vrid: Vrid) -> &[RouterId] {
+        self.unicast.get(&(link, family, vrid))
+    }
+
+    /// Routers that listen by the socket and have the identifier: nearly always one. Unicast instances may be told apart
+    /// by their peers alone. A unicast and a multicast instance on the same link, which may share an identifier, each have
+    /// a socket of their own.
     pub(super) fn of_vrid(&self, socket: ReceiveSocket, vrid: Vrid) -> &[RouterId] {
         self.vrids.get(&(socket, vrid))
     }
@@ -56,6 +76,18 @@ impl Index {
             config.into_iter().flat_map(RouterConfig::interface_names).cloned().collect()
         };
         self.names.shift(id, &names(before), &names(after));
+        let source = |config: Option<&RouterConfig>| -> BTreeSet<IpAddr> {
+            config
+                .filter(|config| config.tracks_source())
+                .and_then(|config| config.source)
+                .into_iter()
+                .collect()
+        };
+        self.sources.shift(id, &source(before), &source(after));
+        match after {
+            Some(config) if config.interfaces.transmit.is_none() => self.routed.insert(id),
+            _ => self.routed.remove(&id),
+        };
     }
 
     /// A router listens by another socket, or has another identifier.
@@ -67,6 +99,14 @@ impl Index {
     ) {
         if before != after {
             self.vrids.shift(id, &before.into_iter().collect(), &after.into_iter().collect());
+            let unicast = |key: Option<(ReceiveSocket, Vrid)>| {
+                let unicast = key.filter(|(socket, _)| !socket.address.is_multicast());
+                unicast
+                    .map(|(socket, vrid)| (socket.link, Family::of(&socket.address), vrid))
+                    .into_iter()
+                    .collect()
+            };
+            self.unicast.shift(id, &unicast(before), &unicast(after));
         }
     }
 
@@ -118,11 +158,11 @@ impl<K: Clone + Ord> Sets<K> {
 mod tests {
     use super::*;
     use crate::kernel::{AddressSpec, Forwarding, HeldAddress, KernelEvent, KernelView, Link};
-    use crate::net::{Family, InterfaceIndex, Prefix};
+    use crate::net::Prefix;
     use crate::node::{Event, HaNode, NodeConfig};
     use crate::prng::Prng;
     use crate::time::{Instant, Now, WallTime};
-    use crate::vrrp::{Actions, Destinations, SocketRequest, VirtualAddress};
+    use crate::vrrp::{Actions, Destinations, RouterInterfaces, SocketRequest, VirtualAddress};
 
     const NAMES: [&str; 4] = ["eth0", "eth1", "eth2", "eth3"];
 
@@ -148,7 +188,11 @@ mod tests {
                 });
             }
             if prng.chance(1, 3) {
-                config.destinations = Destinations::Unicast(vec![[192, 0, 2, 99].into()]);
+                config.destinations = Destinations::Unicast(vec![IpAddr::from([192, 0, 2, 99]).into()]);
+                if prng.chance(1, 2) {
+                    config.source = Some([192, 0, 2, 200].into());
+                    config.interfaces = RouterInterfaces::routed(some_name(prng), None);
+                }
             }
             if !routers.iter().any(|other: &RouterConfig| other.identity() == config.identity()) {
                 routers.push(config);
@@ -203,13 +247,19 @@ mod tests {
             let (id, config) = (router.id(), router.config());
             index.move_names(id, None, Some(config));
             index.move_addresses(id, &[], &router.address_keys().collect::<Vec<_>>());
-            let Some(link) = node.kernel().link_by_name(&config.interfaces.receive) else { continue };
+            let link = match &config.interfaces.receive {
+                Some(name) => match node.kernel().link_by_name(name) {
+                    Some(link) => Some(link.key),
+                    None => continue,
+                },
+                None => None,
+            };
             let address = match &config.destinations {
                 Destinations::Multicast(group) => Some(*group),
                 Destinations::Unicast(_) => router.source(),
             };
             let Some(address) = address else { continue };
-            let socket = ReceiveSocket::vrrp(link.key, address);
+            let socket = ReceiveSocket::vrrp(link, address);
             index.move_vrid(id, None, Some((socket, config.vrid)));
             sockets.insert(socket);
         }

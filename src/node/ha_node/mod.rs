@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 use super::{Event, KernelModel, NodeConfig};
 
-use crate::kernel::{AddressReply, KernelEvent, Requester, RouterId, SocketEvent};
+use crate::kernel::{AddressReply, KernelEvent, ReceiveSocket, Requester, RouterId, SocketEvent};
+use crate::net::Family;
 use crate::time::{Duration, Instant, Now};
 use crate::timer::TimerQueue;
 use crate::track::Trackers;
@@ -118,15 +119,33 @@ impl HaNode {
 
     fn deliver(&mut self, now: Now, datagram: &Datagram<'_>, actions: &mut Actions) {
         let Some(vrid) = peek(datagram.payload) else { return };
-        let mut position = 0;
-        while let Some(id) = self.index.of_vrid(datagram.socket, vrid).get(position).copied() {
-            position += 1;
-            self.with_router(now, id, actions, |router, out| router.handle_datagram(now, datagram, out));
+        let ReceiveSocket { link, address, .. } = datagram.socket;
+        let ids = match self.index.of_vrid(datagram.socket, vrid) {
+            &[id] => return self.hand_over(now, id, datagram, actions),
+            // Who sends to a group is told apart from a router that speaks to its peers, and named there.
+            [] if address.is_multicast() => self.index.of_unicast(link, Family::of(&address), vrid),
+            ids => ids,
+        };
+        // Of routers that share their source address, the one whose peer it is from; a stranger's, each judges by itself.
+        let names = |id: &&RouterId| {
+            let router = self.routers.get(id);
+            router.is_some_and(|router| router.config().destinations.peer(datagram.source).is_some())
+        };
+        let mut concerned: Vec<RouterId> = ids.iter().filter(names).copied().collect();
+        if concerned.is_empty() {
+            concerned = ids.to_vec();
         }
         // What was sent to an address comes by the socket of a group too; whether it is known there means nothing.
-        if position == 0 && datagram.destination == datagram.socket.address {
+        if concerned.is_empty() && datagram.destination == address {
             self.unknown_vrids += 1;
         }
+        for id in concerned {
+            self.hand_over(now, id, datagram, actions);
+        }
+    }
+
+    fn hand_over(&mut self, now: Now, id: RouterId, datagram: &Datagram<'_>, actions: &mut Actions) {
+        self.with_router(now, id, actions, |router, out| router.handle_datagram(now, datagram, out));
     }
 
     /// Takes an event.
@@ -327,7 +346,7 @@ impl HaNode {
                         router.on_address_present(now, key, ours, out);
                     });
                 }
-                self.update_sources(now, key.0, changes_source, actions);
+                self.update_sources(now, key, changes_source, actions);
             }
             KernelEvent::AddressGone { link, prefix } => {
                 let changes_source = self.kernel.remove_address(link, prefix);
@@ -337,7 +356,7 @@ impl HaNode {
                         router.on_address_gone(now, (link, prefix))
                     });
                 }
-                self.update_sources(now, link, changes_source, actions);
+                self.update_sources(now, (link, prefix), changes_source, actions);
             }
         }
     }
@@ -376,15 +395,16 @@ impl HaNode {
         };
         let Some(before) = self.sockets.set_listening(socket, state) else { return };
         let news = before != state;
-        let Some(name) = self.kernel.link(socket.link).map(|link| link.name.clone()) else { return };
+        let name = socket.link.and_then(|link| self.kernel.link(link)).map(|link| link.name.clone());
         if let SocketEvent::Failed(_, error) = event {
             self.socket_retry.get_or_insert(now.instant + SOCKET_RETRY);
             if news {
-                let kind = ReportKind::SocketFailed { interface: name.clone(), error };
+                let kind = ReportKind::SocketFailed { interface: name, error };
                 actions.report(Report { router: "".into(), kind });
             }
         }
-        self.update_names(now, &[&name], actions);
+        let ids: Vec<RouterId> = self.sockets.routers(socket).collect();
+        self.update_routers(now, ids, actions);
     }
 
     fn stop(&mut self, now: Now, actions: &mut Actions) {

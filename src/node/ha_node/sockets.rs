@@ -45,6 +45,11 @@ impl Sockets {
         before
     }
 
+    /// The routers that listen on a socket.
+    pub(super) fn routers(&self, socket: ReceiveSocket) -> impl Iterator<Item = RouterId> {
+        self.of_routers.iter().filter(move |(_, on)| **on == socket).map(|(id, _)| *id)
+    }
+
     /// State of a socket; pending if it is not known.
     pub(super) fn listening(&self, socket: Option<ReceiveSocket>) -> Listening {
         socket.and_then(|socket| self.sockets.get(&socket)).map(|socket| socket.listening).unwrap_or_default()

@@ -192,7 +192,7 @@ fn a_master_whose_advertisements_do_not_leave_stands_back_and_says_why() {
     let mut script = master();
     script.take();
     fail_to_send(&mut script, 3_000, 90);
-    let begun = |kind: &ReportKind| matches!(kind, ReportKind::SendFailing { interface, obstacle } if interface.as_str() == "eth0" && obstacle.errno == 90);
+    let begun = |kind: &ReportKind| matches!(kind, ReportKind::SendFailing { interface, obstacle } if interface.as_ref().is_some_and(|name| name.as_str() == "eth0") && obstacle.errno == 90);
     let actions = script.take();
     assert_eq!(actions.reports().filter(|report| begun(&report.kind)).count(), 1);
     assert_eq!(script.state(), State::Master);

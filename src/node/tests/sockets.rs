@@ -1,6 +1,7 @@
 //! By which way a message comes, and where it is listened for.
 
 use super::*;
+use crate::vrrp::UnicastPeer;
 use crate::wire::vrrp::{HopLimits, RejectionKind};
 
 const PEER: &str = "192.0.2.30";
@@ -9,8 +10,11 @@ const PEER: &str = "192.0.2.30";
 fn unicast(config: &mut RouterConfig) {
     config.name = "VI_2".into();
     config.source = OWN.parse().ok();
-    config.destinations = Destinations::Unicast(vec![PEER.parse().unwrap()]);
-    config.accepted_hop_limits = HopLimits::ANY;
+    config.destinations = Destinations::Unicast(vec![peer()]);
+}
+
+fn peer() -> UnicastPeer {
+    PEER.parse::<IpAddr>().unwrap().into()
 }
 
 fn own_socket() -> ReceiveSocket {
@@ -54,7 +58,8 @@ fn a_message_is_for_those_who_listen_by_its_socket() {
 fn a_message_that_equals_the_last_one_is_checked_as_that_was() {
     let mut script = Script::with_socket(own_socket(), |config| {
         unicast(config);
-        config.accepted_hop_limits = HopLimits { least: 64, most: 255 };
+        let hop_limits = HopLimits { least: 64, most: 255 };
+        config.destinations = Destinations::Unicast(vec![UnicastPeer { hop_limits, ..peer() }]);
     });
     for (hop_limit, received, rejected) in [(64, 1, 0), (64, 2, 0), (63, 2, 1), (255, 3, 1)] {
         hear_by(&mut script, own_socket(), hop_limit);
@@ -73,7 +78,7 @@ fn a_unicast_socket_goes_with_its_address_and_comes_back_with_it() {
     let actions = script.take();
     assert_eq!(actions.sockets, [SocketRequest::Close(own_socket())]);
     let causes: Vec<String> = actions.transitions().map(|t| t.cause.to_string()).collect();
-    assert_eq!(causes, ["no address to send from on interface eth0"]);
+    assert_eq!(causes, ["source address 192.0.2.10 is not on interface eth0"]);
     script.tell(Event::Kernel(KernelEvent::AddressPresent(held)));
     assert_eq!(script.state(), State::Fault, "it does not listen yet");
     listen(&mut script, own_socket());

@@ -44,7 +44,7 @@ pub struct Ledger {
     /// that time: elsewhere it does not look for what a predecessor left.
     pub charge: BTreeSet<(InterfaceIndex, IpAddr)>,
     /// Routers that a reload removed, and when the last of each was (simulator's time).
-    pub removed: BTreeMap<(InterfaceName, Family, Vrid), Instant>,
+    pub removed: BTreeMap<(Option<InterfaceName>, Option<IpAddr>, Family, Vrid), Instant>,
     /// Of its scripts.
     pub verdicts: Verdicts,
     /// Whether it was told to stop.
@@ -147,7 +147,7 @@ impl Ledger {
 
     /// Why the router cannot take part, going by what the daemon was told.
     pub fn fault(&self, config: &RouterConfig) -> Option<String> {
-        for name in [&config.interfaces.receive, &config.interfaces.transmit] {
+        for name in config.interfaces.hears_by().into_iter().chain(config.interfaces.sends_by()) {
             let Some(link) = self.links.values().find(|link| link.name == *name) else {
                 return Some(format!("interface {name} does not exist"));
             };
@@ -164,23 +164,29 @@ impl Ledger {
         if self.standard(config).fault {
             return Some("a tracker fails".to_owned());
         }
+        let by = config.interfaces.sends_by();
         let sends = |held: &&HeldAddress| {
-            self.links.get(&held.link).is_some_and(|link| link.name == config.interfaces.transmit)
+            by.is_none_or(|name| self.links.get(&held.link).is_some_and(|link| link.name == *name))
         };
+        let mut held = self.addresses.values().filter(sends);
         let source = match config.source {
-            Some(source) => self.addresses.values().any(|held| held.prefix.address() == source),
-            None => self.addresses.values().filter(sends).any(|held| usable_source(held, config.family)),
+            Some(_) if !config.destinations.is_unicast() => true,
+            Some(source) => held.any(|held| held.prefix.address() == source && !held.ours && !held.tentative),
+            None => held.any(|held| usable_source(held, config.family)),
         };
-        (!source).then(|| format!("no address to send from on {}", config.interfaces.transmit))
+        (!source).then(|| "no address to send from".to_owned())
     }
 
     /// Whether an advertisement is for this router and passes the checks of RFC 3768 §7.1 or RFC 9568 §7.1.
     fn concerns(&self, config: &RouterConfig, heard: &Heard) -> bool {
-        self.links.get(&heard.link).is_some_and(|link| link.name == config.interfaces.receive)
+        let hears_by = config.interfaces.hears_by();
+        hears_by.is_none_or(|name| self.links.get(&heard.link).is_some_and(|link| link.name == *name))
+            && heard.destination.is_multicast() != config.destinations.is_unicast()
             && heard.glance.vrid == config.vrid.get()
             && heard.glance.version == config.version.number()
             && Family::of(&heard.source) == config.family
-            && heard.hop_limit == 255
+            && (!config.check_source || config.destinations.peer(heard.source).is_some())
+            && config.accepted_hop_limits(heard.source).allow(Some(heard.hop_limit))
             && heard.glance.interval > Duration::ZERO
             && (config.version == Version::V3 || heard.glance.interval == config.interval.duration())
             && !self.is_own_source(config.family, heard.source)
@@ -258,7 +264,7 @@ impl Ledger {
                 }
                 for old in &self.config.routers {
                     if !config.routers.iter().any(|new| new.name == old.name) {
-                        let group = (old.interfaces.receive.clone(), old.family, old.vrid);
+                        let group = (old.interfaces.hears_by().cloned(), old.source, old.family, old.vrid);
                         self.removed.insert(group, batch.at);
                     }
                 }

@@ -39,6 +39,8 @@ pub struct Heard {
     pub link: InterfaceIndex,
     /// Sender.
     pub source: IpAddr,
+    /// Group or address it was sent to.
+    pub destination: IpAddr,
     /// TTL or hop limit.
     pub hop_limit: u8,
     /// Its fields.

@@ -21,7 +21,7 @@ const BATCH: usize = 64;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Message<'a> {
     target: Target,
-    interface: InterfaceIndex,
+    interface: Option<InterfaceIndex>,
     header: [u8; IPV6_HEADER_LENGTH],
     header_length: usize,
     payload: &'a [u8],
@@ -29,8 +29,14 @@ pub(super) struct Message<'a> {
 
 #[derive(Clone, Copy, Debug)]
 enum Target {
-    Ipv4(SockaddrIn),
-    Ipv6(SockaddrIn6),
+    Ipv4 {
+        destination: SockaddrIn,
+        source: Ipv4Addr,
+    },
+    Ipv6 {
+        destination: SockaddrIn6,
+        source: Ipv6Addr,
+    },
     /// The kernel writes the header.
     Ipv6Payload {
         destination: SockaddrIn6,
@@ -43,36 +49,38 @@ enum Target {
 impl<'a> Message<'a> {
     /// A packet whose IPv4 header is ours.
     pub(super) fn ipv4(
-        interface: InterfaceIndex,
+        interface: Option<InterfaceIndex>,
+        source: Ipv4Addr,
         destination: Ipv4Addr,
         header: &[u8],
         payload: &'a [u8],
     ) -> Self {
-        let target = Target::Ipv4(SocketAddrV4::new(destination, 0).into());
+        let target = Target::Ipv4 { destination: SocketAddrV4::new(destination, 0).into(), source };
         Self::new(target, interface, payload).with_header(header)
     }
 
     /// A packet whose IPv6 header is ours.
     pub(super) fn ipv6(
-        interface: InterfaceIndex,
+        interface: Option<InterfaceIndex>,
+        source: Ipv6Addr,
         destination: Ipv6Addr,
         header: &[u8],
         payload: &'a [u8],
     ) -> Self {
-        let target = Target::Ipv6(SocketAddrV6::new(destination, 0, 0, interface.get()).into());
+        let target = Target::Ipv6 { destination: scoped(destination, interface), source };
         Self::new(target, interface, payload).with_header(header)
     }
 
     /// The payload of an IPv6 packet, whose header the kernel writes: it sends in fragments what is longer than the
     /// interface's MTU.
     pub(super) fn ipv6_payload(
-        interface: InterfaceIndex,
+        interface: Option<InterfaceIndex>,
         source: Ipv6Addr,
         destination: Ipv6Addr,
         hop_limit: u8,
         payload: &'a [u8],
     ) -> Self {
-        let destination = SocketAddrV6::new(destination, 0, 0, interface.get()).into();
+        let destination = scoped(destination, interface);
         Self::new(Target::Ipv6Payload { destination, source, hop_limit }, interface, payload)
     }
 
@@ -92,10 +100,10 @@ impl<'a> Message<'a> {
             sll_halen: 6,
             sll_addr: address,
         });
-        Self::new(target, interface, frame)
+        Self::new(target, Some(interface), frame)
     }
 
-    fn new(target: Target, interface: InterfaceIndex, payload: &'a [u8]) -> Self {
+    fn new(target: Target, interface: Option<InterfaceIndex>, payload: &'a [u8]) -> Self {
         Self { target, interface, header: [0; IPV6_HEADER_LENGTH], header_length: 0, payload }
     }
 
@@ -104,6 +112,11 @@ impl<'a> Message<'a> {
         self.header[..self.header_length].copy_from_slice(&header[..self.header_length]);
         self
     }
+}
+
+/// An address of a link needs the link.
+fn scoped(destination: Ipv6Addr, interface: Option<InterfaceIndex>) -> SockaddrIn6 {
+    SocketAddrV6::new(destination, 0, 0, interface.map_or(0, InterfaceIndex::get)).into()
 }
 
 /// Buffers for one system call, used again for each.
@@ -208,15 +221,21 @@ impl Slot {
         let Message { target, interface, header, header_length, payload } = *message;
         let mut control = Control::default();
         match target {
-            Target::Ipv4(_) => {
+            Target::Ipv4 { source, .. } => {
+                // The header has the source. The routing table is told of it where it decides alone: it may have rules
+                // for it.
+                let source = if interface.is_some() { Ipv4Addr::UNSPECIFIED } else { source };
                 let information = libc::in_pktinfo {
-                    ipi_ifindex: i32::try_from(interface.get()).unwrap_or(0),
-                    ipi_spec_dst: libc::in_addr { s_addr: 0 },
+                    ipi_ifindex: interface.and_then(|link| i32::try_from(link.get()).ok()).unwrap_or(0),
+                    ipi_spec_dst: libc::in_addr { s_addr: u32::from(source).to_be() },
                     ipi_addr: libc::in_addr { s_addr: 0 },
                 };
                 control.push(libc::IPPROTO_IP, libc::IP_PKTINFO, information);
             }
-            Target::Ipv6(_) => control.push_ipv6_information(interface, Ipv6Addr::UNSPECIFIED),
+            Target::Ipv6 { source, .. } => {
+                let source = if interface.is_some() { Ipv6Addr::UNSPECIFIED } else { source };
+                control.push_ipv6_information(interface, source);
+            }
             Target::Ipv6Payload { source, hop_limit, .. } => {
                 control.push_ipv6_information(interface, source);
                 control.push(libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT, libc::c_int::from(hop_limit));
@@ -236,8 +255,8 @@ impl Slot {
     fn point(&mut self) -> libc::mmsghdr {
         self.parts[0].iov_base = self.header.as_mut_ptr().cast();
         let (name, length): (*const libc::c_void, _) = match &self.target {
-            Target::Ipv4(name) => (name.as_ptr().cast(), name.len()),
-            Target::Ipv6(name) | Target::Ipv6Payload { destination: name, .. } => {
+            Target::Ipv4 { destination: name, .. } => (name.as_ptr().cast(), name.len()),
+            Target::Ipv6 { destination: name, .. } | Target::Ipv6Payload { destination: name, .. } => {
                 (name.as_ptr().cast(), name.len())
             }
             Target::Link(name) => {
@@ -265,10 +284,10 @@ impl Default for Control {
 
 impl Control {
     /// Through which interface, and from which address; unspecified where the header tells.
-    fn push_ipv6_information(&mut self, interface: InterfaceIndex, source: Ipv6Addr) {
+    fn push_ipv6_information(&mut self, interface: Option<InterfaceIndex>, source: Ipv6Addr) {
         let information = libc::in6_pktinfo {
             ipi6_addr: libc::in6_addr { s6_addr: source.octets() },
-            ipi6_ifindex: interface.get(),
+            ipi6_ifindex: interface.map_or(0, InterfaceIndex::get),
         };
         self.push(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, information);
     }

@@ -14,6 +14,7 @@ use nix::sys::time::TimeSpec;
 use socket2::{Domain, InterfaceIndexOrAddress, Socket};
 
 use crate::kernel::{KernelError, ReceiveSocket};
+use crate::net::InterfaceIndex;
 use crate::sys::netlink::error_from_io;
 use crate::sys::socket;
 use crate::time::WallTime;
@@ -59,13 +60,15 @@ impl AsFd for Receiver {
 }
 
 fn open(key: ReceiveSocket) -> io::Result<Socket> {
-    let index = key.link.get();
+    let index = key.link.map_or(0, InterfaceIndex::get);
     let protocol = i32::from(key.protocol);
     let device = core::num::NonZeroU32::new(index);
-    match key.address {
+    let socket = match key.address {
         IpAddr::V4(address) => {
             let socket = socket::open_raw(Domain::IPV4, protocol)?;
-            socket.bind_device_by_index_v4(device)?;
+            if device.is_some() {
+                socket.bind_device_by_index_v4(device)?;
+            }
             prepare(&socket)?;
             if address.is_multicast() {
                 socket.set_multicast_all_v4(false)?;
@@ -74,11 +77,13 @@ fn open(key: ReceiveSocket) -> io::Result<Socket> {
                 socket.set_freebind_v4(true)?;
                 socket.bind(&SocketAddr::from((address, 0)).into())?;
             }
-            Ok(socket)
+            socket
         }
         IpAddr::V6(address) => {
             let socket = socket::open_raw(Domain::IPV6, protocol)?;
-            socket.bind_device_by_index_v6(device)?;
+            if device.is_some() {
+                socket.bind_device_by_index_v6(device)?;
+            }
             prepare(&socket)?;
             setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
             socket.set_recv_hoplimit_v6(true)?;
@@ -91,16 +96,17 @@ fn open(key: ReceiveSocket) -> io::Result<Socket> {
                 socket.set_freebind_v6(true)?;
                 socket.bind(&SocketAddr::from(SocketAddrV6::new(address, 0, 0, index)).into())?;
             }
-            Ok(socket)
+            socket
         }
-    }
+    };
+    // What arrived on other interfaces or for other addresses before the socket was bound to its own.
+    socket::discard_waiting(&socket);
+    Ok(socket)
 }
 
 fn prepare(socket: &Socket) -> io::Result<()> {
     socket::set_receive_queue(socket, RECEIVE_QUEUE_BYTES)?;
     setsockopt(socket, sockopt::ReceiveTimestampns, &true)?;
-    // What arrived on other interfaces before the socket was bound to its own.
-    socket::discard_waiting(socket);
     Ok(())
 }
 

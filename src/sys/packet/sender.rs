@@ -20,8 +20,8 @@ const PRIORITY: u32 = 6;
 /// An IP packet in parts.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {
-    /// Through this interface.
-    pub link: InterfaceIndex,
+    /// Through this interface; `None` = the one that the routing table says for these addresses.
+    pub link: Option<InterfaceIndex>,
     /// Source address of the IP header; of the same family as the destination.
     pub source: IpAddr,
     /// Destination address.
@@ -125,11 +125,11 @@ fn message<'a>(packet: &Packet<'a>) -> io::Result<Message<'a>> {
     match (source, destination) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
             let header = ipv4_header(source, destination, ip, payload.len()).map_err(|_| impossible())?;
-            Ok(Message::ipv4(link, destination, &header, payload))
+            Ok(Message::ipv4(link, source, destination, &header, payload))
         }
         (IpAddr::V6(source), IpAddr::V6(destination)) => {
             let header = ipv6_header(source, destination, ip, payload.len()).map_err(|_| impossible())?;
-            Ok(Message::ipv6(link, destination, &header, payload))
+            Ok(Message::ipv6(link, source, destination, &header, payload))
         }
         _ => Err(impossible()),
     }

@@ -102,7 +102,7 @@ impl Cable {
         let packets: Vec<Packet<'_>> = payloads
             .iter()
             .map(|payload| Packet {
-                link: self.near,
+                link: Some(self.near),
                 source: source(family),
                 destination: group(family),
                 ip: IpFields::vrrp(hop_limit),
@@ -230,7 +230,7 @@ impl Neighbour {
 
     /// A socket that is bound to its address.
     fn listen(&self, family: Family, protocol: u8) -> Receiver {
-        let socket = ReceiveSocket { link: self.link, address: Self::address(family, 2), protocol };
+        let socket = ReceiveSocket { link: Some(self.link), address: Self::address(family, 2), protocol };
         self.namespace.run(|| Receiver::open(socket)).unwrap().unwrap()
     }
 }
@@ -252,7 +252,7 @@ fn a_socket_that_is_bound_to_an_address_is_opened_with_it_and_anew_when_it_comes
                 let ip = IpFields { protocol, ..IpFields::vrrp(hop_limit) };
                 let source = Neighbour::address(family, 1);
                 // Until the neighbour's address is resolved, packets may be refused.
-                sender.send(&[Packet { link: near, source, destination, ip, payload }], |_, _| {});
+                sender.send(&[Packet { link: Some(near), source, destination, ip, payload }], |_, _| {});
             };
             // An address that has just gone again keeps nobody from binding.
             drop(neighbour.listen(family, VRRP_PROTOCOL));
@@ -320,7 +320,7 @@ fn an_ipv6_packet_beyond_the_mtu_leaves_in_fragments() {
         }
         // IPv4 advertisements are never fragmented.
         let packet = Packet {
-            link: cable.near,
+            link: Some(cable.near),
             source: source(Family::Ipv4),
             destination: group(Family::Ipv4),
             ip: IpFields::vrrp(255),
@@ -364,7 +364,7 @@ fn a_message_that_cannot_be_sent_is_named_and_the_others_leave() {
     in_a_namespace("a_message_that_cannot_be_sent_is_named_and_the_others_leave", |mut cable| {
         let absent = InterfaceIndex::new(0x7fff_0000).unwrap();
         let good = |link: InterfaceIndex, payload| Packet {
-            link,
+            link: Some(link),
             source: source(Family::Ipv4),
             destination: group(Family::Ipv4),
             ip: IpFields::vrrp(255),
@@ -372,10 +372,10 @@ fn a_message_that_cannot_be_sent_is_named_and_the_others_leave() {
         };
         let too_long = vec![0; 70_000];
         let mut packets = vec![good(cable.near, &[7; 8]); 130];
-        packets[0].link = absent;
+        packets[0].link = Some(absent);
         packets[65].payload = &too_long;
         packets[66].source = source(Family::Ipv6);
-        packets[129].link = absent;
+        packets[129].link = Some(absent);
         let receiver = cable.receiver(Family::Ipv4);
         let mut failures = Vec::new();
         cable.sender.send(&packets, |at, error| failures.push((at, error.raw_os_error())));

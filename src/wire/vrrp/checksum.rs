@@ -30,7 +30,12 @@ pub(super) fn compute(
     let mut sum = Sum16BitWords::new().add_slice(body);
     match (source, destination) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
-            if version == Version::V3 && mode == ChecksumMode::PseudoHeader {
+            let summed = match mode {
+                ChecksumMode::PseudoHeader => Some(destination),
+                ChecksumMode::Group(group) => Some(group),
+                ChecksumMode::AsVersion2 => None,
+            };
+            if let Some(destination) = summed.filter(|_| version == Version::V3) {
                 sum = sum.add_4bytes(source.octets());
                 sum = sum.add_4bytes(destination.octets());
                 sum = sum.add_2bytes([0, VRRP_PROTOCOL]);

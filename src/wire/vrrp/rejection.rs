@@ -78,6 +78,11 @@ pub enum Rejection {
         /// Destination received.
         received: IpAddr,
     },
+    /// By unicast from who is no peer (`check_unicast_src`).
+    Stranger {
+        /// The address.
+        source: IpAddr,
+    },
 }
 
 /// A [`Rejection`] without its values: the name of its counter.
@@ -112,11 +117,13 @@ pub enum RejectionKind {
     Destination,
     /// See [`Rejection::Source`].
     Source,
+    /// See [`Rejection::Stranger`].
+    Stranger,
 }
 
 impl RejectionKind {
     /// All kinds, in the order of their counters.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Length,
         Self::HopLimit,
         Self::Version,
@@ -131,6 +138,7 @@ impl RejectionKind {
         Self::OwnAddress,
         Self::Destination,
         Self::Source,
+        Self::Stranger,
     ];
 }
 
@@ -152,6 +160,7 @@ impl Rejection {
             Self::OwnAddress { .. } => RejectionKind::OwnAddress,
             Self::Destination { .. } => RejectionKind::Destination,
             Self::Source { .. } => RejectionKind::Source,
+            Self::Stranger { .. } => RejectionKind::Stranger,
         }
     }
 }
@@ -185,6 +194,12 @@ impl fmt::Display for Rejection {
             Self::IntervalZero => f.write_str("advertisement interval 0"),
             Self::OwnAddress { source } => write!(f, "sent from our own address {source}"),
             Self::Source { received } => write!(f, "sent from {received}, which is no host's address"),
+            Self::Stranger { source } => {
+                write!(f, "{source} is no unicast_peer of ours, and check_unicast_src is set")
+            }
+            Self::Destination { received } if received.is_multicast() => {
+                write!(f, "sent to the group {received}, while we use unicast")
+            }
             Self::Destination { received } => write!(f, "sent to {received}, which is not ours to hear"),
         }
     }

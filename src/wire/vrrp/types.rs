@@ -141,6 +141,9 @@ pub enum ChecksumMode {
     /// Over the message alone (`v3_checksum_as_v2`); checksums of others are then not enforced,
     /// as in keepalived.
     AsVersion2,
+    /// With the pseudo-header, and this group in place of the destination: by unicast until keepalived 1.3.6
+    /// (`old_unicast_checksum`).
+    Group(core::net::Ipv4Addr),
 }
 
 /// The last 8 bytes of a version 2 advertisement over IPv4 (RFC 2338 §5.3.6, §5.3.10).

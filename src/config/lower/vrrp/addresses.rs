@@ -11,7 +11,8 @@ use crate::wire::vrrp::Version;
 
 impl<'a> Whole<'a> {
     pub(super) fn addresses(&mut self, instance: &'a VrrpInstance, router: &mut RouterConfig, name: &'a str) {
-        let mtu = self.interfaces.as_ref().and_then(|known| known.get(&router.interfaces.receive));
+        let hears_by = router.interfaces.hears_by();
+        let mtu = hears_by.and_then(|name| self.interfaces.as_ref()?.get(name));
         let room = advertised_addresses(router.family, router.version, mtu.map(|interface| interface.mtu));
         for entry in &instance.virtual_ipaddress {
             let place = self.place(entry.at);

@@ -80,22 +80,31 @@ impl<'a> Whole<'a> {
             }
         }
         router.destinations = Destinations::Multicast(group);
-        if let Some(entry) = &instance.mcast_src_ip {
-            if Family::of(&entry.value.0) == router.family {
-                router.source = Some(entry.value.0);
-            } else {
-                self.push(
-                    Diagnostic::error(
-                        "source-family",
-                        format!(
-                            "`{name}`: mcast_src_ip {} is not of the family of the addresses",
-                            entry.value.0
-                        ),
-                    )
-                    .at(self.place(entry.at))
-                    .note("the interface's own address is used"),
-                );
+        self.source(instance, router, name);
+    }
+
+    /// Either keyword is for either kind of destination in keepalived; of both, the last one counts.
+    fn source(&self, instance: &VrrpInstance, router: &mut RouterConfig, name: &str) {
+        router.track_source = instance.track_src_ip.is_some();
+        let mut entries = [
+            instance.mcast_src_ip.as_ref().map(|entry| (entry, "mcast_src_ip")),
+            instance.unicast_src_ip.as_ref().map(|entry| (entry, "unicast_src_ip")),
+        ];
+        entries.sort_by_key(|entry| entry.map(|(entry, _)| entry.at));
+        for (entry, keyword) in entries.into_iter().flatten() {
+            let address = entry.value.0;
+            if Family::of(&address) == router.family {
+                router.source = Some(address);
+                continue;
             }
+            self.push(
+                Diagnostic::error(
+                    "source-family",
+                    format!("`{name}`: {keyword} {address} is not of the family of the addresses"),
+                )
+                .at(self.place(entry.at))
+                .note("the interface's own address is used"),
+            );
         }
     }
 
@@ -118,32 +127,31 @@ impl<'a> Whole<'a> {
     }
 
     pub(super) fn unique(&mut self, router: &RouterConfig, name: &'a str, instance: &'a VrrpInstance) {
-        let Destinations::Multicast(group) = router.destinations else { return };
-        let receive = router.interfaces.receive.clone();
+        let receive = router.interfaces.hears_by().cloned();
+        let place = receive.as_ref().map_or_else(String::new, |name| format!(" on interface {name}"));
         let vrid = router.vrid.get();
         let at = instance.virtual_router_id.as_ref().map_or(instance.header.at, |entry| entry.at);
-        let first = if instance.unicast_peer.is_empty() {
-            let key = (receive.clone(), router.family, vrid, group);
-            let first = self.identities.get(&key).copied();
-            self.identities.entry(key).or_insert((name, at));
-            first
-        } else {
+        let first = match &router.destinations {
+            Destinations::Multicast(group) => {
+                let key = (receive, router.family, vrid, *group);
+                let first = self.identities.get(&key).copied();
+                self.identities.entry(key).or_insert((name, at));
+                first
+            }
             // Unicast instances are told apart by who talks to whom.
-            let source = instance.unicast_src_ip.as_ref().map(|entry| entry.value.0);
-            let peers = instance.unicast_peer.iter().map(|peer| peer.value.address).collect();
-            let key = (receive.clone(), router.family, vrid, source, peers);
-            let first = self.unicast.get(&key).copied();
-            self.unicast.entry(key).or_insert((name, at));
-            first
+            Destinations::Unicast(_) => {
+                let peers = router.destinations.addresses().collect();
+                let key = (receive, router.family, vrid, router.source, peers);
+                let first = self.unicast.get(&key).copied();
+                self.unicast.entry(key).or_insert((name, at));
+                first
+            }
         };
         if let Some((other, first)) = first {
             self.push(
                 Diagnostic::fatal(
                     "vrid-clash",
-                    format!(
-                        "{other} and {name} both use VRID {} with {} on interface {receive}",
-                        router.vrid, router.family
-                    ),
+                    format!("{other} and {name} both use VRID {} with {}{place}", router.vrid, router.family),
                 )
                 .status(Status::Fault)
                 .at(self.place(at))

@@ -3,6 +3,7 @@
 mod addresses;
 mod channel;
 mod election;
+mod unicast;
 
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +16,7 @@ use crate::config::model::{Config, GlobalDefs, VrrpInstance};
 use crate::config::source::{Position, Span};
 use crate::config::values::{At, Bool, Flag, Leading, Reading};
 use crate::net::{Family, InterfaceName};
-use crate::vrrp::RouterConfig;
+use crate::vrrp::{RouterConfig, RouterInterfaces};
 use crate::wire::vrrp::{Version, Vrid};
 
 /// The router of each instance, in the order of the file; `None` where it cannot be one, which is reported.
@@ -60,7 +61,7 @@ struct Whole<'a> {
     static_addresses: BTreeMap<IpAddr, Position>,
     dynamic_interfaces: bool,
     names: BTreeMap<&'a str, Position>,
-    identities: BTreeMap<(InterfaceName, Family, u8, IpAddr), (&'a str, Position)>,
+    identities: BTreeMap<(Option<InterfaceName>, Family, u8, IpAddr), (&'a str, Position)>,
     /// Unicast instances by interface, family, VRID, source address and peers.
     unicast: BTreeMap<UnicastIdentity, (&'a str, Position)>,
     /// By address, length, interface, and whether it is on a virtual MAC of its own.
@@ -70,7 +71,7 @@ struct Whole<'a> {
 }
 
 /// Interface, family, VRID, source address and peers in their order.
-type UnicastIdentity = (InterfaceName, Family, u8, Option<IpAddr>, BTreeSet<IpAddr>);
+type UnicastIdentity = (Option<InterfaceName>, Family, u8, Option<IpAddr>, BTreeSet<IpAddr>);
 
 fn on(flag: Option<&At<Flag>>) -> bool {
     flag.is_some()
@@ -134,7 +135,7 @@ impl<'a> Whole<'a> {
         }
         self.names.insert(name, instance.header.at);
 
-        let interface = self.interface(instance, name, place);
+        let interfaces = self.interfaces(instance, name, place);
         let vrid = instance
             .virtual_router_id
             .as_ref()
@@ -148,14 +149,14 @@ impl<'a> Whole<'a> {
                     .help("write virtual_router_id with a number from 1 to 255, the same on all routers of the group"),
             );
         }
-        let (interface, vrid) = (interface?, vrid?);
+        let (interfaces, vrid) = (interfaces?, vrid?);
 
         let family = self.family(instance, name);
         let version = self.version(instance, family, name);
         let rules = Rules { reading: self.reading, global: self.global, instance, name, family, version };
         rules.strict_mode();
-        rules.unicast();
-        let mut router = RouterConfig::new(name, vrid, family, interface);
+        let mut router = RouterConfig::new(name, vrid, family, interfaces.addresses.clone());
+        router.interfaces = interfaces;
         router.version = version;
         router.authentication = rules.authentication();
         router.track_primary = !on(instance.dont_track_primary.as_ref());
@@ -170,6 +171,7 @@ impl<'a> Whole<'a> {
         .unwrap_or(3);
         router.announce = self.announce(instance);
         self.destination(instance, &mut router, name);
+        self.unicast(instance, &mut router, name);
         self.switches(instance, &mut router);
         self.addresses(instance, &mut router, name);
         core::mem::take(&mut self.out_of_subnet).report(self.reading);
@@ -177,24 +179,18 @@ impl<'a> Whole<'a> {
         Some(router)
     }
 
-    fn interface(&mut self, instance: &'a VrrpInstance, name: &str, place: Span) -> Option<InterfaceName> {
+    fn interfaces(&self, instance: &'a VrrpInstance, name: &str, place: Span) -> Option<RouterInterfaces> {
         let Some(entry) = &instance.interface else {
-            // Unicast takes whatever way the routes say; what is left to know is where the addresses go.
-            if !instance.unicast_peer.is_empty() {
-                let first = instance.virtual_ipaddress.iter().find_map(|entry| entry.value.interface.clone());
-                let default = || self.global.default_interface.as_ref().map(|entry| entry.value.0.clone());
-                if let Some(interface) = first.or_else(default) {
-                    return Some(interface);
-                }
-            }
-            self.push(
-                Diagnostic::fatal("missing-interface", format!("the instance `{name}` has no interface"))
-                    .status(Status::Fault)
-                    .at(place)
-                    .help("write interface with the name of the network interface it runs on"),
-            );
-            return None;
+            return self.routed(instance, name, place);
         };
+        if let Some(entry) = &instance.vrf {
+            self.push(
+                Diagnostic::error("vrf", format!("`{name}` has an interface: its VRF is the interface's"))
+                    .at(self.place(entry.at))
+                    .label("ignored")
+                    .help("remove vrf, or the interface"),
+            );
+        }
         let interface = entry.value.0.clone();
         let word = self.place(entry.at);
         let known = self.interfaces.as_ref().and_then(|known| known.get(&interface));
@@ -211,7 +207,13 @@ impl<'a> Whole<'a> {
             );
             return None;
         }
-        let exists = self.interfaces.as_ref().is_none_or(|known| known.contains_key(&interface));
+        self.exists(&interface, word);
+        Some(RouterInterfaces::single(interface))
+    }
+
+    /// Reports an interface that is not there.
+    fn exists(&self, interface: &InterfaceName, word: Span) {
+        let exists = self.interfaces.as_ref().is_none_or(|known| known.contains_key(interface));
         if !exists && !self.dynamic_interfaces {
             let known: Vec<&str> = self
                 .interfaces
@@ -227,7 +229,6 @@ impl<'a> Whole<'a> {
                     .help("if it appears later, write dynamic_interfaces in global_defs: the router waits in FAULT"),
             );
         }
-        Some(interface)
     }
 
     fn family(&self, instance: &VrrpInstance, name: &str) -> Family {
