@@ -156,7 +156,7 @@ fn announce(bencher: Bencher<'_, '_>, count: usize) {
     bencher.counter(ItemsCount::new(count)).bench_local(|| {
         with_ends(|ends| {
             let announcement = Announcement {
-                link: Some(ends.near),
+                link: ends.near,
                 mac: MacAddress([0, 0, 0x5e, 0, 1, 51]),
                 address: IpAddr::from([192, 0, 2, 1]),
                 is_router: true,

@@ -354,7 +354,7 @@ impl Cluster {
             Frame::Advertisement(packet) => {
                 let local = is_group(&packet.destination) || machine.kernel.answers(key, &packet.destination);
                 let Some(process) = machine.process.as_mut().filter(|_| local) else { return };
-                if process.receive(now, key, arriving(&packet, damage), damage.is_some(), &self.pace) {
+                if process.receive(now, key, &arriving(&packet, damage), damage.is_some(), &self.pace) {
                     self.wake_soon(id);
                 }
             }

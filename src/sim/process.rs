@@ -128,12 +128,12 @@ impl Process {
         &mut self,
         now: Now,
         link: InterfaceIndex,
-        packet: Packet,
+        packet: &Packet,
         damaged: bool,
         pace: &Pace,
     ) -> bool {
         let mut received = false;
-        for socket in self.sockets.iter().filter(|(socket, open)| **open && takes(socket, link, &packet)) {
+        for socket in self.sockets.iter().filter(|(socket, open)| **open && takes(socket, link, packet)) {
             let socket = *socket.0;
             let queue = self.received.entry(socket).or_default();
             if queue.len() < pace.receive_queue {

@@ -61,7 +61,7 @@ struct Whole<'a> {
     static_addresses: BTreeMap<IpAddr, Position>,
     dynamic_interfaces: bool,
     names: BTreeMap<&'a str, Position>,
-    identities: BTreeMap<(Option<InterfaceName>, Family, u8, IpAddr), (&'a str, Position)>,
+    identities: BTreeMap<MulticastIdentity, (&'a str, Position)>,
     /// Unicast instances by interface, family, VRID, source address and peers.
     unicast: BTreeMap<UnicastIdentity, (&'a str, Position)>,
     /// By address, length, interface, and whether it is on a virtual MAC of its own.
@@ -69,6 +69,9 @@ struct Whole<'a> {
     /// Of the router being read.
     out_of_subnet: OutOfSubnet,
 }
+
+/// Interface, family, VRID and group.
+type MulticastIdentity = (Option<InterfaceName>, Family, u8, IpAddr);
 
 /// Interface, family, VRID, source address and peers in their order.
 type UnicastIdentity = (Option<InterfaceName>, Family, u8, Option<IpAddr>, BTreeSet<IpAddr>);
