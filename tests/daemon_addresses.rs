@@ -293,7 +293,7 @@ impl Flood {
             .cycle()
             .take(count)
             .map(|(source, payload)| Packet {
-                link: self.port,
+                link: Some(self.port),
                 source: *source,
                 destination: GROUP,
                 ip: IpFields::vrrp(255),
