@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use alived::kernel::{
-    AddressOutcome, AddressReply, AddressSpec, Forwarding, HeldAddress, KernelEvent, KernelView, Link,
-    ReceiveSocket, SocketEvent,
+    AddressOutcome, AddressReply, AddressSpec, Detection, Forwarding, HeldAddress, KernelEvent, KernelView,
+    Link, ReceiveSocket, SocketEvent,
 };
 use alived::net::{Family, InterfaceIndex, InterfaceName, MacAddress, Prefix};
 use alived::node::{Event, HaNode, NodeConfig};
@@ -75,7 +75,7 @@ impl Lan {
             prefix: prefix(host(link, 10), 24),
             ours: false,
             secondary: false,
-            tentative: false,
+            detection: Detection::Done,
         };
         KernelView {
             links: self.links().map(|index| link(index, 1500)).collect(),

@@ -8,8 +8,8 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use alived::kernel::{
-    AddressOutcome, AddressReply, AddressRequest, AddressSpec, Forwarding, HeldAddress, KernelError,
-    KernelEvent, KernelView, Link, ReceiveSocket, Requester, RouterId, SocketEvent, Verb,
+    AddressOutcome, AddressReply, AddressRequest, AddressSpec, Detection, Forwarding, HeldAddress,
+    KernelError, KernelEvent, KernelView, Link, ReceiveSocket, Requester, RouterId, SocketEvent, Verb,
 };
 use alived::net::{Family, InterfaceIndex, InterfaceName, MacAddress, Prefix};
 use alived::node::{Event, HaNode, NodeConfig};
@@ -410,7 +410,11 @@ fn held_address(number: u8, choice: u8) -> HeldAddress {
         prefix: Prefix::new(address, length).expect("a valid length"),
         ours: choice & 0x40 == 0x40,
         secondary: choice & 0x10 == 0x10,
-        tentative: choice & 0x20 == 0x20,
+        detection: match choice & 0x60 {
+            0x20 => Detection::Running,
+            0x60 => Detection::Failed,
+            _ => Detection::Done,
+        },
     }
 }
 

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use super::vrrp_thread::packet;
 use crate::kernel::{
-    AddressOutcome, AddressReply, AddressRequest, AddressSpec, Announcement, Forwarding, HeldAddress,
-    KernelEvent, KernelView, Link, SocketEvent,
+    AddressOutcome, AddressReply, AddressRequest, AddressSpec, Announcement, Detection, Forwarding,
+    HeldAddress, KernelEvent, KernelView, Link, SocketEvent,
 };
 use crate::net::{Family, InterfaceIndex, InterfaceName, MacAddress, Prefix};
 use crate::node::{Event, HaNode, NodeConfig};
@@ -147,7 +147,8 @@ fn setting(version: Version) -> Option<(NodeConfig, KernelView)> {
         loopback: false,
         forwarding: Forwarding::default(),
     };
-    let own = HeldAddress { link: key, prefix: prefix(1)?, ours: false, secondary: false, tentative: false };
+    let detection = Detection::Done;
+    let own = HeldAddress { link: key, prefix: prefix(1)?, ours: false, secondary: false, detection };
     let config = NodeConfig { routers: vec![router], ..NodeConfig::default() };
     Some((config, KernelView { links: vec![link], addresses: vec![own] }))
 }

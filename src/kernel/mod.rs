@@ -69,8 +69,27 @@ pub struct HeldAddress {
     pub ours: bool,
     /// `IFA_F_SECONDARY`: goes when the first address of its subnet goes, without `promote_secondaries`.
     pub secondary: bool,
-    /// `IFA_F_TENTATIVE` or `IFA_F_DADFAILED`: not usable as a source.
-    pub tentative: bool,
+    /// How far duplicate address detection is.
+    pub detection: Detection,
+}
+
+impl HeldAddress {
+    /// Not usable as a source, and not answered for.
+    pub const fn is_tentative(&self) -> bool {
+        !matches!(self.detection, Detection::Done)
+    }
+}
+
+/// How far duplicate address detection is with an address (IPv6, RFC 4862 §5.4).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Detection {
+    /// Done or not needed: the address is usable.
+    #[default]
+    Done,
+    /// Under way (`IFA_F_TENTATIVE`).
+    Running,
+    /// Another host has it (`IFA_F_DADFAILED`).
+    Failed,
 }
 
 /// Everything the kernel holds that concerns us, read at start and again after a lost notification.

@@ -3,7 +3,7 @@
 use core::net::IpAddr;
 use std::collections::BTreeMap;
 
-use crate::kernel::{HeldAddress, KernelView, Link};
+use crate::kernel::{Detection, HeldAddress, KernelView, Link};
 use crate::net::{Family, InterfaceIndex, InterfaceName, Prefix};
 use crate::vrrp::Interface;
 
@@ -61,7 +61,7 @@ impl KernelModel {
     /// An address is new or changed. True when it may change a source address.
     pub fn set_address(&mut self, address: HeldAddress) -> bool {
         let key = (address.link, address.prefix);
-        let candidate = !address.ours && !address.tentative;
+        let candidate = !address.ours && !address.is_tentative();
         let own = self.own.entry(address.link).or_default();
         let before = own.len();
         match own.iter().position(|prefix| *prefix == address.prefix) {
@@ -100,6 +100,11 @@ impl KernelModel {
         self.addresses.get(&key).map(|address| address.ours)
     }
 
+    /// How far duplicate address detection is with an address that is there.
+    pub fn detection(&self, key: (InterfaceIndex, Prefix)) -> Option<Detection> {
+        self.addresses.get(&key).map(|address| address.detection)
+    }
+
     /// Whether the address is known to depend on another one of its subnet.
     pub fn is_secondary(&self, key: (InterfaceIndex, Prefix)) -> bool {
         self.addresses.get(&key).is_some_and(|address| address.secondary)
@@ -113,6 +118,7 @@ impl KernelModel {
             usable: link.usable(),
             ipv6_forwarding: link.forwarding.ipv6,
             mtu: link.mtu,
+            pace: None,
         })
     }
 
@@ -123,7 +129,7 @@ impl KernelModel {
         let mut held = one.chain(all).flat_map(|link| {
             let from = Prefix::new(*address, 0).unwrap_or(Prefix::LOWEST);
             let same = self.addresses.range((link, from)..=(link, Prefix::host(*address)));
-            same.map(|(_, held)| held).filter(|held| !held.tentative)
+            same.map(|(_, held)| held).filter(|held| !held.is_tentative())
         });
         let first = held.next()?.ours;
         Some(first && held.all(|held| held.ours))
@@ -153,7 +159,7 @@ mod tests {
 
     fn address(text: &str, ours: bool) -> HeldAddress {
         let prefix = Prefix::new(text.parse().unwrap(), 24).unwrap();
-        HeldAddress { link: LINK, prefix, ours, secondary: false, tentative: false }
+        HeldAddress { link: LINK, prefix, ours, secondary: false, detection: Detection::Done }
     }
 
     #[test]
@@ -177,7 +183,7 @@ mod tests {
         model.set_address(address("2001:db8::1", false));
         assert_eq!(model.source(LINK, Family::Ipv6, None), None);
         let local = "fe80::1".parse().unwrap();
-        model.set_address(HeldAddress { tentative: true, ..address("fe80::1", false) });
+        model.set_address(HeldAddress { detection: Detection::Running, ..address("fe80::1", false) });
         assert_eq!(model.source(LINK, Family::Ipv6, None), None);
         assert_eq!(model.has(Some(LINK), &local), None);
         assert!(model.set_address(address("fe80::1", false)));

@@ -9,8 +9,8 @@ use core::net::IpAddr;
 
 use super::*;
 use crate::kernel::{
-    AddressOperation, AddressOutcome, AddressSpec, Forwarding, HeldAddress, KernelView, Link, ReceiveSocket,
-    RouterId, Verb,
+    AddressOperation, AddressOutcome, AddressSpec, Detection, Forwarding, HeldAddress, KernelView, Link,
+    ReceiveSocket, RouterId, Verb,
 };
 use crate::net::{Family, InterfaceIndex, MacAddress, Prefix};
 use crate::time::{Instant, Now, WallTime};
@@ -166,7 +166,7 @@ fn link(up: bool) -> Link {
 
 fn held_address(address: &str, ours: bool) -> HeldAddress {
     let prefix = Prefix::new(address.parse().unwrap(), 24).unwrap();
-    HeldAddress { link: ETH0, prefix, ours, secondary: false, tentative: false }
+    HeldAddress { link: ETH0, prefix, ours, secondary: false, detection: Detection::Done }
 }
 
 #[test]

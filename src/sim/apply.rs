@@ -29,6 +29,8 @@ impl Cluster {
                 self.schedule(self.now, Happening::Forge { host: *host, number: 0 });
             }
             Fault::FloodEnded(host) => self.hosts[host.0].flood = None,
+            Fault::AddressTaken(address, true) => _ = self.taken.insert(*address),
+            Fault::AddressTaken(address, false) => _ = self.taken.remove(address),
             Fault::HealNetwork => self.network.heal(),
             Fault::CablePulled(id, segment) => {
                 self.with_link(*id, *segment, |kernel, key| kernel.set_cable(key, false))

@@ -14,8 +14,8 @@ use super::network::{Arrival, Network, PortId, SegmentId};
 use super::process::{Sabotage, Wakeup, arriving, is_group};
 use super::timeline::{EntryKind, Timeline};
 use crate::kernel::{
-    AddressReply, AddressRequest, Announcement, KernelEvent, ReceiveSocket, ScriptEnd, SocketEvent, Verb,
-    first_announcements,
+    AddressReply, AddressRequest, Announcement, Detection, KernelEvent, ReceiveSocket, ScriptEnd,
+    SocketEvent, Verb, first_announcements,
 };
 use crate::net::{InterfaceIndex, MacAddress, Prefix};
 use crate::node::Event;
@@ -87,6 +87,8 @@ pub struct Cluster {
     pub(super) settling: Option<Settling>,
     pub(super) changed: bool,
     pub(super) steps: u64,
+    /// Addresses that a host has taken for itself.
+    pub(super) taken: BTreeSet<IpAddr>,
 }
 
 impl Cluster {
@@ -111,6 +113,7 @@ impl Cluster {
             settling: None,
             changed: false,
             steps: 0,
+            taken: BTreeSet::new(),
         };
         let segments: Vec<SegmentId> = (0..spec.segments).map(|_| cluster.network.add_segment()).collect();
         for (index, machine) in spec.machines.into_iter().enumerate() {
@@ -311,7 +314,8 @@ impl Cluster {
                 }
             }
             Happening::Detected { machine, link, prefix } => {
-                self.machines[machine.0].kernel.settle(link, prefix);
+                let failed = self.is_duplicate(machine, link, prefix.address());
+                self.machines[machine.0].kernel.conclude(link, prefix, failed);
                 self.flush_kernel(machine);
             }
             Happening::Look(host) => self.look(host),
@@ -326,6 +330,18 @@ impl Cluster {
             }
             Happening::Fault(fault) => self.apply(&fault),
         }
+    }
+
+    /// Whether another machine on the segment, or a host, has an address.
+    fn is_duplicate(&self, id: MachineId, link: InterfaceIndex, address: IpAddr) -> bool {
+        if self.taken.contains(&address) {
+            return true;
+        }
+        let Some(port) = self.machines[id.0].kernel.port(link) else { return false };
+        let segment = self.network.segment(port);
+        self.machines.iter().any(|machine| {
+            machine.id != id && machine.link(segment).is_some_and(|key| machine.kernel.answers(key, &address))
+        })
     }
 
     fn process(&mut self, machine: MachineId, generation: u64) -> Option<&mut super::process::Process> {
@@ -611,7 +627,7 @@ impl Cluster {
         }
         for notification in notifications {
             if let KernelEvent::AddressPresent(held) = &notification
-                && held.tentative
+                && held.detection == Detection::Running
             {
                 let happening = Happening::Detected { machine: id, link: held.link, prefix: held.prefix };
                 self.schedule(self.now + DETECTION, happening);
@@ -679,7 +695,12 @@ impl Driver for CarryOut<'_> {
 
     fn announce(&mut self, announcements: &[Announcement]) {
         for announcement in announcements {
-            self.cluster.announce(self.id, announcement);
+            if !self.cluster.announce(self.id, announcement) {
+                let now = self.cluster.machines[self.id.0].now(self.cluster.now);
+                if let Some(process) = self.cluster.machines[self.id.0].process.as_mut() {
+                    process.note_unannounced(now, announcement.link);
+                }
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! What can happen to a LAN: by the network, by machines, by kernels, by operators.
 
 use core::fmt;
+use core::net::IpAddr;
 use std::sync::Arc;
 
 use super::MachineId;
@@ -26,6 +27,8 @@ pub enum Fault {
     FloodEnded(HostId),
     /// Cuts, partitions and bad conditions end.
     HealNetwork,
+    /// A host takes an address for itself, as duplicate address detection finds, or gives it back.
+    AddressTaken(IpAddr, bool),
     /// A cable is pulled: no carrier.
     CablePulled(MachineId, SegmentId),
     /// … and plugged in again.
@@ -92,6 +95,7 @@ impl Fault {
             | Self::Cut(..)
             | Self::Partition(..)
             | Self::HealNetwork
+            | Self::AddressTaken(..)
             | Self::Flooded(..)
             | Self::FloodEnded(_) => None,
             Self::CablePulled(machine, _)
@@ -138,6 +142,8 @@ impl fmt::Display for Fault {
             Self::Flooded(host, flood) => write!(f, "{host} {flood}"),
             Self::FloodEnded(host) => write!(f, "{host} ends its flood"),
             Self::HealNetwork => f.write_str("network healed"),
+            Self::AddressTaken(address, true) => write!(f, "a host has {address}"),
+            Self::AddressTaken(address, false) => write!(f, "no host has {address} any more"),
             Self::CablePulled(_, segment) => write!(f, "cable to {segment} pulled"),
             Self::CablePlugged(_, segment) => write!(f, "cable to {segment} plugged in"),
             Self::AdminDown(_, segment) => write!(f, "interface on {segment} set down"),

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use super::network::PortId;
 use crate::kernel::{
-    AddressOperation, AddressOutcome, Forwarding, HeldAddress, KernelError, KernelEvent, KernelView, Link,
-    Verb,
+    AddressOperation, AddressOutcome, Detection, Forwarding, HeldAddress, KernelError, KernelEvent,
+    KernelView, Link, Verb,
 };
 use crate::net::{Family, InterfaceIndex, InterfaceName, MacAddress, Prefix};
 
@@ -124,7 +124,7 @@ impl Kernel {
         }
     }
 
-    /// Adds an address; one that is there keeps its mark. `tentative` until [`Kernel::settle`].
+    /// Adds an address; one that is there keeps its mark. `tentative` until [`Kernel::conclude`].
     ///
     /// # Errors
     /// `ENODEV` when the interface is gone.
@@ -142,17 +142,19 @@ impl Kernel {
             return Ok(());
         }
         let secondary = prefix.family() == Family::Ipv4 && self.on(link).any(|a| same_subnet(a, &prefix));
-        let held = HeldAddress { link, prefix, ours, secondary, tentative };
+        let detection = if tentative { Detection::Running } else { Detection::Done };
+        let held = HeldAddress { link, prefix, ours, secondary, detection };
         self.notifications.push(KernelEvent::AddressPresent(held.clone()));
         self.addresses.push(held);
         Ok(())
     }
 
-    /// Duplicate address detection ended well.
-    pub fn settle(&mut self, link: InterfaceIndex, prefix: Prefix) {
+    /// Duplicate address detection ends: somebody else has the address, or nobody.
+    pub fn conclude(&mut self, link: InterfaceIndex, prefix: Prefix, duplicate: bool) {
         if let Some(held) = self.addresses.iter_mut().find(|a| a.link == link && a.prefix == prefix)
-            && core::mem::take(&mut held.tentative)
+            && held.detection == Detection::Running
         {
+            held.detection = if duplicate { Detection::Failed } else { Detection::Done };
             self.notifications.push(KernelEvent::AddressPresent(held.clone()));
         }
     }
@@ -253,7 +255,7 @@ impl Kernel {
 
     /// Whether the machine answers questions for `address` on this interface.
     pub fn answers(&self, key: InterfaceIndex, address: &IpAddr) -> bool {
-        self.on(key).any(|a| a.prefix.address() == *address && !a.tentative)
+        self.on(key).any(|a| a.prefix.address() == *address && !a.is_tentative())
     }
 
     /// The interface that the routing table gives for a destination: there are routes to the subnets of addresses alone.
@@ -281,7 +283,7 @@ impl Kernel {
 pub fn usable_source(held: &HeldAddress, family: Family) -> bool {
     held.prefix.family() == family
         && !held.ours
-        && !held.tentative
+        && !held.is_tentative()
         && match held.prefix.address() {
             IpAddr::V4(_) => true,
             IpAddr::V6(address) => is_link_local(&address),
@@ -373,7 +375,7 @@ mod tests {
         kernel.add(eth0, local, false, true).unwrap();
         assert_eq!(kernel.source(eth0, Family::Ipv6), None);
         assert!(!kernel.answers(eth0, &local.address()));
-        kernel.settle(eth0, local);
+        kernel.conclude(eth0, local, false);
         assert_eq!(kernel.source(eth0, Family::Ipv6), Some(local.address()));
         assert!(kernel.answers(eth0, &local.address()));
     }

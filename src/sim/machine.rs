@@ -126,8 +126,8 @@ impl Machine {
         // Whoever starts now reads the state and is not told how it came about.
         self.kernel.take_notifications();
         let tentative: Vec<(InterfaceIndex, Prefix)> =
-            self.kernel.addresses().iter().filter(|a| a.tentative).map(|a| (a.link, a.prefix)).collect();
-        tentative.into_iter().for_each(|(link, prefix)| self.kernel.settle(link, prefix));
+            self.kernel.addresses().iter().filter(|a| a.is_tentative()).map(|a| (a.link, a.prefix)).collect();
+        tentative.into_iter().for_each(|(link, prefix)| self.kernel.conclude(link, prefix, false));
         self.kernel.take_notifications();
     }
 

@@ -202,6 +202,11 @@ impl Process {
         actions
     }
 
+    /// Tells the node that an announcement did not leave.
+    pub fn note_unannounced(&mut self, now: Now, link: InterfaceIndex) {
+        self.node.note_unannounced(now, link);
+    }
+
     /// One wake-up by the contract. `spurious` calls [`HaNode::handle_timeout`] with nothing due.
     pub fn wake(&mut self, now: Now, spurious: bool, mut sabotage: Option<&mut Box<dyn Sabotage>>) -> Wakeup {
         let mut wakeup = Wakeup::default();

@@ -192,6 +192,7 @@ impl Plan {
             lower_prio_repeat: prng.between(1, 5) as u32,
             arp_interval: pause(prng),
             ndisc_interval: pause(prng),
+            extra: None,
         };
         Self {
             name: format!("VI_{}", index + 1),

@@ -110,6 +110,8 @@ pub(crate) struct RouterStatus {
     pub(crate) switched_over: SwitchedOver,
     /// Its addresses.
     pub(crate) addresses: Vec<AddressStatus>,
+    /// Other masters heard while `MASTER`: there should be none.
+    pub(crate) second_masters: Vec<RivalStatus>,
     /// Other routers heard.
     pub(crate) peers: Vec<PeerStatus>,
     /// What it has counted.
@@ -170,6 +172,19 @@ pub(crate) struct AddressStatus {
     pub(crate) advertised: bool,
     /// Whether the kernel shall hold it now.
     pub(crate) wanted: bool,
+    /// Whether duplicate address detection found that another host has it.
+    pub(crate) duplicate: bool,
+}
+
+/// Another master.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RivalStatus {
+    /// Its address.
+    pub(crate) address: IpAddr,
+    /// Of its last advertisement.
+    pub(crate) priority: u8,
+    /// Since it was heard first.
+    pub(crate) heard_for_us: u64,
 }
 
 /// Another router.
@@ -189,6 +204,10 @@ pub(crate) struct PeerStatus {
     pub(crate) rejected: u64,
     /// Why the last one did not.
     pub(crate) last_rejection: Option<String>,
+    /// How many did not for which reason.
+    pub(crate) rejections: std::collections::BTreeMap<String, u64>,
+    /// In what its address list differs from ours.
+    pub(crate) address_list: Option<String>,
 }
 
 /// What a router has counted.
@@ -204,6 +223,7 @@ pub(crate) struct CounterStatus {
     pub(crate) address_list_mismatches: u64,
     pub(crate) rivals_beaten: u64,
     pub(crate) addresses_repaired: u64,
+    pub(crate) duplicate_addresses: u64,
     pub(crate) stalls: u64,
     /// Packets that failed a check of receipt, by its name.
     pub(crate) rejected: std::collections::BTreeMap<String, u64>,
@@ -245,6 +265,7 @@ impl RouterStatus {
                 interface: address.interface.as_ref().unwrap_or(&config.interfaces.addresses).to_string(),
                 advertised,
                 wanted: router.holds_addresses,
+                duplicate: router.duplicates.contains(&address.spec.prefix),
             };
             list.iter().map(status).collect::<Vec<_>>()
         };
@@ -282,6 +303,15 @@ impl RouterStatus {
                 (false, false) => SwitchedOver::No,
             },
             addresses: addresses.flat_map(address).collect(),
+            second_masters: router
+                .rivals
+                .iter()
+                .map(|rival| RivalStatus {
+                    address: rival.from,
+                    priority: rival.priority.0,
+                    heard_for_us: micros(taken_at.saturating_since(rival.since)),
+                })
+                .collect(),
             peers: router
                 .peers
                 .iter()
@@ -307,6 +337,8 @@ impl PeerStatus {
             accepted: peer.accepted,
             rejected: peer.rejected,
             last_rejection: peer.last_rejection.map(|rejection| rejection.to_string()),
+            rejections: peer.rejections.iter().map(|(kind, count)| (format!("{kind:?}"), *count)).collect(),
+            address_list: peer.differing.as_ref().map(ToString::to_string),
         }
     }
 }
@@ -325,6 +357,7 @@ impl CounterStatus {
             address_list_mismatches: counters.address_list_mismatches,
             rivals_beaten: counters.rivals_beaten,
             addresses_repaired: counters.addresses_repaired,
+            duplicate_addresses: counters.duplicate_addresses,
             stalls: counters.stalls,
             rejected: rejected.filter(|(_, count)| *count > 0).collect(),
         }

@@ -3,9 +3,10 @@
 use core::fmt;
 use core::net::IpAddr;
 
+use crate::net::Prefix;
 use crate::node::HaNode;
 use crate::time::{Duration, Instant, WallTime, micros};
-use crate::vrrp::{Cause, Counters, Peer, RouterConfig, State, VirtualRouter};
+use crate::vrrp::{Cause, Counters, Peer, Rival, RouterConfig, State, VirtualRouter};
 use crate::wire::vrrp::{AdvertisementInterval, Priority};
 
 /// Classes of [`Lateness`]: below 64 µs, 128 µs, … 1 s, and beyond.
@@ -60,6 +61,8 @@ pub(crate) struct RouterSnapshot {
     pub(crate) master_down: Duration,
     pub(crate) faults: Vec<String>,
     pub(crate) peers: Vec<(IpAddr, Peer)>,
+    pub(crate) rivals: Vec<Rival>,
+    pub(crate) duplicates: Vec<Prefix>,
     pub(crate) contributions: Vec<(String, i32)>,
     pub(crate) cause: Option<Cause>,
     pub(crate) next_timer: Option<Instant>,
@@ -104,6 +107,8 @@ fn router(router: &VirtualRouter) -> RouterSnapshot {
         master_down: router.master_down_interval(),
         faults: router.faults().iter().map(ToString::to_string).collect(),
         peers: router.peers().iter().map(|(address, peer)| (address, peer.clone())).collect(),
+        rivals: router.rivals().to_vec(),
+        duplicates: router.duplicate_addresses().collect(),
         contributions: router
             .priority()
             .contributions()

@@ -74,10 +74,19 @@ fn write_router(
     let shown = if details { usize::MAX } else { 3 };
     for address in router.addresses.iter().take(shown) {
         let excluded = if address.advertised { "" } else { ", not advertised" };
-        writeln!(text, "  address {} on {}, {held}{excluded}", address.address, address.interface)?;
+        let duplicate = if address.duplicate { ", ANOTHER HOST HAS IT" } else { "" };
+        writeln!(
+            text,
+            "  address {} on {}, {held}{excluded}{duplicate}",
+            address.address, address.interface
+        )?;
     }
     if router.addresses.len() > shown {
         writeln!(text, "  and {} more addresses", router.addresses.len() - shown)?;
+    }
+    for rival in &router.second_masters {
+        let (priority, lasting) = (rival.priority, span(rival.heard_for_us));
+        writeln!(text, "  SECOND MASTER {}, priority {priority}, heard for {lasting}", rival.address)?;
     }
     for peer in &router.peers {
         write!(text, "  peer {}", peer.address)?;
@@ -88,6 +97,14 @@ fn write_router(
         match &peer.last_rejection {
             Some(reason) => writeln!(text, ", {} packets not used: {reason}", peer.rejected)?,
             None => writeln!(text)?,
+        }
+        if let Some(difference) = &peer.address_list {
+            writeln!(text, "    its {difference}")?;
+        }
+        if details {
+            for (reason, count) in &peer.rejections {
+                writeln!(text, "    not used: {count} {reason}")?;
+            }
         }
     }
     if details {

@@ -4,12 +4,12 @@ use core::fmt;
 use core::net::IpAddr;
 use std::sync::Arc;
 
-use super::PacketReport;
+use super::{AddressDifference, EffectivePriority, PacketReport};
 use crate::kernel::{KernelError, ReceiveSocket, RouterId};
 use crate::net::{InterfaceIndex, InterfaceName, Prefix};
 use crate::time::{Duration, WallTime};
 use crate::wire::ip::IpFields;
-use crate::wire::vrrp::{AdvertisementInterval, Priority, Rejection};
+use crate::wire::vrrp::{AdvertisementInterval, Priority, Rejection, Version};
 
 /// State of a virtual router (RFC 9568 §6.4; `Fault` is keepalived's).
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -146,6 +146,8 @@ pub enum Cause {
         master: IpAddr,
         /// Its priority.
         priority: Priority,
+        /// Ours.
+        ours: EffectivePriority,
     },
     /// A master of higher priority, or equal priority and higher address, was heard.
     BetterMaster {
@@ -153,6 +155,8 @@ pub enum Cause {
         from: IpAddr,
         /// Its priority.
         priority: Priority,
+        /// Ours.
+        ours: EffectivePriority,
     },
     /// A fault began.
     Fault(FaultReason),
@@ -184,11 +188,11 @@ impl fmt::Display for Cause {
             }
             Self::MasterDown { last_master: None } => f.write_str("no master heard for a master-down time"),
             Self::MasterLeft { from } => write!(f, "master {from} left (priority 0)"),
-            Self::Preempted { master, priority } => {
-                write!(f, "preempting master {master}, whose priority {priority} is lower")
+            Self::Preempted { master, priority, ours } => {
+                write!(f, "preempting master {master}, whose priority {priority} is lower than ours, {ours}")
             }
-            Self::BetterMaster { from, priority } => {
-                write!(f, "master {from} with priority {priority} heard")
+            Self::BetterMaster { from, priority, ours } => {
+                write!(f, "master {from} with priority {priority} heard, ours is {ours}")
             }
             Self::Fault(reason) => reason.fmt(f),
             Self::FaultCleared => f.write_str("last fault cleared"),
@@ -269,11 +273,15 @@ pub enum ReportKind {
         from: IpAddr,
         /// Why.
         rejection: Rejection,
+        /// The version that was expected.
+        version: Version,
     },
     /// The address list of a used advertisement differs from ours.
     AddressListMismatch {
         /// Sender.
         from: IpAddr,
+        /// In what.
+        difference: AddressDifference,
     },
     /// A version 3 backup follows its master's interval.
     IntervalLearned {
@@ -288,6 +296,29 @@ pub enum ReportKind {
         from: IpAddr,
         /// Its priority.
         priority: Priority,
+        /// Ours.
+        ours: Priority,
+    },
+    /// While master, another master that loses to us goes on advertising.
+    RivalStays {
+        /// Its address.
+        from: IpAddr,
+        /// Its priority.
+        priority: Priority,
+        /// Since it was heard first.
+        lasting: Duration,
+    },
+    /// While master, another master that was heard has fallen silent.
+    RivalGone {
+        /// Its address.
+        from: IpAddr,
+        /// Since it was heard first.
+        lasting: Duration,
+    },
+    /// Another owner of the addresses (255) does not yield though its address is lower: we do.
+    OwnerLowered {
+        /// Its address.
+        from: IpAddr,
     },
     /// A fault began or ended without a change of state, because others remain.
     FaultsChanged {
@@ -316,6 +347,18 @@ pub enum ReportKind {
         prefix: Prefix,
         /// How often for this address since it became wanted.
         times: u32,
+    },
+    /// Another host has a virtual address: the kernel does not use it.
+    AddressDuplicate {
+        /// The address.
+        prefix: Prefix,
+        /// Where.
+        interface: InterfaceName,
+    },
+    /// Another host had a virtual address, and has it no more.
+    AddressUnique {
+        /// The address.
+        prefix: Prefix,
     },
     /// The kernel refused an address.
     AddressRefused {
@@ -419,21 +462,35 @@ pub enum ReportKind {
 impl fmt::Display for ReportKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Rejected { from, rejection } => write!(f, "dropping a packet from {from}: {rejection}"),
-            Self::AddressListMismatch { from } => write!(
+            Self::Rejected { from, rejection, version } => rejection.describe(*from, *version, f),
+            Self::AddressListMismatch { from, difference } => write!(
                 f,
-                "the address list of {from} differs from ours; its advertisements are used all the same, \
-                 make virtual_ipaddress equal on all routers"
+                "{from}: {difference}; its advertisements are used all the same, make virtual_ipaddress equal on all \
+                 routers"
             ),
             Self::IntervalLearned { from, interval } => {
                 write!(f, "advertisement interval of master {from} is {interval} sec: following it")
             }
-            Self::RivalBeaten { from, priority } => {
-                write!(
-                    f,
-                    "Received advert from {from} with lower priority {priority}, ours stands: announcing again"
-                )
+            Self::RivalBeaten { from, priority, ours } => write!(
+                f,
+                "Received advert from {from} with {} priority {priority}, ours {ours}: a second master, announcing \
+                 again",
+                if priority == ours { "equal" } else { "lower" }
+            ),
+            Self::RivalStays { from, priority, lasting } => write!(
+                f,
+                "a second master {from} with priority {priority} has been heard for {:.0} s: it does not hear us, or \
+                 does not understand us",
+                lasting.as_secs_f64()
+            ),
+            Self::RivalGone { from, lasting } => {
+                write!(f, "second master {from} is not heard any more, after {:.1} s", lasting.as_secs_f64())
             }
+            Self::OwnerLowered { from } => write!(
+                f,
+                "{from} has priority 255, too, and does not yield: ours is 254 until it is gone; only one router may \
+                 own the addresses, give the other one a lower priority"
+            ),
             Self::FaultsChanged { remaining } => {
                 f.write_str("still in FAULT:")?;
                 for (index, reason) in remaining.iter().enumerate() {
@@ -451,6 +508,12 @@ impl fmt::Display for ReportKind {
             Self::AddressRepaired { prefix, times } => {
                 write!(f, "address {prefix} was removed by somebody else, putting it back (repair {times})")
             }
+            Self::AddressDuplicate { prefix, interface } => write!(
+                f,
+                "another host on {interface} has {prefix} (duplicate address detection failed): it is neither used nor \
+                 announced, and tried again; find that host, or leave out -nodad"
+            ),
+            Self::AddressUnique { prefix } => write!(f, "no other host has {prefix} any more: it is in use"),
             Self::AddressRefused { prefix, error } => {
                 write!(f, "the kernel refuses address {prefix}: {error}")?;
                 // EPERM.

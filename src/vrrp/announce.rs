@@ -1,20 +1,48 @@
 //! Announcements in their order and pace: all addresses once, then all again, as keepalived; with the
-//! pauses of `garp_interval` and `gna_interval` on each interface.
+//! pauses of `garp_interval` and `gna_interval` on each interface, or on all interfaces of a `garp_group` together.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::Output;
+use super::router::Phase;
 use super::router_core::Core;
+use super::{Output, SharedPace, VirtualRouter};
 use crate::kernel::{Announcement, RouterId};
 use crate::net::{Family, InterfaceIndex, Prefix};
 use crate::time::{Duration, Instant};
 
-/// Announcements that wait to be sent, by interface and family.
+/// Announcements that wait to be sent, by what shares a pace, and family.
 #[derive(Clone, Debug, Default)]
 pub struct AnnouncementQueue {
-    lanes: BTreeMap<(InterfaceIndex, Family), Lane>,
+    lanes: BTreeMap<(PaceKey, Family), Lane>,
     /// What waits already is not queued again, which bounds the queue by the number of addresses.
     queued: BTreeSet<(RouterId, InterfaceIndex, core::net::IpAddr)>,
+}
+
+/// How fast announcements may follow each other, and with which others that counts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Pace {
+    key: PaceKey,
+    /// Pause after each; zero = none.
+    interval: Duration,
+}
+
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum PaceKey {
+    Interface(InterfaceIndex),
+    /// A `garp_group`, by its number.
+    Group(u32),
+}
+
+impl Pace {
+    /// Of an interface alone.
+    pub const fn of_interface(link: InterfaceIndex, interval: Duration) -> Self {
+        Self { key: PaceKey::Interface(link), interval }
+    }
+
+    /// Of all interfaces of a group.
+    const fn of_group(group: u32, interval: Duration) -> Self {
+        Self { key: PaceKey::Group(group), interval }
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -35,12 +63,12 @@ struct Entry {
 }
 
 impl AnnouncementQueue {
-    /// Adds an announcement that shall be sent `rounds` times, with `interval` after each on its interface.
-    pub fn push(&mut self, router: RouterId, announcement: Announcement, rounds: u32, interval: Duration) {
+    /// Adds an announcement that shall be sent `rounds` times at this pace.
+    pub fn push(&mut self, router: RouterId, announcement: Announcement, rounds: u32, pace: Pace) {
         let key = (router, announcement.link, announcement.address);
         if rounds > 0 && self.queued.insert(key) {
-            let lane = self.lanes.entry((announcement.link, Family::of(&announcement.address))).or_default();
-            lane.first.push_back(Entry { router, announcement, rounds, interval });
+            let lane = self.lanes.entry((pace.key, Family::of(&announcement.address))).or_default();
+            lane.first.push_back(Entry { router, announcement, rounds, interval: pace.interval });
         }
     }
 
@@ -109,9 +137,10 @@ impl Core {
         out: &mut Output<'_>,
     ) {
         for (link, prefix) in addresses {
-            if let Some(announcement) = self.announcement(link, prefix) {
-                let interval = self.announcement_interval(prefix.family());
-                out.announcements.push(self.id, announcement, rounds, interval);
+            if !self.detections.holds_back((link, prefix))
+                && let Some(announcement) = self.announcement(link, prefix)
+            {
+                out.announcements.push(self.id, announcement, rounds, self.pace(link, prefix.family()));
             }
         }
     }
@@ -127,11 +156,38 @@ impl Core {
         })
     }
 
-    /// `garp_interval`, `gna_interval`.
-    pub(super) const fn announcement_interval(&self, family: Family) -> Duration {
-        match family {
-            Family::Ipv4 => self.config.announce.arp_interval,
-            Family::Ipv6 => self.config.announce.ndisc_interval,
+    /// `garp_interval`, `gna_interval`: of the interface's `garp_group`, or those of all.
+    fn pace(&self, link: InterfaceIndex, family: Family) -> Pace {
+        let settings = &self.config.announce;
+        let shared = self.environment.interface_of(link).and_then(|(_, interface)| interface.pace);
+        let own = |pace: SharedPace| match family {
+            Family::Ipv4 => pace.arp_interval,
+            Family::Ipv6 => pace.ndisc_interval,
+        };
+        let interval = shared.and_then(own).unwrap_or(match family {
+            Family::Ipv4 => settings.arp_interval,
+            Family::Ipv6 => settings.ndisc_interval,
+        });
+        match shared {
+            Some(pace) => Pace::of_group(pace.group, interval),
+            None => Pace::of_interface(link, interval),
+        }
+    }
+
+    /// Whether announcements on an interface have to keep a pace.
+    pub(super) fn is_paced(&self, link: InterfaceIndex, family: Family) -> bool {
+        !self.pace(link, family).interval.is_zero()
+    }
+}
+
+impl VirtualRouter {
+    /// Announces once more what is on an interface, since the kernel refused to send it. Nothing unless master.
+    pub fn announce_on(&mut self, link: InterfaceIndex, out: &mut Output<'_>) {
+        if let Phase::Master(mastership) = &self.phase
+            && !mastership.hands_over()
+        {
+            let here = self.core.addresses.held().filter(|(on, _)| *on == link);
+            self.core.announce(here, 1, out);
         }
     }
 }
@@ -146,6 +202,8 @@ mod tests {
 
     use super::*;
     use crate::net::MacAddress;
+
+    const ALONE: Pace = Pace::of_interface(InterfaceIndex::LOWEST, Duration::ZERO);
 
     fn announcement(last: u8) -> Announcement {
         Announcement {
@@ -169,10 +227,10 @@ mod tests {
         let mut queue = AnnouncementQueue::default();
         let mut actions = Vec::new();
         for last in 1..=3 {
-            queue.push(RouterId(1), announcement(last), 3, Duration::ZERO);
+            queue.push(RouterId(1), announcement(last), 3, ALONE);
         }
         queue.take_due(Instant::ZERO, 4, &mut actions);
-        queue.push(RouterId(1), announcement(9), 2, Duration::ZERO);
+        queue.push(RouterId(1), announcement(9), 2, ALONE);
         queue.take_due(Instant::ZERO, 100, &mut actions);
         assert_eq!(sent(&actions), [1, 2, 3, 1, 9, 2, 3, 1, 9, 2, 3]);
         assert!(queue.is_empty() && queue.poll_timeout().is_none());
@@ -182,8 +240,9 @@ mod tests {
     fn an_interval_spaces_announcements_on_an_interface() {
         let mut queue = AnnouncementQueue::default();
         let mut actions = Vec::new();
-        queue.push(RouterId(1), announcement(1), 2, Duration::from_millis(10));
-        queue.push(RouterId(1), announcement(2), 1, Duration::from_millis(10));
+        let slow = Pace::of_interface(InterfaceIndex::LOWEST, Duration::from_millis(10));
+        queue.push(RouterId(1), announcement(1), 2, slow);
+        queue.push(RouterId(1), announcement(2), 1, slow);
         queue.take_due(Instant::ZERO, 100, &mut actions);
         assert_eq!(sent(&actions), [1]);
         assert_eq!(queue.poll_timeout(), Some(Instant::from_micros(10_000)));
@@ -193,11 +252,34 @@ mod tests {
     }
 
     #[test]
+    fn interfaces_of_a_group_share_its_pace_and_others_do_not() {
+        let mut queue = AnnouncementQueue::default();
+        let on = |link: u32, last| {
+            let link = InterfaceIndex::new(link).unwrap();
+            Announcement { link, ..announcement(last) }
+        };
+        let shared = Pace::of_group(0, Duration::from_millis(10));
+        for (link, last) in [(2, 1), (3, 2), (2, 3)] {
+            queue.push(RouterId(1), on(link, last), 1, shared);
+        }
+        queue.push(RouterId(1), on(4, 9), 1, Pace::of_group(1, Duration::from_millis(10)));
+        let at = |ms: u64, queue: &mut AnnouncementQueue| {
+            let mut actions = Vec::new();
+            queue.take_due(Instant::from_micros(ms * 1_000), 100, &mut actions);
+            sent(&actions)
+        };
+        assert_eq!(at(0, &mut queue), [1, 9]);
+        assert_eq!(at(9, &mut queue), [] as [u8; 0]);
+        assert_eq!(at(10, &mut queue), [2]);
+        assert_eq!(at(20, &mut queue), [3]);
+    }
+
+    #[test]
     fn a_router_that_left_announces_nothing() {
         let mut queue = AnnouncementQueue::default();
         let mut actions = Vec::new();
-        queue.push(RouterId(1), announcement(1), 5, Duration::ZERO);
-        queue.push(RouterId(2), announcement(2), 1, Duration::ZERO);
+        queue.push(RouterId(1), announcement(1), 5, ALONE);
+        queue.push(RouterId(2), announcement(2), 1, ALONE);
         queue.cancel(RouterId(1));
         queue.take_due(Instant::ZERO, 100, &mut actions);
         assert_eq!(sent(&actions), [2]);

@@ -148,7 +148,9 @@ impl Backup {
     pub(super) fn miss_master(&mut self, core: &Core, now: Now) {
         let cause = match (self.left, self.lower, self.master) {
             (Some(from), ..) => Cause::MasterLeft { from },
-            (None, Some((master, priority)), None) => Cause::Preempted { master, priority },
+            (None, Some((master, priority)), None) => {
+                Cause::Preempted { master, priority, ours: core.priority.clone() }
+            }
             (None, _, master) => Cause::MasterDown { last_master: master.map(|(address, _)| address) },
         };
         // Until the wish is granted, listen for another interval.

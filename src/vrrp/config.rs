@@ -79,7 +79,7 @@ pub struct RouterConfig {
     pub higher_prio_send_advert: bool,
     /// `skip_check_adv_addr`: do not compare the address list of a sender that was compared before.
     pub skip_check_adv_addr: bool,
-    /// `owner_ignore_adverts`: an owner (255) drops what it receives.
+    /// `owner_ignore_adverts`: an owner (255) yields to nobody.
     pub owner_ignore_adverts: bool,
 }
 
@@ -245,6 +245,19 @@ pub struct AnnounceSettings {
     pub arp_interval: Duration,
     /// `gna_interval`: pause between neighbour advertisements on one interface.
     pub ndisc_interval: Duration,
+    /// `garp_extra_if`: while master, addresses on other interfaces are announced again and again.
+    pub extra: Option<ExtraAnnouncements>,
+}
+
+/// `garp_extra_if`, `vrrp_garp_extra_if`: switches forget an address that is on an interface on which its router sends
+/// no advertisements.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ExtraAnnouncements {
+    /// Once in this time, 1 s to a day.
+    pub period: Duration,
+    /// `all`: on every interface but the router's own. Otherwise on virtual MACs of single addresses alone, of which
+    /// there are none yet.
+    pub all: bool,
 }
 
 impl Default for AnnounceSettings {
@@ -258,6 +271,7 @@ impl Default for AnnounceSettings {
             lower_prio_repeat: 5,
             arp_interval: Duration::ZERO,
             ndisc_interval: Duration::ZERO,
+            extra: None,
         }
     }
 }

@@ -25,6 +25,8 @@ pub struct Counters {
     pub rivals_beaten: u64,
     /// Virtual addresses put back after somebody else removed them.
     pub addresses_repaired: u64,
+    /// Times duplicate address detection found that another host has a virtual address.
+    pub duplicate_addresses: u64,
     /// Times the process stood still longer than a master-down time.
     pub stalls: u64,
     /// Normally nothing is ever rejected: no room is set aside for that.

@@ -21,12 +21,18 @@ enum Deadline {
     AnnounceAgain,
     /// `garp_master_refresh`.
     Refresh,
+    /// `garp_extra_if`.
+    AnnounceElsewhere,
     /// The addresses are announced over a rival, which they could not be at once.
     AnnounceOverRival,
+    /// Other masters that are heard, or are no longer, are told.
+    TellRivals,
     /// Nobody took over from a master that hands over.
     GiveUpHandover,
     /// What the kernel holds is compared with what is wanted.
     JudgeAddresses,
+    /// An address that another host had is tried again.
+    DetectAgain,
     /// An address has been missing for too long.
     AddressMissing,
     /// The router has stood back for long enough, or nobody else is there.
@@ -37,15 +43,18 @@ enum Deadline {
 
 impl Deadline {
     /// All, in the order in which those are served that are due together. The hand-over comes behind what it holds up.
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 14] = [
         Self::MasterDown,
         Self::Advertise,
         Self::Answer,
         Self::AnnounceAgain,
         Self::Refresh,
+        Self::AnnounceElsewhere,
         Self::AnnounceOverRival,
+        Self::TellRivals,
         Self::GiveUpHandover,
         Self::JudgeAddresses,
+        Self::DetectAgain,
         Self::AddressMissing,
         Self::EndAbstention,
         Self::TellLeftOut,
@@ -80,9 +89,12 @@ impl VirtualRouter {
             Deadline::Answer => at_work?.answer_due,
             Deadline::AnnounceAgain => at_work?.second_block.map(|block| block.at),
             Deadline::Refresh => at_work?.refresh,
+            Deadline::AnnounceElsewhere => at_work?.extra,
             Deadline::AnnounceOverRival => at_work?.rival_due,
+            Deadline::TellRivals => at_work?.rivals.poll_timeout(),
             Deadline::GiveUpHandover => master?.handover,
             Deadline::JudgeAddresses => core.addresses.poll_timeout(),
+            Deadline::DetectAgain => core.detections.poll_timeout(),
             Deadline::AddressMissing => core.addresses.lacking_timeout(self.lacking_limit()?),
             Deadline::EndAbstention => core.abstention.poll_timeout(),
             Deadline::TellLeftOut => core.limits.poll_timeout(),
@@ -99,13 +111,18 @@ impl VirtualRouter {
             (Deadline::AnnounceAgain | Deadline::Refresh, Phase::Master(mastership)) => {
                 mastership.announce_again(core, now, out);
             }
+            (Deadline::AnnounceElsewhere, Phase::Master(mastership)) => {
+                mastership.announce_elsewhere(core, now, out);
+            }
             (Deadline::AnnounceOverRival, Phase::Master(mastership)) => {
                 mastership.announce_over_rival(core, now, out);
             }
+            (Deadline::TellRivals, Phase::Master(mastership)) => mastership.tell_rivals(core, now, out),
             (Deadline::GiveUpHandover, Phase::Master(mastership)) => {
                 mastership.resume(core, now, ReportKind::SwitchOverAbandoned, out);
             }
             (Deadline::JudgeAddresses, _) => core.judge_addresses(now, out),
+            (Deadline::DetectAgain, _) => core.detect_again(out),
             (Deadline::AddressMissing, _) => {
                 let missing = lacking_limit.and_then(|limit| core.addresses.take_lacking(now.instant, limit));
                 if let Some((_, prefix)) = missing {
@@ -125,7 +142,9 @@ impl VirtualRouter {
                 | Deadline::Answer
                 | Deadline::AnnounceAgain
                 | Deadline::Refresh
+                | Deadline::AnnounceElsewhere
                 | Deadline::AnnounceOverRival
+                | Deadline::TellRivals
                 | Deadline::GiveUpHandover,
                 _,
             ) => {}

@@ -3,7 +3,7 @@
 use core::net::IpAddr;
 use std::collections::BTreeSet;
 
-use super::{FaultReason, RouterConfig};
+use super::{FaultReason, RouterConfig, SharedPace};
 use crate::net::{InterfaceIndex, InterfaceName, MacAddress};
 
 /// An interface that exists.
@@ -19,6 +19,8 @@ pub struct Interface {
     pub ipv6_forwarding: bool,
     /// Largest packet in bytes.
     pub mtu: u32,
+    /// The pace of its announcements, if it is in a `garp_group`.
+    pub pace: Option<SharedPace>,
 }
 
 /// Whether the router's receive socket is open.
@@ -56,12 +58,14 @@ impl Environment {
         Some((name, interface))
     }
 
-    /// Whether an interface that exists in both has another Ethernet address: hosts must learn it.
-    pub(super) fn hardware_differs(&self, other: &Self) -> bool {
+    /// Whether an interface that exists in both has another Ethernet address in the other, or came up: hosts must learn
+    /// of it, or have not heard what was said meanwhile.
+    pub(super) fn is_to_be_announced_in(&self, other: &Self) -> bool {
         self.interfaces.iter().any(|(name, interface)| {
-            other
-                .interface(name)
-                .is_some_and(|other| other.key == interface.key && other.mac != interface.mac)
+            other.interface(name).is_some_and(|other| {
+                other.key == interface.key
+                    && (other.mac != interface.mac || other.usable && !interface.usable)
+            })
         })
     }
 

@@ -1,6 +1,7 @@
 //! Configuration of groups: instances that change state together (`vrrp_sync_group`), interfaces that share a
 //! pace of announcements (`garp_group`), and the routes and rules that go with mastership.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::kernel::{Route, Rule};
@@ -28,6 +29,28 @@ pub struct GarpGroup {
     pub arp_interval: Option<Duration>,
     /// `gna_interval`: pause between neighbour advertisements; `None` = `vrrp_gna_interval`.
     pub ndisc_interval: Option<Duration>,
+}
+
+/// The pace of announcements that an interface shares with the others of its `garp_group`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SharedPace {
+    /// Number of the group.
+    pub group: u32,
+    /// Its `garp_interval`.
+    pub arp_interval: Option<Duration>,
+    /// Its `gna_interval`.
+    pub ndisc_interval: Option<Duration>,
+}
+
+/// The pace of each interface that is in a group.
+pub(crate) fn shared_paces(groups: &[GarpGroup]) -> BTreeMap<InterfaceName, SharedPace> {
+    let mut paces = BTreeMap::new();
+    for (group, number) in groups.iter().zip(0..) {
+        let GarpGroup { interfaces, arp_interval, ndisc_interval } = group;
+        let pace = SharedPace { group: number, arp_interval: *arp_interval, ndisc_interval: *ndisc_interval };
+        paces.extend(interfaces.iter().map(|name| (name.clone(), pace)));
+    }
+    paces
 }
 
 /// A line of `virtual_routes`: there while the router is master.

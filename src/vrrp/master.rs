@@ -2,6 +2,7 @@
 
 use core::net::IpAddr;
 
+use super::rivals::Rivals;
 use super::router_core::Core;
 use super::{AnnounceSettings, Cause, Output, ReportKind};
 use crate::time::{Duration, Instant, Now};
@@ -9,6 +10,9 @@ use crate::wire::vrrp::{Message, Priority};
 
 /// Answers to rivals and to routers that leave, in one interval.
 const ANSWERS: u32 = 10;
+
+/// How many intervals an owner of the addresses waits for another one to yield, as a ratio.
+const OWNER_PATIENCE: (u32, u32) = (12, 5);
 
 /// What a master keeps in mind.
 #[derive(Clone, Debug)]
@@ -19,6 +23,8 @@ pub(super) struct Mastership {
     pub(super) second_block: Option<SecondBlock>,
     /// Periodic announcements.
     pub(super) refresh: Option<Instant>,
+    /// Those of addresses on other interfaces.
+    pub(super) extra: Option<Instant>,
     /// Rivals and routers that leave are answered with an advertisement this often at most.
     answer_not_before: Instant,
     /// One of them came too early for that and waits for its answer.
@@ -34,6 +40,18 @@ pub(super) struct Mastership {
     pub(super) handover: Option<Instant>,
     /// After a stall: a router that does not preempt yields to any master heard until then.
     listening_until: Option<Instant>,
+    /// Other masters that lose to us.
+    pub(super) rivals: Rivals,
+    /// Another owner of the addresses (255), which should yield to us.
+    owner: Option<OtherOwner>,
+}
+
+/// Two routers believe to own the addresses: an error that only an operator can mend.
+#[derive(Clone, Copy, Debug)]
+struct OtherOwner {
+    from: IpAddr,
+    /// Until when it may still find out that it has to yield.
+    patience_until: Instant,
 }
 
 /// A block of announcements that is planned.
@@ -82,6 +100,7 @@ impl Mastership {
             next_advert: now.instant + interval,
             second_block: SecondBlock::after(now, settings.delay, settings.repeat, Why::Election),
             refresh: later(now, settings.refresh),
+            extra: settings.extra_period().map(|period| now.instant + period),
             answer_not_before: now.instant,
             answer_due: None,
             rival_quiet_until: now.instant,
@@ -89,6 +108,8 @@ impl Mastership {
             rival_due: None,
             handover: None,
             listening_until: None,
+            rivals: Rivals::default(),
+            owner: None,
         }
     }
 
@@ -103,6 +124,7 @@ impl Mastership {
     ) -> Verdict {
         let priority = advertisement.priority;
         if priority.is_leaving() {
+            self.rivals.leave(from);
             // (720) A router that left: tell the others at once that there is a master.
             if !self.hands_over() {
                 self.answer(core, now, out);
@@ -115,19 +137,52 @@ impl Mastership {
             core.yielded = true;
             return Verdict::Yields(Cause::SwitchOver { successor: from });
         }
-        if core.loses_to(from, priority) {
-            // (740) One last advertisement tells the better master of us, so that it announces again.
-            if core.config.higher_prio_send_advert {
-                core.send_advertisement(now, out);
+        if !core.ignores_others() {
+            if self.loses_as_owner(core, now, from, advertisement, out) || core.loses_to(from, priority) {
+                // (740) One last advertisement tells the better master of us, so that it announces again.
+                if core.config.higher_prio_send_advert {
+                    core.send_advertisement(now, out);
+                }
+                return Verdict::Yields(core.better_master(from, priority));
             }
-            return Verdict::Yields(Cause::BetterMaster { from, priority });
+            if self.listening_until.is_some_and(|until| now.instant < until) && !core.config.preempt {
+                // It keeps its mastership, and our leaving makes it announce again.
+                return Verdict::StepsDown(core.better_master(from, priority));
+            }
         }
-        if self.listening_until.is_some_and(|until| now.instant < until) && !core.config.preempt {
-            // It keeps its mastership, and our leaving makes it announce again.
-            return Verdict::StepsDown(Cause::BetterMaster { from, priority });
-        }
-        self.beat_rival(core, now, from, priority, out);
+        self.beat_rival(core, now, from, advertisement, out);
         Verdict::Stays
+    }
+
+    /// Of two owners the one with the higher address stays, as of any two masters of one priority. If the other one
+    /// does not know that, or does not hear, somebody has to give in, or the addresses are in two places for good: after
+    /// [`OWNER_PATIENCE`] of the longer of both intervals we lower our priority to 254, as keepalived does, and yield.
+    fn loses_as_owner(
+        &mut self,
+        core: &mut Core,
+        now: Now,
+        from: IpAddr,
+        advertisement: &Message<'_>,
+        out: &mut Output<'_>,
+    ) -> bool {
+        let both_own = advertisement.priority.is_owner() && core.priority.get().is_owner();
+        if !both_own || core.loses_to(from, advertisement.priority) {
+            return false;
+        }
+        match self.owner.filter(|owner| owner.from == from) {
+            None => {
+                let longer = core.config.interval.duration().max(advertisement.interval.duration());
+                let patience_until = now.instant + longer * OWNER_PATIENCE.0 / OWNER_PATIENCE.1;
+                self.owner = Some(OtherOwner { from, patience_until });
+                false
+            }
+            Some(owner) if now.instant < owner.patience_until => false,
+            Some(_) => {
+                core.priority.set_lowered(true);
+                core.report(ReportKind::OwnerLowered { from }, out);
+                true
+            }
+        }
     }
 
     /// RFC 9568 §6.4.3 (750): a rival that loses is answered, and because hosts may have learned its MAC, the
@@ -137,16 +192,28 @@ impl Mastership {
         core: &mut Core,
         now: Now,
         from: IpAddr,
-        priority: Priority,
+        advertisement: &Message<'_>,
         out: &mut Output<'_>,
     ) {
+        let priority = advertisement.priority;
         core.counters.rivals_beaten += 1;
         if !core.config.lower_prio_no_advert {
             self.answer(core, now, out);
         }
-        let is_news = self.predecessor_silent_from <= now.instant;
-        if self.announce_over_rival(core, now, out) && is_news {
-            core.report_packet(now, ReportKind::RivalBeaten { from, priority }, out);
+        self.announce_over_rival(core, now, out);
+        if self.predecessor_silent_from <= now.instant {
+            let silence = core.master_down_interval_at(advertisement.interval);
+            if self.rivals.hear(now.instant, from, priority, silence) {
+                let ours = core.priority.get();
+                core.report_packet(now, ReportKind::RivalBeaten { from, priority, ours }, out);
+            }
+        }
+    }
+
+    /// Tells of the other masters that still are there, or are not any more.
+    pub(super) fn tell_rivals(&mut self, core: &mut Core, now: Now, out: &mut Output<'_>) {
+        for kind in self.rivals.take_due(now.instant) {
+            core.report_packet(now, kind, out);
         }
     }
 
@@ -181,11 +248,11 @@ impl Mastership {
 
     /// Announces the addresses again, now and a second time, because hosts may have learned another master's
     /// MAC; at most once in an interval. What comes too early for that is not left out but waits.
-    pub(super) fn announce_over_rival(&mut self, core: &mut Core, now: Now, out: &mut Output<'_>) -> bool {
+    pub(super) fn announce_over_rival(&mut self, core: &mut Core, now: Now, out: &mut Output<'_>) {
         let settings = core.config.announce;
         if now.instant < self.rival_quiet_until {
             self.rival_due = Some(self.rival_quiet_until);
-            return false;
+            return;
         }
         self.rival_due = None;
         self.rival_quiet_until = now.instant + core.config.interval.duration();
@@ -195,7 +262,6 @@ impl Mastership {
             self.second_block = Some(block);
         }
         core.announce(core.addresses.held(), settings.lower_prio_repeat, out);
-        true
     }
 
     /// The second block of announcements, the periodic ones, or both at once.
@@ -210,6 +276,14 @@ impl Mastership {
             rounds = rounds.max(settings.refresh_repeat.max(1));
         }
         core.announce(core.addresses.held(), rounds, out);
+    }
+
+    /// Announces what is on other interfaces than the router's own.
+    pub(super) fn announce_elsewhere(&mut self, core: &Core, now: Now, out: &mut Output<'_>) {
+        self.extra = core.config.announce.extra_period().map(|period| now.instant + period);
+        let own =
+            core.environment.interface(&core.config.interfaces.addresses).map(|interface| interface.key);
+        core.announce(core.addresses.held().filter(|(link, _)| Some(*link) != own), 1, out);
     }
 
     /// Announces all addresses as after an election.
@@ -251,10 +325,21 @@ impl Mastership {
             };
             (!new.is_zero()).then(|| SecondBlock { at: (block.at - old) + new, ..block })
         });
+        self.extra = match (self.extra, settings.extra_period()) {
+            (Some(at), Some(period)) => Some(at.min(now.instant + period)),
+            (_, period) => period.map(|period| now.instant + period),
+        };
         self.refresh = match (self.refresh, later(now, settings.refresh)) {
             (Some(at), Some(_)) => Some((at - before.refresh) + settings.refresh),
             (_, next) => next,
         };
+    }
+}
+
+impl AnnounceSettings {
+    /// `None` where there is nothing to announce on other interfaces.
+    fn extra_period(&self) -> Option<Duration> {
+        self.extra.filter(|extra| extra.all).map(|extra| extra.period)
     }
 }
 
@@ -263,6 +348,15 @@ impl Core {
     fn loses_to(&self, from: IpAddr, priority: Priority) -> bool {
         let own = self.priority.get();
         priority > own || (priority == own && self.environment.source.is_some_and(|source| from > source))
+    }
+
+    /// `owner_ignore_adverts`: it yields to nobody.
+    fn ignores_others(&self) -> bool {
+        self.config.owner_ignore_adverts && self.priority.get().is_owner()
+    }
+
+    fn better_master(&self, from: IpAddr, priority: Priority) -> Cause {
+        Cause::BetterMaster { from, priority, ours: self.priority.clone() }
     }
 }
 

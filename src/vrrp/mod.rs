@@ -14,11 +14,13 @@
 mod abstention;
 mod action;
 mod actions;
+mod address_list;
 mod announce;
 mod backup;
 mod config;
 mod counters;
 mod deadlines;
+mod detection;
 mod environment;
 mod fault;
 mod group;
@@ -29,6 +31,7 @@ mod peers;
 mod priority;
 mod receive;
 mod report_limit;
+mod rivals;
 mod router;
 mod router_core;
 mod sending;
@@ -44,17 +47,20 @@ pub use action::{
     Cause, Datagram, FaultReason, Report, ReportKind, SendObstacle, State, Transition, Transmission,
 };
 pub use actions::{Actions, Driver, News, SocketRequest};
+pub use address_list::AddressDifference;
 pub use announce::AnnouncementQueue;
 pub use config::{
-    AnnounceSettings, Destinations, InitialState, OldChecksum, RouterConfig, RouterIdentity,
-    RouterInterfaces, UnicastPeer, VirtualAddress, default_group,
+    AnnounceSettings, Destinations, ExtraAnnouncements, InitialState, OldChecksum, RouterConfig,
+    RouterIdentity, RouterInterfaces, UnicastPeer, VirtualAddress, default_group,
 };
 pub use counters::Counters;
 pub use environment::{Environment, Interface, Listening};
-pub use group::{GarpGroup, SyncGroupConfig, VirtualRoute, VirtualRule};
+pub(crate) use group::shared_paces;
+pub use group::{GarpGroup, SharedPace, SyncGroupConfig, VirtualRoute, VirtualRule};
 pub use peers::{Peer, PeerTable};
 pub use priority::EffectivePriority;
 pub use report_limit::PacketReport;
+pub use rivals::Rival;
 pub use router::{Output, VirtualRouter};
 pub use timing::{master_down_interval, skew_time, unnoticed_silence};
 pub use tracked::Tracked;

@@ -8,13 +8,18 @@
 use super::environment::Environment;
 use super::router_core::Core;
 use super::{Output, ReportKind, RouterConfig, State, VirtualRouter};
-use crate::kernel::{AddressOperation, AddressOutcome, AddressReply, AddressRequest, Requester, Verb};
+use crate::kernel::{
+    AddressOperation, AddressOutcome, AddressReply, AddressRequest, Detection, HeldAddress, Requester, Verb,
+};
 use crate::net::{InterfaceIndex, Prefix};
 use crate::time::Now;
 use crate::wanted::{AddressWish, Addresses, Answer, Change, Repair, distinct};
 
 /// What the kernel is known to hold: whether an address is there, and then whether it carries our mark.
 pub(super) type Known<'a> = &'a dyn Fn((InterfaceIndex, Prefix)) -> Option<bool>;
+
+/// How far the kernel is known to be with the detection of an address that is there.
+pub(super) type Detected<'a> = &'a dyn Fn((InterfaceIndex, Prefix)) -> Option<Detection>;
 
 /// The addresses of a configuration, and whether the loss of each counts against the router (not `no_track`). Of one
 /// that is in there twice, the later line counts.
@@ -55,6 +60,7 @@ impl Core {
     /// Gives up the addresses; what a predecessor left is told.
     pub(super) fn release_addresses(&mut self, out: &mut Output<'_>) {
         let mut changes = Vec::new();
+        self.detections.clear();
         let count = self.addresses.release(&mut changes);
         if count > 0 {
             self.report(ReportKind::LeftoverRemoved { count }, out);
@@ -73,13 +79,15 @@ impl Core {
     }
 
     /// Asks for changes of addresses. The first announcement of what is added goes along, unless announcements
-    /// have to keep a pace.
-    pub(super) fn request_addresses(&self, changes: Vec<Change<Addresses>>, out: &mut Output<'_>) {
+    /// have to keep a pace, or wait for the end of a detection.
+    pub(super) fn request_addresses(&mut self, changes: Vec<Change<Addresses>>, out: &mut Output<'_>) {
         if changes.is_empty() {
             return;
         }
         let operation = |Change { verb, key: (link, prefix), wish }: Change<Addresses>| {
-            let goes_along = verb == Verb::Add && self.announcement_interval(prefix.family()).is_zero();
+            let goes_along = verb == Verb::Add
+                && !self.detections.begin((link, prefix))
+                && !self.is_paced(link, prefix.family());
             let announcement = self.announcement(link, prefix).filter(|_| goes_along);
             AddressOperation { verb, link, spec: wish.spec, announcement }
         };
@@ -96,17 +104,13 @@ impl Core {
 }
 
 impl VirtualRouter {
-    /// The kernel tells that it holds one of our addresses, and whether with our mark.
-    pub fn on_address_present(
-        &mut self,
-        now: Now,
-        key: (InterfaceIndex, Prefix),
-        ours: bool,
-        out: &mut Output<'_>,
-    ) {
-        if self.core.addresses.on_present(now.instant, key, ours) {
+    /// The kernel tells that it holds one of our addresses.
+    pub fn on_address_present(&mut self, now: Now, held: &HeldAddress, out: &mut Output<'_>) {
+        let key = (held.link, held.prefix);
+        if self.core.addresses.on_present(now.instant, key, held.ours) {
             self.core.report_foreign(key, out);
         }
+        self.note_detection(now, key, held.detection, out);
         if self.state() == State::Fault && self.core.addresses.has_leftovers() {
             self.core.release_addresses(out);
         }
@@ -118,12 +122,46 @@ impl VirtualRouter {
     }
 
     /// Compares all addresses with the kernel's whole state, after notifications were lost.
-    pub fn resynchronise(&mut self, now: Now, known: Known<'_>) {
+    pub fn resynchronise(
+        &mut self,
+        now: Now,
+        known: Known<'_>,
+        detection: Detected<'_>,
+        out: &mut Output<'_>,
+    ) {
         self.core.addresses.resynchronise(now.instant, known);
+        for key in self.core.addresses.keys().collect::<Vec<_>>() {
+            if let Some(detection) = detection(key) {
+                self.note_detection(now, key, detection, out);
+            }
+        }
+    }
+
+    fn note_detection(
+        &mut self,
+        now: Now,
+        key: (InterfaceIndex, Prefix),
+        detection: Detection,
+        out: &mut Output<'_>,
+    ) {
+        if self.core.note_detection(now, key, detection, out) && self.state() == State::Master {
+            self.core.announce([key], self.core.config.announce.repeat.max(1), out);
+        }
+    }
+
+    /// Addresses that another host has.
+    pub fn duplicate_addresses(&self) -> impl Iterator<Item = Prefix> {
+        self.core.detections.duplicates().map(|(_, prefix)| prefix)
     }
 
     /// The kernel took a chunk of our address changes: announces what is there now.
-    pub fn on_address_reply(&mut self, now: Now, reply: &AddressReply, out: &mut Output<'_>) {
+    pub fn on_address_reply(
+        &mut self,
+        now: Now,
+        reply: &AddressReply,
+        detection: Detected<'_>,
+        out: &mut Output<'_>,
+    ) {
         let is_master = self.state() == State::Master;
         let core = &mut self.core;
         let key = |outcome: &AddressOutcome| (outcome.link, outcome.prefix);
@@ -134,6 +172,10 @@ impl VirtualRouter {
                     core.report(ReportKind::AddressRefused { prefix: *prefix, error: error.clone() }, out);
                 }
                 (Answer::There, _) if is_master => {
+                    // Of what was there before it was asked for, the kernel tells nothing more.
+                    if let Some(detection) = detection(key(outcome)) {
+                        core.note_detection(now, key(outcome), detection, out);
+                    }
                     // All addresses of a chunk once, then all again.
                     let rounds = core.config.announce.repeat.max(1) - u32::from(*announced);
                     core.announce([key(outcome)], rounds, out);

@@ -3,8 +3,9 @@
 use core::fmt;
 use core::net::IpAddr;
 
+use super::AddressDifference;
 use crate::time::Instant;
-use crate::wire::vrrp::{AdvertisementInterval, Message, Priority, Rejection};
+use crate::wire::vrrp::{AdvertisementInterval, Message, Priority, Rejection, RejectionKind};
 
 /// Peers remembered for one virtual router; forged sources push out the one not heard for longest.
 pub(super) const PEERS_MAX: usize = 32;
@@ -22,8 +23,14 @@ pub struct Peer {
     pub rejected: u64,
     /// Why the last one did not.
     pub last_rejection: Option<Rejection>,
-    /// Whether the operator was told of that reason.
+    /// How many did not for which reason, in the order in which the reasons came up first.
+    pub rejections: Vec<(RejectionKind, u64)>,
+    /// What its address list, as it was compared last, has in common with ours and what not.
+    pub differing: Option<AddressDifference>,
+    /// Whether the operator was told of the last reason.
     told: bool,
+    /// Whether the operator was told of that difference.
+    told_differing: bool,
 }
 
 impl fmt::Display for Peer {
@@ -54,6 +61,30 @@ impl PeerTable {
         peer.told = false;
     }
 
+    /// Notes how the address list of a router that was just heard differs from ours. True when that is to be told now:
+    /// it was not yet, and `may_tell`.
+    pub(super) fn note_differing(
+        &mut self,
+        source: IpAddr,
+        differing: Option<AddressDifference>,
+        may_tell: bool,
+    ) -> bool {
+        let Ok(position) = self.position(source) else { return false };
+        let (_, peer) = &mut self.peers[position];
+        peer.told_differing &= peer.differing == differing;
+        let tell = may_tell && differing.is_some() && !peer.told_differing;
+        peer.told_differing |= tell;
+        peer.differing = differing;
+        tell
+    }
+
+    /// Our own address list, or what is expected of the others, is another one: what is wrong with them is told anew.
+    pub(super) fn forget_told(&mut self) {
+        for (_, peer) in &mut self.peers {
+            (peer.differing, peer.told_differing, peer.told) = (None, false, false);
+        }
+    }
+
     /// Notes a packet that did not pass. True when the reason is to be told now: it was not yet, and `may_tell`.
     pub(super) fn note_rejected(
         &mut self,
@@ -66,6 +97,13 @@ impl PeerTable {
         peer.rejected += 1;
         peer.told &= peer.last_rejection.map(|last| last.kind()) == Some(rejection.kind());
         peer.last_rejection = Some(rejection);
+        match peer.rejections.iter_mut().find(|(kind, _)| *kind == rejection.kind()) {
+            Some((_, count)) => *count += 1,
+            None => {
+                peer.rejections.reserve_exact(1);
+                peer.rejections.push((rejection.kind(), 1));
+            }
+        }
         let tell = may_tell && !peer.told;
         peer.told |= tell;
         tell
@@ -90,7 +128,10 @@ impl PeerTable {
                 accepted: 0,
                 rejected: 0,
                 last_rejection: None,
+                rejections: Vec::new(),
+                differing: None,
                 told: false,
+                told_differing: false,
             };
             // Normally there is a single one: no room is set aside.
             self.peers.reserve_exact(1);

@@ -1,26 +1,34 @@
 //! Effective priority: the configured one plus named contributions of trackers.
 
+use core::fmt;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::wire::vrrp::Priority;
 
 /// A base priority and what trackers add to it (`weight` of a tracker).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct EffectivePriority {
     base: Priority,
     contributions: BTreeMap<Arc<str>, i32>,
+    /// An owner whose place another owner has taken.
+    lowered: bool,
 }
 
 impl EffectivePriority {
     /// Without contributions.
     pub const fn new(base: Priority) -> Self {
-        Self { base, contributions: BTreeMap::new() }
+        Self { base, contributions: BTreeMap::new(), lowered: false }
     }
 
     /// Replaces the configured priority.
     pub const fn set_base(&mut self, base: Priority) {
         self.base = base;
+    }
+
+    /// An owner (255) has the priority 254 while another owner is in its place.
+    pub(super) const fn set_lowered(&mut self, lowered: bool) {
+        self.lowered = lowered;
     }
 
     /// Replaces what trackers add, -254 to 254 each; those of 0 are left out.
@@ -39,16 +47,28 @@ impl EffectivePriority {
         self.contributions.iter().map(|(name, weight)| (&**name, *weight))
     }
 
-    /// The sum, kept within 1 to 254. An owner (255) never changes and nobody else becomes one.
+    /// The sum, kept within 1 to 254. No tracker changes an owner's (255), and nobody else becomes one.
     pub fn get(&self) -> Priority {
         if self.base.is_owner() {
-            return self.base;
+            return if self.lowered { Priority(254) } else { self.base };
         }
         let sum = self
             .contributions
             .values()
             .fold(i64::from(self.base.0), |sum, &weight| sum.saturating_add(i64::from(weight)));
         Priority(u8::try_from(sum.clamp(1, 254)).unwrap_or(1))
+    }
+}
+
+impl fmt::Display for EffectivePriority {
+    /// `100`, or with its parts `100 + 10 chk_a - 30 eth1 = 80`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.base)?;
+        for (name, weight) in self.contributions() {
+            let sign = if weight < 0 { '-' } else { '+' };
+            write!(f, " {sign} {} {name}", weight.unsigned_abs())?;
+        }
+        if self.get() == self.base { Ok(()) } else { write!(f, " = {}", self.get()) }
     }
 }
 

@@ -3,7 +3,7 @@
 use core::net::IpAddr;
 
 use super::router_core::Core;
-use super::{Datagram, Output, PacketReport, ReportKind};
+use super::{AddressDifference, Datagram, Output, PacketReport, ReportKind};
 use crate::time::Now;
 use crate::wire::vrrp::{ChecksumMode, Expectation, Message, PacketHeader, Rejection, check};
 
@@ -24,15 +24,12 @@ impl Core {
             }
         };
         self.note_checksum(datagram.source, old_checksum, out);
-        if self.config.owner_ignore_adverts && self.priority.get().is_owner() {
-            return None;
-        }
         self.counters.advertisements_received += 1;
         if message.priority.is_leaving() {
             self.counters.priority_zero_received += 1;
         }
-        self.compare_addresses(now, datagram.source, &message, out);
         self.peers.note_accepted(now.instant, datagram.source, &message);
+        self.compare_addresses(now, datagram.source, &message, out);
         Some(message)
     }
 
@@ -109,38 +106,26 @@ impl Core {
     /// RFC 9568 §7.1: the address list may be compared; a difference is counted and told, the advertisement
     /// used all the same, as keepalived does since 2.3.3.
     fn compare_addresses(&mut self, now: Now, from: IpAddr, heard: &Message<'_>, out: &mut Output<'_>) {
-        if self.config.skip_check_adv_addr && self.reported.compared == Some(from) {
+        if self.config.skip_check_adv_addr && self.compared == Some(from) {
             return;
         }
-        self.reported.compared = Some(from);
-        if !self.differs_in_addresses(heard) {
-            self.reported.differing = self.reported.differing.filter(|differing| *differing != from);
-            return;
+        self.compared = Some(from);
+        let own = self.config.addresses.iter().map(|address| address.spec.prefix.address());
+        let difference = AddressDifference::of(heard.addresses(), own);
+        self.counters.address_list_mismatches += u64::from(difference.is_some());
+        let may_tell = self.limits.is_free(now.instant, PacketReport::AddressListMismatch);
+        let tell = self.peers.note_differing(from, difference.clone(), may_tell);
+        if let Some(difference) = difference.filter(|_| tell) {
+            self.report_packet(now, ReportKind::AddressListMismatch { from, difference }, out);
         }
-        self.counters.address_list_mismatches += 1;
-        if self.reported.differing != Some(from) {
-            self.reported.differing = Some(from);
-            self.report_packet(now, ReportKind::AddressListMismatch { from }, out);
-        }
-    }
-
-    fn differs_in_addresses(&self, heard: &Message<'_>) -> bool {
-        let own = || self.config.addresses.iter().map(|address| address.spec.prefix.address());
-        if own().eq(heard.addresses()) {
-            return false;
-        }
-        let mut own: Vec<_> = own().collect();
-        let mut theirs: Vec<_> = heard.addresses().collect();
-        own.sort_unstable();
-        theirs.sort_unstable();
-        own != theirs
     }
 
     fn reject(&mut self, now: Now, from: IpAddr, rejection: Rejection, out: &mut Output<'_>) {
         self.counters.count_rejection(&rejection);
         let may_tell = self.limits.is_free(now.instant, PacketReport::Rejected);
         if self.peers.note_rejected(now.instant, from, rejection, may_tell) {
-            self.report_packet(now, ReportKind::Rejected { from, rejection }, out);
+            let version = self.config.version;
+            self.report_packet(now, ReportKind::Rejected { from, rejection, version }, out);
         }
     }
 }

@@ -17,6 +17,8 @@ pub enum PacketReport {
     IntervalLearned,
     /// [`ReportKind::RivalBeaten`].
     RivalBeaten,
+    /// [`ReportKind::RivalStays`] and [`ReportKind::RivalGone`].
+    Rivals,
     /// [`ReportKind::PreemptDelayed`].
     PreemptDelayed,
 }
@@ -29,6 +31,7 @@ impl PacketReport {
             ReportKind::AddressListMismatch { .. } => Self::AddressListMismatch,
             ReportKind::IntervalLearned { .. } => Self::IntervalLearned,
             ReportKind::RivalBeaten { .. } => Self::RivalBeaten,
+            ReportKind::RivalStays { .. } | ReportKind::RivalGone { .. } => Self::Rivals,
             ReportKind::PreemptDelayed { .. } => Self::PreemptDelayed,
             _ => return None,
         })
@@ -40,7 +43,8 @@ impl PacketReport {
             Self::Rejected => "packets dropped for a reason not told yet",
             Self::AddressListMismatch => "advertisements with another address list",
             Self::IntervalLearned => "changes of the master's interval",
-            Self::RivalBeaten => "advertisements of lower priority",
+            Self::RivalBeaten => "second masters heard",
+            Self::Rivals => "words about second masters",
             Self::PreemptDelayed => "delays of a preemption",
         }
     }

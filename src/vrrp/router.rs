@@ -13,9 +13,10 @@ use super::master::{Mastership, Verdict};
 use super::ownership::{Known, locate, wishes};
 use super::peers::PeerTable;
 use super::priority::EffectivePriority;
-use super::router_core::{Core, Reported};
+use super::router_core::Core;
 use super::{
-    Actions, AnnouncementQueue, Cause, Counters, Datagram, FaultReason, ReportKind, RouterConfig, State,
+    Actions, AnnouncementQueue, Cause, Counters, Datagram, FaultReason, ReportKind, Rival, RouterConfig,
+    State,
 };
 use crate::kernel::RouterId;
 use crate::time::{Duration, Now, WallTime};
@@ -97,7 +98,7 @@ impl VirtualRouter {
             self.core.outgoing.forget();
         }
         let before = &self.core.environment;
-        let hardware_changed = before.hardware_differs(&environment);
+        let announce = before.is_to_be_announced_in(&environment);
         if before.sends_otherwise(&environment, self.core.config.interfaces.sends_by())
             && matches!(self.core.abstention.reason(), Some(FaultReason::NotSending(..)))
         {
@@ -106,7 +107,7 @@ impl VirtualRouter {
         self.core.environment = environment;
         self.core.locate_addresses(known, out);
         self.update_faults(now, out);
-        if hardware_changed && let Phase::Master(mastership) = &mut self.phase {
+        if announce && let Phase::Master(mastership) = &mut self.phase {
             mastership.announce_all(&self.core, now, out);
         }
     }
@@ -129,7 +130,8 @@ impl VirtualRouter {
         let before = &*config;
         core.priority.set_base(core.config.priority);
         core.outgoing.forget();
-        core.reported = Reported::default();
+        core.compared = None;
+        core.peers.forget_told();
         core.old_checksum_peers.clear();
         // The operator may have mended what was wrong.
         core.try_again(now);
@@ -137,6 +139,8 @@ impl VirtualRouter {
             core.master_interval = core.config.interval;
         }
         let mut changes = Vec::new();
+        core.detections.reconfigure(&core.config);
+        core.priority.set_lowered(false);
         core.addresses.reconfigure(wishes(&core.config), &locate(&environment), known, &mut changes);
         if let Phase::Master(mastership) = &mut self.phase
             && !changes.is_empty()
@@ -229,6 +233,14 @@ impl VirtualRouter {
     /// Counters, for the driver's own observations and for setting them to zero.
     pub const fn counters_mut(&mut self) -> &mut Counters {
         &mut self.core.counters
+    }
+
+    /// Other masters heard while master, by address.
+    pub fn rivals(&self) -> &[Rival] {
+        match &self.phase {
+            Phase::Master(mastership) => mastership.rivals.all(),
+            Phase::Initialize | Phase::Backup(_) | Phase::Fault => &[],
+        }
     }
 
     /// The other routers heard.

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::abstention::Abstention;
+use super::detection::Detections;
 use super::environment::Environment;
 use super::ownership::wishes;
 use super::peers::PeerTable;
@@ -34,6 +35,7 @@ pub(super) struct Core {
     pub(super) tracker_pending: bool,
     pub(super) priority: EffectivePriority,
     pub(super) addresses: WantedSet<Addresses>,
+    pub(super) detections: Detections,
     pub(super) peers: PeerTable,
     pub(super) counters: Counters,
     pub(super) outgoing: Outgoing,
@@ -43,20 +45,13 @@ pub(super) struct Core {
     pub(super) yielded: bool,
     pub(super) last_transition: WallTime,
     pub(super) last_cause: Option<Cause>,
-    pub(super) reported: Reported,
+    /// The sender whose address list was compared last.
+    pub(super) compared: Option<IpAddr>,
     pub(super) limits: ReportLimits,
     pub(super) abstention: Abstention,
     pub(super) sending: Sending,
     /// Peers whose advertisements are summed as keepalived did by unicast until 1.3.6.
     pub(super) old_checksum_peers: BTreeSet<IpAddr>,
-}
-
-/// What was told already, so that it is not told again.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Reported {
-    /// The sender whose address list was compared last, and the one whose list was said to differ.
-    pub(super) compared: Option<IpAddr>,
-    pub(super) differing: Option<IpAddr>,
 }
 
 impl Core {
@@ -69,6 +64,7 @@ impl Core {
             tracker_pending: false,
             priority: EffectivePriority::new(config.priority),
             addresses: WantedSet::new(wishes(&config)),
+            detections: Detections::of(&config),
             peers: PeerTable::default(),
             counters: Counters::default(),
             outgoing: Outgoing::default(),
@@ -76,7 +72,7 @@ impl Core {
             yielded: false,
             last_transition: WallTime::default(),
             last_cause: None,
-            reported: Reported::default(),
+            compared: None,
             limits: ReportLimits::default(),
             abstention: Abstention::default(),
             sending: Sending::default(),

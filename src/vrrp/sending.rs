@@ -1,6 +1,6 @@
 //! Whether advertisements leave the machine, as the driver tells.
 
-use super::router::{Output, VirtualRouter};
+use super::router::{Output, Phase, VirtualRouter};
 use super::{Cause, FaultReason, ReportKind, SendObstacle, State};
 use crate::time::{Instant, Now};
 
@@ -79,6 +79,10 @@ impl VirtualRouter {
         let after = now.instant.saturating_since(failing.since);
         let interface = self.core.config.interfaces.sends_by().cloned();
         self.core.report(ReportKind::SendWorks { interface, after, failed: failing.failed }, out);
+        // What kept the advertisements may have kept the announcements.
+        if let Phase::Master(mastership) = &mut self.phase {
+            mastership.announce_all(&self.core, now, out);
+        }
     }
 
     /// The kernel refused to send an advertisement of this router to any destination. A master whose advertisements

@@ -46,6 +46,7 @@ impl Bench {
             usable,
             ipv6_forwarding: false,
             mtu: 1500,
+            pace: None,
         };
         let environment = Environment {
             interfaces: vec![("eth0".parse().unwrap(), interface)],

@@ -40,6 +40,8 @@ impl VirtualRouter {
         if self.state() != State::Backup {
             return;
         }
+        // Who owns the addresses is their owner again where nobody else is.
+        self.core.priority.set_lowered(false);
         self.core.send_advertisement(now, out);
         if self.core.sending.is_unproven() {
             return self.core.sending.await_proof(cause);

@@ -154,6 +154,20 @@ impl<K: Kind> WantedSet<K> {
         }
     }
 
+    /// Removes what is there and is ours, and asks for it again once that is done. Nothing while it is not wanted, or
+    /// a change of it is under way.
+    pub(crate) fn renew(&mut self, key: K::Key, changes: &mut Vec<Change<K>>) {
+        let wanted = self.is_wanted();
+        if let Some(item) = self.item(key)
+            && wanted
+            && item.outstanding == 0
+            && item.held == Held::Ours
+        {
+            item.request_now(Verb::Remove, changes);
+            item.wanted_again = true;
+        }
+    }
+
     /// Compares with the kernel's whole state, after notifications were lost, or where there are none.
     pub(crate) fn resynchronise(&mut self, now: Instant, known: Known<'_, K>) {
         let keys: Vec<_> = self.keys().collect();

@@ -263,7 +263,7 @@ fn damaged_and_duplicated_advertisements_change_nothing() {
     lan.apply(Fault::Conditions(LAN, conditions));
     lan.run(2_000);
     assert_eq!(lan.transitions(since), 0);
-    assert!(!lan.since(since, "dropping a packet from 10.0.0.1").is_empty(), "damage is noticed");
+    assert!(!lan.since(since, "Invalid VRRPv3 checksum from 10.0.0.1").is_empty(), "damage is noticed");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value, reason = "tests may, and read better so")]
 
 mod addresses;
+mod announcements;
 mod election;
 mod flood;
 mod interfaces;

@@ -159,10 +159,9 @@ impl Context {
     pub(super) const fn inherited_support(self) -> Support {
         match self {
             Self::SyncGroup => Support::NotYet("sync groups are not served yet"),
-            Self::GarpGroup => Support::NotYet("the pace of vrrp_garp_interval holds"),
             Self::TrackGroup => Support::NotYet("static addresses are not kept yet"),
             Self::AuthHmac => Support::NotYet("authentication is not served yet"),
-            Self::VrrpScript => Support::ActedOn,
+            Self::VrrpScript | Self::GarpGroup => Support::ActedOn,
             Self::TrackProcess | Self::TrackFile | Self::VrrpTrackFile => {
                 Support::NotYet("nothing is tracked yet")
             }

@@ -104,8 +104,12 @@ const fn level_of(kind: &ReportKind) -> Level {
         | ReportKind::StartupDelayed { .. }
         | ReportKind::PreemptDelayed { .. }
         | ReportKind::SendWorks { .. }
+        | ReportKind::RivalGone { .. }
+        | ReportKind::AddressUnique { .. }
         | ReportKind::SwitchOverBegun => Level::INFO,
         ReportKind::AddressRefused { .. }
+        | ReportKind::AddressDuplicate { .. }
+        | ReportKind::OwnerLowered { .. }
         | ReportKind::SocketFailed { .. }
         | ReportKind::SendFailing { .. } => Level::ERROR,
         _ => Level::WARN,

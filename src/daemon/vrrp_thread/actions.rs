@@ -1,6 +1,6 @@
 //! Does what the node wants, or has it done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -96,10 +96,13 @@ impl Driver for Act<'_> {
     fn announce(&mut self, announcements: &[Announcement]) {
         let frames: Vec<Frame> = announcements.iter().map(Frame::announcement).collect();
         let VrrpThread { failures, announcer, node, .. } = &mut *self.thread;
+        let mut failed = BTreeSet::new();
         announcer.send(&frames, |position, error| {
             let what = || announcements.get(position).map_or_else(String::new, |of| words(node, of));
             failures.note(what, &error);
+            failed.extend(announcements.get(position).map(|of| of.link));
         });
+        failed.into_iter().for_each(|link| node.note_unannounced(self.now, link));
     }
 
     fn socket(&mut self, request: SocketRequest) {

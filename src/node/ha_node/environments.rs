@@ -62,7 +62,8 @@ impl HaNode {
             if let Some(interface) = self.kernel.interface(name)
                 && !interfaces.iter().any(|(known, _)| known == name)
             {
-                interfaces.push((name.clone(), interface));
+                let pace = self.paces.get(name).copied();
+                interfaces.push((name.clone(), Interface { pace, ..interface }));
             }
         }
         interfaces

@@ -157,7 +157,7 @@ impl<K: Clone + Ord> Sets<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::{AddressSpec, Forwarding, HeldAddress, KernelEvent, KernelView, Link};
+    use crate::kernel::{AddressSpec, Detection, Forwarding, HeldAddress, KernelEvent, KernelView, Link};
     use crate::net::Prefix;
     use crate::node::{Event, HaNode, NodeConfig};
     use crate::prng::Prng;
@@ -220,7 +220,13 @@ mod tests {
 
     fn some_address(prng: &mut Prng) -> HeldAddress {
         let prefix = Prefix::new([192, 0, 2, 200 + prng.below(3) as u8].into(), 24).unwrap();
-        HeldAddress { link: some_key(prng), prefix, ours: false, secondary: false, tentative: false }
+        HeldAddress {
+            link: some_key(prng),
+            prefix,
+            ours: false,
+            secondary: false,
+            detection: Detection::Done,
+        }
     }
 
     fn some_event(prng: &mut Prng) -> Event {

@@ -16,13 +16,13 @@ use std::sync::Arc;
 use super::{Event, KernelModel, NodeConfig};
 
 use crate::kernel::{AddressReply, KernelEvent, ReceiveSocket, Requester, RouterId, SocketEvent};
-use crate::net::Family;
+use crate::net::{Family, InterfaceIndex, InterfaceName};
 use crate::time::{Duration, Instant, Now};
 use crate::timer::TimerQueue;
 use crate::track::Trackers;
 use crate::vrrp::{
     Actions, AnnouncementQueue, Cause, Datagram, Listening, News, Output, Report, ReportKind, RouterConfig,
-    SendObstacle, SocketRequest, State, Transmission, VirtualRouter,
+    SendObstacle, SharedPace, SocketRequest, State, Transmission, VirtualRouter, shared_paces,
 };
 use crate::wanted::{Addresses, Collateral};
 use crate::wire::vrrp::peek;
@@ -38,6 +38,8 @@ const ROUTERS_PER_WAKE_UP: usize = 128;
 const ANNOUNCEMENTS_PER_WAKE_UP: usize = 128;
 /// A receive socket that the kernel refused is asked for again after this time.
 const SOCKET_RETRY: Duration = Duration::from_secs(1);
+/// What could not be announced is announced after this time.
+const ANNOUNCEMENT_RETRY: Duration = Duration::from_secs(1);
 /// No master-down time is shorter: 3 intervals of 10 ms.
 const STALL_MIN: Duration = Duration::from_millis(10);
 
@@ -60,6 +62,10 @@ pub struct HaNode {
     trackers: Trackers<RouterId>,
     timers: TimerQueue<RouterId>,
     announcements: AnnouncementQueue,
+    /// Of interfaces that share one.
+    paces: BTreeMap<InterfaceName, SharedPace>,
+    /// Interfaces on which an announcement could not be sent, and when that is made good.
+    unannounced: BTreeMap<InterfaceIndex, Instant>,
     phase: Phase,
     /// Since when a predecessor that was killed has not advertised any more.
     silent_since: Option<Instant>,
@@ -84,6 +90,8 @@ impl HaNode {
     pub fn new(config: NodeConfig) -> Self {
         Self {
             statics: Statics::new(&config.statics),
+            paces: shared_paces(&config.garp_groups),
+            unannounced: BTreeMap::new(),
             config,
             routers: BTreeMap::new(),
             departing: BTreeMap::new(),
@@ -198,6 +206,7 @@ impl HaNode {
             self.socket_retry = None;
             actions.sockets.extend(self.sockets.failed().map(SocketRequest::Open));
         }
+        self.announce_what_was_not(now, actions);
         self.announcements.take_due(now.instant, ANNOUNCEMENTS_PER_WAKE_UP, &mut actions.announce);
         self.restore_taken(before, actions);
     }
@@ -210,6 +219,7 @@ impl HaNode {
             self.trackers.poll_timeout(),
             self.statics.poll_timeout(),
             self.socket_retry,
+            self.unannounced.values().min().copied(),
             self.held_until(),
         ];
         all.into_iter().flatten().min()
@@ -254,6 +264,26 @@ impl HaNode {
         self.restore_taken(before, actions);
     }
 
+    /// The kernel refused to send announcements on this interface: its masters announce their addresses once more, as
+    /// often as it takes.
+    pub fn note_unannounced(&mut self, now: Now, link: InterfaceIndex) {
+        self.unannounced.entry(link).or_insert(now.instant + ANNOUNCEMENT_RETRY);
+    }
+
+    fn announce_what_was_not(&mut self, now: Now, actions: &mut Actions) {
+        if self.unannounced.values().all(|at| *at > now.instant) {
+            return;
+        }
+        let due = |(link, at): (&InterfaceIndex, &Instant)| (*at <= now.instant).then_some(*link);
+        for link in self.unannounced.iter().filter_map(due).collect::<Vec<_>>() {
+            self.unannounced.remove(&link);
+            let Some(name) = self.kernel.link(link).map(|link| link.name.clone()) else { continue };
+            for id in self.index.of_name(&name).to_vec() {
+                self.with_router(now, id, actions, |router, out| router.announce_on(link, out));
+            }
+        }
+    }
+
     /// End of `vrrp_startup_delay`.
     fn held_until(&self) -> Option<Instant> {
         match self.phase {
@@ -290,10 +320,12 @@ impl HaNode {
     fn handle_reply(&mut self, now: Now, reply: &AddressReply, actions: &mut Actions) {
         match reply.requester {
             Requester::Router(id) => {
-                self.with_router(now, id, actions, |router, out| router.on_address_reply(now, reply, out));
+                self.with_router_and_kernel(now, id, actions, |router, kernel, out| {
+                    router.on_address_reply(now, reply, &|key| kernel.detection(key), out);
+                });
                 if let Some(router) = self.departing.get_mut(&id) {
                     let mut out = Output { actions, announcements: &mut self.announcements };
-                    router.on_address_reply(now, reply, &mut out);
+                    router.on_address_reply(now, reply, &|_| None, &mut out);
                     if router.is_settled() {
                         self.retired.routers.extend(self.departing.remove(&id));
                     }
@@ -316,8 +348,9 @@ impl HaNode {
                     self.look_at_all_links(now, actions);
                     let ids: Vec<_> = self.routers.keys().copied().collect();
                     for id in ids {
-                        self.with_router_and_kernel(now, id, actions, |router, kernel, _| {
-                            router.resynchronise(now, &|key| kernel.holds(key));
+                        self.with_router_and_kernel(now, id, actions, |router, kernel, out| {
+                            let detection = |key| kernel.detection(key);
+                            router.resynchronise(now, &|key| kernel.holds(key), &detection, out);
                         });
                     }
                 }
@@ -339,11 +372,11 @@ impl HaNode {
             }
             KernelEvent::AddressPresent(address) => {
                 let (key, ours) = ((address.link, address.prefix), address.ours);
-                let changes_source = self.kernel.set_address(address);
+                let changes_source = self.kernel.set_address(address.clone());
                 self.statics.on_present(now, key, ours, &self.kernel, actions);
                 for id in self.index.of_address(&key).to_vec() {
                     self.with_router(now, id, actions, |router, out| {
-                        router.on_address_present(now, key, ours, out);
+                        router.on_address_present(now, &address, out);
                     });
                 }
                 self.update_sources(now, key, changes_source, actions);

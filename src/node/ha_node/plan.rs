@@ -8,7 +8,7 @@ use super::{HaNode, Phase, Retired};
 use crate::kernel::RouterId;
 use crate::node::{Changes, NodeConfig};
 use crate::time::Now;
-use crate::vrrp::{Actions, Cause, RouterConfig, RouterIdentity};
+use crate::vrrp::{Actions, Cause, RouterConfig, RouterIdentity, shared_paces};
 
 /// What a new configuration changes in a node, which has not happened yet. It prints as a line for each object.
 #[derive(Clone, Debug)]
@@ -73,6 +73,10 @@ impl HaNode {
         let Plan { changes: _, removed, kept, added, others } = plan;
         let before = core::mem::replace(&mut self.config, others);
         let other_statics = before.statics != self.config.statics;
+        let other_paces = before.garp_groups != self.config.garp_groups;
+        if other_paces {
+            self.paces = shared_paces(&self.config.garp_groups);
+        }
         self.retired = Retired { others: Some(before), ..Retired::default() };
         match self.phase {
             Phase::New => {
@@ -103,6 +107,9 @@ impl HaNode {
         let added: Vec<RouterId> = added.into_iter().map(|config| self.add_router(config)).collect();
         self.configure_trackers(now, actions);
         self.update_routers(now, added, actions);
+        if other_paces {
+            self.update_all(now, actions);
+        }
         if self.phase == Phase::Running {
             // Who waited for a tracker that is gone now waits no longer.
             let silent_since = self.silent_since;

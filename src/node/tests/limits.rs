@@ -36,8 +36,8 @@ fn master() -> Script {
 fn a_flood_of_rivals_is_told_once_in_a_second_and_answered_ten_times_in_an_interval() {
     let other = ["192.0.2.52", "192.0.2.53"];
     let (reports, advertisements, script) = flood(master(), |script, packet| {
-        let from = [RIVAL, "192.0.2.21"][packet as usize % 2];
-        script.hear_of(from, 50, AdvertisementInterval::ONE_SECOND, other[packet as usize % 2]);
+        let from = format!("192.0.2.{}", 20 + packet % 200);
+        script.hear_of(&from, 50, AdvertisementInterval::ONE_SECOND, other[packet as usize % 2]);
     });
     // Two kinds, each at most once in a second, and once the number of those left out.
     assert!(reports <= 2 * 2 * 6, "{reports}");

@@ -171,7 +171,9 @@ impl Ledger {
         let mut held = self.addresses.values().filter(sends);
         let source = match config.source {
             Some(_) if !config.destinations.is_unicast() => true,
-            Some(source) => held.any(|held| held.prefix.address() == source && !held.ours && !held.tentative),
+            Some(source) => {
+                held.any(|held| held.prefix.address() == source && !held.ours && !held.is_tentative())
+            }
             None => held.any(|held| usable_source(held, config.family)),
         };
         (!source).then(|| "no address to send from".to_owned())

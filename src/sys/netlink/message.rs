@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 
 use super::datagram::{attributes, i32_at, u16_at, u32_at};
+use crate::kernel::Detection;
 use crate::net::{InterfaceIndex, InterfaceName, MacAddress, Prefix};
 
 /// What one message says, numbers as the kernel gives them.
@@ -40,7 +41,7 @@ pub(super) struct AddressContent {
     pub(super) prefix: Prefix,
     pub(super) protocol: u8,
     pub(super) secondary: bool,
-    pub(super) tentative: bool,
+    pub(super) detection: Detection,
 }
 
 /// What a message says; `None` if it does not concern us or lacks what it must have.
@@ -117,9 +118,18 @@ fn address(body: &[u8]) -> Option<AddressContent> {
         prefix,
         protocol,
         secondary: flags & libc::IFA_F_SECONDARY != 0,
-        tentative: flags & (libc::IFA_F_TENTATIVE | libc::IFA_F_DADFAILED) != 0
-            && flags & libc::IFA_F_OPTIMISTIC == 0,
+        detection: detection(flags),
     })
+}
+
+const fn detection(flags: u32) -> Detection {
+    match flags & (libc::IFA_F_TENTATIVE | libc::IFA_F_DADFAILED) {
+        // An optimistic address is used meanwhile.
+        0 => Detection::Done,
+        _ if flags & libc::IFA_F_OPTIMISTIC != 0 => Detection::Done,
+        waits if waits & libc::IFA_F_DADFAILED != 0 => Detection::Failed,
+        _ => Detection::Running,
+    }
 }
 
 /// `struct netconfmsg` with its attributes; an index of -1 (all) or -2 (default) names no interface.
@@ -226,7 +236,7 @@ pub(super) mod tests {
         let content = read(libc::RTM_NEWADDR, &address_body(7, [192, 0, 2, 7], Some(18)));
         let Some(Content::Address(content)) = content else { panic!("{content:?}") };
         assert_eq!(content.prefix.to_string(), "192.0.2.7/24");
-        assert_eq!((content.protocol, content.secondary, content.tentative), (18, true, false));
+        assert_eq!((content.protocol, content.secondary, content.detection), (18, true, Detection::Done));
     }
 
     #[test]

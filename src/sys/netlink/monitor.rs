@@ -192,7 +192,7 @@ fn to_address(content: &AddressContent, ownership: &Ownership) -> HeldAddress {
         prefix: content.prefix,
         ours: ownership.holds(content),
         secondary: content.secondary,
-        tentative: content.tentative,
+        detection: content.detection,
     }
 }
 

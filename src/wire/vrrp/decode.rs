@@ -44,7 +44,7 @@ pub struct Message<'a> {
 
 impl Message<'_> {
     /// Virtual addresses in the sender's order, all of one family.
-    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + Clone {
         self.addresses.chunks_exact(self.family.octets()).filter_map(|octets| match self.family {
             Family::Ipv4 => <[u8; 4]>::try_from(octets).ok().map(|octets| Ipv4Addr::from(octets).into()),
             Family::Ipv6 => <[u8; 16]>::try_from(octets).ok().map(|octets| Ipv6Addr::from(octets).into()),

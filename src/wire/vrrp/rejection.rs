@@ -165,6 +165,32 @@ impl Rejection {
     }
 }
 
+impl Rejection {
+    /// What was wrong with a packet of `from` of which `version` was expected, in keepalived's words where it has some.
+    pub(crate) fn describe(&self, from: IpAddr, version: Version, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::HopLimit { received: Some(received), expected } => {
+                write!(f, "invalid TTL/HL from {from}. Received {received} and expect {expected}")
+            }
+            Self::Checksum => write!(f, "Invalid VRRPv{} checksum from {from}", version.number()),
+            Self::IntervalMismatch { received, expected } => write!(
+                f,
+                "advertisement interval mismatch with {from} mine={expected} sec rcv'd={received} sec"
+            ),
+            Self::AuthenticationFailure => write!(f, "received an invalid passwd from {from}!"),
+            Self::AuthenticationMismatch { received, expected } => {
+                write!(f, "received a {received} auth from {from}, expecting {expected}!")
+            }
+            Self::Version { received, expected } => write!(
+                f,
+                "wrong VRRP version from {from}. Received {received} and expect {}",
+                expected.number()
+            ),
+            other => write!(f, "dropping a packet from {from}: {other}"),
+        }
+    }
+}
+
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -7,7 +7,7 @@ use crate::config::diagnostics::{Diagnostic, Status};
 use crate::config::model::VrrpInstance;
 use crate::net::Family;
 use crate::time::Duration;
-use crate::vrrp::{AnnounceSettings, Destinations, RouterConfig, default_group};
+use crate::vrrp::{AnnounceSettings, Destinations, ExtraAnnouncements, RouterConfig, default_group};
 use crate::wire::vrrp::{ChecksumMode, Version};
 
 impl<'a> Whole<'a> {
@@ -45,6 +45,14 @@ impl<'a> Whole<'a> {
             ),
             arp_interval: g.vrrp_garp_interval.as_ref().map_or(Duration::ZERO, |e| e.value.duration()),
             ndisc_interval: g.vrrp_gna_interval.as_ref().map_or(Duration::ZERO, |e| e.value.duration()),
+            // 0 switches off what holds for all.
+            extra: match (&instance.garp_extra_if, &g.vrrp_garp_extra_if) {
+                (Some(own), _) => Some((own.value.seconds, own.value.all)),
+                (None, Some(all)) => Some((all.value.seconds, all.value.all)),
+                (None, None) => None,
+            }
+            .filter(|(period, _)| *period > 0)
+            .map(|(period, all)| ExtraAnnouncements { period: seconds(period), all }),
         }
     }
 
