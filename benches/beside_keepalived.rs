@@ -248,6 +248,7 @@ fn plan(program: &Program, addresses: u16) -> Plan {
         interval: interval(),
         addresses,
         authentication: Authentication::None,
+        unicast: false,
         programs: vec![program.clone(), program.clone()],
         scenarios: vec![Scenario::Kill],
     }
@@ -270,6 +271,7 @@ fn thousand_routers(priority: u8) -> String {
                 priority: Priority(priority),
                 interval: interval(),
                 authentication: Authentication::None,
+                unicast: None,
                 addresses: vec![[10, link, vrid, 1].into()],
                 excluded: Vec::new(),
             };

@@ -93,6 +93,7 @@ fn configuration() -> String {
         priority: Priority(200),
         interval,
         authentication: Authentication::None,
+        unicast: None,
         addresses: vec![[10, 0, vrid, 1].into()],
         excluded: Vec::new(),
     };

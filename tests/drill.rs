@@ -84,6 +84,28 @@ fn three_routers_over_ipv6() {
 }
 
 #[test]
+fn all_scenarios_end_well_by_unicast() {
+    let output = drill(&["--json", "--unicast", "--routers", "3"]).output().unwrap();
+    if let Some(reason) = forbidden(&output) {
+        return skip::skip("all_scenarios_end_well_by_unicast", &reason);
+    }
+    check(&output, &["kill", "crash", "stop", "link", "stall", "switch"]);
+}
+
+#[test]
+fn keepalived_succeeds_us_by_unicast() {
+    let scenarios = [Scenario::Kill, Scenario::Stop, Scenario::Link];
+    drill_with_keepalived("keepalived_succeeds_us_by_unicast", &["--unicast"], &scenarios, None);
+}
+
+#[test]
+fn we_succeed_keepalived_by_unicast_over_ipv6() {
+    let options = ["--unicast", "--peer-role", "master", "--family", "ipv6"];
+    let scenarios = [Scenario::Kill, Scenario::Stop];
+    drill_with_keepalived("we_succeed_keepalived_by_unicast_over_ipv6", &options, &scenarios, None);
+}
+
+#[test]
 fn keepalived_succeeds_us() {
     drill_with_keepalived(
         "keepalived_succeeds_us",

@@ -17,12 +17,17 @@ struct Wire {
     version: Version,
     family: Family,
     authentication: Authentication,
+    unicast: bool,
 }
 
-const V2: Wire = Wire { version: Version::V2, family: Family::Ipv4, authentication: Authentication::None };
+const V2: Wire =
+    Wire { version: Version::V2, family: Family::Ipv4, authentication: Authentication::None, unicast: false };
 const V3: Wire = Wire { version: Version::V3, ..V2 };
 const V3_IPV6: Wire = Wire { family: Family::Ipv6, ..V3 };
 const PASS: Wire = Wire { authentication: Authentication::Pass, ..V2 };
+const V2_UNICAST: Wire = Wire { unicast: true, ..V2 };
+const V3_UNICAST: Wire = Wire { unicast: true, ..V3 };
+const V3_IPV6_UNICAST: Wire = Wire { unicast: true, ..V3_IPV6 };
 
 #[test]
 fn ours_leads_in_version_2() {
@@ -64,8 +69,38 @@ fn keepalived_leads_in_version_3_over_ipv6() {
     life(Kind::Keepalived, V3_IPV6);
 }
 
+#[test]
+fn ours_leads_in_version_2_by_unicast() {
+    life(Kind::Alived, V2_UNICAST);
+}
+
+#[test]
+fn keepalived_leads_in_version_2_by_unicast() {
+    life(Kind::Keepalived, V2_UNICAST);
+}
+
+#[test]
+fn ours_leads_in_version_3_by_unicast() {
+    life(Kind::Alived, V3_UNICAST);
+}
+
+#[test]
+fn keepalived_leads_in_version_3_by_unicast() {
+    life(Kind::Keepalived, V3_UNICAST);
+}
+
+#[test]
+fn ours_leads_in_version_3_over_ipv6_by_unicast() {
+    life(Kind::Alived, V3_IPV6_UNICAST);
+}
+
+#[test]
+fn keepalived_leads_in_version_3_over_ipv6_by_unicast() {
+    life(Kind::Keepalived, V3_IPV6_UNICAST);
+}
+
 /// Both routers through everything that happens to a pair, the first one (preferred) run by `leader`.
-fn life(leader: Kind, Wire { version, family, authentication }: Wire) {
+fn life(leader: Kind, Wire { version, family, authentication, unicast }: Wire) {
     let test = std::thread::current().name().unwrap().to_owned();
     let Some(keepalived) = Program::keepalived() else {
         return skip::skip(&test, "keepalived is not installed");
@@ -82,8 +117,16 @@ fn life(leader: Kind, Wire { version, family, authentication }: Wire) {
         Version::V2 => AdvertisementInterval::ONE_SECOND,
         Version::V3 => AdvertisementInterval::from_centiseconds(10).unwrap(),
     };
-    let plan =
-        Plan { version, family, interval, addresses: 1, authentication, programs, scenarios: Vec::new() };
+    let plan = Plan {
+        version,
+        family,
+        interval,
+        addresses: 1,
+        authentication,
+        unicast,
+        programs,
+        scenarios: Vec::new(),
+    };
     let mut stage = Stage::set(plan).unwrap_or_else(|error| panic!("no election: {error}"));
     settle(&mut stage, "the first election", 0);
 

@@ -67,6 +67,9 @@ pub(super) struct Arguments {
     /// Authentication of advertisements; pass needs --version 2
     #[arg(long, value_name = "TYPE", default_value = "none", value_parser = one_of(AUTHENTICATIONS))]
     auth: Authentication,
+    /// Advertise to the other routers' addresses instead of the multicast group
+    #[arg(long)]
+    unicast: bool,
     /// Run keepalived on one router (PATH is searched)
     #[arg(long, value_name = "NAME", value_parser = one_of(PEERS))]
     peer: Option<Kind>,
@@ -176,7 +179,7 @@ fn run(plan: &Plan, json: bool) -> ExitCode {
 
 impl Arguments {
     fn plan(&self) -> Result<Plan, String> {
-        let Self { version, family, addresses, auth: authentication, daemon, .. } = *self;
+        let Self { version, family, addresses, auth: authentication, unicast, daemon, .. } = *self;
         if version == Version::V2 && family == Family::Ipv6 {
             return Err("version 2 is for IPv4 only; use --version 3 with --family ipv6".to_owned());
         }
@@ -197,7 +200,7 @@ impl Arguments {
         if let Some(peer) = self.peer {
             programs[self.peer_role] = program(peer)?;
         }
-        Ok(Plan { version, family, interval, addresses, authentication, programs, scenarios })
+        Ok(Plan { version, family, interval, addresses, authentication, unicast, programs, scenarios })
     }
 }
 

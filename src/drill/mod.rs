@@ -24,7 +24,7 @@ pub use daemon::{Daemon, Ground, Kind, Program};
 pub use folder::Folder;
 pub use lab::{Lab, Layout, Site};
 pub use measure::{Election, Measures, measure};
-pub use plan::{Authentication, DEFAULT_VRID, Plan, RouterText};
+pub use plan::{Authentication, DEFAULT_VRID, Plan, RouterText, Unicast};
 pub use probe::{ProbeRun, Probes};
 pub use record::{Recorder, Sighting, What};
 pub use scenario::Scenario;

@@ -27,6 +27,8 @@ pub struct Plan {
     pub addresses: u16,
     /// How the routers tell their own from a stranger.
     pub authentication: Authentication,
+    /// Whether they speak to each other's addresses instead of a group.
+    pub unicast: bool,
     /// What runs on each router, 2 to 9 of them, in falling order of priority.
     pub programs: Vec<Program>,
     /// What to do to them, in this order.
@@ -93,10 +95,17 @@ impl Plan {
             priority: self.priority(router),
             interval: self.interval,
             authentication: self.authentication,
+            unicast: self.unicast.then(|| self.unicast(router)),
             addresses,
             excluded,
         }
         .to_string()
+    }
+
+    fn unicast(&self, router: usize) -> Unicast {
+        let address = |router| self.layout().router_address(router, 0);
+        let others = (0..self.programs.len()).filter(|other| *other != router);
+        Unicast { source: address(router), peers: others.map(address).collect() }
     }
 
     /// Time after which a router takes over from a master that fell silent.
@@ -108,6 +117,15 @@ impl Plan {
     pub fn skew(&self, router: usize) -> Duration {
         skew_time(self.version, self.priority(router), self.interval)
     }
+}
+
+/// Who speaks to whom.
+#[derive(Clone, Debug)]
+pub struct Unicast {
+    /// `unicast_src_ip`.
+    pub source: IpAddr,
+    /// `unicast_peer`.
+    pub peers: Vec<IpAddr>,
 }
 
 /// One `vrrp_instance` block.
@@ -127,6 +145,8 @@ pub struct RouterText {
     pub interval: AdvertisementInterval,
     /// Authentication, with a password of its own making.
     pub authentication: Authentication,
+    /// Its peers; `None` = it speaks to a group.
+    pub unicast: Option<Unicast>,
     /// Advertised addresses.
     pub addresses: Vec<IpAddr>,
     /// Further addresses.
@@ -146,6 +166,15 @@ impl core::fmt::Display for RouterText {
             writeln!(f, "    authentication {{")?;
             writeln!(f, "        auth_type {}", self.authentication.name())?;
             writeln!(f, "        auth_pass drill")?;
+            writeln!(f, "    }}")?;
+        }
+        if let Some(Unicast { source, peers }) = &self.unicast {
+            writeln!(f, "    unicast_src_ip {source}")?;
+            writeln!(f, "    check_unicast_src")?;
+            writeln!(f, "    unicast_peer {{")?;
+            for peer in peers {
+                writeln!(f, "        {peer}")?;
+            }
             writeln!(f, "    }}")?;
         }
         for (keyword, addresses) in

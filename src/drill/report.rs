@@ -32,8 +32,9 @@ pub fn heading(plan: &Plan) -> String {
         Authentication::None => String::new(),
         other => format!(", authentication {}", other.name()),
     };
+    let unicast = if plan.unicast { ", unicast" } else { "" };
     format!(
-        "{} routers ({}), version {}, {}, advertisements each {} s{authentication}\n",
+        "{} routers ({}), version {}, {}{unicast}, advertisements each {} s{authentication}\n",
         kinds.len(),
         kinds.join(", "),
         plan.version.number(),
@@ -101,6 +102,7 @@ fn object(plan: &Plan, outcome: &Outcome) -> Value {
         "interval_ms": ms(plan.interval.duration()),
         "addresses": plan.addresses,
         "authentication": plan.authentication.name(),
+        "unicast": plan.unicast,
         "routers": outcome.kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>(),
         "bound_ms": ms(outcome.bound),
         "takeover_ms": takeover.map(ms),
@@ -309,6 +311,7 @@ mod tests {
             interval: AdvertisementInterval::from_centiseconds(10).unwrap(),
             addresses: 1,
             authentication: Authentication::None,
+            unicast: false,
             programs: vec![program.clone(), program],
             scenarios: vec![Scenario::Kill],
         }

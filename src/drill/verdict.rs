@@ -107,6 +107,7 @@ mod tests {
             interval: AdvertisementInterval::from_centiseconds(10).unwrap(),
             addresses: 1,
             authentication: Authentication::None,
+            unicast: false,
             programs: vec![program.clone(), program],
             scenarios: vec![Scenario::Kill],
         }

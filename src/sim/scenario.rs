@@ -7,7 +7,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::cluster::ClusterSpec;
 use super::invariants::Pace;
-use super::machine::{MachineId, MachineSpec, interface_name};
+use super::machine::{MachineId, MachineSpec, interface_name, own_addresses};
 use super::network::SegmentId;
 use super::trackers;
 use crate::kernel::AddressSpec;
@@ -16,8 +16,10 @@ use crate::node::{NodeConfig, StaticAddress};
 use crate::prng::Prng;
 use crate::secret::Secret;
 use crate::time::Duration;
-use crate::vrrp::{AnnounceSettings, InitialState, RouterConfig, VirtualAddress};
-use crate::wire::vrrp::{AdvertisementInterval, AuthenticationData, Priority, Version, Vrid};
+use crate::vrrp::{
+    AnnounceSettings, Destinations, InitialState, RouterConfig, RouterInterfaces, UnicastPeer, VirtualAddress,
+};
+use crate::wire::vrrp::{AdvertisementInterval, AuthenticationData, HopLimits, Priority, Version, Vrid};
 
 /// How many routers a random LAN has.
 pub const ROUTERS: core::ops::RangeInclusive<usize> = 2..=5;
@@ -40,6 +42,26 @@ struct Plan {
     preempt_delay: bool,
     oddities: bool,
     authentication: AuthenticationData,
+    unicast: Option<Unicast>,
+    /// How many machines there are.
+    machines: usize,
+}
+
+/// How the routers of a plan speak to each other's addresses.
+#[derive(Clone, Copy, Debug)]
+struct Unicast {
+    /// The source is configured; otherwise it is left to the interface.
+    explicit: bool,
+    /// IPv6: by global addresses and not by those of the link.
+    global: bool,
+    /// Without an interface of their own.
+    routed: bool,
+    /// Each is on its own list, too.
+    everybody: bool,
+    hop_limit: u8,
+    /// No other TTL is accepted.
+    limited: bool,
+    check_source: bool,
 }
 
 /// The second number of IPv4 addresses: that of the machines' own addresses, and one of a subnet in which no machine
@@ -64,9 +86,15 @@ impl Scenario {
         let routers = routers.unwrap_or(drawn);
         let segments = if prng.chance(1, 3) { 2 } else { 1 };
         let subnet = if prng.chance(1, 3) { APART } else { NEAR };
-        let plans: Vec<Plan> = (0..prng.between(1, 3))
+        let mut plans: Vec<Plan> = (0..prng.between(1, 3))
             .map(|index| Plan::draw(prng, index as u8, segments, routers, subnet))
             .collect();
+        // An owner's interface may have a virtual address for its first one.
+        let owners = plans.iter().any(|plan| plan.owner.is_some());
+        let spoken = &mut Prng::new(seed ^ 0x0011_ca57);
+        for plan in &mut plans {
+            plan.unicast = spoken.chance(1, 4).then(|| Unicast::draw(spoken, owners));
+        }
         let startup_delay = if prng.chance(1, 6) { millis(prng, 100, 2_000) } else { Duration::ZERO };
         let mut machines: Vec<MachineSpec> = (0..routers)
             .map(|index| {
@@ -215,6 +243,8 @@ impl Plan {
             } else {
                 AuthenticationData::None
             },
+            unicast: None,
+            machines: routers,
         }
     }
 
@@ -227,6 +257,9 @@ impl Plan {
         config.announce = self.announce;
         config.addresses = self.addresses.clone();
         config.excluded = self.excluded.clone();
+        if let Some(unicast) = &self.unicast {
+            unicast.apply(self.segment, self.machines, machine, &mut config);
+        }
         if let Some(interval) = pick(prng, &self.intervals) {
             config.interval = *interval;
         }
@@ -256,6 +289,44 @@ impl Plan {
     /// The addresses with the segments they are on, as an owner has them by itself.
     fn placed(&self) -> Vec<(SegmentId, Prefix)> {
         self.addresses.iter().map(|address| (self.segment, address.spec.prefix)).collect()
+    }
+}
+
+impl Unicast {
+    fn draw(prng: &mut Prng, explicit: bool) -> Self {
+        let (global, routed) = (prng.chance(1, 2), prng.chance(1, 3));
+        Self {
+            explicit: explicit || global || routed || prng.chance(1, 2),
+            global: global || routed,
+            routed,
+            everybody: prng.chance(1, 3),
+            hop_limit: if prng.chance(1, 2) { 255 } else { prng.between(1, 254) as u8 },
+            limited: prng.chance(1, 3),
+            check_source: prng.chance(1, 2),
+        }
+    }
+
+    fn apply(&self, segment: SegmentId, machines: usize, own: MachineId, config: &mut RouterConfig) {
+        let [v4, local, global] = [0, 1, 2];
+        let which = match config.family {
+            Family::Ipv4 => v4,
+            Family::Ipv6 if self.global => global,
+            Family::Ipv6 => local,
+        };
+        let address = |machine| own_addresses(machine, segment)[which].address();
+        let all = (0..machines).map(MachineId).filter(|machine| self.everybody || *machine != own);
+        let hop_limits = match self.limited {
+            true => HopLimits { least: self.hop_limit, most: self.hop_limit },
+            false => HopLimits::ANY,
+        };
+        let peers = all.map(|machine| UnicastPeer { address: address(machine), hop_limits });
+        config.destinations = Destinations::Unicast(peers.collect());
+        config.source = self.explicit.then(|| address(own));
+        config.hop_limit = self.hop_limit;
+        config.check_source = self.check_source;
+        if self.routed {
+            config.interfaces = RouterInterfaces::routed(config.interfaces.addresses.clone(), None);
+        }
     }
 }
 

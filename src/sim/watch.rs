@@ -128,6 +128,7 @@ impl Cluster {
                 && !machine.sending_forbidden
                 && !standard.fault
                 && !standard.pending
+                && config.destinations.addresses().next().is_some()
                 && !process.frozen,
             state: standing.map_or(State::Initialize, |s| s.state),
             switch: standing.map_or(Switch::Off, |s| s.switch),

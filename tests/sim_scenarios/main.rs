@@ -16,3 +16,4 @@ mod sending;
 mod statics;
 mod switch_over;
 mod tracking;
+mod unicast;

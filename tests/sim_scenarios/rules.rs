@@ -181,6 +181,18 @@ fn an_advertising_backup_is_seen() {
 }
 
 #[test]
+fn a_master_that_speaks_to_whom_it_was_not_told_to_is_seen() {
+    let chatty = || -> Box<dyn Sabotage> {
+        Box::new(Tamper(|_, actions: &mut Actions| {
+            if let Some(sent) = actions.transmit.first().cloned() {
+                actions.transmit.push(Transmission { destination: [10, 0, 0, 2].into(), ..sent });
+            }
+        }))
+    };
+    assert_seen(&sabotaged(&[R1], chatty, |_| {}), Rule::SentAstray, Some(R1));
+}
+
+#[test]
 fn advertising_during_a_switch_over_is_seen() {
     let repeater = || -> Box<dyn Sabotage> {
         let mut last: Option<Transmission> = None;

@@ -101,6 +101,11 @@ impl Host {
         Some(host)
     }
 
+    /// The next host at the same switch, which does not connect them.
+    pub fn new_on(switch: Rc<Namespace>, number: u8) -> Self {
+        Self::on(switch, number)
+    }
+
     fn on(switch: Rc<Namespace>, number: u8) -> Self {
         let namespace = Namespace::create().unwrap();
         let socket = namespace.run(Network::open).unwrap().unwrap();

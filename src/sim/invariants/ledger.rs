@@ -45,6 +45,8 @@ pub struct Ledger {
     pub charge: BTreeSet<(InterfaceIndex, IpAddr)>,
     /// Routers that a reload removed, and when the last of each was (simulator's time).
     pub removed: BTreeMap<(Option<InterfaceName>, Option<IpAddr>, Family, Vrid), Instant>,
+    /// Where it was ever configured to advertise to, by family and virtual router identifier.
+    destinations: BTreeMap<(Family, u8), BTreeSet<IpAddr>>,
     /// Of its scripts.
     pub verdicts: Verdicts,
     /// Whether it was told to stop.
@@ -56,8 +58,11 @@ pub struct Ledger {
 impl Ledger {
     /// Notes on a daemon that starts, in place of one that has been silent since then.
     pub fn new(config: NodeConfig, silent_since: Option<Instant>) -> Self {
+        let mut destinations = BTreeMap::new();
+        note_destinations(&config, &mut destinations);
         Self {
             charge: BTreeSet::new(),
+            destinations,
             config,
             links: BTreeMap::new(),
             addresses: BTreeMap::new(),
@@ -145,9 +150,18 @@ impl Ledger {
         self.routers.values().rev().find(|standing| &*standing.name == name)
     }
 
+    /// Whether a router with the identifier may advertise to this destination.
+    pub fn speaks_to(&self, vrid: u8, source: IpAddr, destination: IpAddr) -> bool {
+        let known = self.destinations.get(&(Family::of(&destination), vrid));
+        source != destination && known.is_some_and(|known| known.contains(&destination))
+    }
+
     /// Why the router cannot take part, going by what the daemon was told.
     pub fn fault(&self, config: &RouterConfig) -> Option<String> {
-        for name in config.interfaces.hears_by().into_iter().chain(config.interfaces.sends_by()) {
+        let interfaces = &config.interfaces;
+        for name in
+            interfaces.hears_by().into_iter().chain(interfaces.sends_by()).chain([&interfaces.addresses])
+        {
             let Some(link) = self.links.values().find(|link| link.name == *name) else {
                 return Some(format!("interface {name} does not exist"));
             };
@@ -271,6 +285,7 @@ impl Ledger {
                     }
                 }
                 self.verdicts.reconfigure(batch.at, &self.config, config);
+                note_destinations(config, &mut self.destinations);
                 self.config = config.clone();
                 let links: Vec<Link> = self.links.values().cloned().collect();
                 links.iter().for_each(|link| self.note_link(link));
@@ -398,5 +413,12 @@ impl Ledger {
             self.foreign.insert(key);
             self.wanted.retain(|(_, link, prefix)| (*link, *prefix) != key);
         }
+    }
+}
+
+fn note_destinations(config: &NodeConfig, destinations: &mut BTreeMap<(Family, u8), BTreeSet<IpAddr>>) {
+    for router in &config.routers {
+        let known = destinations.entry((router.family, router.vrid.get())).or_default();
+        known.extend(router.destinations.addresses());
     }
 }

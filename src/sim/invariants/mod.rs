@@ -69,6 +69,8 @@ pub enum Rule {
     MasterInFault,
     /// Every step: no advertisement from a router that is not master, except the priority 0 of one that leaves.
     AdvertisesWithoutMastership,
+    /// Every step: advertisements go to the configured destinations alone.
+    SentAstray,
     /// Every step: no address of ours wanted by a router that is not master.
     AddressWithoutMastership,
     /// Every step: an address that was there without our mark is never removed.
@@ -102,6 +104,7 @@ impl fmt::Display for Rule {
         f.write_str(match self {
             Self::MasterInFault => "a router in fault must not be master",
             Self::AdvertisesWithoutMastership => "only a master advertises",
+            Self::SentAstray => "advertisements go where the configuration says",
             Self::AddressWithoutMastership => "only a master wants its addresses",
             Self::ForeignAddressRemoved => "an address without our mark is never removed",
             Self::ElectedTooEarly => "nobody becomes master before the advertisements heard allow it",

@@ -66,6 +66,12 @@ pub fn judge(machine: MachineId, ledger: &mut Ledger, batch: &Batch<'_>) -> Vec<
             );
             continue;
         };
+        if !ledger.speaks_to(glance.vrid, sent.source, sent.destination) {
+            break_rule(
+                Rule::SentAstray,
+                format!("sent {glance} from {} to {}", sent.source, sent.destination),
+            );
+        }
         // What a backup sends to see whether it leaves is the first word of a master, and comes no earlier.
         let owner = glance.priority == OWNER;
         let tries = ledger.routers.get(&sent.router).is_some_and(|standing| {
