@@ -273,3 +273,44 @@ fn who_is_further_away_than_expected_is_not_heard() {
     wait_for(&mut routed.ours, routed.address, true);
     routed.ours.wait_for_lines("254 and expect", 1);
 }
+
+/// keepalived until 1.3.6, which later ones can be told to be.
+#[test]
+fn the_old_checksum_is_understood_and_spoken() {
+    let Some((mut ours, mut theirs)) = Host::beside_keepalived() else { return };
+    let (own, other) = (on_lan("192.0.2.1", "192.0.2.2"), on_lan("192.0.2.2", "192.0.2.1"));
+    let old = |statements: &str| format!("old_unicast_checksum\n    {statements}");
+    // Theirs speaks it: ours finds out, and answers in it.
+    ours.configure(&instance("VI_1", 100, &own, ADDRESS));
+    theirs.configure(&instance("VI_1", 150, &old(&other), ADDRESS));
+    theirs.start(&[]);
+    wait_for(&mut theirs, ADDRESS, true);
+    ours.start(&[]);
+    ours.wait_for_lines("the checksums of 192.0.2.2 are those of keepalived before 1.3.7", 1);
+    assert!(!ours.holds(ADDRESS));
+    // As a master it goes on so.
+    theirs.configure(&instance("VI_1", 50, &old(&other), ADDRESS));
+    theirs.signal(libc::SIGTERM);
+    theirs.wait_for_end();
+    wait_for(&mut ours, ADDRESS, true);
+    theirs.start(&[]);
+    theirs.wait_for_lines("Entering BACKUP STATE", 2);
+    ours.wait("a while of advertisements", |host| {
+        status(host)["routers"][0]["counters"]["advertisements_sent"].as_u64().unwrap() > 30
+    });
+    assert!(!theirs.holds(ADDRESS), "{}", theirs.log());
+    // Ours is told to speak it, and theirs finds out.
+    ours.configure(&instance("VI_1", 150, &old(&own), ADDRESS));
+    theirs.configure(&instance("VI_1", 100, &other, ADDRESS));
+    for host in [&mut ours, &mut theirs] {
+        host.signal(libc::SIGTERM);
+        host.wait_for_end();
+        host.start(&[]);
+    }
+    wait_for(&mut ours, ADDRESS, true);
+    wait_for(&mut theirs, ADDRESS, false);
+    let sent = |host: &Host| status(host)["routers"][0]["counters"]["advertisements_sent"].as_u64().unwrap();
+    let before = sent(&ours);
+    ours.wait("a while of advertisements", |host| sent(host) > before + 20);
+    assert!(!theirs.holds(ADDRESS), "{}", theirs.log());
+}

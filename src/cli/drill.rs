@@ -268,6 +268,17 @@ mod tests {
     }
 
     #[test]
+    fn by_unicast_each_router_names_the_others() {
+        let text = plan(&["--unicast", "--routers", "3"]).unwrap().config(1);
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        assert!(lines.contains(&"unicast_src_ip 198.18.0.3"), "{text}");
+        let peers: Vec<_> =
+            lines.iter().skip_while(|line| **line != "unicast_peer {").skip(1).take(3).collect();
+        assert_eq!(peers, [&"198.18.0.2", &"198.18.0.4", &"}"], "{text}");
+        assert!(!plan(&[]).unwrap().config(1).contains("unicast"));
+    }
+
+    #[test]
     fn wrong_options_are_refused() {
         for wrong in [
             &["--routers", "1"][..],

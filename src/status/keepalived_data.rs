@@ -4,7 +4,8 @@ use core::fmt::{self, Write as _};
 
 use super::snapshot::{RouterSnapshot, Snapshot};
 use crate::time::{WallTime, micros};
-use crate::wire::vrrp::RejectionKind;
+use crate::vrrp::{Destinations, UnicastPeer};
+use crate::wire::vrrp::{HopLimits, RejectionKind};
 
 /// The whole file. `local_time` writes a time in the zone of the host.
 pub(crate) fn text(snapshot: &Snapshot, local_time: impl Fn(WallTime) -> String) -> String {
@@ -46,6 +47,14 @@ fn write_data(text: &mut String, router: &RouterSnapshot, last_transition: &str)
     }
     if let Some(source) = router.source {
         writeln!(text, "   Using src_ip = {source}")?;
+    }
+    if let Destinations::Unicast(peers) = &config.destinations {
+        writeln!(text, "   Unicast TTL = {}", config.hop_limit)?;
+        writeln!(text, "   Check unicast src : {}", if config.check_source { "yes" } else { "no" })?;
+        writeln!(text, "   Unicast Peer :")?;
+        for UnicastPeer { address, hop_limits: HopLimits { least, most } } in peers {
+            writeln!(text, "     {address} min_ttl {least} max_ttl {most}")?;
+        }
     }
     writeln!(text, "   Virtual Router ID = {}", config.vrid)?;
     writeln!(text, "   Priority = {}\n   Effective priority = {}", config.priority, router.priority)?;
