@@ -1,7 +1,7 @@
 //! Unicast for real: a source address that comes and goes, strangers, routers told apart by their sources, and
 //! peers behind a router, ours and keepalived on either side.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, clippy::disallowed_types)]
 
 #[path = "support/host.rs"]
 mod host;
