@@ -12,7 +12,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
+use alived::sys::process::signal;
 use host::{Host, instance, prefix};
 
 const ADDRESS: &str = "192.0.2.50/24";
@@ -119,6 +121,34 @@ fn scheduling_changes_at_a_reload() {
     assert!(host.log().contains("own.toml` do not exist"), "{}", host.log());
     assert!(host.holds(ADDRESS) && !host.holds("192.0.2.60/24"));
     assert_eq!(vrrp_priority(&mut host, test), Some(35));
+}
+
+#[test]
+fn late_timers_raise_the_priority_up_to_a_limit() {
+    let test = "late_timers_raise_the_priority_up_to_a_limit";
+    let Some(mut host) = Host::new() else { return };
+    let global = "global_defs {\n    vrrp_rt_priority 20\n    max_auto_priority 22\n    \
+                  min_auto_priority_delay 100000\n}\n";
+    host.configure(&(global.to_owned() + &instance("VI_1", 51, 100, ADDRESS)));
+    host.start(&[]);
+    host.wait_for_lines("Entering MASTER STATE", 1);
+    let Some(priority) = vrrp_priority(&mut host, test) else { return };
+    let mut raised = usize::from(priority - 20);
+    while raised < 2 {
+        // An advertisement was due each 0.1 s.
+        signal(host.worker(), libc::SIGSTOP);
+        std::thread::sleep(Duration::from_millis(400));
+        signal(host.worker(), libc::SIGCONT);
+        host.wait("a higher priority", |host| host.log().matches("(max_auto_priority 22)").count() > raised);
+        raised = host.log().matches("(max_auto_priority 22)").count();
+    }
+    signal(host.worker(), libc::SIGSTOP);
+    std::thread::sleep(Duration::from_millis(400));
+    signal(host.worker(), libc::SIGCONT);
+    let sent = host.log().len();
+    host.signal(libc::SIGHUP);
+    host.wait("an answer to the reload", |host| host.log().len() > sent);
+    assert_eq!(vrrp_priority(&mut host, test), Some(22));
 }
 
 #[test]
@@ -256,7 +286,7 @@ fn an_interrupt_stops_unless_it_is_to_be_ignored() {
     host.start(&["--ignore-sigint"]);
     host.wait("the address", |host| host.holds(ADDRESS));
     for pid in [host.supervisor(), host.worker()] {
-        alived::sys::process::signal(pid, libc::SIGINT);
+        signal(pid, libc::SIGINT);
     }
     host.signal(libc::SIGHUP);
     host.wait_for_lines("Reloaded", 1);

@@ -410,9 +410,9 @@ fn held_address(number: u8, choice: u8) -> HeldAddress {
         prefix: Prefix::new(address, length).expect("a valid length"),
         ours: choice & 0x40 == 0x40,
         secondary: choice & 0x10 == 0x10,
-        detection: match choice & 0x60 {
+        detection: match choice & 0xa0 {
             0x20 => Detection::Running,
-            0x60 => Detection::Failed,
+            0xa0 => Detection::Failed,
             _ => Detection::Done,
         },
     }

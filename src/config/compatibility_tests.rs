@@ -1,10 +1,10 @@
 //! What becomes of text that keepalived takes in a way of its own: measured with keepalived 2.2.7, where 2.4.3 is
 //! not known to differ.
 
-use super::diagnostics::Severity;
+use super::diagnostics::{Severity, Style};
 use super::{FakeHost, LoadOptions, Loaded, PrintOptions, load, print};
 use crate::time::Duration;
-use crate::vrrp::RouterConfig;
+use crate::vrrp::{InitialState, RouterConfig};
 use crate::wire::vrrp::Priority;
 
 fn host(text: &str) -> FakeHost {
@@ -296,6 +296,64 @@ fn strict_mode_takes_an_implied_owner() {
     assert_eq!((router.priority, status), (Priority::OWNER, 0));
     assert_eq!(read(&host(&text("state MASTER\n priority 200"))).exit_code, 5);
     assert_eq!(read(&host(&text("state MASTER\n priority 256"))).exit_code, 5);
+}
+
+#[test]
+fn strict_mode_leaves_nothing_of_keepalived_s_own() {
+    let text = |own: &str| {
+        format!(
+            "global_defs {{\n vrrp_strict\n}}\n{}",
+            instance(&format!("version 3\n accept\n {own}"), "192.0.2.7/24")
+        )
+    };
+    let strict = |own: &str| {
+        let loaded = read(&host(&text(own)));
+        assert!(loaded.usable, "{own}: {}", loaded.render(Style::default()));
+        loaded.node.routers[0].clone()
+    };
+    for own in [
+        "preempt_delay 3\n down_timer_adverts 7\n garp_lower_prio_repeat 3\n garp_lower_prio_delay 4",
+        "lower_prio_no_advert off\n higher_prio_send_advert on",
+        "state MASTER\n priority 200\n authentication {\n auth_type PASS\n auth_pass a\n }",
+    ] {
+        let router = strict(own);
+        assert_eq!((router.preempt_delay, router.down_timer_adverts), (Duration::ZERO, 3), "{own}");
+        let announce = router.announce;
+        assert_eq!((announce.lower_prio_repeat, announce.lower_prio_delay), (0, Duration::ZERO), "{own}");
+        assert!(router.lower_prio_no_advert && !router.higher_prio_send_advert, "{own}");
+        assert_eq!(router.initial, InitialState::Backup, "{own}");
+        assert!(!router.owner_ignore_adverts, "{own}");
+    }
+    let owner = strict("state MASTER\n priority 255\n owner_ignore_adverts off");
+    assert!(owner.owner_ignore_adverts && owner.initial == InitialState::Master);
+    let owner = strict("priority 255");
+    assert_eq!(owner.initial, InitialState::Master);
+    // Whoever is no owner takes no packets for the addresses, which nothing sees to yet.
+    let without = text("").replace(" accept", "");
+    assert_eq!((read(&host(&without)).usable, read(&host(&without)).exit_code), (false, 0));
+}
+
+#[test]
+fn a_pause_of_the_process_ends_a_mastership_only_without_preemption() {
+    let (taken, status) = router(&instance("nopreempt\n timer_expired_backup", "192.0.2.7/24"));
+    assert_eq!((taken.timer_expired_backup, status), (Some(Priority(254)), 0));
+    let (taken, status) = router(&instance("nopreempt\n thread_timer_expired 90", "192.0.2.7/24"));
+    assert_eq!((taken.timer_expired_backup, status), (Some(Priority(90)), 5));
+    let (taken, status) = router(&instance("timer_expired_backup 90", "192.0.2.7/24"));
+    assert_eq!((taken.timer_expired_backup, status), (None, 5));
+}
+
+#[test]
+fn late_timers_may_raise_the_priority() {
+    let auto = |text: &str| {
+        let loaded = read(&host(&format!("global_defs {{\n {text}\n}}\n{}", instance("", "192.0.2.7/24"))));
+        assert!(loaded.usable, "{text}");
+        loaded.settings.auto_priority.map(|auto| (auto.max, auto.late_us))
+    };
+    assert_eq!(auto("vrrp_no_swap"), None);
+    assert_eq!(auto("max_auto_priority"), Some((99, 1_000_000)));
+    assert_eq!(auto("max_auto_priority 50\n min_auto_priority_delay 20000"), Some((50, 20_000)));
+    assert_eq!((auto("max_auto_priority 0"), auto("max_auto_priority -1")), (None, None));
 }
 
 #[test]

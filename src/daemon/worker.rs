@@ -30,7 +30,7 @@ use super::spawn;
 use super::status::{FATAL, PERMISSION};
 use super::tally::Tally;
 use super::tracked_scripts::TrackedScripts;
-use super::vrrp_thread::{Channels, Message, Notice, VrrpThread};
+use super::vrrp_thread::{Channels, LateLimit, Message, Notice, VrrpThread};
 use crate::config::Scripts;
 use crate::control::{Answer, Code, Command, LevelChange, Refusal};
 use crate::node::{Changes, NodeConfig};
@@ -144,6 +144,7 @@ struct Worker<'a> {
     runner: Runner,
     tracked_scripts: TrackedScripts,
     scheduling: RealtimeScheduling,
+    late: LateLimit,
     /// What the snapshots asked for and not answered yet are for.
     wanted: VecDeque<Purpose>,
     /// Who waits for the answers to reloads, in their order; `None` for a signal.
@@ -217,17 +218,19 @@ impl<'a> Worker<'a> {
         let notices = Mailbox::new().map_err(|error| fatal(&error))?;
         let loan = Loan::new(None);
         let kernel = Mailbox::new().map_err(|error| fatal(&error))?;
+        let late = LateLimit::new(settings.auto_priority.map(|auto| auto.late_us));
         let channels = Channels {
             inbox: inbox.clone(),
             kernel: kernel.clone(),
             loan: loan.clone(),
             notices: notices.clone(),
             tally: tally.clone(),
+            late: late.clone(),
             log,
         };
         let tracked_scripts = TrackedScripts::new(&node.tracking, inbox.clone());
         let (vrrp_thread, kernel_thread) = start_threads(options, node, silent_since, &pid_file, channels)?;
-        let scheduling = RealtimeScheduling::new(vrrp_thread, loan);
+        let mut scheduling = RealtimeScheduling::new(vrrp_thread, loan);
         if settings.realtime_priority.is_some() {
             scheduling.set(settings.realtime_priority);
         }
@@ -247,6 +250,7 @@ impl<'a> Worker<'a> {
             runner,
             tracked_scripts,
             scheduling,
+            late,
             wanted: VecDeque::new(),
             reloads: VecDeque::new(),
             last_reload: None,
@@ -333,6 +337,11 @@ impl<'a> Worker<'a> {
             Notice::Snapshot(snapshot) => self.use_snapshot(&snapshot),
             Notice::Reconfigured(changes) => self.finish_reload(&changes),
             Notice::Retired(retired) => self.memory.free(retired, &self.settings),
+            Notice::Late(late) => {
+                if let Some(auto) = self.settings.auto_priority {
+                    self.scheduling.note_late(late, auto.max);
+                }
+            }
             Notice::RunScript(_) if self.stopping => {}
             Notice::RunScript(name) => self.tracked_scripts.run(name, &mut self.runner),
             Notice::Stopped => {
@@ -561,6 +570,8 @@ impl<'a> Worker<'a> {
         self.settings.json_version = new.json_version;
         self.settings.scripts = new.scripts;
         apply_to_runner(new.scripts, &mut self.runner);
+        self.settings.auto_priority = new.auto_priority;
+        self.late.set(new.auto_priority.map(|auto| auto.late_us));
         if self.settings.realtime_priority == new.realtime_priority {
             return;
         }

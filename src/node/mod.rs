@@ -58,6 +58,8 @@ pub struct NodeConfig {
     /// `vrrp_startup_delay`, or what is left of `vrrp_delay_after_boot`, whichever is longer: hold all routers this
     /// long after start.
     pub startup_delay: Duration,
+    /// `log_unknown_vrids`: tell of advertisements for virtual routers that are not configured here.
+    pub log_unknown_vrids: bool,
     /// `-V`: leave addresses in place at stop.
     pub keep_addresses_on_stop: bool,
 }
@@ -79,6 +81,7 @@ impl NodeConfig {
             garp_groups: self.garp_groups.clone(),
             statics: self.statics.clone(),
             startup_delay: self.startup_delay,
+            log_unknown_vrids: self.log_unknown_vrids,
             keep_addresses_on_stop: self.keep_addresses_on_stop,
         }
     }

@@ -108,11 +108,10 @@ impl Alarm {
         Ok(())
     }
 
-    /// To be called when the descriptor is readable: gives the time that was armed. It stays readable until
-    /// [`Alarm::arm`].
-    pub const fn fired(&mut self) -> Option<Instant> {
+    /// To be called when the descriptor is readable, which it stays until [`Alarm::arm`].
+    pub const fn fired(&mut self) {
         self.fired = true;
-        self.armed.take()
+        self.armed = None;
     }
 }
 

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::{AddressDifference, EffectivePriority, PacketReport};
 use crate::kernel::{KernelError, ReceiveSocket, RouterId};
-use crate::net::{InterfaceIndex, InterfaceName, Prefix};
+use crate::net::{Family, InterfaceIndex, InterfaceName, Prefix};
 use crate::time::{Duration, WallTime};
 use crate::wire::ip::IpFields;
-use crate::wire::vrrp::{AdvertisementInterval, Priority, Rejection, Version};
+use crate::wire::vrrp::{AdvertisementInterval, Priority, Rejection, Version, Vrid};
 
 /// State of a virtual router (RFC 9568 §6.4; `Fault` is keepalived's).
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -164,6 +164,13 @@ pub enum Cause {
     FaultCleared,
     /// It stood back for a fault of its own, and nobody took its place.
     NobodyElse,
+    /// It stood still so long that another router may have taken over (`timer_expired_backup`).
+    StoodStill {
+        /// Since its last advertisement.
+        silence: Duration,
+        /// The other one's priority.
+        priority: Priority,
+    },
     /// The operator switched over, and the successor was heard.
     SwitchOver {
         /// The successor.
@@ -197,6 +204,11 @@ impl fmt::Display for Cause {
             Self::Fault(reason) => reason.fmt(f),
             Self::FaultCleared => f.write_str("last fault cleared"),
             Self::NobodyElse => f.write_str("nobody else took over: trying again"),
+            Self::StoodStill { silence, priority } => write!(
+                f,
+                "stood still, silent for {} ms: a router of priority {priority} may have taken over",
+                silence.as_millis()
+            ),
             Self::SwitchOver { successor } => write!(f, "switched over to {successor}"),
             Self::SwitchBack => f.write_str("switched back"),
             Self::Reload => f.write_str("configuration reloaded"),
@@ -282,6 +294,17 @@ pub enum ReportKind {
         from: IpAddr,
         /// In what.
         difference: AddressDifference,
+    },
+    /// An advertisement for a virtual router that is not configured here (`log_unknown_vrids`).
+    UnknownVrid {
+        /// Which.
+        vrid: Vrid,
+        /// Of which family.
+        family: Family,
+        /// Sender.
+        from: IpAddr,
+        /// Where it was heard, if on one interface.
+        interface: Option<InterfaceName>,
     },
     /// A version 3 backup follows its master's interval.
     IntervalLearned {
@@ -468,6 +491,14 @@ impl fmt::Display for ReportKind {
                 "{from}: {difference}; its advertisements are used all the same, make virtual_ipaddress equal on all \
                  routers"
             ),
+            Self::UnknownVrid { vrid, family, from, interface } => {
+                write!(
+                    f,
+                    "received an {family} advertisement for VRID {vrid} from {from}{}, which",
+                    On(interface)
+                )?;
+                f.write_str(" no vrrp_instance here has")
+            }
             Self::IntervalLearned { from, interval } => {
                 write!(f, "advertisement interval of master {from} is {interval} sec: following it")
             }

@@ -55,6 +55,9 @@ pub struct RouterConfig {
     pub preempt: bool,
     /// `preempt_delay`.
     pub preempt_delay: Duration,
+    /// `timer_expired_backup`: a master that stood still for so long that a router of this priority may have taken over
+    /// gives up. Not with `preempt`.
+    pub timer_expired_backup: Option<Priority>,
     /// `virtual_ipaddress`: advertised, all of `family`, at most 255.
     pub addresses: Vec<VirtualAddress>,
     /// `virtual_ipaddress_excluded`: moved but not advertised, any family.
@@ -318,6 +321,7 @@ impl RouterConfig {
             down_timer_adverts: 3,
             preempt: true,
             preempt_delay: Duration::ZERO,
+            timer_expired_backup: None,
             addresses: Vec::new(),
             excluded: Vec::new(),
             routes: Vec::new(),

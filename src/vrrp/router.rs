@@ -14,6 +14,7 @@ use super::ownership::{Known, locate, wishes};
 use super::peers::PeerTable;
 use super::priority::EffectivePriority;
 use super::router_core::Core;
+use super::timing::master_down_interval;
 use super::{
     Actions, AnnouncementQueue, Cause, Counters, Datagram, FaultReason, ReportKind, Rival, RouterConfig,
     State,
@@ -168,6 +169,9 @@ impl VirtualRouter {
     /// The process stood still for `pause` past this router's deadline: if that is longer than a
     /// master-down time, another master may have been elected, so the router listens before it acts.
     pub fn notice_stall(&mut self, now: Now, pause: Duration, out: &mut Output<'_>) {
+        if self.gives_up_after_stall(now, out) {
+            return;
+        }
         let Self { core, phase } = self;
         if pause <= core.master_down_interval() {
             return;
@@ -179,6 +183,26 @@ impl VirtualRouter {
         }
         core.counters.stalls += 1;
         core.report(ReportKind::Stalled { pause }, out);
+    }
+
+    /// `timer_expired_backup`: a master that a router of that priority may have replaced becomes a backup.
+    fn gives_up_after_stall(&mut self, now: Now, out: &mut Output<'_>) -> bool {
+        let (Phase::Master(mastership), Some(priority)) =
+            (&self.phase, self.core.config.timer_expired_backup)
+        else {
+            return false;
+        };
+        let interval = self.core.config.interval;
+        let silence = interval.duration() + now.instant.saturating_since(mastership.next_advert);
+        let RouterConfig { version, down_timer_adverts, .. } = self.core.config;
+        if mastership.hands_over()
+            || silence < master_down_interval(version, priority, interval, down_timer_adverts)
+        {
+            return false;
+        }
+        self.core.counters.stalls += 1;
+        self.step_down(now, Cause::StoodStill { silence, priority }, out);
+        true
     }
 
     /// The wish to become master, if the router has one. The node answers with

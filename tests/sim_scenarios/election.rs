@@ -351,3 +351,48 @@ fn wall_clock_jumps_do_not_matter() {
     assert_eq!(lan.transitions(since), 0);
     lan.assert_state(R1, State::Master);
 }
+
+#[test]
+fn who_stood_still_long_enough_for_another_to_take_over_gives_up() {
+    let careful = RouterConfig { preempt: false, timer_expired_backup: Some(Priority(100)), ..router(150) };
+    let mut lan = Lan::started([careful, router(100)]);
+    lan.assert_served_by(R1);
+    let short = lan.now();
+    lan.apply(Fault::Frozen(R1));
+    lan.run(150);
+    lan.apply(Fault::Thawed(R1));
+    lan.settle();
+    assert_eq!(lan.transitions(short), 0, "{}", lan.cluster.timeline());
+    lan.apply(Fault::Frozen(R1));
+    lan.run(1_000);
+    lan.assert_state(R2, State::Master);
+    let thawed = lan.now();
+    lan.apply(Fault::Thawed(R1));
+    lan.run(100);
+    let reason = "MASTER -> BACKUP: stood still, silent for";
+    assert!(lan.delay(thawed, reason) < 50, "{}", lan.cluster.timeline());
+    assert_eq!(lan.cluster.masters(NAME), [R2].into());
+    lan.settle();
+    lan.assert_served_by(R2);
+    // Without another one it is master again.
+    lan.apply(Fault::PowerLost(R2));
+    lan.settle();
+    lan.assert_served_by(R1);
+}
+
+#[test]
+fn virtual_routers_that_are_not_configured_here_are_told() {
+    let stranger = RouterConfig { vrid: Vrid::new(99).unwrap(), ..router(100) };
+    let stranger = RouterConfig { addresses: vec![virtual_address(super::lan::prefix(9, 24))], ..stranger };
+    for tells in [false, true] {
+        let mut config = node(router(150));
+        config.log_unknown_vrids = tells;
+        let machine = |config| MachineSpec { config, ..MachineSpec::default() };
+        let mut lan = Lan::of(vec![machine(config), machine(node(stranger.clone()))]);
+        lan.apply(Fault::Started(R1));
+        lan.apply(Fault::Started(R2));
+        lan.run(30_000);
+        let told = lan.since(Instant::ZERO, "IPv4 advertisement for VRID 99 from 10.0.0.2 on interface eth0");
+        assert_eq!(told.len(), usize::from(tells), "{}", lan.cluster.timeline());
+    }
+}

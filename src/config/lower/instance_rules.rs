@@ -48,6 +48,11 @@ impl Rules<'_> {
         own.or(self.global.vrrp_strict.as_ref()).is_some_and(|entry| entry.value.0)
     }
 
+    /// The version that the router speaks: strict mode has no version 2 over IPv6.
+    pub(super) fn version_in_force(&self) -> Version {
+        if self.strict() && self.family == Family::Ipv6 { Version::V3 } else { self.version }
+    }
+
     /// Whether the priority is 255: written, or by `state MASTER` without one.
     fn is_owner(&self) -> bool {
         match (&self.instance.priority, &self.instance.state) {
@@ -88,6 +93,28 @@ impl Rules<'_> {
         if let Some(entry) = instance.down_timer_adverts.as_ref().filter(|entry| entry.value.0 != 3) {
             clash(entry.at, "down_timer_adverts other than 3", "3 is used");
         }
+        if let Some(entry) = instance.garp_lower_prio_repeat.as_ref().filter(|entry| entry.value.0 != 0) {
+            clash(entry.at, "garp_lower_prio_repeat", "0 is used");
+        }
+        if let Some(entry) = instance.garp_lower_prio_delay.as_ref().filter(|entry| entry.value.0 != 0) {
+            clash(entry.at, "garp_lower_prio_delay", "0 is used");
+        }
+        let answers =
+            instance.lower_prio_no_advert.as_ref().or(self.global.vrrp_lower_prio_no_advert.as_ref());
+        if let Some(entry) = answers.filter(|entry| !entry.value.0) {
+            clash(entry.at, "answering an advertisement of lower priority", "not answered");
+        }
+        let last_word = instance.higher_prio_send_advert.as_ref();
+        if let Some(entry) =
+            last_word.or(self.global.vrrp_higher_prio_send_advert.as_ref()).filter(|entry| entry.value.0)
+        {
+            clash(entry.at, "higher_prio_send_advert", "ignored");
+        }
+        if let Some(entry) =
+            instance.owner_ignore_adverts.as_ref().filter(|entry| !entry.value.0 && self.is_owner())
+        {
+            clash(entry.at, "an owner that yields", "it ignores what it hears");
+        }
         if let Some(entry) = &instance.vmac_xmit_base {
             clash(entry.at, "vmac_xmit_base", "ignored");
         }
@@ -120,6 +147,11 @@ impl Rules<'_> {
             if let Some(entry) = first.filter(|entry| !link_local(entry.value.spec.prefix.address())) {
                 clash(entry.at, "a first IPv6 address that is not link-local", "not standard");
             }
+        }
+        // Who does not own the addresses takes no packets for them, except with version 3's Accept_Mode.
+        let accepts = owner || instance.accept.is_some() && self.version_in_force() == Version::V3;
+        if !accepts {
+            self.not_yet(source, "strict mode without accept", "packets to the addresses would be taken");
         }
         if let Some(peer) = instance.unicast_peer.first() {
             self.reading.diagnostics.push(

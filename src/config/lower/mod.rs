@@ -201,6 +201,10 @@ impl Lowering {
             garp_groups,
             statics: Box::new(statics),
             startup_delay: settings::startup_delay(reading, config),
+            log_unknown_vrids: config
+                .global
+                .as_ref()
+                .is_some_and(|global| global.log_unknown_vrids.is_some()),
             keep_addresses_on_stop: options.keep_addresses_on_stop,
         };
         Lowered { node, balancer, notifications, settings }

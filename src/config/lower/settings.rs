@@ -18,6 +18,9 @@ pub struct Settings {
     pub use_pid_dir: bool,
     /// `SCHED_FIFO` priority of the vrrp thread, 1 to 99; `None` = ordinary scheduling.
     pub realtime_priority: Option<u8>,
+    /// `max_auto_priority` and `min_auto_priority_delay`: what becomes of the vrrp thread's priority when its timers run
+    /// late. `None` = nothing.
+    pub auto_priority: Option<AutoPriority>,
     /// `vrrp_priority`: nice value of the worker.
     pub nice: Option<i32>,
     /// `vrrp_rlimit_rttime`, in microseconds.
@@ -46,6 +49,15 @@ pub struct Settings {
     pub reload: ReloadSettings,
 }
 
+/// Each timer that is served late by so much raises the priority by one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct AutoPriority {
+    /// Up to this, 1 to 99.
+    pub max: u8,
+    /// Late by this at least, 1 us to 10 s.
+    pub late_us: u64,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -54,6 +66,7 @@ impl Default for Settings {
             instance: None,
             use_pid_dir: false,
             realtime_priority: None,
+            auto_priority: None,
             nice: None,
             realtime_limit_us: None,
             processors: Vec::new(),
@@ -100,6 +113,9 @@ pub(super) fn settings(config: &Config, options: &LoadOptions) -> Settings {
         keyword = priority.map_or(keyword, Realtime::Priority);
     }
     settings.realtime_priority = options.realtime.or(options.own.realtime).or(keyword).priority();
+    if options.realtime.or(options.own.realtime) == Realtime::Off {
+        settings.auto_priority = None;
+    }
     settings
 }
 
@@ -111,6 +127,12 @@ fn of_global(global: &GlobalDefs, settings: &mut Settings) {
     if let Some(processors) = &global.vrrp_cpu_affinity {
         settings.processors = processors.value.0.iter().filter_map(|cpu| cpu.parse().ok()).collect();
     }
+    settings.auto_priority = global.max_auto_priority.as_ref().and_then(|entry| {
+        // Without a number up to the highest that there is; -1 is another word for 0.
+        let max = u8::try_from(entry.value.0.unwrap_or(99)).ok().filter(|max| *max > 0)?;
+        let late_us = natural(&global.min_auto_priority_delay).map_or(1_000_000, u64::from);
+        Some(AutoPriority { max, late_us })
+    });
     settings.no_swap = global.vrrp_no_swap.is_some();
     settings.umask = global.umask.as_ref().map(|e| e.value.0);
     let named = |otherwise: &str| global.process_names.as_ref().map(|_| otherwise.to_owned());

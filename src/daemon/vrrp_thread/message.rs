@@ -1,6 +1,7 @@
 //! What the vrrp thread and the others tell each other.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::super::kernel_thread::Request;
 use super::super::log::Log;
@@ -11,6 +12,7 @@ use crate::node::{Changes, NodeConfig, Retired};
 use crate::status::Snapshot;
 use crate::sys::packet::Receiver;
 use crate::sys::realtime::Loan;
+use crate::time::Duration;
 
 /// What other threads tell the vrrp thread.
 #[derive(Debug)]
@@ -50,12 +52,35 @@ pub(in crate::daemon) enum Notice {
     Reconfigured(Changes),
     /// What a reload has left over, for the main thread to free.
     Retired(Retired),
+    /// A timer was served later than [`Channels::late`] allows, by so much.
+    Late(Duration),
     /// A tracked script is to be run; answered by [`Message::Script`].
     RunScript(Arc<str>),
     /// All routers have left.
     Stopped,
     /// The thread cannot go on.
     Failed(String),
+}
+
+/// How late a timer may be served without a word to the main thread, which sets it.
+#[derive(Clone, Debug)]
+pub(in crate::daemon) struct LateLimit(Arc<AtomicU64>);
+
+impl LateLimit {
+    /// In microseconds; `None` = as late as it likes.
+    pub(in crate::daemon) fn new(us: Option<u64>) -> Self {
+        Self(Arc::new(AtomicU64::new(us.unwrap_or(u64::MAX))))
+    }
+
+    /// Sets another one.
+    pub(in crate::daemon) fn set(&self, us: Option<u64>) {
+        self.0.store(us.unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Whether that is too late.
+    pub(super) fn is_exceeded(&self, late: Duration) -> bool {
+        u64::try_from(late.as_micros()).is_ok_and(|us| us >= self.0.load(Ordering::Relaxed))
+    }
 }
 
 /// The queues to and from the other threads.
@@ -68,5 +93,6 @@ pub(in crate::daemon) struct Channels {
     pub(in crate::daemon) notices: Mailbox<Notice>,
     /// For the main thread.
     pub(in crate::daemon) tally: Tally,
+    pub(in crate::daemon) late: LateLimit,
     pub(in crate::daemon) log: Log,
 }

@@ -8,7 +8,7 @@ mod actions;
 mod message;
 
 pub(super) use self::actions::packet;
-pub(super) use self::message::{Channels, Message, Notice};
+pub(super) use self::message::{Channels, LateLimit, Message, Notice};
 
 use std::collections::BTreeMap;
 use std::io;
@@ -127,7 +127,8 @@ impl VrrpThread {
         let mut before = now.instant;
         let mut batch = ReceiveBatch::default();
         loop {
-            self.alarm.arm(self.node.poll_timeout())?;
+            let deadline = self.node.poll_timeout();
+            self.alarm.arm(deadline)?;
             let (mut alarm, mut monitor, mut inbox, mut received) = (false, false, false, false);
             for token in self.poller.wait(self.pace.pause())? {
                 match token {
@@ -139,9 +140,15 @@ impl VrrpThread {
             }
             let now = clock::now();
             if alarm {
-                // A time that had passed when it was armed says nothing of the timer.
-                if let Some(armed) = self.alarm.fired().filter(|armed| *armed > before) {
-                    self.lateness.note(now.instant.saturating_since(armed));
+                self.alarm.fired();
+            }
+            // A time that had passed already says nothing of the timer.
+            if let Some(deadline) = deadline.filter(|deadline| *deadline > before && *deadline <= now.instant)
+            {
+                let late = now.instant.saturating_since(deadline);
+                self.lateness.note(late);
+                if self.channels.late.is_exceeded(late) {
+                    self.channels.notices.send(Notice::Late(late));
                 }
             }
             // Before a timer is served, all that has arrived must be known. It may be due without the alarm: the

@@ -7,6 +7,7 @@ mod retired;
 mod sockets;
 mod statics;
 mod tracking;
+mod unknown;
 
 pub(crate) use retired::Retired;
 
@@ -25,10 +26,11 @@ use crate::vrrp::{
     SendObstacle, SharedPace, SocketRequest, State, Transmission, VirtualRouter, shared_paces,
 };
 use crate::wanted::{Addresses, Collateral};
-use crate::wire::vrrp::peek;
+use crate::wire::vrrp::{Vrid, peek};
 use index::Index;
 use sockets::Sockets;
 use statics::Statics;
+use unknown::UnknownVrids;
 
 /// Advertisements due within this time go out in one wake-up.
 const COALESCE: Duration = Duration::from_millis(1);
@@ -71,7 +73,7 @@ pub struct HaNode {
     silent_since: Option<Instant>,
     /// The deadline for which a stall was looked for already.
     stall_examined: Option<Instant>,
-    unknown_vrids: u64,
+    unknown_vrids: UnknownVrids,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -107,7 +109,7 @@ impl HaNode {
             phase: Phase::New,
             silent_since: None,
             stall_examined: None,
-            unknown_vrids: 0,
+            unknown_vrids: UnknownVrids::default(),
         }
     }
 
@@ -145,7 +147,7 @@ impl HaNode {
         }
         // What was sent to an address comes by the socket of a group too; whether it is known there means nothing.
         if concerned.is_empty() && datagram.destination == address {
-            self.unknown_vrids += 1;
+            self.note_unknown(now, datagram, vrid, actions);
         }
         for id in concerned {
             self.hand_over(now, id, datagram, actions);
@@ -154,6 +156,19 @@ impl HaNode {
 
     fn hand_over(&mut self, now: Now, id: RouterId, datagram: &Datagram<'_>, actions: &mut Actions) {
         self.with_router(now, id, actions, |router, out| router.handle_datagram(now, datagram, out));
+    }
+
+    fn note_unknown(&mut self, now: Now, datagram: &Datagram<'_>, vrid: Vrid, actions: &mut Actions) {
+        let (socket, from) = (datagram.socket, datagram.source);
+        if !self.unknown_vrids.hear(now.instant, socket, vrid, from) || !self.config.log_unknown_vrids {
+            return;
+        }
+        let interface = socket.link.and_then(|link| self.kernel.link(link)).map(|link| link.name.clone());
+        let family = Family::of(&from);
+        actions.report(Report {
+            router: "".into(),
+            kind: ReportKind::UnknownVrid { vrid, family, from, interface },
+        });
     }
 
     /// Takes an event.
@@ -297,12 +312,12 @@ impl HaNode {
         for router in self.routers.values_mut() {
             *router.counters_mut() = crate::vrrp::Counters::default();
         }
-        self.unknown_vrids = 0;
+        self.unknown_vrids.count = 0;
     }
 
     /// Messages for virtual routers that are not configured here.
     pub const fn unknown_vrids(&self) -> u64 {
-        self.unknown_vrids
+        self.unknown_vrids.count
     }
 
     /// What the kernel is known to hold.

@@ -68,6 +68,23 @@ impl<'a> Whole<'a> {
             );
             router.preempt_delay = Duration::ZERO;
         }
+        if let Some(entry) = &instance.timer_expired_backup {
+            if router.preempt {
+                self.push(
+                    Diagnostic::error(
+                        "timer-expired-backup",
+                        format!(
+                            "`{name}`: timer_expired_backup has no effect without nopreempt and is ignored"
+                        ),
+                    )
+                    .at(self.place(entry.at))
+                    .help("write nopreempt, or remove it: who preempts takes over again at once"),
+                );
+            } else {
+                let priority = entry.value.0.and_then(|priority| u8::try_from(priority).ok());
+                router.timer_expired_backup = Some(Priority(priority.unwrap_or(254)));
+            }
+        }
     }
 
     pub(super) fn interval(&self, instance: &VrrpInstance, version: Version) -> AdvertisementInterval {

@@ -3,6 +3,7 @@
 mod addresses;
 mod channel;
 mod election;
+mod strict;
 mod unicast;
 
 use core::net::IpAddr;
@@ -16,7 +17,7 @@ use crate::config::model::{Config, GlobalDefs, VrrpInstance};
 use crate::config::source::{Position, Span};
 use crate::config::values::{At, Bool, Flag, Leading, Reading};
 use crate::net::{Family, InterfaceName};
-use crate::vrrp::{RouterConfig, RouterInterfaces};
+use crate::vrrp::{InitialState, RouterConfig, RouterInterfaces};
 use crate::wire::vrrp::{Version, Vrid};
 
 /// The router of each instance, in the order of the file; `None` where it cannot be one, which is reported.
@@ -158,6 +159,7 @@ impl<'a> Whole<'a> {
         let version = self.version(instance, family, name);
         let rules = Rules { reading: self.reading, global: self.global, instance, name, family, version };
         rules.strict_mode();
+        let version = rules.version_in_force();
         let mut router = RouterConfig::new(name, vrid, family, interfaces.addresses.clone());
         router.interfaces = interfaces;
         router.version = version;
@@ -165,6 +167,9 @@ impl<'a> Whole<'a> {
         router.track_primary = !on(instance.dont_track_primary.as_ref());
         router.interval = self.interval(instance, version);
         self.priority(instance, &mut router, name);
+        if rules.strict() && !router.priority.is_owner() {
+            router.initial = InitialState::Backup;
+        }
         self.preemption(instance, &mut router, name);
         router.down_timer_adverts = u8::try_from(number(
             instance.down_timer_adverts.as_ref(),
@@ -176,6 +181,7 @@ impl<'a> Whole<'a> {
         self.destination(instance, &mut router, name);
         self.unicast(instance, &mut router, name);
         self.switches(instance, &mut router);
+        self.enforce_standard(&rules, &mut router);
         self.addresses(instance, &mut router, name);
         core::mem::take(&mut self.out_of_subnet).report(self.reading);
         self.unique(&router, name, instance);
