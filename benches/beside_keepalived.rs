@@ -101,7 +101,7 @@ impl Bench {
                     Ok(stage.recorder.look(|sightings| announced(sightings, 0)) >= everything)
                 })?;
                 std::thread::sleep(Duration::from_millis(500));
-                stage.disturb();
+                stage.disturb()?;
                 let processes = stage.lab.daemon(0)?.freeze()?;
                 stage.lab.set_cable(0, false)?;
                 stage.lab.daemon(0)?.kill(&processes)?;
@@ -249,6 +249,7 @@ fn plan(program: &Program, addresses: u16) -> Plan {
         addresses,
         authentication: Authentication::None,
         unicast: false,
+        virtual_mac: false,
         programs: vec![program.clone(), program.clone()],
         scenarios: vec![Scenario::Kill],
     }
@@ -272,6 +273,7 @@ fn thousand_routers(priority: u8) -> String {
                 interval: interval(),
                 authentication: Authentication::None,
                 unicast: None,
+                virtual_mac: false,
                 addresses: vec![[10, link, vrid, 1].into()],
                 excluded: Vec::new(),
             };

@@ -105,6 +105,7 @@ fn link(link: u16, mtu: u32) -> Link {
         running: true,
         loopback: false,
         forwarding: Forwarding::default(),
+        stacked: None,
     }
 }
 

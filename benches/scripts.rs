@@ -94,6 +94,7 @@ fn configuration() -> String {
         interval,
         authentication: Authentication::None,
         unicast: None,
+        virtual_mac: false,
         addresses: vec![[10, 0, vrid, 1].into()],
         excluded: Vec::new(),
     };

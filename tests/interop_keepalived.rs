@@ -124,6 +124,7 @@ fn life(leader: Kind, Wire { version, family, authentication, unicast }: Wire) {
         addresses: 1,
         authentication,
         unicast,
+        virtual_mac: false,
         programs,
         scenarios: Vec::new(),
     };

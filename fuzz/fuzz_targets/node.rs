@@ -378,6 +378,7 @@ fn link(number: u8, flags: u8) -> Link {
         running: flags & 2 == 2,
         loopback: false,
         forwarding: Forwarding { ipv6: flags & 16 == 16 },
+        stacked: None,
     }
 }
 

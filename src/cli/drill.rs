@@ -70,6 +70,9 @@ pub(super) struct Arguments {
     /// Advertise to the other routers' addresses instead of the multicast group
     #[arg(long)]
     unicast: bool,
+    /// Give the virtual addresses the virtual MAC (use_vmac): hosts need not learn another one at a failover
+    #[arg(long)]
+    vmac: bool,
     /// Run keepalived on one router (PATH is searched)
     #[arg(long, value_name = "NAME", value_parser = one_of(PEERS))]
     peer: Option<Kind>,
@@ -180,6 +183,7 @@ fn run(plan: &Plan, json: bool) -> ExitCode {
 impl Arguments {
     fn plan(&self) -> Result<Plan, String> {
         let Self { version, family, addresses, auth: authentication, unicast, daemon, .. } = *self;
+        let virtual_mac = self.vmac;
         if version == Version::V2 && family == Family::Ipv6 {
             return Err("version 2 is for IPv4 only; use --version 3 with --family ipv6".to_owned());
         }
@@ -200,7 +204,17 @@ impl Arguments {
         if let Some(peer) = self.peer {
             programs[self.peer_role] = program(peer)?;
         }
-        Ok(Plan { version, family, interval, addresses, authentication, unicast, programs, scenarios })
+        Ok(Plan {
+            version,
+            family,
+            interval,
+            addresses,
+            authentication,
+            unicast,
+            virtual_mac,
+            programs,
+            scenarios,
+        })
     }
 }
 

@@ -43,6 +43,8 @@ impl FakeHost {
                 mtu: 1500,
                 multicast: true,
                 loopback: *name == "lo",
+                ethernet: *name != "lo" && !name.starts_with("tun"),
+                virtual_link: name.starts_with("vrrp"),
                 addresses: Vec::new(),
             })
         };

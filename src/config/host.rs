@@ -81,6 +81,10 @@ pub struct HostInterface {
     pub multicast: bool,
     /// `ARPHRD_LOOPBACK`.
     pub loopback: bool,
+    /// `ARPHRD_ETHER`.
+    pub ethernet: bool,
+    /// It is like an interface of our own, which a killed daemon may have left.
+    pub virtual_link: bool,
     /// Its addresses.
     pub addresses: Vec<Prefix>,
 }

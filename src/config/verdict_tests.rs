@@ -73,22 +73,110 @@ fn judged(text: &str, status: u8, usable: bool) -> Loaded {
 }
 
 #[test]
-fn a_word_inside_a_line_that_is_not_served_refuses_the_start() {
-    for (address, usable) in [
-        ("10.0.9.1/24 dev eth1", true),
-        ("10.0.9.1/24 dev eth1 no_track", true),
-        ("10.0.9.1/24 dev eth1 use_vmac", false),
-        ("10.0.9.1/24 use_vmac dev eth1", false),
-        ("fd00::9/64 use_vmac", false),
+fn a_line_with_use_vmac_is_on_an_interface_of_its_own() {
+    for (settings, address, interface) in [
+        ("", "10.0.9.1/24", None),
+        ("", "10.0.9.1/24 dev eth1 no_track", Some("eth1")),
+        ("", "10.0.9.1/24 dev eth1 use_vmac", Some("vrrp.5")),
+        ("", "10.0.9.1/24 use_vmac dev eth1", Some("vrrp.5")),
+        ("", "fd00::9/64 use_vmac", Some("vrrp.5")),
+        ("use_vmac", "10.0.9.1/24", None),
+        ("use_vmac", "10.0.9.1/24 use_vmac", None),
+        ("use_vmac", "10.0.9.1/24 dev eth1", Some("eth1")),
+        ("use_vmac", "10.0.9.1/24 dev eth1 use_vmac", Some("vrrp4.5")),
+        ("use_vmac", "fd00::9/64", None),
+        ("use_vmac", "fd00::9/64 use_vmac", Some("vrrp6.5")),
+        ("use_vmac\nuse_vmac_addr", "fd00::9/64", Some("vrrp6.5")),
+        ("use_vmac\nuse_vmac_addr", "10.0.9.1/24 dev eth1", Some("vrrp4.5")),
+        ("use_vmac_addr", "10.0.9.1/24", None),
     ] {
-        let loaded = judged(&on_eth0("", address), 0, usable);
-        let named = loaded.diagnostics.iter().any(|found| found.message.contains("use_vmac"));
-        assert_eq!(named, !usable, "{address}");
-        let excluded = on_eth0(&format!("virtual_ipaddress_excluded {{\n{address}\n}}"), "192.0.2.7/24");
-        if !address.starts_with("fd00") {
-            judged(&excluded, 0, usable);
-        }
+        let excluded =
+            on_eth0(&format!("{settings}\nvirtual_ipaddress_excluded {{\n{address}\n}}"), "192.0.2.7/24");
+        let loaded = judged(&excluded, 0, true);
+        let router = &loaded.node.routers[0];
+        let found = router.excluded[0].interface.as_ref().map(|interface| interface.as_str());
+        assert_eq!(found, interface, "{settings} {address}");
+        let own =
+            if settings.starts_with("use_vmac\n") || settings == "use_vmac" { "vrrp.5" } else { "eth0" };
+        assert_eq!(router.interfaces.addresses.as_str(), own);
+        let links = loaded.node.links.iter().map(|link| link.name.as_str());
+        let wanted = [own, interface.unwrap_or(own)].into_iter().filter(|name| !name.starts_with("eth"));
+        assert_eq!(links.collect::<std::collections::BTreeSet<_>>(), wanted.collect());
     }
+}
+
+#[test]
+fn virtual_macs_have_names_and_macs_of_their_own() {
+    let with = |name: &str, vrid: u8, settings: &str, address: &str| {
+        instance(name, vrid, &format!("interface eth0\n{settings}"), address)
+    };
+    let loaded = judged(
+        &[
+            with("A", 5, "use_vmac", "10.0.0.1/24"),
+            with("B", 5, "use_vmac", "fe80::1/64"),
+            with("C", 6, "use_vmac vrrp.7", "10.0.0.2/24"),
+            with("D", 7, "use_vmac 02:00:5e:00:01\nvmac_xmit_base", "10.0.0.3/24"),
+            with("E", 8, "use_vmac own0 02:00:00:00:00:01 group 5", "10.0.0.4/24"),
+        ]
+        .concat(),
+        0,
+        true,
+    );
+    let links: Vec<String> = loaded
+        .node
+        .links
+        .iter()
+        .map(|link| format!("{} {} {:?}", link.name, link.kind, link.group))
+        .collect();
+    assert_eq!(
+        links,
+        [
+            "vrrp.5 macvlan 00:00:5e:00:01:05 None",
+            "vrrp6.5 macvlan 00:00:5e:00:02:05 None",
+            "vrrp.7 macvlan 00:00:5e:00:01:06 None",
+            "vrrp4.7 macvlan 02:00:5e:00:01:07 None",
+            "own0 macvlan 02:00:00:00:00:01 Some(5)",
+        ]
+    );
+    let channel = |at: usize| {
+        let interfaces = &loaded.node.routers[at].interfaces;
+        let name = |of: &Option<crate::net::InterfaceName>| of.as_ref().map(ToString::to_string);
+        [&interfaces.transmit, &interfaces.receive, &interfaces.base].map(name)
+    };
+    let names = |names: [&str; 3]| names.map(|name| Some(name.to_owned()));
+    assert_eq!(channel(0), names(["vrrp.5", "vrrp.5", "eth0"]));
+    assert_eq!(channel(3), names(["eth0", "eth0", "eth0"]));
+    let families: Vec<_> = loaded.node.links.iter().map(|link| (link.ipv4, link.ipv6)).collect();
+    assert_eq!(families[..2], [(true, false), (false, true)]);
+}
+
+#[test]
+fn virtual_macs_that_cannot_be_are_refused() {
+    let on = |interface: &str, settings: &str| {
+        instance("A", 5, &format!("interface {interface}\n{settings}"), "10.0.0.1/24")
+    };
+    let second = |settings: &str| instance("B", 6, &format!("interface eth0\n{settings}"), "10.0.0.2/24");
+    for (text, code) in [
+        (on("tun0", "use_vmac"), "not-ethernet"),
+        (on("eth0", "use_vmac eth1"), "vmac-name"),
+        (on("eth0", "use_vmac x") + &second("use_vmac x"), "vmac-name"),
+        (on("eth0", "use_vmac 02:00:00:00:00:01") + &second("use_vmac 02:00:00:00:00:01"), "vmac-mac"),
+        (
+            format!("global_defs {{\nvmac_prefix quite_a_long_one\n}}\n{}", on("eth0", "use_vmac")),
+            "vmac-name",
+        ),
+    ] {
+        let loaded = read(&host(&text).and_interfaces(&["lo", "eth0", "eth1", "tun0"]));
+        assert!(!loaded.usable, "{text}");
+        assert!(loaded.diagnostics.iter().any(|found| found.code == code), "{text}");
+    }
+    for settings in ["use_vmac 01:00:00:00:00:01", "use_vmac 02:00:00", "use_vmac a_name_that_is_too_long"] {
+        let loaded = of_text(&on("eth0", settings));
+        assert!(loaded.exit_code != 0, "{settings}");
+    }
+    // Half of it is no virtual MAC.
+    let loaded = judged(&on_eth0("vmac_xmit_base", "10.0.0.1/24"), 0, true);
+    assert!(loaded.diagnostics.iter().any(|found| found.code == "vmac-xmit-base"));
 }
 
 #[test]
@@ -111,7 +199,7 @@ fn the_same_address_may_be_in_two_instances() {
         assert_eq!(named, !apart, "{text}");
     }
     // On a virtual MAC of its own it is on another interface.
-    let loaded = judged(&on_eth0("", "10.0.0.1/24\n10.0.0.1/24 use_vmac"), 0, false);
+    let loaded = judged(&on_eth0("", "10.0.0.1/24\n10.0.0.1/24 use_vmac"), 0, true);
     assert_eq!(loaded.node.routers[0].addresses.len(), 2);
 }
 
@@ -238,9 +326,12 @@ fn unicast_without_peers_is_multicast_unless_it_shall_fault() {
 #[test]
 fn unicast_on_a_virtual_mac_needs_vmac_xmit_base() {
     let peers = "unicast_peer {\n192.0.2.9\n}";
-    judged(&on_eth0(&format!("use_vmac\n{peers}"), "10.0.0.1/24"), 5, false);
-    judged(&on_eth0(&format!("{peers}\nuse_vmac"), "10.0.0.1/24"), 5, false);
-    judged(&on_eth0(&format!("use_vmac\nvmac_xmit_base\n{peers}"), "10.0.0.1/24"), 0, false);
+    judged(&on_eth0(&format!("use_vmac\n{peers}"), "10.0.0.1/24"), 5, true);
+    let loaded = judged(&on_eth0(&format!("{peers}\nuse_vmac"), "10.0.0.1/24"), 5, true);
+    let interfaces = &loaded.node.routers[0].interfaces;
+    assert_eq!(interfaces.transmit.as_ref().map(|name| name.as_str()), Some("eth0"));
+    assert_eq!(interfaces.addresses.as_str(), "vrrp.5");
+    judged(&on_eth0(&format!("use_vmac\nvmac_xmit_base\n{peers}"), "10.0.0.1/24"), 0, true);
 }
 
 #[test]

@@ -166,6 +166,8 @@ impl Host for RealHost {
             mtu: link.mtu,
             multicast: !link.loopback,
             loopback: link.loopback,
+            ethernet: link.mac.is_some(),
+            virtual_link: link.stacked.is_some(),
             addresses: addresses.remove(&link.key).unwrap_or_default(),
         };
         Some(view.links.iter().map(interface).collect())

@@ -8,10 +8,11 @@ use std::net::IpAddr;
 use super::descriptors;
 use super::mailbox::Mailbox;
 use super::record::AddressRecord;
+use super::virtual_links::VirtualLinks;
 use super::vrrp_thread::Message;
 use crate::kernel::{
-    AddressOperation, AddressReply, AddressRequest, AddressSpec, Announcement, KernelError, ReceiveSocket,
-    Requester, Verb, first_announcements,
+    AddressOperation, AddressReply, AddressRequest, AddressSpec, Announcement, KernelError, LinkOperation,
+    ReceiveSocket, Requester, Verb, first_announcements,
 };
 use crate::net::{InterfaceIndex, MacAddress, Prefix};
 use crate::sys::clock;
@@ -38,6 +39,8 @@ const LOAN_MAX: Duration = Duration::from_millis(50);
 pub(super) enum Request {
     /// Change addresses.
     Addresses(AddressRequest),
+    /// Create and remove interfaces of our own, behind the changes of addresses that were asked for before.
+    Links(Vec<LinkOperation>),
     /// Open a receive socket.
     Open(ReceiveSocket),
     /// Close one: leaving its group takes the kernel's lock too.
@@ -50,14 +53,22 @@ pub(super) enum Request {
     End,
 }
 
+/// What is to be changed in the kernel.
+#[derive(Debug)]
+enum Change {
+    Addresses(Requester, VecDeque<AddressOperation>),
+    Links(Vec<LinkOperation>),
+}
+
 /// The thread's state.
 #[derive(Debug)]
 pub(super) struct KernelThread {
     requests: Mailbox<Request>,
     replies: Mailbox<Message>,
     socket: RouteSocket,
-    /// Address changes not carried out yet, in order.
-    waiting: VecDeque<(Requester, VecDeque<AddressOperation>)>,
+    /// Changes not carried out yet, in order.
+    waiting: VecDeque<Change>,
+    links: VirtualLinks,
     /// Everything else that was asked for.
     errands: VecDeque<Request>,
     announcer: Announcer,
@@ -77,6 +88,7 @@ impl KernelThread {
         requests: Mailbox<Request>,
         replies: Mailbox<Message>,
         record: Option<AddressRecord>,
+        links: VirtualLinks,
         loan: Loan,
     ) -> io::Result<Self> {
         let socket = RouteSocket::open().map_err(|error| io::Error::from_raw_os_error(error.errno))?;
@@ -87,6 +99,7 @@ impl KernelThread {
             replies,
             socket,
             waiting: VecDeque::new(),
+            links,
             errands: VecDeque::new(),
             announcer: Announcer::open()?,
             record,
@@ -116,6 +129,7 @@ impl KernelThread {
                 if self.waiting.is_empty() {
                     break;
                 }
+                self.change_links();
                 self.change_addresses(chunk);
                 chunk = CHUNK;
                 if !overdrawn && clock::now().instant.saturating_since(started) > LOAN_MAX {
@@ -148,8 +162,9 @@ impl KernelThread {
         while let Some(request) = self.requests.take() {
             match request {
                 Request::Addresses(request) => {
-                    self.waiting.push_back((request.requester, request.operations.into()));
+                    self.waiting.push_back(Change::Addresses(request.requester, request.operations.into()));
                 }
+                Request::Links(operations) => self.waiting.push_back(Change::Links(operations)),
                 other => self.errands.push_back(other),
             }
         }
@@ -158,7 +173,7 @@ impl KernelThread {
     fn run_errands(&mut self) {
         while let Some(request) = self.errands.pop_front() {
             match request {
-                Request::Addresses(_) => {}
+                Request::Addresses(_) | Request::Links(_) => {}
                 Request::Open(key) => self.replies.send(match self.open(key) {
                     Ok(receiver) => Message::Opened(receiver),
                     Err(error) => Message::Refused(key, error),
@@ -180,16 +195,27 @@ impl KernelThread {
         Receiver::open(key)
     }
 
+    /// Those that are first in the queue.
+    fn change_links(&mut self) {
+        while let Some(Change::Links(_)) = self.waiting.front() {
+            let Some(Change::Links(operations)) = self.waiting.pop_front() else { return };
+            let outcomes = self.links.carry_out(&mut self.socket, &operations);
+            self.replies.send(Message::Links(outcomes));
+        }
+    }
+
     /// One chunk, of one or several requesters' operations in the order they were asked for. What is added is
     /// announced from here: the vrrp thread may be in the midst of its advertisements.
     fn change_addresses(&mut self, limit: usize) {
         let (requesters, operations) = next_chunk(&mut self.waiting, limit);
         let saved = self.record.as_mut().map(|record| record.before(&operations));
         self.note_saved(saved);
+        self.links.before(&requesters, &operations);
         let mut outcomes = netlink::apply(&mut self.socket, &operations);
+        self.links.after(&requesters, &operations);
         // A router that has yielded meanwhile has asked for the removal, and announces nothing any more.
         self.take_requests();
-        let later = self.waiting.iter().flat_map(|(_, operations)| operations);
+        let later = self.waiting.iter().flat_map(Change::addresses);
         let announcements = first_announcements(&operations, &outcomes, later);
         let frames: Vec<Frame> = announcements.iter().map(|(_, a)| Frame::announcement(a)).collect();
         announcements.iter().for_each(|(position, _)| outcomes[*position].announced = true);
@@ -223,14 +249,25 @@ impl KernelThread {
     }
 }
 
+impl Change {
+    fn addresses(&self) -> impl Iterator<Item = &AddressOperation> {
+        match self {
+            Self::Addresses(_, operations) => Some(operations),
+            Self::Links(_) => None,
+        }
+        .into_iter()
+        .flatten()
+    }
+}
+
 /// Takes up to `limit` operations off the front, with the number for each requester. One that asked for nothing
 /// gets its empty answer.
 fn next_chunk(
-    waiting: &mut VecDeque<(Requester, VecDeque<AddressOperation>)>,
+    waiting: &mut VecDeque<Change>,
     limit: usize,
 ) -> (Vec<(Requester, usize)>, Vec<AddressOperation>) {
     let (mut requesters, mut operations) = (Vec::new(), Vec::new());
-    while let Some((requester, rest)) = waiting.front_mut() {
+    while let Some(Change::Addresses(requester, rest)) = waiting.front_mut() {
         let count = rest.len().min(limit - operations.len());
         requesters.push((*requester, count));
         operations.extend(rest.drain(..count));
@@ -269,7 +306,8 @@ mod tests {
     fn chunks_keep_the_order_and_say_whose_they_are() {
         let router = |number| Requester::Router(RouterId(number));
         let all = [(router(1), 3), (Requester::Static, 0), (router(1), 4), (router(3), 1)];
-        let mut waiting: VecDeque<_> = all.map(|(requester, count)| (requester, operations(count))).into();
+        let mut waiting: VecDeque<_> =
+            all.map(|(requester, count)| Change::Addresses(requester, operations(count))).into();
         let mut seen = Vec::new();
         while !waiting.is_empty() {
             let (requesters, operations) = next_chunk(&mut waiting, 5);

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::vrrp_thread::packet;
 use crate::kernel::{
     AddressOutcome, AddressReply, AddressRequest, AddressSpec, Announcement, Detection, Forwarding,
-    HeldAddress, KernelEvent, KernelView, Link, SocketEvent,
+    HeldAddress, KernelEvent, KernelView, Link, LinkOperation, SocketEvent,
 };
 use crate::net::{Family, InterfaceIndex, InterfaceName, MacAddress, Prefix};
 use crate::node::{Event, HaNode, NodeConfig};
@@ -100,6 +100,8 @@ impl Driver for Stage {
         self.answers.push(Event::Addresses(AddressReply { requester: request.requester, outcomes }));
     }
 
+    fn links(&mut self, _: Vec<LinkOperation>) {}
+
     fn transmit(&mut self, transmissions: &[Transmission]) {
         let packets: Vec<Packet<'_>> = transmissions.iter().map(packet).collect();
         self.sender.send(&packets, |_, _| {});
@@ -146,6 +148,7 @@ fn setting(version: Version) -> Option<(NodeConfig, KernelView)> {
         running: true,
         loopback: false,
         forwarding: Forwarding::default(),
+        stacked: None,
     };
     let detection = Detection::Done;
     let own = HeldAddress { link: key, prefix: prefix(1)?, ours: false, secondary: false, detection };

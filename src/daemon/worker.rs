@@ -14,7 +14,9 @@ use super::configuration::{self, Configuration, Settings, Tolerance};
 use super::control::{Asked, ControlSocket};
 use super::descriptors;
 use super::files;
+use super::filter::Filter;
 use super::handover::Handover;
+use super::interface_settings::InterfaceSettings;
 use super::kernel_thread::{KernelThread, Request, view_failed};
 use super::leftovers::Leftovers;
 use super::log::{Levels, Log, Logger};
@@ -30,6 +32,7 @@ use super::spawn;
 use super::status::{FATAL, PERMISSION};
 use super::tally::Tally;
 use super::tracked_scripts::TrackedScripts;
+use super::virtual_links::VirtualLinks;
 use super::vrrp_thread::{Channels, LateLimit, Message, Notice, VrrpThread};
 use crate::config::Scripts;
 use crate::control::{Answer, Code, Command, LevelChange, Refusal};
@@ -229,7 +232,8 @@ impl<'a> Worker<'a> {
             log,
         };
         let tracked_scripts = TrackedScripts::new(&node.tracking, inbox.clone());
-        let (vrrp_thread, kernel_thread) = start_threads(options, node, silent_since, &pid_file, channels)?;
+        let (vrrp_thread, kernel_thread) =
+            start_threads(options, node, silent_since, &pid_file, settings.filter_table.clone(), channels)?;
         let mut scheduling = RealtimeScheduling::new(vrrp_thread, loan);
         if settings.realtime_priority.is_some() {
             scheduling.set(settings.realtime_priority);
@@ -628,6 +632,7 @@ fn start_threads(
     node: NodeConfig,
     silent_since: Option<Instant>,
     pid_file: &PidFile,
+    filter_table: String,
     channels: Channels,
 ) -> Result<(JoinHandle<()>, JoinHandle<()>), (u8, String)> {
     let (ownership, record) = record::ownership(pid_file.path());
@@ -636,8 +641,9 @@ fn start_threads(
         .map_err(|error| (FATAL, format!("cannot follow the kernel: {error}")))?;
     let view = netlink::view(&ownership).map_err(|error| (FATAL, view_failed(&error)))?;
     let Channels { kernel, inbox, loan, .. } = channels.clone();
+    let links = VirtualLinks::new(InterfaceSettings::open(pid_file.path()), Filter::new(filter_table));
     let kernel_thread =
-        KernelThread::new(kernel, inbox, record, loan).map_err(|error| no_privilege(&error))?;
+        KernelThread::new(kernel, inbox, record, links, loan).map_err(|error| no_privilege(&error))?;
     let vrrp_thread = VrrpThread::new(monitor, channels, options.address_monitoring)
         .map_err(|error| no_privilege(&error))?;
     let kernel_thread = spawn("kernel", move || kernel_thread.run()).map_err(|error| fatal(&error))?;

@@ -240,11 +240,19 @@ impl Lab {
         Ok(false)
     }
 
-    /// The router that the client's neighbour cache names for `address`.
-    pub fn client_route(&mut self, address: IpAddr) -> io::Result<Option<usize>> {
+    /// The MAC that the client's neighbour cache has for `address`.
+    pub fn client_entry(&mut self, address: IpAddr) -> io::Result<Option<MacAddress>> {
         let eth0 = self.client.index("eth0")?;
-        let mac = self.client.socket.neighbour(eth0, address).map_err(failed("reading neighbours"))?;
-        Ok(self.routers.iter().position(|router| router.macs.first().copied() == mac && mac.is_some()))
+        self.client.socket.neighbour(eth0, address).map_err(failed("reading neighbours"))
+    }
+
+    /// The router that frames to `mac` go to: whose it is, or for one that several have, where the switch has learnt it.
+    pub fn router_of(&mut self, mac: MacAddress) -> io::Result<Option<usize>> {
+        if let Some(owner) = self.routers.iter().position(|router| router.macs.first() == Some(&mac)) {
+            return Ok(Some(owner));
+        }
+        let port = self.switch.socket.learnt_port(mac).map_err(failed("reading the switch's table"))?;
+        Ok(port.and_then(|port| self.ports.get(&port)).map(|(router, _)| *router))
     }
 
     /// Waits until every interface carries frames, and IPv6 is usable.

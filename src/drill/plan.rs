@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::daemon::Program;
 use super::lab::Layout;
 use super::scenario::Scenario;
-use crate::net::Family;
+use crate::net::{Family, MacAddress};
 use crate::vrrp::{master_down_interval, skew_time};
 use crate::wire::vrrp::{AdvertisementInterval, Priority, Version};
 
@@ -29,6 +29,8 @@ pub struct Plan {
     pub authentication: Authentication,
     /// Whether they speak to each other's addresses instead of a group.
     pub unicast: bool,
+    /// Whether the virtual addresses have the virtual MAC (`use_vmac`).
+    pub virtual_mac: bool,
     /// What runs on each router, 2 to 9 of them, in falling order of priority.
     pub programs: Vec<Program>,
     /// What to do to them, in this order.
@@ -60,6 +62,15 @@ impl Plan {
     pub fn layout(&self) -> Layout {
         let routers = u8::try_from(self.programs.len()).unwrap_or(u8::MAX);
         Layout { family: self.family, routers, fronts: 1 }
+    }
+
+    /// The virtual MAC of the drill's virtual router (RFC 9568 §7.3), if it has one.
+    pub fn virtual_mac(&self) -> Option<MacAddress> {
+        let kind = match self.family {
+            Family::Ipv4 => 1,
+            Family::Ipv6 => 2,
+        };
+        self.virtual_mac.then_some(MacAddress([0, 0, 0x5e, 0, kind, DEFAULT_VRID]))
     }
 
     /// Priority of a router (from 0): 200, 190 …
@@ -96,6 +107,7 @@ impl Plan {
             interval: self.interval,
             authentication: self.authentication,
             unicast: self.unicast.then(|| self.unicast(router)),
+            virtual_mac: self.virtual_mac,
             addresses,
             excluded,
         }
@@ -147,6 +159,8 @@ pub struct RouterText {
     pub authentication: Authentication,
     /// Its peers; `None` = it speaks to a group.
     pub unicast: Option<Unicast>,
+    /// Whether it has a virtual MAC.
+    pub virtual_mac: bool,
     /// Advertised addresses.
     pub addresses: Vec<IpAddr>,
     /// Further addresses.
@@ -162,6 +176,12 @@ impl core::fmt::Display for RouterText {
         writeln!(f, "    virtual_router_id {}", self.vrid)?;
         writeln!(f, "    priority {}", self.priority.0)?;
         writeln!(f, "    advert_int {}", self.interval)?;
+        if self.virtual_mac {
+            writeln!(f, "    use_vmac")?;
+            if self.unicast.is_some() {
+                writeln!(f, "    vmac_xmit_base")?;
+            }
+        }
         if self.authentication != Authentication::None {
             writeln!(f, "    authentication {{")?;
             writeln!(f, "        auth_type {}", self.authentication.name())?;

@@ -33,8 +33,9 @@ pub fn heading(plan: &Plan) -> String {
         other => format!(", authentication {}", other.name()),
     };
     let unicast = if plan.unicast { ", unicast" } else { "" };
+    let virtual_mac = plan.virtual_mac().map_or_else(String::new, |mac| format!(", virtual MAC {mac}"));
     format!(
-        "{} routers ({}), version {}, {}{unicast}, advertisements each {} s{authentication}\n",
+        "{} routers ({}), version {}, {}{unicast}, advertisements each {} s{authentication}{virtual_mac}\n",
         kinds.len(),
         kinds.join(", "),
         plan.version.number(),
@@ -103,6 +104,8 @@ fn object(plan: &Plan, outcome: &Outcome) -> Value {
         "addresses": plan.addresses,
         "authentication": plan.authentication.name(),
         "unicast": plan.unicast,
+        "virtual_mac": plan.virtual_mac().map(|mac| mac.to_string()),
+        "client_entries": outcome.ending.client_entries.map(|entry| entry.map(|mac| mac.to_string())),
         "routers": outcome.kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>(),
         "bound_ms": ms(outcome.bound),
         "takeover_ms": takeover.map(ms),
@@ -312,6 +315,7 @@ mod tests {
             addresses: 1,
             authentication: Authentication::None,
             unicast: false,
+            virtual_mac: false,
             programs: vec![program.clone(), program],
             scenarios: vec![Scenario::Kill],
         }

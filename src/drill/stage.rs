@@ -12,6 +12,7 @@ use super::probe::{ProbeRun, Probes};
 use super::record::{Recorder, Sighting};
 use super::scenario::Scenario;
 use super::verdict;
+use crate::net::MacAddress;
 use crate::sys::clock;
 use crate::time::WallTime;
 
@@ -36,6 +37,8 @@ pub struct Stage {
     marks: Vec<(WallTime, String)>,
     failures: Vec<String>,
     disturbed: WallTime,
+    /// The client's neighbour cache before that.
+    entry_before: Option<MacAddress>,
 }
 
 /// How the network is in the end.
@@ -43,7 +46,9 @@ pub struct Stage {
 pub struct Ending {
     /// Who advertises.
     pub senders: Vec<usize>,
-    /// Where the client's neighbour cache leads.
+    /// What the client's neighbour cache has for the virtual address, before the strike and now.
+    pub client_entries: [Option<MacAddress>; 2],
+    /// Where that leads.
     pub client_route: Option<usize>,
     /// Which routers hold the virtual address.
     pub holders: Vec<usize>,
@@ -107,7 +112,7 @@ pub fn run(plan: &Plan, scenario: Scenario) -> io::Result<Outcome> {
     )?;
     // A whole interval of undisturbed service before the strike.
     pause(plan.interval.duration())?;
-    stage.disturb();
+    stage.disturb()?;
     scenario.strike(&mut stage)?;
     let limit = (bound(plan, scenario) + plan.master_down(0)) * 2 + Duration::from_secs(2);
     stage.wait_for_elections(scenario.elections().len(), limit)?;
@@ -147,8 +152,15 @@ impl Stage {
     pub fn set(plan: Plan) -> io::Result<Self> {
         let lab = Lab::build(plan.layout())?;
         let recorder = Recorder::start(&lab)?;
-        let mut stage =
-            Self { plan, lab, recorder, marks: Vec::new(), failures: Vec::new(), disturbed: clock::wall() };
+        let mut stage = Self {
+            plan,
+            lab,
+            recorder,
+            marks: Vec::new(),
+            failures: Vec::new(),
+            disturbed: clock::wall(),
+            entry_before: None,
+        };
         for router in 0..stage.plan.programs.len() {
             stage.start(router)?;
         }
@@ -212,8 +224,13 @@ impl Stage {
     }
 
     /// Notes that the scenario strikes now.
-    pub fn disturb(&mut self) {
+    ///
+    /// # Errors
+    /// When the client's neighbour cache cannot be read.
+    pub fn disturb(&mut self) -> io::Result<()> {
+        self.entry_before = self.lab.client_entry(self.lab.layout.gateway())?;
         self.disturbed = clock::wall();
+        Ok(())
     }
 
     /// Notes what was done.
@@ -263,9 +280,11 @@ impl Stage {
     pub fn ending(&mut self) -> io::Result<Ending> {
         let gateway = self.lab.layout.gateway();
         let since = ago(self.plan.interval.duration() * 5 / 2);
+        let entry = self.lab.client_entry(gateway)?;
         let mut ending = Ending {
             senders: self.recorder.senders(since),
-            client_route: self.lab.client_route(gateway)?,
+            client_entries: [self.entry_before, entry],
+            client_route: entry.map_or(Ok(None), |mac| self.lab.router_of(mac))?,
             ..Ending::default()
         };
         for router in 0..self.plan.programs.len() {

@@ -7,6 +7,7 @@ use super::measure::Measures;
 use super::plan::Plan;
 use super::scenario::Scenario;
 use super::stage::{Ending, TOLERANCE};
+use crate::net::MacAddress;
 
 /// What is wrong, in words; nothing when all is well.
 pub fn judge(
@@ -45,6 +46,17 @@ pub fn judge(
     wrong.extend(unsettled(ending, master));
     if !ending.traffic_flows {
         wrong.push("the client's packets do not reach the server in the end".to_owned());
+    }
+    // All routers have the virtual MAC by turns: the host need not notice anything.
+    if let Some(mac) = plan.virtual_mac() {
+        let named = |entry: Option<MacAddress>| entry.map_or_else(|| "nothing".to_owned(), |m| m.to_string());
+        let [before, after] = ending.client_entries;
+        for (when, entry) in [("before", before), ("after", after)] {
+            if entry != Some(mac) {
+                let entry = named(entry);
+                wrong.push(format!("the client had {entry} for the address {when} it, not {mac}"));
+            }
+        }
     }
     for &router in ending.holders.iter().filter(|&&router| router != master) {
         if scenario == Scenario::Stop && !ending.alive.contains(&router) {
@@ -108,6 +120,7 @@ mod tests {
             addresses: 1,
             authentication: Authentication::None,
             unicast: false,
+            virtual_mac: false,
             programs: vec![program.clone(), program],
             scenarios: vec![Scenario::Kill],
         }
@@ -121,6 +134,7 @@ mod tests {
         };
         let ending = Ending {
             senders: vec![1],
+            client_entries: [None; 2],
             client_route: Some(1),
             holders: vec![1],
             alive: vec![1],
@@ -160,6 +174,19 @@ mod tests {
         for (words, change) in cases {
             let wrong = verdict(Scenario::Kill, change);
             assert!(wrong.iter().any(|text| text.contains(words)), "{words}: {wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_has_to_learn_another_mac_although_there_is_a_virtual_one_is_named() {
+        let plan = Plan { virtual_mac: true, ..plan() };
+        let (measures, mut ending) = good();
+        ending.client_entries = [plan.virtual_mac(); 2];
+        assert_eq!(judge(&plan, Scenario::Kill, BOUND, &measures, &ending), Vec::<String>::new());
+        for entry in [None, Some(MacAddress([2, 0, 0, 0, 0, 1]))] {
+            ending.client_entries[1] = entry;
+            let wrong = judge(&plan, Scenario::Kill, BOUND, &measures, &ending);
+            assert!(wrong[0].contains("after it, not 00:00:5e:00:01:33"), "{wrong:?}");
         }
     }
 

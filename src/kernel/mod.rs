@@ -3,10 +3,12 @@
 //! What the kernel holds arrives as [`KernelEvent`]s (first a [`KernelView`], then changes); what we want of
 //! it leaves as [`AddressRequest`]s, answered chunk by chunk with [`AddressReply`]s.
 
+mod link;
 mod route;
 mod rule;
 mod script;
 
+pub use link::{IpvlanSharing, LinkKey, LinkOperation, LinkOutcome, Stacked, VirtualLink, VirtualLinkKind};
 pub use route::{
     CongestionControl, Encapsulation, MetricValue, NextHop, NextHops, ROUTE_PROTOCOL, Realms, Route,
     RouteInsertion, RouteMetric, RouteTable, RouteType, RouterPreference, TunnelHeader, WeightedHop,
@@ -42,9 +44,16 @@ pub struct Link {
     pub loopback: bool,
     /// Whether the host forwards packets of each family on this interface (router flag of RFC 4861).
     pub forwarding: Forwarding,
+    /// On what it stands, if it is like an interface of ours.
+    pub stacked: Option<Stacked>,
 }
 
 impl Link {
+    /// Which interface of ours it is like.
+    pub fn virtual_key(&self) -> Option<LinkKey> {
+        self.stacked.map(|Stacked { parent, kind }| LinkKey { parent, name: self.name.packed(), kind })
+    }
+
     /// Up and with a carrier: what keepalived calls up.
     pub const fn usable(&self) -> bool {
         self.admin_up && self.running
@@ -239,6 +248,8 @@ pub enum Requester {
     Router(RouterId),
     /// The static part: what a daemon keeps in the kernel for as long as it lives.
     Static,
+    /// Interfaces of our own, which have addresses of their own.
+    Links,
 }
 
 /// Changes of addresses for one requester, to be carried out in order. Requests of one requester are never

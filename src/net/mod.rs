@@ -67,6 +67,32 @@ impl InterfaceName {
     pub fn detached(&self) -> Self {
         Self(Arc::from(&*self.0))
     }
+
+    /// The same name in a value that can be copied.
+    pub fn packed(&self) -> PackedName {
+        let mut bytes = [0; 15];
+        for (to, from) in bytes.iter_mut().zip(self.0.bytes()) {
+            *to = from;
+        }
+        PackedName(bytes)
+    }
+}
+
+/// An [`InterfaceName`] that can be copied; ordered as the names are.
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct PackedName([u8; 15]);
+
+impl fmt::Display for PackedName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end = self.0.iter().position(|byte| *byte == 0).unwrap_or(self.0.len());
+        f.write_str(&String::from_utf8_lossy(&self.0[..end]))
+    }
+}
+
+impl fmt::Debug for PackedName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl fmt::Display for InterfaceName {

@@ -85,6 +85,7 @@ impl Changes {
         self.lists(references, &after.tracking.references);
         self.lists(&before.bfd, &after.bfd);
         self.lists(&before.garp_groups, &after.garp_groups);
+        self.lists(&before.links, &after.links);
         let StaticConfig { addresses, routes, rules, track_groups } = &*before.statics;
         self.lists(addresses, &after.statics.addresses);
         self.lists(routes, &after.statics.routes);

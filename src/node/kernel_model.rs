@@ -3,7 +3,7 @@
 use core::net::IpAddr;
 use std::collections::BTreeMap;
 
-use crate::kernel::{Detection, HeldAddress, KernelView, Link};
+use crate::kernel::{Detection, HeldAddress, KernelView, Link, LinkKey};
 use crate::net::{Family, InterfaceIndex, InterfaceName, Prefix};
 use crate::vrrp::Interface;
 
@@ -83,6 +83,12 @@ impl KernelModel {
         let before = own.len();
         own.retain(|own| *own != prefix);
         own.len() != before
+    }
+
+    /// Whether an interface of ours is there as it shall be; it carries no mark, so that one like it counts as ours.
+    pub fn holds_link(&self, key: LinkKey) -> Option<bool> {
+        let link = self.link_by_name(&key.name.to_string().parse().ok()?)?;
+        (link.virtual_key() == Some(key)).then_some(true)
     }
 
     /// The link of that name.
@@ -207,6 +213,7 @@ mod tests {
             running: true,
             loopback: false,
             forwarding: Forwarding::default(),
+            stacked: None,
         };
         assert_eq!(model.has(None, &own), None, "the link is not known yet");
         model.set_link(link);
@@ -233,6 +240,7 @@ mod tests {
             running: true,
             loopback: false,
             forwarding: Forwarding::default(),
+            stacked: None,
         };
         let mut model = KernelModel::default();
         model.set_link(link(2, "eth0"));

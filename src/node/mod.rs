@@ -32,7 +32,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::bfd::SessionConfig;
-use crate::kernel::{AddressReply, KernelEvent, ScriptEnd, SocketEvent};
+use crate::kernel::{AddressReply, KernelEvent, LinkOutcome, ScriptEnd, SocketEvent, VirtualLink};
 use crate::time::Duration;
 use crate::track::TrackConfig;
 use crate::vrrp::{GarpGroup, RouterConfig, SyncGroupConfig};
@@ -53,6 +53,8 @@ pub struct NodeConfig {
     pub bfd: Vec<SessionConfig>,
     /// `garp_group`.
     pub garp_groups: Vec<GarpGroup>,
+    /// Interfaces of our own: `use_vmac`, `use_ipvlan`.
+    pub links: Vec<VirtualLink>,
     /// Static addresses, routes and rules.
     pub statics: Box<StaticConfig>,
     /// `vrrp_startup_delay`, or what is left of `vrrp_delay_after_boot`, whichever is longer: hold all routers this
@@ -79,6 +81,7 @@ impl NodeConfig {
             tracking: self.tracking.clone(),
             bfd: self.bfd.clone(),
             garp_groups: self.garp_groups.clone(),
+            links: self.links.clone(),
             statics: self.statics.clone(),
             startup_delay: self.startup_delay,
             log_unknown_vrids: self.log_unknown_vrids,
@@ -94,6 +97,9 @@ pub enum Event {
     Kernel(KernelEvent),
     /// The kernel took a chunk of address changes.
     Addresses(AddressReply),
+    /// Interfaces of our own were created, brought into shape or removed, or could not be: the answer to
+    /// [`Actions::links`](crate::vrrp::Actions::links).
+    Links(Vec<LinkOutcome>),
     /// A receive socket opened or failed.
     Socket(SocketEvent),
     /// A tracked script was run, or could not be.

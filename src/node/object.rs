@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{StaticAddress, StaticRoute, StaticRule, TrackGroup};
 use crate::bfd::SessionConfig;
-use crate::kernel::{Route, RouteTable, Rule};
+use crate::kernel::{Route, RouteTable, Rule, VirtualLink};
 use crate::net::{InterfaceName, Prefix};
 use crate::track::{
     FileTracker, InterfaceDelay, LinkPolling, Owner, ProcessTracker, ScriptTracker, TrackReference, Tracker,
@@ -61,6 +61,8 @@ object!(SessionConfig, "bfd_instance", |session| session.name.to_string(),
     "multihop" multihop, "vrrp or checker" listeners);
 object!(GarpGroup, "garp_group", |group| words(group.interfaces.iter().map(InterfaceName::as_str)),
     "garp_interval" arp_interval, "gna_interval" ndisc_interval);
+object!(VirtualLink, "interface", |link| format!("{} on {}", link.name, link.parent),
+    "kind or MAC" kind, "group" group, "families" ipv4, "families" ipv6);
 object!(StaticAddress, "static_ipaddress", |address| on(address.spec.prefix, Some(&address.interface)),
     "attributes" spec, "track_group" track_group);
 object!(StaticRoute, "static_routes", |line| route(&line.route), "attributes" route, "track_group" track_group);

@@ -161,6 +161,7 @@ fn link(up: bool) -> Link {
         running: up,
         loopback: false,
         forwarding: Forwarding::default(),
+        stacked: None,
     }
 }
 

@@ -11,11 +11,11 @@ use super::host::{self, Host, HostId};
 use super::invariants::{Batch, Bounds, GroupKey, Pace, Rule, Service, Settling, Violation, step};
 use super::machine::{Machine, MachineId, MachineSpec, Sent};
 use super::network::{Arrival, Network, PortId, SegmentId};
-use super::process::{Sabotage, Wakeup, arriving, is_group};
+use super::process::{Change, Sabotage, Wakeup, arriving, is_group};
 use super::timeline::{EntryKind, Timeline};
 use crate::kernel::{
-    AddressReply, AddressRequest, Announcement, Detection, KernelEvent, ReceiveSocket, ScriptEnd,
-    SocketEvent, Verb, first_announcements,
+    AddressReply, AddressRequest, Announcement, Detection, KernelEvent, LinkOperation, LinkOutcome,
+    ReceiveSocket, ScriptEnd, SocketEvent, Verb, first_announcements,
 };
 use crate::net::{InterfaceIndex, MacAddress, Prefix};
 use crate::node::Event;
@@ -441,7 +441,7 @@ impl Cluster {
         let at = self.now + delay;
         let Some(process) = self.machines[id.0].process.as_mut() else { return };
         let last = match event {
-            Event::Addresses(_) | Event::Socket(_) => &mut process.last_reply,
+            Event::Addresses(_) | Event::Links(_) | Event::Socket(_) => &mut process.last_reply,
             _ => &mut process.last_notification,
         };
         *last = at.max(*last);
@@ -588,16 +588,21 @@ impl Cluster {
         if process.frozen {
             return;
         }
-        let Some(&(requester, _)) = process.operations.front() else { return };
+        let requester = match process.operations.front() {
+            None => return,
+            Some(Change::Address(requester, _)) => *requester,
+            Some(Change::Link(_)) => return self.work_on_links(id),
+        };
         let (mut operations, mut outcomes) = (Vec::new(), Vec::new());
         while outcomes.len() < longest
-            && process.operations.front().is_some_and(|(owner, _)| *owner == requester)
+            && let Some(Change::Address(of, operation)) = process.operations.front()
+            && *of == requester
         {
-            let Some((_, operation)) = process.operations.pop_front() else { break };
-            outcomes.push(machine.kernel.carry_out(&operation));
-            operations.push(operation);
+            outcomes.push(machine.kernel.carry_out(operation));
+            operations.push(operation.clone());
+            process.operations.pop_front();
         }
-        let later = process.operations.iter().map(|(_, operation)| operation);
+        let later = process.operations.iter().filter_map(Change::address);
         let announcements = first_announcements(&operations, &outcomes, later);
         for (position, announcement) in announcements {
             outcomes[position].announced = self.announce(id, &announcement);
@@ -613,6 +618,28 @@ impl Cluster {
         }
         self.flush_kernel(id);
         self.tell_soon(id, Event::Addresses(AddressReply { requester, outcomes }));
+        self.work_soon(id);
+    }
+
+    /// The kernel thread creates and removes the interfaces that are next.
+    fn work_on_links(&mut self, id: MachineId) {
+        let machine = &mut self.machines[id.0];
+        let Some(process) = machine.process.as_mut() else { return };
+        let mut outcomes = Vec::new();
+        while let Some(Change::Link(operation)) = process.operations.front() {
+            outcomes.push(machine.kernel.carry_out_link(operation));
+            process.operations.pop_front();
+        }
+        for LinkOutcome { verb, key, error, .. } in &outcomes {
+            let sign = match verb {
+                Verb::Add => "+",
+                Verb::Remove => "-",
+            };
+            let refusal = error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
+            self.record(EntryKind::Kernel, id, format_args!("{sign}{}{refusal}", key.name));
+        }
+        self.flush_kernel(id);
+        self.tell_soon(id, Event::Links(outcomes));
         self.work_soon(id);
     }
 
@@ -679,7 +706,15 @@ impl Driver for CarryOut<'_> {
     fn request(&mut self, request: AddressRequest) {
         let Some(process) = self.cluster.machines[self.id.0].process.as_mut() else { return };
         let AddressRequest { requester, operations } = request;
-        process.operations.extend(operations.into_iter().map(|operation| (requester, operation)));
+        process
+            .operations
+            .extend(operations.into_iter().map(|operation| Change::Address(requester, operation)));
+        self.cluster.work_soon(self.id);
+    }
+
+    fn links(&mut self, operations: Vec<LinkOperation>) {
+        let Some(process) = self.cluster.machines[self.id.0].process.as_mut() else { return };
+        process.operations.extend(operations.into_iter().map(Change::Link));
         self.cluster.work_soon(self.id);
     }
 

@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use super::network::PortId;
 use crate::kernel::{
     AddressOperation, AddressOutcome, Detection, Forwarding, HeldAddress, KernelError, KernelEvent,
-    KernelView, Link, Verb,
+    KernelView, Link, LinkOperation, LinkOutcome, Stacked, Verb, VirtualLinkKind,
 };
 use crate::net::{Family, InterfaceIndex, InterfaceName, MacAddress, Prefix};
 
+const EEXIST: i32 = 17;
 const ENODEV: i32 = 19;
 
 /// MTU of an Ethernet interface, unless somebody changes it.
@@ -65,18 +66,76 @@ impl Kernel {
             running: true,
             loopback: false,
             forwarding: Forwarding { ipv6: true },
+            stacked: None,
         };
         self.notifications.push(KernelEvent::LinkChanged(link.clone()));
         self.nics.insert(key, Nic { link, port, cable: true });
         Some(key)
     }
 
-    /// Deletes an interface with its addresses. With `terse` only the interface's end is notified, as when
+    /// Creates or removes an interface of the daemon's on top of another one.
+    pub fn carry_out_link(&mut self, operation: &LinkOperation) -> LinkOutcome {
+        let LinkOperation { verb, key, link } = operation;
+        let there = self.by_name(&link.name).map(|link| (link.key, link.virtual_key()));
+        let (error, found) = match (verb, there) {
+            (Verb::Remove, Some((index, Some(there)))) if there == *key => {
+                self.delete(index, false);
+                (None, false)
+            }
+            (Verb::Remove, _) => (None, false),
+            (Verb::Add, Some((_, Some(there)))) if there == *key => (None, true),
+            (Verb::Add, Some((_, None))) => {
+                (Some(KernelError { errno: EEXIST, message: "File exists".to_owned() }), false)
+            }
+            (Verb::Add, old) => {
+                if let Some((index, _)) = old {
+                    self.delete(index, false);
+                }
+                (self.create_on_top(operation).err(), false)
+            }
+        };
+        LinkOutcome::of(operation, error, found)
+    }
+
+    fn create_on_top(&mut self, operation: &LinkOperation) -> Result<(), KernelError> {
+        let LinkOperation { key, link, .. } = operation;
+        let missing = || KernelError { errno: ENODEV, message: "No such device".to_owned() };
+        let parent = self.nics.get(&key.parent).ok_or_else(missing)?;
+        let (port, cable, parent) = (parent.port, parent.link.running, parent.link.clone());
+        let index = InterfaceIndex::new(self.next_index).ok_or_else(missing)?;
+        self.next_index += 1;
+        let mac = match key.kind {
+            VirtualLinkKind::Macvlan(mac) => Some(mac),
+            VirtualLinkKind::Ipvlan(_) => parent.mac,
+        };
+        let stacked = Some(Stacked { parent: key.parent, kind: key.kind });
+        // As Linux: first it is there, then it is up.
+        let mut upper = Link {
+            key: index,
+            name: link.name.clone(),
+            mac,
+            admin_up: false,
+            running: false,
+            stacked,
+            ..parent
+        };
+        self.notifications.push(KernelEvent::LinkChanged(upper.clone()));
+        upper.admin_up = true;
+        upper.running = cable;
+        self.notifications.push(KernelEvent::LinkChanged(upper.clone()));
+        self.nics.insert(index, Nic { link: upper, port, cable });
+        Ok(())
+    }
+
+    /// Deletes an interface with its addresses, and those on top of it. With `terse` only the interface's end is notified, as when
     /// it moves to another namespace.
     pub fn delete(&mut self, key: InterfaceIndex, terse: bool) {
-        if self.nics.remove(&key).is_none() {
+        if !self.nics.contains_key(&key) {
             return;
         }
+        let upper: Vec<InterfaceIndex> = self.on_top_of(key).collect();
+        upper.into_iter().for_each(|upper| self.delete(upper, terse));
+        self.nics.remove(&key);
         let (gone, kept) = core::mem::take(&mut self.addresses).into_iter().partition(|a| a.link == key);
         self.addresses = kept;
         if !terse {
@@ -115,6 +174,14 @@ impl Kernel {
     }
 
     fn change(&mut self, key: InterfaceIndex, change: impl FnOnce(&mut Nic)) {
+        self.change_one(key, change);
+        let Some(running) = self.nics.get(&key).map(|nic| nic.link.running) else { return };
+        // They have the carrier of what is below.
+        let upper: Vec<InterfaceIndex> = self.on_top_of(key).collect();
+        upper.into_iter().for_each(|upper| self.change_one(upper, |nic| nic.cable = running));
+    }
+
+    fn change_one(&mut self, key: InterfaceIndex, change: impl FnOnce(&mut Nic)) {
         let Some(nic) = self.nics.get_mut(&key) else { return };
         let before = nic.link.clone();
         change(nic);
@@ -122,6 +189,11 @@ impl Kernel {
         if nic.link != before {
             self.notifications.push(KernelEvent::LinkChanged(nic.link.clone()));
         }
+    }
+
+    fn on_top_of(&self, key: InterfaceIndex) -> impl Iterator<Item = InterfaceIndex> {
+        let stands_on = move |link: &&Link| link.stacked.is_some_and(|stacked| stacked.parent == key);
+        self.nics.values().map(|nic| &nic.link).filter(stands_on).map(|link| link.key)
     }
 
     /// Adds an address; one that is there keeps its mark. `tentative` until [`Kernel::conclude`].
@@ -233,9 +305,9 @@ impl Kernel {
         self.nics.values().map(|nic| &nic.link).find(|link| link.name == *name)
     }
 
-    /// The interface on a port.
+    /// The interface on a port, which others may be on top of.
     pub fn by_port(&self, port: PortId) -> Option<&Link> {
-        self.nics.values().find(|nic| nic.port == port).map(|nic| &nic.link)
+        self.nics.values().find(|nic| nic.port == port && nic.link.stacked.is_none()).map(|nic| &nic.link)
     }
 
     /// The port of an interface.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::frame::{Glance, Packet};
 use super::invariants::{Heard, Ledger, Pace};
-use crate::kernel::{AddressOperation, ReceiveSocket, Requester};
+use crate::kernel::{AddressOperation, LinkOperation, ReceiveSocket, Requester};
 use crate::net::{Family, InterfaceIndex};
 use crate::node::{Event, HaNode, NodeConfig};
 use crate::time::{Instant, Now, WallTime};
@@ -49,6 +49,25 @@ struct Received {
     arrived: WallTime,
 }
 
+/// What its kernel thread is to change.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// An address.
+    Address(Requester, AddressOperation),
+    /// An interface.
+    Link(LinkOperation),
+}
+
+impl Change {
+    /// The change of an address.
+    pub const fn address(&self) -> Option<&AddressOperation> {
+        match self {
+            Self::Address(_, operation) => Some(operation),
+            Self::Link(_) => None,
+        }
+    }
+}
+
 /// What a wake-up brought and what came of it.
 #[derive(Clone, Debug, Default)]
 pub struct Wakeup {
@@ -76,8 +95,8 @@ pub struct Process {
     pub ledger: Ledger,
     /// The wake-up that is scheduled.
     pub next_wake: Option<Instant>,
-    /// Address changes for its kernel thread.
-    pub operations: VecDeque<(Requester, AddressOperation)>,
+    /// Changes for its kernel thread.
+    pub operations: VecDeque<Change>,
     /// Whether the kernel thread is at work.
     pub working: bool,
     /// Sockets: true once open.

@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use std::sync::Arc;
 
 use super::{AddressDifference, EffectivePriority, PacketReport};
-use crate::kernel::{KernelError, ReceiveSocket, RouterId};
+use crate::kernel::{KernelError, ReceiveSocket, RouterId, VirtualLink};
 use crate::net::{Family, InterfaceIndex, InterfaceName, Prefix};
 use crate::time::{Duration, WallTime};
 use crate::wire::ip::IpFields;
@@ -414,6 +414,30 @@ pub enum ReportKind {
         /// Where.
         interface: InterfaceName,
     },
+    /// An interface of ours was created.
+    LinkCreated {
+        /// Which.
+        link: VirtualLink,
+    },
+    /// An interface of ours was there already, and is used.
+    LinkAdopted {
+        /// Which.
+        link: VirtualLink,
+    },
+    /// An interface of ours could not be created or removed.
+    LinkRefused {
+        /// Which.
+        link: VirtualLink,
+        /// Why.
+        error: KernelError,
+    },
+    /// An interface of ours disappeared or was changed, and is put back.
+    LinkRepaired {
+        /// Which.
+        link: VirtualLink,
+        /// How often since it became wanted.
+        times: u32,
+    },
     /// A switch-over has begun: priority 0 sent, addresses kept until the successor is heard.
     SwitchOverBegun,
     /// No successor was heard: mastership resumed.
@@ -564,6 +588,23 @@ impl fmt::Display for ReportKind {
             Self::StaticAddressForeign { prefix, interface } => write!(
                 f,
                 "static address {prefix} is on {interface} without our mark: it is left there, also at the end"
+            ),
+            Self::LinkCreated { link } => {
+                write!(f, "Success creating interface {} ({}) on {}", link.name, link.kind, link.parent)
+            }
+            Self::LinkAdopted { link } => write!(
+                f,
+                "interface {} ({}) on {}, left over by a predecessor, is used",
+                link.name, link.kind, link.parent
+            ),
+            Self::LinkRefused { link, error } => {
+                write!(f, "cannot create or remove interface {} on {}: {error}", link.name, link.parent)?;
+                f.write_str(if error.errno == 1 { "; run alived with CAP_NET_ADMIN" } else { "" })
+            }
+            Self::LinkRepaired { link, times } => write!(
+                f,
+                "interface {} was removed or changed by somebody else, putting it back (repair {times})",
+                link.name
             ),
             Self::SwitchOverBegun => f.write_str(
                 "switching over: priority 0 sent, keeping the addresses until a successor is heard",

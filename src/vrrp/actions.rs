@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::kernel::{AddressRequest, Announcement, ReceiveSocket};
+use crate::kernel::{AddressRequest, Announcement, LinkOperation, ReceiveSocket};
 
 use super::{Report, Transition, Transmission};
 
@@ -20,6 +20,9 @@ pub struct Actions {
     pub transmit: Vec<Transmission>,
     /// Announcements to send.
     pub announce: Vec<Announcement>,
+    /// Interfaces of our own to create or remove, off the vrrp thread, in order behind the changes of addresses;
+    /// answered by [`Event::Links`](crate::node::Event::Links).
+    pub links: Vec<LinkOperation>,
     /// Receive sockets to open or to close, off the vrrp thread.
     pub sockets: Vec<SocketRequest>,
     /// Tracked scripts to run, by name; answered by [`Event::Script`](crate::node::Event::Script)s.
@@ -66,6 +69,8 @@ pub trait Driver {
     fn transmit(&mut self, transmissions: &[Transmission]);
     /// Sends announcements, all that are due together.
     fn announce(&mut self, announcements: &[Announcement]);
+    /// Has interfaces of our own created or removed.
+    fn links(&mut self, operations: Vec<LinkOperation>);
     /// Has a receive socket opened or closed.
     fn socket(&mut self, request: SocketRequest);
     /// Has a tracked script run.
@@ -82,7 +87,8 @@ impl Actions {
     ///    an advertisement.
     /// 2. Advertisements.
     /// 3. Announcements, which may be many.
-    /// 4. Sockets, scripts, then news: nobody on the LAN waits for these.
+    /// 4. Interfaces of our own: one that goes has carried our last word by then.
+    /// 5. Sockets, scripts, then news: nobody on the LAN waits for these.
     pub fn carry_out(&mut self, driver: &mut impl Driver) {
         self.kernel.drain(..).for_each(|request| driver.request(request));
         if !self.transmit.is_empty() {
@@ -92,6 +98,9 @@ impl Actions {
         if !self.announce.is_empty() {
             driver.announce(&self.announce);
             self.announce.clear();
+        }
+        if !self.links.is_empty() {
+            driver.links(core::mem::take(&mut self.links));
         }
         self.sockets.drain(..).for_each(|request| driver.socket(request));
         self.scripts.drain(..).for_each(|name| driver.run_script(name));
@@ -114,8 +123,9 @@ impl Actions {
 
     /// How many things there are to do.
     pub const fn len(&self) -> usize {
-        let Self { kernel, transmit, announce, sockets, scripts, news, stopped: _ } = self;
-        kernel.len() + transmit.len() + announce.len() + sockets.len() + scripts.len() + news.len()
+        let Self { kernel, transmit, announce, links, sockets, scripts, news, stopped: _ } = self;
+        let others = links.len() + sockets.len() + scripts.len() + news.len();
+        kernel.len() + transmit.len() + announce.len() + others
     }
 
     /// Adds a transition to the news.

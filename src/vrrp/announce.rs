@@ -150,7 +150,7 @@ impl Core {
         let (_, interface) = self.environment.interface_of(link)?;
         Some(Announcement {
             link: interface.key,
-            mac: self.config.interfaces.source_mac.or(interface.mac)?,
+            mac: interface.mac?,
             address: prefix.address(),
             is_router: prefix.family() == Family::Ipv6 && interface.ipv6_forwarding,
         })

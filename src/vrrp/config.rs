@@ -89,6 +89,9 @@ pub struct RouterConfig {
 /// The interfaces of a virtual router. All the same without virtual MAC.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RouterInterfaces {
+    /// The interface below that of the addresses, if this is one of our own (`use_vmac`): its address is the source of
+    /// advertisements.
+    pub base: Option<InterfaceName>,
     /// Sends advertisements; `None` = whichever the routing table says (unicast without `interface`).
     pub transmit: Option<InterfaceName>,
     /// Receives advertisements; `None` = any.
@@ -97,26 +100,46 @@ pub struct RouterInterfaces {
     pub vrf: Option<InterfaceName>,
     /// Holds the virtual addresses that name no interface of their own, and announces them.
     pub addresses: InterfaceName,
-    /// Source MAC of announcements; `None` = the address interface's own.
-    pub source_mac: Option<MacAddress>,
+    /// The virtual MAC (`use_vmac`), which `addresses` has.
+    pub virtual_mac: Option<MacAddress>,
 }
 
 impl RouterInterfaces {
     /// One interface for everything.
     pub fn single(name: InterfaceName) -> Self {
         Self {
+            base: None,
             transmit: Some(name.clone()),
             receive: Some(name.clone()),
             vrf: None,
             addresses: name,
-            source_mac: None,
+            virtual_mac: None,
         }
+    }
+
+    /// With an interface of our own, `upper`, on top of `base`. A frame from the virtual MAC, as other routers of the
+    /// group send them, Linux hands to the macvlan of that MAC alone: so that is where the router listens, unless it
+    /// shall send and listen at the base (`vmac_xmit_base`).
+    pub fn on_top(
+        base: InterfaceName,
+        upper: InterfaceName,
+        virtual_mac: Option<MacAddress>,
+        transmit_by_base: bool,
+    ) -> Self {
+        let channel = || Some(if transmit_by_base { base.clone() } else { upper.clone() });
+        let (transmit, receive) = (channel(), channel());
+        Self { base: Some(base), transmit, receive, vrf: None, addresses: upper, virtual_mac }
     }
 
     /// Unicast without `interface`: the routing table decides which way advertisements go, and the source address which
     /// ones are heard.
     pub const fn routed(addresses: InterfaceName, vrf: Option<InterfaceName>) -> Self {
-        Self { transmit: None, receive: None, vrf, addresses, source_mac: None }
+        Self { base: None, transmit: None, receive: None, vrf, addresses, virtual_mac: None }
+    }
+
+    /// The interface whose address advertisements come from, if one is given.
+    pub fn source_by(&self) -> Option<&InterfaceName> {
+        self.base.as_ref().or(self.transmit.as_ref())
     }
 
     /// The device that advertisements are sent through, if any is given.
@@ -129,10 +152,11 @@ impl RouterInterfaces {
         self.receive.as_ref().or(self.vrf.as_ref())
     }
 
-    /// Those in [`RouterInterfaces::sends_by`] and [`RouterInterfaces::hears_by`] and that of the addresses; one may come
-    /// more than once.
+    /// The base, those in [`RouterInterfaces::sends_by`] and [`RouterInterfaces::hears_by`] and that of the addresses; one
+    /// may come more than once.
     pub(super) fn names(&self) -> impl Iterator<Item = &InterfaceName> {
-        self.sends_by().into_iter().chain(self.hears_by()).chain([&self.addresses])
+        let channel = self.sends_by().into_iter().chain(self.hears_by());
+        self.base.iter().chain(channel).chain([&self.addresses])
     }
 }
 
@@ -293,7 +317,7 @@ pub struct RouterIdentity {
     /// Multicast group, or for unicast the configured source.
     pub channel: Option<IpAddr>,
     /// Virtual MAC.
-    pub source_mac: Option<MacAddress>,
+    pub virtual_mac: Option<MacAddress>,
 }
 
 impl RouterConfig {
@@ -347,10 +371,11 @@ impl RouterConfig {
     pub fn detached(&self, names: &mut BTreeSet<InterfaceName>) -> Self {
         let mut copy = self.clone();
         copy.name = Arc::from(&*self.name);
-        let RouterInterfaces { transmit, receive, vrf, addresses, .. } = &mut copy.interfaces;
+        let RouterInterfaces { base, transmit, receive, vrf, addresses, virtual_mac: _ } =
+            &mut copy.interfaces;
         let others = copy.addresses.iter_mut().chain(&mut copy.excluded);
         let others = others.filter_map(|address| address.interface.as_mut());
-        for name in [transmit, receive, vrf].into_iter().flatten().chain([addresses]).chain(others) {
+        for name in [base, transmit, receive, vrf].into_iter().flatten().chain([addresses]).chain(others) {
             if !names.contains(name) {
                 names.insert(name.detached());
             }
@@ -394,7 +419,7 @@ impl RouterConfig {
                 Destinations::Multicast(group) => Some(*group),
                 Destinations::Unicast(_) => self.source,
             },
-            source_mac: self.interfaces.source_mac,
+            virtual_mac: self.interfaces.virtual_mac,
         }
     }
 }

@@ -44,6 +44,8 @@ pub struct Environment {
     pub source: Option<IpAddr>,
     /// State of the receive socket.
     pub listening: Listening,
+    /// An interface of our own, which it needs, is about to be there. At start the router waits for it.
+    pub preparing: bool,
 }
 
 impl Environment {
@@ -80,7 +82,12 @@ impl Environment {
     pub fn faults(&self, config: &RouterConfig) -> BTreeSet<FaultReason> {
         let mut faults = BTreeSet::new();
         let interfaces = &config.interfaces;
+        let base_missing = interfaces.base.as_ref().filter(|base| self.interface(base).is_none());
         for name in interfaces.names() {
+            // Without it those on top of it cannot be there either.
+            if base_missing.is_some_and(|base| base != name) {
+                continue;
+            }
             match self.interface(name) {
                 None => {
                     faults.insert(FaultReason::InterfaceMissing(name.clone()));
@@ -105,7 +112,7 @@ impl Environment {
             }
         }
         if faults.is_empty() && self.source.is_none() {
-            let by = interfaces.sends_by().cloned();
+            let by = interfaces.base.as_ref().or_else(|| interfaces.sends_by()).cloned();
             faults.insert(match config.source {
                 Some(source) => FaultReason::SourceMissing(source, by),
                 None => FaultReason::NoSourceAddress(by),

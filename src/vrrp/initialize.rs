@@ -10,8 +10,8 @@ use crate::wire::vrrp::Priority;
 /// How a router leaves Initialize.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Start {
-    /// It cannot yet: its receive socket is about to be opened, and it shall never elect itself unheard, or a tracker
-    /// has not found out yet.
+    /// It cannot yet: its receive socket is about to be opened, and it shall never elect itself unheard, or its virtual
+    /// MAC is about to be there, or a tracker has not found out yet.
     NotYet,
     /// It cannot take part.
     InFault,
@@ -23,7 +23,7 @@ impl Core {
     /// Looks at the surroundings.
     pub(super) fn start(&mut self) -> Start {
         self.faults = self.current_faults();
-        if self.faults.is_empty() && self.tracker_pending {
+        if self.environment.preparing || self.faults.is_empty() && self.tracker_pending {
             return Start::NotYet;
         }
         if self.faults.is_empty() {

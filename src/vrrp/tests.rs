@@ -52,6 +52,7 @@ impl Bench {
             interfaces: vec![("eth0".parse().unwrap(), interface)],
             source: Some([192, 0, 2, 10].into()),
             listening: Listening::Open,
+            preparing: false,
         };
         self.tell(|router, now, out| router.set_environment(now, environment, &|_| None, out));
     }

@@ -19,7 +19,10 @@
 //!   again in the same batch: within a set by [`WantedSet::reconfigure`], between requesters by [`Collateral`].
 //!
 //! A kind adds the rules that are its own: what tells its objects apart, what one consists of, and which go together.
-//! Addresses are the first. The others fit like this:
+//! Addresses are the first, links (virtual MACs) the second: their key is the name with the parent and the MAC, so that
+//! an interface of our name that is otherwise made is none of ours; an addition also brings into shape what is there
+//! ([`Kind::SHAPES`]). A removal takes addresses along: their model forgets them with the link, and their wishes have no
+//! place without it. The others fit like this:
 //! - **Routes.** The key is what Linux replaces by: table, destination, type of service and metric; the wish is the
 //!   whole route. An addition replaces (`NLM_F_REPLACE`): the one rule that [`Kind`] has to get for them, so that
 //!   [`WantedSet::reconfigure`] leaves out the removal of what another wish with its key replaces. A route that was
@@ -29,8 +32,6 @@
 //!   asked for when they are back; the removal that is sent for the old place finds nothing, which is success.
 //! - **Rules.** The key is the whole rule, the wish adds nothing. The kernel holds equal ones more than once, so that
 //!   who carries out an addition has to demand that there is none (`NLM_F_EXCL`).
-//! - **Links** (virtual MACs). The key is the name. A removal takes addresses and routes along: their model forgets
-//!   them with the link, and their wishes have no place without it.
 //! - **nftables rules.** The table is ours alone, so that nothing in it is foreign; the key is set and element.
 //!   Changes go in one transaction, and are answered together.
 //! - **IPVS entries.** The kernel never tells of them. The whole table is read from time to time while all changes
@@ -40,6 +41,7 @@
 mod address;
 mod collateral;
 mod item;
+mod link;
 mod places;
 mod set;
 #[cfg(test)]
@@ -49,6 +51,7 @@ use core::fmt::Debug;
 
 pub(crate) use address::{AddressWish, Addresses, distinct};
 pub(crate) use collateral::Collateral;
+pub(crate) use link::Links;
 pub(crate) use set::WantedSet;
 
 use crate::kernel::Verb;
@@ -62,6 +65,10 @@ pub(crate) trait Kind: Clone + Debug {
     type Wish: Clone + Debug + Ord;
     /// What objects have in common of which one takes the others along when it is removed.
     type Kin: Debug + Ord;
+
+    /// An addition makes of an object that is there what is wished for: what is adopted is asked for too, and of two
+    /// wishes with one key the second takes over the object of the first.
+    const SHAPES: bool = false;
 
     /// The kin of an object whose removal may take others along; `None` if it goes alone.
     fn kin(key: Self::Key) -> Option<Self::Kin>;

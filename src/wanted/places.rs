@@ -1,6 +1,6 @@
 //! What a set wishes for and where: wishes that come and go by a reload, places that come and go with interfaces.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::item::{Held, Item};
 use super::set::{Stance, WantedSet};
@@ -55,7 +55,7 @@ impl<K: Kind> WantedSet<K> {
         if let Some(ours) = key.and_then(known) {
             item.learn(ours);
         }
-        if wanted && !item.will_be_held() {
+        if wanted && (!item.will_be_held() || K::SHAPES) {
             item.request_now(Verb::Add, changes);
         } else if unwanted && item.will_be_held() && item.held == Held::Ours {
             item.request_now(Verb::Remove, changes);
@@ -81,10 +81,13 @@ impl<K: Kind> WantedSet<K> {
             self.items.push(item);
         }
         let mut gone: Vec<Item<K>> = old.into_values().collect();
+        let places = self.items.iter().filter(|_| K::SHAPES).filter_map(|item| locate(&item.wish));
+        let taken_over: BTreeSet<K::Key> = places.collect();
         for item in gone.iter_mut().rev() {
             let asked_for = self.is_wanted() && item.asked_for();
             let held = item.will_be_held() && !item.wanted_again;
-            if (asked_for || held) && item.held != Held::Foreign {
+            let taken_over = item.key.is_some_and(|key| taken_over.contains(&key));
+            if (asked_for || held) && item.held != Held::Foreign && !taken_over {
                 item.request_now(Verb::Remove, changes);
             }
             if let Some(key) = item.key.filter(|_| item.outstanding > 0) {

@@ -59,6 +59,16 @@ impl<K: Kind> WantedSet<K> {
         self.items.iter().filter(|item| item.held != Held::Absent).filter_map(|item| item.key)
     }
 
+    /// Whether an object is about to be there: wanted, and not refused, but not answered for, or not there as far as the
+    /// kernel has told (`is_missing`).
+    pub(crate) fn is_under_way(&self, wish: &K::Wish, is_missing: bool) -> bool {
+        let of_wish = self.items.iter().find(|item| item.wish == *wish);
+        self.is_wanted()
+            && of_wish.is_some_and(|item| {
+                item.key.is_some() && !item.refused && (item.outstanding > 0 || is_missing)
+            })
+    }
+
     /// Whether left-overs of a predecessor wait for a decision.
     pub(crate) fn has_leftovers(&self) -> bool {
         self.count_leftovers() > 0
@@ -100,10 +110,12 @@ impl<K: Kind> WantedSet<K> {
         let mut present = Vec::new();
         for item in &mut self.items {
             item.begin_anew();
-            if !item.will_be_held() {
-                item.request(Verb::Add, changes);
-            } else if let (0, Some(key)) = (item.outstanding, item.key) {
+            let will_be_held = item.will_be_held();
+            if let (true, 0, Some(key)) = (will_be_held, item.outstanding, item.key) {
                 present.push(key);
+            }
+            if !will_be_held || K::SHAPES {
+                item.request(Verb::Add, changes);
             }
         }
         (present, leftovers)

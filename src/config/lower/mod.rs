@@ -42,6 +42,7 @@ use self::track::{Lists, Tracking, lists};
 use super::LoadOptions;
 use super::model::Config;
 use super::values::Reading;
+use crate::kernel::VirtualLink;
 use crate::node::{BalancerConfig, NodeConfig};
 use crate::notify::{InstanceNotifications, Notifications};
 use crate::track::Owner;
@@ -166,7 +167,7 @@ impl Lowering {
     pub(super) fn finish(mut self, reading: &Reading<'_>, config: &Config, options: &LoadOptions) -> Lowered {
         let settings = settings::settings(config, options);
         let mut notifications = Notifications::default();
-        let routers = self.routers(reading, config, &mut notifications);
+        let (routers, links) = self.routers(reading, config, &mut notifications);
         let interfaces = self.interfaces.take().unwrap_or_else(|| Interfaces::new(reading));
         let (balancer, mut checks) = self.balancer.finish(reading, config);
         let sync_groups = groups::sync_groups(reading, config, &routers);
@@ -199,6 +200,7 @@ impl Lowering {
             tracking: Box::new(tracking),
             bfd: self.sessions.finish(),
             garp_groups,
+            links: if options.without_routers { Vec::new() } else { links },
             statics: Box::new(statics),
             startup_delay: settings::startup_delay(reading, config),
             log_unknown_vrids: config
@@ -216,8 +218,8 @@ impl Lowering {
         reading: &Reading<'_>,
         config: &Config,
         notifications: &mut Notifications,
-    ) -> Vec<RouterConfig> {
-        let routers = vrrp::routers(reading, config);
+    ) -> (Vec<RouterConfig>, Vec<VirtualLink>) {
+        let (routers, links) = vrrp::routers(reading, config);
         let parts = core::mem::take(&mut self.instances);
         let whole = |(router, parts): (Option<RouterConfig>, InstanceParts)| {
             let mut router = router?;
@@ -226,6 +228,6 @@ impl Lowering {
             notifications.instances.insert(Arc::clone(&router.name), parts.notifications);
             Some(router)
         };
-        routers.into_iter().zip(parts).filter_map(whole).collect()
+        (routers.into_iter().zip(parts).filter_map(whole).collect(), links)
     }
 }

@@ -43,6 +43,8 @@ pub struct Settings {
     pub state_dump_file: Option<String>,
     /// `json_version`: layout of keepalived.json, 1 or 2.
     pub json_version: u8,
+    /// `nftables`: name of the tables of filters.
+    pub filter_table: String,
     /// `[scripts]` of alived.toml.
     pub scripts: Scripts,
     /// `[reload]` of alived.toml.
@@ -78,6 +80,7 @@ impl Default for Settings {
             data_use_instance: false,
             state_dump_file: None,
             json_version: 1,
+            filter_table: "keepalived".to_owned(),
             scripts: Scripts::default(),
             reload: ReloadSettings::default(),
         }
@@ -140,6 +143,9 @@ fn of_global(global: &GlobalDefs, settings: &mut Settings) {
         global.process_name.as_ref().and_then(|e| text(&e.value.0)).or_else(|| named("keepalived"));
     settings.worker_name =
         global.vrrp_process_name.as_ref().and_then(|e| text(&e.value.0)).or_else(|| named("keepalived_vrrp"));
+    if let Some(table) = global.nftables.as_ref().and_then(|entry| entry.value.0.as_ref()) {
+        settings.filter_table = table.to_string();
+    }
     settings.data_use_instance = global.data_use_instance.as_ref().is_some_and(|e| e.value.0);
     settings.state_dump_file = global.state_dump_file.as_ref().and_then(|e| text(&e.value.0));
     settings.json_version =

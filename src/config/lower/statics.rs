@@ -78,6 +78,14 @@ impl Statics {
         if line.interface.as_ref().is_some_and(|name| !interfaces.check(reading, name, entry.at)) {
             return;
         }
+        if line.use_vmac {
+            reading.diagnostics.push(
+                Diagnostic::error("static-vmac", "a static address has no virtual MAC: use_vmac is ignored")
+                    .at(reading.sources.word_at(entry.at))
+                    .label("on the interface itself")
+                    .help("remove use_vmac"),
+            );
+        }
         let track_group = track_group(defined, line.track_group.as_deref(), entry.at);
         self.addresses.push(Address {
             spec: line.spec.clone(),

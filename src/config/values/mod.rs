@@ -24,8 +24,8 @@ pub(super) use line::NamedInterfaces;
 pub(super) use lists::{ServerWeight, TrackedName, TrackedWeight, TrackerWeight, UnicastPeer};
 pub(super) use lvs::{LvsTimeouts, OptionalScript, SyncDaemon, VirtualServerKey};
 pub(super) use network::{
-    AntiReplay, AuthKey, AuthType, BufferPolicy, HexPattern, HmacMode, IpvlanSettings, OptionalAll,
-    SmtpServer, VmacSettings,
+    AntiReplay, AuthKey, AuthType, BufferPolicy, HexPattern, HmacMode, IpvlanSettings, MacPattern,
+    OptionalAll, SmtpServer, VmacSettings,
 };
 pub(super) use number::{
     Bool, Flag, Integer, Leading, Micros, Natural, OptionalInteger, OptionalNatural, Seconds,

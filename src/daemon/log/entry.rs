@@ -106,11 +106,14 @@ const fn level_of(kind: &ReportKind) -> Level {
         | ReportKind::SendWorks { .. }
         | ReportKind::RivalGone { .. }
         | ReportKind::AddressUnique { .. }
+        | ReportKind::LinkCreated { .. }
+        | ReportKind::LinkAdopted { .. }
         | ReportKind::SwitchOverBegun => Level::INFO,
         ReportKind::AddressRefused { .. }
         | ReportKind::AddressDuplicate { .. }
         | ReportKind::OwnerLowered { .. }
         | ReportKind::SocketFailed { .. }
+        | ReportKind::LinkRefused { .. }
         | ReportKind::SendFailing { .. } => Level::ERROR,
         _ => Level::WARN,
     }

@@ -10,7 +10,7 @@ use tracing::Level;
 use super::super::kernel_thread::Request;
 use super::super::log::Entry;
 use super::{Notice, VrrpThread};
-use crate::kernel::{AddressRequest, Announcement, ReceiveSocket, Verb};
+use crate::kernel::{AddressRequest, Announcement, LinkOperation, ReceiveSocket, Verb};
 use crate::node::HaNode;
 use crate::sys::packet::{Frame, Packet};
 use crate::time::Now;
@@ -103,6 +103,13 @@ impl Driver for Act<'_> {
             failed.extend(announcements.get(position).map(|of| of.link));
         });
         failed.into_iter().for_each(|link| node.note_unannounced(self.now, link));
+    }
+
+    fn links(&mut self, operations: Vec<LinkOperation>) {
+        if let Some(count) = &mut self.thread.starting {
+            *count += 1;
+        }
+        self.thread.channels.kernel.send(Request::Links(operations));
     }
 
     fn socket(&mut self, request: SocketRequest) {

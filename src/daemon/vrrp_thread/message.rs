@@ -7,7 +7,7 @@ use super::super::kernel_thread::Request;
 use super::super::log::Log;
 use super::super::mailbox::Mailbox;
 use super::super::tally::Tally;
-use crate::kernel::{AddressReply, KernelError, KernelView, ReceiveSocket, ScriptEnd};
+use crate::kernel::{AddressReply, KernelError, KernelView, LinkOutcome, ReceiveSocket, ScriptEnd};
 use crate::node::{Changes, NodeConfig, Retired};
 use crate::status::Snapshot;
 use crate::sys::packet::Receiver;
@@ -21,6 +21,8 @@ pub(in crate::daemon) enum Message {
     View(Result<KernelView, KernelError>),
     /// A chunk of address changes was carried out.
     Addresses(AddressReply),
+    /// Interfaces of our own were created or removed, or could not be.
+    Links(Vec<LinkOutcome>),
     /// A receive socket is open.
     Opened(Receiver),
     /// A receive socket could not be opened.

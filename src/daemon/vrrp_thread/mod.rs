@@ -61,8 +61,10 @@ pub(super) struct VrrpThread {
     unwanted: Vec<ReceiveSocket>,
     /// Changes in the kernel that came after something was lost, kept until the whole state was read again.
     held_back: Option<Vec<KernelEvent>>,
-    /// Receive sockets asked for and not answered yet, until all are for the first time.
+    /// Receive sockets and interfaces asked for and not answered yet, until all are for the first time.
     starting: Option<usize>,
+    /// Requests for interfaces answered in this wake-up.
+    answered: usize,
     actions: Actions,
     failures: SendFailures,
     report_addresses: bool,
@@ -95,6 +97,7 @@ impl VrrpThread {
             unwanted: Vec::new(),
             held_back: None,
             starting: Some(0),
+            answered: 0,
             actions: Actions::default(),
             failures: SendFailures::default(),
             report_addresses,
@@ -172,6 +175,9 @@ impl VrrpThread {
             }
             if self.act(now)? {
                 return Ok(());
+            }
+            for _ in 0..core::mem::take(&mut self.answered) {
+                self.one_answered();
             }
             if let Some(retired) = self.node.take_retired() {
                 self.channels.notices.send(Notice::Retired(retired));
@@ -274,6 +280,11 @@ impl VrrpThread {
                     reply.outcomes.iter().for_each(|outcome| record.note_answered(outcome));
                 }
                 Event::Addresses(reply)
+            }
+            Message::Links(outcomes) => {
+                // Counted once what listens on them has been asked for.
+                self.answered += 1;
+                Event::Links(outcomes)
             }
             Message::Opened(receiver) => {
                 let key = receiver.key();

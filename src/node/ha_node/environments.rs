@@ -21,8 +21,12 @@ impl HaNode {
         config: &RouterConfig,
     ) -> (Environment, Option<ReceiveSocket>) {
         let source = self.source_of(config, router.source());
-        let environment =
-            Environment { interfaces: self.interfaces_of(config), source, listening: Listening::Pending };
+        let environment = Environment {
+            interfaces: self.interfaces_of(config),
+            source,
+            listening: Listening::Pending,
+            preparing: config.interface_names().any(|name| self.links.is_under_way(name, &self.kernel)),
+        };
         (environment, self.socket_of(config, source))
     }
 
@@ -40,7 +44,7 @@ impl HaNode {
 
     /// Where a router sends from. Who is spoken to at its own address needs one that this host has.
     fn source_of(&self, config: &RouterConfig, current: Option<IpAddr>) -> Option<IpAddr> {
-        let link = match &config.interfaces.transmit {
+        let link = match config.interfaces.source_by() {
             Some(name) => Some(self.kernel.link_by_name(name)?.key),
             None => None,
         };
@@ -174,7 +178,11 @@ impl HaNode {
         if !configured.is_empty() {
             self.update_routers(now, configured, actions);
         }
-        if changes_source && let Some(name) = self.kernel.link(link).map(|link| link.name.clone()) {
+        if !changes_source {
+            return;
+        }
+        self.links.find_locals(&self.kernel, actions);
+        if let Some(name) = self.kernel.link(link).map(|link| link.name.clone()) {
             self.update_names(now, &[&name], actions);
         }
     }

@@ -215,6 +215,7 @@ mod tests {
             running: true,
             loopback: false,
             forwarding: Forwarding::default(),
+            stacked: None,
         }
     }
 

@@ -2,6 +2,8 @@
 
 mod environments;
 mod index;
+mod links;
+mod locals;
 mod plan;
 mod retired;
 mod sockets;
@@ -16,7 +18,9 @@ use std::sync::Arc;
 
 use super::{Event, KernelModel, NodeConfig};
 
-use crate::kernel::{AddressReply, KernelEvent, ReceiveSocket, Requester, RouterId, SocketEvent};
+use crate::kernel::{
+    AddressReply, KernelEvent, Link, LinkKey, LinkOutcome, ReceiveSocket, Requester, RouterId, SocketEvent,
+};
 use crate::net::{Family, InterfaceIndex, InterfaceName};
 use crate::time::{Duration, Instant, Now};
 use crate::timer::TimerQueue;
@@ -28,6 +32,7 @@ use crate::vrrp::{
 use crate::wanted::{Addresses, Collateral};
 use crate::wire::vrrp::{Vrid, peek};
 use index::Index;
+use links::OwnLinks;
 use sockets::Sockets;
 use statics::Statics;
 use unknown::UnknownVrids;
@@ -56,6 +61,7 @@ pub struct HaNode {
     departing: BTreeMap<RouterId, Box<VirtualRouter>>,
     retired: Retired,
     statics: Statics,
+    links: OwnLinks,
     next_id: u32,
     kernel: KernelModel,
     sockets: Sockets,
@@ -94,6 +100,7 @@ impl HaNode {
             statics: Statics::new(&config.statics),
             paces: shared_paces(&config.garp_groups),
             unannounced: BTreeMap::new(),
+            links: OwnLinks::new(&config.links),
             config,
             routers: BTreeMap::new(),
             departing: BTreeMap::new(),
@@ -180,6 +187,7 @@ impl HaNode {
             Event::Addresses(reply) => {
                 self.handle_reply(now, &reply, actions);
             }
+            Event::Links(outcomes) => self.handle_links(now, outcomes, actions),
             Event::Socket(event) => self.handle_socket(now, event, actions),
             Event::Script { name, end, ending } => {
                 self.take_script(now, name, end, ending, actions);
@@ -216,6 +224,7 @@ impl HaNode {
             self.with_router(now, id, actions, |router, out| router.handle_timeout(now, horizon, out));
         }
         self.statics.handle_timeout(now, actions);
+        self.links.handle_timeout(now, actions);
         self.trackers.handle_timeout(now.instant, &mut |name| actions.scripts.push(Arc::clone(name)));
         if self.socket_retry.is_some_and(|at| at <= now.instant) {
             self.socket_retry = None;
@@ -233,6 +242,7 @@ impl HaNode {
             self.announcements.poll_timeout(),
             self.trackers.poll_timeout(),
             self.statics.poll_timeout(),
+            self.links.poll_timeout(),
             self.socket_retry,
             self.unannounced.values().min().copied(),
             self.held_until(),
@@ -347,6 +357,7 @@ impl HaNode {
                 }
             }
             Requester::Static => self.statics.on_reply(now, reply, actions),
+            Requester::Links => self.links.locals.on_reply(now, reply, actions),
         }
         self.finish_stop(actions);
     }
@@ -359,6 +370,7 @@ impl HaNode {
                     self.begin(now, actions);
                 } else {
                     self.statics.resynchronise(now, &self.kernel, actions);
+                    self.links.resynchronise(now, &self.kernel, actions);
                     self.update_all(now, actions);
                     self.look_at_all_links(now, actions);
                     let ids: Vec<_> = self.routers.keys().copied().collect();
@@ -372,15 +384,21 @@ impl HaNode {
             }
             KernelEvent::LinkChanged(link) => {
                 let name = link.name.clone();
+                let virtual_keys = (self.virtual_key(link.key), link.virtual_key());
                 let before = self.kernel.set_link(link);
                 self.statics.locate(&self.kernel, actions);
+                self.links.on_change(now, virtual_keys.0, virtual_keys.1);
+                self.links.locate(&self.kernel, actions);
                 let names: Vec<_> = before.iter().chain([&name]).collect();
                 self.update_names(now, &names, actions);
                 self.look_at_links(now, &names, actions);
             }
             KernelEvent::LinkGone(key) => {
+                let virtual_key = self.virtual_key(key);
                 if let Some(name) = self.kernel.remove_link(key) {
                     self.statics.locate(&self.kernel, actions);
+                    self.links.on_change(now, virtual_key, None);
+                    self.links.locate(&self.kernel, actions);
                     self.update_names(now, &[&name], actions);
                     self.look_at_links(now, &[&name], actions);
                 }
@@ -389,6 +407,7 @@ impl HaNode {
                 let (key, ours) = ((address.link, address.prefix), address.ours);
                 let changes_source = self.kernel.set_address(address.clone());
                 self.statics.on_present(now, key, ours, &self.kernel, actions);
+                self.links.locals.on_present(now, key, ours);
                 for id in self.index.of_address(&key).to_vec() {
                     self.with_router(now, id, actions, |router, out| {
                         router.on_address_present(now, &address, out);
@@ -399,6 +418,7 @@ impl HaNode {
             KernelEvent::AddressGone { link, prefix } => {
                 let changes_source = self.kernel.remove_address(link, prefix);
                 self.statics.on_gone(now, (link, prefix));
+                self.links.locals.on_gone(now, (link, prefix));
                 for id in self.index.of_address(&(link, prefix)).to_vec() {
                     self.with_router(now, id, actions, |router, _| {
                         router.on_address_gone(now, (link, prefix))
@@ -421,11 +441,23 @@ impl HaNode {
             }
         };
         self.statics.begin(&self.kernel, actions);
+        self.links.begin(&self.kernel, actions);
         for config in core::mem::take(&mut self.config.routers) {
             self.add_router(config);
         }
         self.configure_trackers(now, actions);
         self.update_all(now, actions);
+    }
+
+    fn virtual_key(&self, link: InterfaceIndex) -> Option<LinkKey> {
+        self.kernel.link(link).and_then(Link::virtual_key)
+    }
+
+    /// Interfaces of our own were created or removed, or could not be.
+    fn handle_links(&mut self, now: Now, outcomes: Vec<LinkOutcome>, actions: &mut Actions) {
+        let names = self.links.on_outcomes(now, outcomes, &self.kernel, actions);
+        self.update_names(now, &names.iter().collect::<Vec<_>>(), actions);
+        self.finish_stop(actions);
     }
 
     fn add_router(&mut self, config: RouterConfig) -> RouterId {
@@ -474,8 +506,12 @@ impl HaNode {
                 && self.routers.values().all(|router| router.is_settled())
         };
         if self.phase == Phase::Stopping && settled() {
-            self.phase = Phase::Stopped;
-            actions.stopped = true;
+            // Last of all: on them the routers have said that they leave.
+            self.links.stop(self.config.keep_addresses_on_stop, actions);
+            if self.links.is_settled() {
+                self.phase = Phase::Stopped;
+                actions.stopped = true;
+            }
         }
     }
 

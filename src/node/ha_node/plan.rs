@@ -3,6 +3,7 @@
 use core::fmt;
 use std::collections::{BTreeMap, VecDeque};
 
+use super::links::OwnLinks;
 use super::statics::Statics;
 use super::{HaNode, Phase, Retired};
 use crate::kernel::RouterId;
@@ -77,10 +78,12 @@ impl HaNode {
         if other_paces {
             self.paces = shared_paces(&self.config.garp_groups);
         }
+        let other_links = before.links != self.config.links;
         self.retired = Retired { others: Some(before), ..Retired::default() };
         match self.phase {
             Phase::New => {
                 self.statics = Statics::new(&self.config.statics);
+                self.links = OwnLinks::new(&self.config.links);
                 self.config.routers = added;
                 return;
             }
@@ -98,6 +101,9 @@ impl HaNode {
         }
         if other_statics {
             self.statics.reconfigure(&self.config.statics, &self.kernel, actions);
+        }
+        if other_links {
+            self.links.reconfigure(&self.config.links, &self.kernel, actions);
         }
         for (id, config) in kept {
             let same = self.router(id).is_none_or(|router| *router.config() == config);

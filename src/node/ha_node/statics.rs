@@ -13,7 +13,8 @@ pub(super) struct Statics {
     addresses: WantedSet<Addresses>,
 }
 
-type Key = (InterfaceIndex, Prefix);
+/// An address on an interface.
+pub(super) type Key = (InterfaceIndex, Prefix);
 
 impl Statics {
     /// Nothing is asked for yet.
@@ -138,11 +139,17 @@ fn wishes(config: &StaticConfig) -> Vec<(AddressWish, bool)> {
     }))
 }
 
-fn locate(kernel: &KernelModel) -> impl Fn(&AddressWish) -> Option<Key> {
+/// An address has a place where its interface exists.
+pub(super) fn locate(kernel: &KernelModel) -> impl Fn(&AddressWish) -> Option<Key> {
     |wish| kernel.link_by_name(&wish.interface).map(|link| (link.key, wish.spec.prefix))
 }
 
 fn request(changes: Vec<Change<Addresses>>, actions: &mut Actions) {
+    request_for(Requester::Static, changes, actions);
+}
+
+/// Asks for changes that are not announced.
+pub(super) fn request_for(requester: Requester, changes: Vec<Change<Addresses>>, actions: &mut Actions) {
     if changes.is_empty() {
         return;
     }
@@ -150,7 +157,7 @@ fn request(changes: Vec<Change<Addresses>>, actions: &mut Actions) {
         AddressOperation::new(verb, link, wish.spec)
     };
     let operations = changes.into_iter().map(operation).collect();
-    actions.kernel.push(AddressRequest { requester: Requester::Static, operations });
+    actions.kernel.push(AddressRequest { requester, operations });
 }
 
 fn report(kind: ReportKind, actions: &mut Actions) {

@@ -261,6 +261,7 @@ impl Ledger {
                 self.foreign.remove(&(*link, *prefix));
                 self.wanted.retain(|(_, on, address)| (on, address) != (link, prefix));
             }
+            Event::Links(_) => {}
             Event::Addresses(reply) => {
                 for outcome in reply.outcomes.iter().filter(|o| o.error.is_some()) {
                     self.wanted.remove(&(reply.requester, outcome.link, outcome.prefix));

@@ -264,6 +264,15 @@ impl Network {
         }))
     }
 
+    /// The port at which a bridge of the namespace has learnt a hardware address.
+    pub fn learnt_port(&mut self, mac: MacAddress) -> Result<Option<InterfaceIndex>, KernelError> {
+        let request = self.handle.neighbours().get().set_address_family(AddressFamily::Bridge);
+        let entries: Vec<NeighbourMessage> = self.wait(request.execute().try_collect())?;
+        let address = NeighbourAttribute::LinkLayerAddress(mac.0.to_vec());
+        let of_mac = entries.iter().find(|entry| entry.attributes.contains(&address));
+        Ok(of_mac.and_then(|entry| InterfaceIndex::new(entry.header.ifindex)))
+    }
+
     fn change(
         &mut self,
         link: InterfaceIndex,

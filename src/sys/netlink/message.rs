@@ -6,7 +6,8 @@
 use std::net::IpAddr;
 
 use super::datagram::{attributes, i32_at, u16_at, u32_at};
-use crate::kernel::Detection;
+use super::virtual_link::{MACVLAN_PRIVATE, ipvlan_flags};
+use crate::kernel::{Detection, IpvlanSharing, Stacked, VirtualLinkKind};
 use crate::net::{InterfaceIndex, InterfaceName, MacAddress, Prefix};
 
 /// What one message says, numbers as the kernel gives them.
@@ -33,6 +34,14 @@ pub(super) struct LinkContent {
     pub(super) admin_up: bool,
     pub(super) running: bool,
     pub(super) loopback: bool,
+    /// The interface below.
+    pub(super) parent: Option<InterfaceIndex>,
+    /// A macvlan of any mode.
+    pub(super) is_macvlan: bool,
+    /// A macvlan or ipvlan of any mode.
+    pub(super) is_upper: bool,
+    /// On what it stands, if it is like an interface of ours.
+    pub(super) stacked: Option<Stacked>,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -72,6 +81,7 @@ fn link(body: &[u8]) -> Option<LinkContent> {
     let hardware = u16_at(body, 2)?;
     let flags = u32_at(body, 8)?;
     let (mut name, mut mac, mut mtu) = (None, None, 0);
+    let (mut parent, mut parent_elsewhere, mut info) = (None, false, LinkInfo::default());
     for (kind, value) in attributes(body.get(INFO_BYTES..)?) {
         match kind {
             libc::IFLA_IFNAME => name = text(value).parse().ok(),
@@ -79,10 +89,24 @@ fn link(body: &[u8]) -> Option<LinkContent> {
                 mac = value.try_into().ok().map(MacAddress);
             }
             libc::IFLA_MTU => mtu = u32_at(value, 0)?,
+            libc::IFLA_LINK => parent = u32_at(value, 0).and_then(InterfaceIndex::new),
+            libc::IFLA_LINK_NETNSID => parent_elsewhere = true,
+            libc::IFLA_LINKINFO => info = link_info(value),
             _ => {}
         }
     }
+    // Of another namespace: its number says nothing here.
+    let parent = parent.filter(|_| !parent_elsewhere);
+    let kind = match (info.kind, info.mode, mac) {
+        (UpperKind::Macvlan, MACVLAN_PRIVATE, Some(mac)) => Some(VirtualLinkKind::Macvlan(mac)),
+        (UpperKind::Ipvlan, 0, _) => info.sharing.map(VirtualLinkKind::Ipvlan),
+        _ => None,
+    };
     Some(LinkContent {
+        parent,
+        is_macvlan: info.kind == UpperKind::Macvlan,
+        is_upper: info.kind != UpperKind::Other,
+        stacked: parent.zip(kind).map(|(parent, kind)| Stacked { parent, kind }),
         index,
         name: name?,
         mac,
@@ -91,6 +115,47 @@ fn link(body: &[u8]) -> Option<LinkContent> {
         running: flags & libc::IFF_RUNNING as u32 != 0,
         loopback: hardware == libc::ARPHRD_LOOPBACK,
     })
+}
+
+/// What `IFLA_LINKINFO` says of an interface like ours.
+#[derive(Clone, Copy, Debug, Default)]
+struct LinkInfo {
+    kind: UpperKind,
+    mode: u32,
+    sharing: Option<IpvlanSharing>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum UpperKind {
+    #[default]
+    Other,
+    Macvlan,
+    Ipvlan,
+}
+
+fn link_info(bytes: &[u8]) -> LinkInfo {
+    const KIND: u16 = 1;
+    const DATA: u16 = 2;
+    const MODE: u16 = 1;
+    const FLAGS: u16 = 2;
+    let mut info = LinkInfo::default();
+    let find = |bytes, kind: u16| attributes(bytes).find(|(found, _)| *found == kind).map(|(_, value)| value);
+    let data = find(bytes, DATA).unwrap_or_default();
+    match find(bytes, KIND).map(text) {
+        Some("macvlan") => {
+            info.kind = UpperKind::Macvlan;
+            info.mode = find(data, MODE).and_then(|value| u32_at(value, 0)).unwrap_or_default();
+        }
+        Some("ipvlan") => {
+            info.kind = UpperKind::Ipvlan;
+            info.mode = find(data, MODE).and_then(|value| u16_at(value, 0)).unwrap_or_default().into();
+            let flags = find(data, FLAGS).and_then(|value| u16_at(value, 0)).unwrap_or_default();
+            let all = [IpvlanSharing::Bridge, IpvlanSharing::Private, IpvlanSharing::Vepa];
+            info.sharing = all.into_iter().find(|sharing| ipvlan_flags(*sharing) == flags);
+        }
+        _ => {}
+    }
+    info
 }
 
 /// `struct ifaddrmsg`: family, prefix length, flags, scope, index.
@@ -221,6 +286,10 @@ pub(super) mod tests {
                 admin_up: true,
                 running: true,
                 loopback: false,
+                parent: None,
+                is_macvlan: false,
+                is_upper: false,
+                stacked: None,
             })
         );
     }

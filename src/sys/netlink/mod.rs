@@ -3,12 +3,15 @@
 
 mod address;
 mod datagram;
+mod encode;
 mod link;
 mod message;
 mod monitor;
+pub(crate) mod nftables;
 mod ownership;
 mod route;
 mod transport;
+mod virtual_link;
 
 pub use address::apply;
 pub use link::{LinkState, Network, VethEnd};
@@ -17,3 +20,4 @@ pub use ownership::{OwnAddresses, Ownership};
 pub use route::RouteSocket;
 pub(crate) use transport::error_from_io;
 use transport::{Acknowledge, Batch};
+pub use virtual_link::{LinkDetails, LinkRequests, Setting, Target, details, index_by_name};

@@ -183,6 +183,7 @@ fn to_link(content: LinkContent, forwarding: Forwarding) -> Link {
         running: content.running,
         loopback: content.loopback,
         forwarding,
+        stacked: content.stacked,
     }
 }
 

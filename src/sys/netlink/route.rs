@@ -2,8 +2,10 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
+use netlink_packet_core::NetlinkSerializable;
 use netlink_sys::protocols::NETLINK_ROUTE;
 
+use super::datagram::Header;
 use super::transport::{Acknowledge, Batch, NetlinkSocket, Options};
 use crate::kernel::KernelError;
 
@@ -40,6 +42,15 @@ impl RouteSocket {
         acknowledge: Acknowledge,
     ) -> Result<Vec<Result<(), KernelError>>, KernelError> {
         self.0.send(batch, acknowledge)
+    }
+
+    /// As [`NetlinkSocket::dump`].
+    pub(super) fn dump<T>(
+        &mut self,
+        request: impl NetlinkSerializable,
+        read: impl FnMut(Header, &[u8]) -> Option<T>,
+    ) -> Result<Vec<T>, KernelError> {
+        self.0.dump(request, read)
     }
 }
 

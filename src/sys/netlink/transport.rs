@@ -45,6 +45,8 @@ pub(crate) enum Acknowledge {
     Last,
     /// One for each request.
     All,
+    /// One for each request but the first and the last, which are the brackets of a transaction.
+    Inner,
 }
 
 /// Whether a [`NetlinkSocket::drain`] is complete.
@@ -95,7 +97,12 @@ impl Batch {
             let Some(header) = self.bytes.get_mut(start..start + datagram::HEADER_BYTES) else { return };
             header[SEQUENCE..SEQUENCE + 4].copy_from_slice(&sequence.to_ne_bytes());
             sequence = sequence.wrapping_add(1);
-            if acknowledge == Acknowledge::All || Some(start) == last {
+            let is_last = Some(start) == last;
+            let is_inner = start != 0 && !is_last;
+            if acknowledge == Acknowledge::All
+                || acknowledge == Acknowledge::Last && is_last
+                || acknowledge == Acknowledge::Inner && is_inner
+            {
                 let flags = u16::from_ne_bytes([header[FLAGS], header[FLAGS + 1]]) | NLM_F_ACK;
                 header[FLAGS..FLAGS + 2].copy_from_slice(&flags.to_ne_bytes());
             }
@@ -190,6 +197,32 @@ impl NetlinkSocket {
         }
     }
 
+    /// Sends requests that are carried out together or not at all, between the brackets of a netfilter transaction.
+    ///
+    /// # Errors
+    /// The first refusal.
+    pub(crate) fn transact(&mut self, mut batch: Batch) -> Result<(), KernelError> {
+        let wanted = batch.len().saturating_sub(2);
+        let first = self.transmit(&mut batch, Acknowledge::Inner)?;
+        let (mut answered, mut refused) = (0, BTreeMap::new());
+        // All has been carried out and answered by now. A refusal of the whole is told of the first bracket.
+        while answered < wanted && !refused.contains_key(&0) {
+            self.receive_with(libc::MSG_DONTWAIT).map_err(|error| error_from_io(&error))?;
+            for (header, body) in datagram::messages(&self.buffer) {
+                let position = header.sequence.wrapping_sub(first) as usize;
+                let Message::Answer(answer) = datagram::classify(header, body) else { continue };
+                if position > wanted + 1 {
+                    continue;
+                }
+                answered += 1;
+                if let Err(error) = answer {
+                    refused.insert(position, error);
+                }
+            }
+        }
+        refused.pop_first().map_or(Ok(()), |(_, error)| Err(error))
+    }
+
     /// What `read` makes of each object that `request` (a `GET`) asks for, without those it makes nothing of.
     /// It is called anew for all of them when the state changed meanwhile.
     ///
@@ -277,9 +310,13 @@ impl NetlinkSocket {
     }
 
     fn receive(&mut self) -> io::Result<()> {
+        self.receive_with(0)
+    }
+
+    fn receive_with(&mut self, flags: i32) -> io::Result<()> {
         loop {
             self.buffer.clear();
-            match self.socket.recv(&mut self.buffer, 0) {
+            match self.socket.recv(&mut self.buffer, flags) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 other => return other.map(|_| ()),
             }

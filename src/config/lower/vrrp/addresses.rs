@@ -5,13 +5,13 @@ use super::Whole;
 use crate::config::diagnostics::{Diagnostic, Status};
 use crate::config::model::VrrpInstance;
 use crate::config::values::{AddressLine, At};
-use crate::net::Family;
+use crate::net::{Family, InterfaceName};
 use crate::vrrp::{RouterConfig, VirtualAddress};
 use crate::wire::vrrp::Version;
 
 impl<'a> Whole<'a> {
     pub(super) fn addresses(&mut self, instance: &'a VrrpInstance, router: &mut RouterConfig, name: &'a str) {
-        let hears_by = router.interfaces.hears_by();
+        let hears_by = router.interfaces.base.as_ref().or_else(|| router.interfaces.hears_by());
         let mtu = hears_by.and_then(|name| self.interfaces.as_ref()?.get(name));
         let room = advertised_addresses(router.family, router.version, mtu.map(|interface| interface.mtu));
         for entry in &instance.virtual_ipaddress {
@@ -34,8 +34,9 @@ impl<'a> Whole<'a> {
             if !self.new_address(entry, router, name) {
                 continue;
             }
+            let interface = self.address_interface(instance, &entry.value, entry.at, router);
             if router.addresses.len() < room {
-                router.addresses.push(virtual_address(&entry.value));
+                router.addresses.push(virtual_address(&entry.value, interface));
             } else {
                 if router.addresses.len() + router.excluded.len() == room {
                     self.push(
@@ -48,12 +49,13 @@ impl<'a> Whole<'a> {
                         .help("move them to virtual_ipaddress_excluded, the same on all routers"),
                     );
                 }
-                router.excluded.push(virtual_address(&entry.value));
+                router.excluded.push(virtual_address(&entry.value, interface));
             }
         }
         for entry in &instance.virtual_ipaddress_excluded {
             if self.new_address(entry, router, name) {
-                router.excluded.push(virtual_address(&entry.value));
+                let interface = self.address_interface(instance, &entry.value, entry.at, router);
+                router.excluded.push(virtual_address(&entry.value, interface));
             }
         }
         if instance.virtual_ipaddress.is_empty() && instance.no_virtual_ipaddress.is_none() {
@@ -110,6 +112,7 @@ impl<'a> Whole<'a> {
         }
         if let (Some(known), Some(interface)) = (&self.interfaces, &entry.value.interface)
             && !known.contains_key(interface)
+            && !self.macs.contains(interface)
             && !self.dynamic_interfaces
         {
             self.push(
@@ -127,7 +130,9 @@ impl<'a> Whole<'a> {
             return false;
         }
         reachability::not_static(self.reading, &self.static_addresses, entry, name);
-        let interface = entry.value.interface.as_ref().unwrap_or(&router.interfaces.addresses);
+        let base = router.interfaces.base.as_ref().unwrap_or(&router.interfaces.addresses);
+        // What is on top of an interface reaches whom that reaches.
+        let interface = entry.value.interface.as_ref().unwrap_or(base);
         if let Some(known) = self.interfaces.as_ref().and_then(|known| known.get(interface)) {
             self.out_of_subnet.note(known, entry);
         }
@@ -136,8 +141,8 @@ impl<'a> Whole<'a> {
 }
 
 /// What a line of `virtual_ipaddress` means.
-fn virtual_address(line: &AddressLine) -> VirtualAddress {
-    VirtualAddress { spec: line.spec.clone(), interface: line.interface.clone(), track: !line.no_track }
+fn virtual_address(line: &AddressLine, interface: Option<InterfaceName>) -> VirtualAddress {
+    VirtualAddress { spec: line.spec.clone(), interface, track: !line.no_track }
 }
 
 /// How many addresses an advertisement holds: at most 255 (RFC 9568 §5.2.5), and what fits a packet of the MTU.

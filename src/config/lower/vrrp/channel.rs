@@ -135,7 +135,8 @@ impl<'a> Whole<'a> {
     }
 
     pub(super) fn unique(&mut self, router: &RouterConfig, name: &'a str, instance: &'a VrrpInstance) {
-        let receive = router.interfaces.hears_by().cloned();
+        let interfaces = &router.interfaces;
+        let receive = interfaces.base.as_ref().or_else(|| interfaces.hears_by()).cloned();
         let place = receive.as_ref().map_or_else(String::new, |name| format!(" on interface {name}"));
         let vrid = router.vrid.get();
         let at = instance.virtual_router_id.as_ref().map_or(instance.header.at, |entry| entry.at);

@@ -5,6 +5,7 @@ mod channel;
 mod election;
 mod strict;
 mod unicast;
+mod virtual_mac;
 
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,12 +17,18 @@ use crate::config::host::HostInterface;
 use crate::config::model::{Config, GlobalDefs, VrrpInstance};
 use crate::config::source::{Position, Span};
 use crate::config::values::{At, Bool, Flag, Leading, Reading};
+use crate::kernel::VirtualLink;
 use crate::net::{Family, InterfaceName};
 use crate::vrrp::{InitialState, RouterConfig, RouterInterfaces};
 use crate::wire::vrrp::{Version, Vrid};
+use virtual_mac::VirtualMacs;
 
-/// The router of each instance, in the order of the file; `None` where it cannot be one, which is reported.
-pub(super) fn routers(reading: &Reading<'_>, config: &Config) -> Vec<Option<RouterConfig>> {
+/// The router of each instance, in the order of the file; `None` where it cannot be one, which is reported. With the
+/// interfaces of our own that they need.
+pub(super) fn routers(
+    reading: &Reading<'_>,
+    config: &Config,
+) -> (Vec<Option<RouterConfig>>, Vec<VirtualLink>) {
     let no_global;
     let global = match config.global.as_deref() {
         Some(global) => global,
@@ -32,7 +39,9 @@ pub(super) fn routers(reading: &Reading<'_>, config: &Config) -> Vec<Option<Rout
     };
     at_least_one(reading, global);
     let mut whole = Whole::new(reading, config, global);
-    config.instances.iter().map(|instance| whole.router(instance)).collect()
+    let routers: Vec<_> = config.instances.iter().map(|instance| whole.router(instance)).collect();
+    let links = whole.macs.finish(routers.iter().flatten());
+    (routers, links)
 }
 
 /// Reports the counts of `global_defs` that must not be 0. As in keepalived, 1 is used.
@@ -67,6 +76,7 @@ struct Whole<'a> {
     unicast: BTreeMap<UnicastIdentity, (&'a str, Position)>,
     /// By address, length, interface, and whether it is on a virtual MAC of its own.
     addresses: BTreeMap<(IpAddr, u8, InterfaceName, bool), (&'a str, Position)>,
+    macs: VirtualMacs<'a>,
     /// Of the router being read.
     out_of_subnet: OutOfSubnet,
 }
@@ -112,6 +122,7 @@ impl<'a> Whole<'a> {
             identities: BTreeMap::new(),
             unicast: BTreeMap::new(),
             addresses: BTreeMap::new(),
+            macs: VirtualMacs::new(&config.instances),
             out_of_subnet: OutOfSubnet::default(),
         }
     }
@@ -161,6 +172,7 @@ impl<'a> Whole<'a> {
         rules.strict_mode();
         let version = rules.version_in_force();
         let mut router = RouterConfig::new(name, vrid, family, interfaces.addresses.clone());
+        let interfaces = self.on_virtual_mac(instance, &rules, interfaces, vrid)?;
         router.interfaces = interfaces;
         router.version = version;
         router.authentication = rules.authentication();

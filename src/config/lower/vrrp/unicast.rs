@@ -237,7 +237,7 @@ impl Whole<'_> {
 }
 
 /// Whether the instance speaks to peers, or shall do nothing without them.
-fn is_unicast(instance: &VrrpInstance) -> bool {
+pub(super) fn is_unicast(instance: &VrrpInstance) -> bool {
     !instance.unicast_peer.is_empty() || instance.unicast_fault_no_peer.is_some()
 }
 
