@@ -11,3 +11,4 @@ mod skip;
 
 mod boot;
 mod links;
+mod vrf;
