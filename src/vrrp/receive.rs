@@ -23,7 +23,7 @@ impl Core {
                 return None;
             }
         };
-        self.note_checksum(datagram.source, old_checksum, out);
+        self.note_checksum(now, datagram.source, old_checksum, out);
         self.counters.advertisements_received += 1;
         if message.priority.is_leaving() {
             self.counters.priority_zero_received += 1;
@@ -90,7 +90,7 @@ impl Core {
     }
 
     /// A peer that sums as keepalived did by unicast until 1.3.6 understands nothing else.
-    fn note_checksum(&mut self, from: IpAddr, old: bool, out: &mut Output<'_>) {
+    fn note_checksum(&mut self, now: Now, from: IpAddr, old: bool, out: &mut Output<'_>) {
         let changed = if old {
             // Only who is sent anything, so that forged sources take no memory.
             self.config.destinations.peer(from).is_some() && self.old_checksum_peers.insert(from)
@@ -99,7 +99,7 @@ impl Core {
         };
         if changed {
             self.outgoing.forget();
-            self.report(ReportKind::ChecksumOfPeer { peer: from, old }, out);
+            self.report_packet(now, ReportKind::ChecksumOfPeer { peer: from, old }, out);
         }
     }
 

@@ -21,6 +21,8 @@ pub enum PacketReport {
     Rivals,
     /// [`ReportKind::PreemptDelayed`].
     PreemptDelayed,
+    /// [`ReportKind::ChecksumOfPeer`].
+    ChecksumOfPeer,
 }
 
 impl PacketReport {
@@ -33,6 +35,7 @@ impl PacketReport {
             ReportKind::RivalBeaten { .. } => Self::RivalBeaten,
             ReportKind::RivalStays { .. } | ReportKind::RivalGone { .. } => Self::Rivals,
             ReportKind::PreemptDelayed { .. } => Self::PreemptDelayed,
+            ReportKind::ChecksumOfPeer { .. } => Self::ChecksumOfPeer,
             _ => return None,
         })
     }
@@ -46,6 +49,7 @@ impl PacketReport {
             Self::RivalBeaten => "second masters heard",
             Self::Rivals => "words about second masters",
             Self::PreemptDelayed => "delays of a preemption",
+            Self::ChecksumOfPeer => "changes of a peer's checksums",
         }
     }
 }

@@ -249,6 +249,26 @@ fn a_peer_with_the_old_checksum_is_answered_with_it() {
 }
 
 #[test]
+fn checksums_that_change_with_each_packet_are_not_told_each_time() {
+    let mut script = Script::with_socket(own_socket(), |config| {
+        unicast(config);
+        config.old_checksum = OldChecksum::Detect(GROUP);
+    });
+    script.take();
+    for checksum in [ChecksumMode::Group(GROUP), ChecksumMode::PseudoHeader].repeat(5) {
+        script.hear_own(&Heard { checksum, ..Heard::default() });
+    }
+    let about = |lines: &[String]| lines.iter().filter(|line| line.contains("checksums")).count();
+    assert_eq!(about(&script.reports()), 1);
+    script.pass(1_000);
+    let lines = script.reports();
+    assert!(
+        lines.iter().any(|line| line == "9 more changes of a peer's checksums within a second"),
+        "{lines:?}"
+    );
+}
+
+#[test]
 fn the_old_checksum_may_be_always_or_never() {
     let old = Heard { checksum: ChecksumMode::Group(GROUP), ..Heard::default() };
     for (setting, first, counted) in [
