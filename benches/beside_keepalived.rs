@@ -276,6 +276,7 @@ fn thousand_routers(priority: u8) -> String {
                 virtual_mac: false,
                 addresses: vec![[10, link, vrid, 1].into()],
                 excluded: Vec::new(),
+                tracked_script: None,
             };
             text.push_str(&router.to_string());
         }

@@ -97,6 +97,7 @@ fn configuration() -> String {
         virtual_mac: false,
         addresses: vec![[10, 0, vrid, 1].into()],
         excluded: Vec::new(),
+        tracked_script: None,
     };
     (1..=ROUTERS).map(|vrid| router(vrid).to_string()).collect()
 }

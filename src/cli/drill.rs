@@ -31,6 +31,8 @@ Scenarios:
   link    the cable is pulled
   stall   the daemon freezes until after its successor's election, then goes on
   switch  the operator hands over (the signal of --signum=SWITCHOVER)
+  check   a tracked script of the master's fails, and later succeeds again
+  cut     the successor no longer hears the master, which hears it, and later does again
 
 Measured: the protocol's bound and the successor's first announcement, both from the old master's last
 advertisement; the longest run of lost probes, one sent each millisecond; the time with two masters.

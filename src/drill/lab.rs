@@ -58,6 +58,14 @@ impl Layout {
         self.address(BACK, 100)
     }
 
+    /// The setting of the kernel by which a router forwards, below `/proc/sys/net`.
+    pub(super) const fn forwarding(self) -> &'static str {
+        match self.family {
+            Family::Ipv4 => "ipv4/ip_forward",
+            Family::Ipv6 => "ipv6/conf/all/forwarding",
+        }
+    }
+
     fn address(self, segment: u8, host: u8) -> IpAddr {
         match self.family {
             Family::Ipv4 => IpAddr::V4(Ipv4Addr::new(198, 18, segment, host)),
@@ -143,10 +151,7 @@ impl Lab {
         };
         for router in 0..usize::from(layout.routers) {
             let mut site = site(format!("r{}", router + 1), layout)?;
-            match layout.family {
-                Family::Ipv4 => site.namespace.set("ipv4/ip_forward", "1")?,
-                Family::Ipv6 => site.namespace.set("ipv6/conf/all/forwarding", "1")?,
-            }
+            site.namespace.set(layout.forwarding(), "1")?;
             for front in 0..layout.fronts {
                 let address = layout.router_address(router, front);
                 let port = plug(
@@ -195,6 +200,21 @@ impl Lab {
             self.switch.socket.set_up(port, plugged).map_err(failed("switching a port"))?;
         }
         Ok(())
+    }
+
+    /// Has a router no longer hear what is sent to groups on its front segments, or hear it again. What it sends
+    /// arrives all the while.
+    pub fn set_deaf(&mut self, router: usize, deaf: bool) -> io::Result<()> {
+        let ports = self.ports.iter().filter(|(_, (owner, _))| *owner == router).map(|(port, _)| *port);
+        for port in ports {
+            self.switch.socket.set_multicast_flood(port, !deaf).map_err(failed("changing a port"))?;
+        }
+        Ok(())
+    }
+
+    /// Has a router forward packets, or not.
+    pub fn set_forwarding(&mut self, router: usize, forwards: bool) -> io::Result<()> {
+        self.routers[router].namespace.set(self.layout.forwarding(), if forwards { "1" } else { "0" })
     }
 
     /// Takes a router's front ports out of the switch, or puts them back: frames stop, the carrier stays.

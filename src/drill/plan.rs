@@ -14,6 +14,12 @@ use crate::wire::vrrp::{AdvertisementInterval, Priority, Version};
 /// Virtual router identifier of the drill.
 pub const DEFAULT_VRID: u8 = 51;
 
+/// Name of the check that the first router forwards packets.
+const CHECK: &str = "forwards";
+
+/// How often it is made.
+pub(super) const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
 /// What to drill.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -90,6 +96,11 @@ impl Plan {
         [self.layout().gateway()].into_iter().chain(further).collect()
     }
 
+    /// Whether the first router checks itself.
+    fn is_checked(&self) -> bool {
+        self.scenarios.contains(&Scenario::Check)
+    }
+
     /// The configuration of a router. As many addresses are advertised as fit in a packet; the others are
     /// handed over all the same.
     pub fn config(&self, router: usize) -> String {
@@ -98,7 +109,16 @@ impl Plan {
             Family::Ipv4 => 250,
             Family::Ipv6 => 80,
         }));
-        RouterText {
+        let tracked_script = (router == 0 && self.is_checked()).then_some(CHECK);
+        let script = tracked_script.map_or_else(String::new, |name| {
+            let path = self.layout().forwarding();
+            format!(
+                "vrrp_script {name} {{\n    script \"/bin/grep -q 1 /proc/sys/net/{path}\"\n    interval {}\n    \
+                 user root\n    weight -50\n}}\n",
+                CHECK_INTERVAL.as_secs()
+            )
+        });
+        let router = RouterText {
             name: "VI_1".to_owned(),
             interface: "eth0".to_owned(),
             version: self.version,
@@ -110,8 +130,9 @@ impl Plan {
             virtual_mac: self.virtual_mac,
             addresses,
             excluded,
-        }
-        .to_string()
+            tracked_script,
+        };
+        format!("{script}{router}")
     }
 
     fn unicast(&self, router: usize) -> Unicast {
@@ -165,6 +186,8 @@ pub struct RouterText {
     pub addresses: Vec<IpAddr>,
     /// Further addresses.
     pub excluded: Vec<IpAddr>,
+    /// A `vrrp_script` that it tracks.
+    pub tracked_script: Option<&'static str>,
 }
 
 impl core::fmt::Display for RouterText {
@@ -196,6 +219,9 @@ impl core::fmt::Display for RouterText {
                 writeln!(f, "        {peer}")?;
             }
             writeln!(f, "    }}")?;
+        }
+        if let Some(name) = self.tracked_script {
+            writeln!(f, "    track_script {{\n        {name}\n    }}")?;
         }
         for (keyword, addresses) in
             [("virtual_ipaddress", &self.addresses), ("virtual_ipaddress_excluded", &self.excluded)]

@@ -103,7 +103,7 @@ pub fn run(plan: &Plan, scenario: Scenario) -> io::Result<Outcome> {
     if scenario == Scenario::Switch && plan.programs[0].kind == Kind::Keepalived {
         return Ok(skipped(plan, scenario, "keepalived has no switch-over"));
     }
-    let mut stage = Stage::set(plan.clone())?;
+    let mut stage = Stage::set(Plan { scenarios: vec![scenario], ..plan.clone() })?;
     let probes = Probes::start(&stage.lab)?;
     stage.wait(
         "probes do not reach the server through the virtual address",
@@ -122,7 +122,13 @@ pub fn run(plan: &Plan, scenario: Scenario) -> io::Result<Outcome> {
 
 /// The time within which the protocol has the successor advertise, counted from the last advertisement.
 fn bound(plan: &Plan, scenario: Scenario) -> Duration {
-    if scenario.says_goodbye() { plan.skew(1) } else { plan.master_down(1) }
+    if scenario.overlaps() {
+        plan.interval.duration()
+    } else if scenario.says_goodbye() {
+        plan.skew(1)
+    } else {
+        plan.master_down(1)
+    }
 }
 
 fn skipped(plan: &Plan, scenario: Scenario, reason: &str) -> Outcome {

@@ -42,7 +42,7 @@ pub fn judge(
             ms(lost)
         ));
     }
-    let Some(&master) = expected.last() else { return wrong };
+    let master = scenario.master();
     wrong.extend(unsettled(ending, master));
     if !ending.traffic_flows {
         wrong.push("the client's packets do not reach the server in the end".to_owned());

@@ -4,13 +4,17 @@ use std::sync::Arc;
 
 use super::cluster::{Cluster, Happening};
 use super::fault::Fault;
+use super::invariants::Standstill;
 use super::machine::{MachineId, interface_name};
 use super::network::{PortId, SegmentId};
 use super::process::Process;
 use super::timeline::EntryKind;
 use crate::net::{InterfaceIndex, Prefix};
 use crate::node::Event;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
+
+/// The longest that a starved daemon waits for the processor at a time.
+const STARVED_MAX: Duration = Duration::from_millis(50);
 
 impl Cluster {
     /// Something is done to the LAN now. Ends a quiet period.
@@ -107,17 +111,24 @@ impl Cluster {
                 }
             }
             Fault::Frozen(id) => {
+                let now = self.now;
                 if let Some(process) = &mut self.machines[id.0].process {
-                    process.frozen = true;
+                    process.frozen.get_or_insert(now);
                 }
             }
             Fault::Thawed(id) => {
-                if let Some(process) = &mut self.machines[id.0].process {
-                    process.frozen = false;
-                    process.next_wake = None;
-                }
-                self.wake_soon(*id);
-                self.work_soon(*id);
+                let process = self.machines[id.0].process.as_mut();
+                let since = process.and_then(|process| process.frozen.take());
+                self.go_on(*id, since);
+            }
+            Fault::Starved(id, time) => self.starve(*id, *time),
+            Fault::Paused(id) => {
+                let now = self.now;
+                self.machines[id.0].paused.get_or_insert(now);
+            }
+            Fault::Resumed(id) => {
+                let since = self.machines[id.0].paused.take();
+                self.go_on(*id, since);
             }
             Fault::Stopped(id) => {
                 let now = self.now;
@@ -140,6 +151,37 @@ impl Cluster {
             self.flush_kernel(id);
         }
         self.changed = true;
+    }
+
+    /// Plans short standstills, one after the other.
+    fn starve(&mut self, id: MachineId, time: Duration) {
+        let mut at = self.now;
+        while at < self.now + time {
+            let taken = self.draw(STARVED_MAX);
+            let given = self.draw(STARVED_MAX / 4);
+            self.schedule_fault(at, Fault::Frozen(id));
+            self.schedule_fault(at + taken, Fault::Thawed(id));
+            at = at + taken + given;
+        }
+        let machine = &mut self.machines[id.0];
+        machine.starved_until = machine.starved_until.max(at);
+    }
+
+    /// What stood still `since` then goes on, unless something else still holds it.
+    fn go_on(&mut self, id: MachineId, since: Option<Instant>) {
+        let now = self.now;
+        let machine = &mut self.machines[id.0];
+        if machine.stands_still() {
+            return;
+        }
+        if let Some(process) = &mut machine.process {
+            process.next_wake = None;
+            if let Some(since) = since {
+                process.stood_still = Some(Standstill { since, until: now });
+            }
+        }
+        self.wake_soon(id);
+        self.work_soon(id);
     }
 
     fn with_link(

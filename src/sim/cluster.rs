@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::fault::Fault;
 use super::frame::{Frame, Glance};
 use super::host::{self, Host, HostId};
-use super::invariants::{Batch, Bounds, GroupKey, Pace, Rule, Service, Settling, Violation, step};
+use super::invariants::{Batch, Bounds, GroupKey, Pace, Returns, Rule, Service, Settling, Violation, step};
 use super::machine::{Machine, MachineId, MachineSpec, Sent};
 use super::network::{Arrival, Network, PortId, SegmentId};
 use super::process::{Change, Sabotage, Wakeup, arriving, is_group};
@@ -84,6 +84,7 @@ pub struct Cluster {
     pub(super) bounds: BTreeMap<GroupKey, Bounds>,
     pub(super) most_addresses: usize,
     pub(super) service: Service,
+    pub(super) returns: Returns,
     pub(super) settling: Option<Settling>,
     pub(super) changed: bool,
     pub(super) steps: u64,
@@ -110,6 +111,7 @@ impl Cluster {
             bounds: BTreeMap::new(),
             most_addresses: 0,
             service: Service::default(),
+            returns: Returns::default(),
             settling: None,
             changed: false,
             steps: 0,
@@ -363,7 +365,8 @@ impl Cluster {
 
     fn arrive_at_machine(&mut self, id: MachineId, port: PortId, frame: Frame, damage: Option<u64>) {
         let machine = &mut self.machines[id.0];
-        let Some(link) = machine.kernel.by_port(port).filter(|link| link.usable()) else { return };
+        let link = machine.kernel.by_port(port).filter(|link| link.usable() && machine.paused.is_none());
+        let Some(link) = link else { return };
         let (key, mac) = (link.key, link.mac);
         let now = machine.now(self.now);
         match frame {
@@ -428,8 +431,10 @@ impl Cluster {
     }
 
     fn wake_at(&mut self, id: MachineId, at: Instant) {
-        let Some(process) = self.machines[id.0].process.as_mut() else { return };
-        if !process.frozen && process.ready && process.next_wake.is_none_or(|next| at < next) {
+        let machine = &mut self.machines[id.0];
+        let stands_still = machine.stands_still();
+        let Some(process) = machine.process.as_mut() else { return };
+        if !stands_still && process.ready && process.next_wake.is_none_or(|next| at < next) {
             process.next_wake = Some(at);
             self.schedule(at, Happening::Wake(id));
         }
@@ -453,8 +458,9 @@ impl Cluster {
         let spurious = self.prng.chance(1, 16);
         let now = self.machines[id.0].now(self.now);
         let machine = &mut self.machines[id.0];
+        let stands_still = machine.stands_still();
         let Some(process) = machine.process.as_mut() else { return };
-        if process.frozen || process.next_wake != Some(self.now) {
+        if stands_still || process.next_wake != Some(self.now) {
             return;
         }
         process.next_wake = None;
@@ -570,8 +576,10 @@ impl Cluster {
 
     pub(super) fn work_soon(&mut self, id: MachineId) {
         let at = self.now + self.draw(self.pace.chunk);
-        let Some(process) = self.machines[id.0].process.as_mut() else { return };
-        if process.frozen || process.working || process.operations.is_empty() {
+        let machine = &mut self.machines[id.0];
+        let stands_still = machine.stands_still();
+        let Some(process) = machine.process.as_mut() else { return };
+        if stands_still || process.working || process.operations.is_empty() {
             return;
         }
         process.working = true;
@@ -583,9 +591,10 @@ impl Cluster {
     fn work(&mut self, id: MachineId, generation: u64) {
         let longest = self.prng.between(1, self.pace.chunk_size as u64) as usize;
         let machine = &mut self.machines[id.0];
+        let stands_still = machine.stands_still();
         let Some(process) = machine.process.as_mut().filter(|p| p.generation == generation) else { return };
         process.working = false;
-        if process.frozen {
+        if stands_still {
             return;
         }
         let requester = match process.operations.front() {

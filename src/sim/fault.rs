@@ -75,6 +75,12 @@ pub enum Fault {
     Frozen(MachineId),
     /// SIGCONT.
     Thawed(MachineId),
+    /// For so long other programs take the processor away, again and again, for up to 50 ms each.
+    Starved(MachineId, Duration),
+    /// The whole machine stands still, as a virtual one whose host pauses it: nothing arrives, nobody is answered.
+    Paused(MachineId),
+    /// … and goes on; its clocks have gone on all the while.
+    Resumed(MachineId),
     /// The daemon is told to stop.
     Stopped(MachineId),
     /// The daemon is told to switch over.
@@ -121,6 +127,9 @@ impl Fault {
             | Self::Booted(machine)
             | Self::Frozen(machine)
             | Self::Thawed(machine)
+            | Self::Paused(machine)
+            | Self::Starved(machine, _)
+            | Self::Resumed(machine)
             | Self::Stopped(machine)
             | Self::SwitchOver(machine)
             | Self::SwitchBack(machine)
@@ -171,6 +180,9 @@ impl fmt::Display for Fault {
             Self::Booted(_) => f.write_str("machine booted"),
             Self::Frozen(_) => f.write_str("daemon frozen"),
             Self::Thawed(_) => f.write_str("daemon thawed"),
+            Self::Starved(_, time) => write!(f, "daemon starved for {} ms", time.as_millis()),
+            Self::Paused(_) => f.write_str("machine paused"),
+            Self::Resumed(_) => f.write_str("machine resumed"),
             Self::Stopped(_) => f.write_str("daemon told to stop"),
             Self::SwitchOver(_) => f.write_str("daemon told to switch over"),
             Self::SwitchBack(_) => f.write_str("daemon told to switch back"),

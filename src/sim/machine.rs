@@ -60,6 +60,10 @@ pub struct Machine {
     pub silent_since: Option<Instant>,
     /// Whether it has power.
     pub powered: bool,
+    /// Since when it stands still as a whole, if it does.
+    pub paused: Option<Instant>,
+    /// Until when other programs take the processor away from its daemon.
+    pub starved_until: Instant,
     /// Whether a packet filter drops its advertisements.
     pub sending_forbidden: bool,
     /// Tracked scripts that fail when they are run.
@@ -104,6 +108,8 @@ impl Machine {
             process: None,
             silent_since: None,
             powered: false,
+            paused: None,
+            starved_until: Instant::ZERO,
             sending_forbidden: false,
             failing_scripts: BTreeSet::new(),
             touched: Instant::ZERO,
@@ -135,9 +141,15 @@ impl Machine {
     pub fn lose_power(&mut self) {
         self.kernel = Kernel::new(self.spec.promote_secondaries);
         self.powered = false;
+        self.paused = None;
         self.sending_forbidden = false;
         self.process = None;
         self.silent_since = None;
+    }
+
+    /// Whether nothing of its daemon runs.
+    pub fn stands_still(&self) -> bool {
+        self.paused.is_some() || self.process.as_ref().is_some_and(|process| process.frozen.is_some())
     }
 
     /// The daemon is killed. One that did not serve yet has sent nothing.

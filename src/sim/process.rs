@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::frame::{Glance, Packet};
-use super::invariants::{Heard, Ledger, Pace};
+use super::invariants::{Heard, Ledger, Pace, Standstill};
 use crate::kernel::{AddressOperation, LinkOperation, ReceiveSocket, Requester};
 use crate::net::{Family, InterfaceIndex};
 use crate::node::{Event, HaNode, NodeConfig};
@@ -87,8 +87,10 @@ pub struct Process {
     pub generation: u64,
     /// Whether it has read the kernel's state.
     pub ready: bool,
-    /// SIGSTOP: nothing of it runs.
-    pub frozen: bool,
+    /// SIGSTOP: nothing of it runs since then.
+    pub frozen: Option<Instant>,
+    /// When it last stood still, by itself or with its machine, and went on.
+    pub stood_still: Option<Standstill>,
     /// When it was told to stop.
     pub stopping: Option<Instant>,
     /// The observer's notes.
@@ -125,7 +127,8 @@ impl Process {
             node,
             generation,
             ready: false,
-            frozen: false,
+            frozen: None,
+            stood_still: None,
             stopping: None,
             ledger: Ledger::new(config, silent_since),
             next_wake: None,

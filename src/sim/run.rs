@@ -73,6 +73,8 @@ enum Kind {
     Crash,
     Power,
     Freeze,
+    Pause,
+    Starve,
     Stop,
     SwitchOver,
     SwitchBack,
@@ -81,7 +83,7 @@ enum Kind {
     Script,
 }
 
-const KINDS: [Kind; 21] = [
+const KINDS: [Kind; 23] = [
     Kind::Conditions,
     Kind::Cut,
     Kind::Partition,
@@ -97,6 +99,8 @@ const KINDS: [Kind; 21] = [
     Kind::Crash,
     Kind::Power,
     Kind::Freeze,
+    Kind::Pause,
+    Kind::Starve,
     Kind::Stop,
     Kind::SwitchOver,
     Kind::SwitchBack,
@@ -219,9 +223,14 @@ fn draw(kind: Kind, prng: &mut Prng, cluster: &Cluster, scenario: &Scenario) -> 
             false => Fault::Booted(id),
         },
         Kind::Freeze => match machine.process.as_ref()?.frozen {
-            true => Fault::Thawed(id),
-            false => Fault::Frozen(id),
+            Some(_) => Fault::Thawed(id),
+            None => Fault::Frozen(id),
         },
+        Kind::Pause => match machine.paused {
+            Some(_) => Fault::Resumed(id),
+            None => Fault::Paused(id),
+        },
+        Kind::Starve => Fault::Starved(id, Duration::from_millis(prng.between(10, 2_000))),
         Kind::SwitchOver => {
             // Mostly where there is something to hand over.
             let master = |m: &MachineId| {
@@ -296,10 +305,13 @@ fn mend(prng: &mut Prng, cluster: &mut Cluster) {
                 }
             }
         }
+        if machine.paused.is_some() {
+            faults.push(Fault::Resumed(id));
+        }
         let mended = machine.failing_scripts.iter().filter(|_| prng.chance(3, 4));
         faults.extend(mended.map(|name| Fault::ScriptFails(id, name.clone(), false)));
         match &machine.process {
-            Some(process) if process.frozen => faults.push(Fault::Thawed(id)),
+            Some(process) if process.frozen.is_some() => faults.push(Fault::Thawed(id)),
             Some(_) => {}
             None => {
                 let left_over = machine.kernel.addresses().iter().any(|a| a.ours);
@@ -313,7 +325,8 @@ fn mend(prng: &mut Prng, cluster: &mut Cluster) {
         cluster.apply(&fault);
     }
     let deaf = cluster.machines.iter().filter_map(|machine| machine.process.as_ref().map(|p| p.deaf_until));
-    if let Some(last) = deaf.max().filter(|last| *last > cluster.now()) {
+    let starved = cluster.machines.iter().map(|machine| machine.starved_until);
+    if let Some(last) = deaf.chain(starved).max().filter(|last| *last > cluster.now()) {
         cluster.run_until(last);
     }
 }

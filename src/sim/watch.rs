@@ -39,7 +39,7 @@ impl Cluster {
                 ours: a.ours,
                 is_static: daemon.is_some_and(|p| p.ledger.is_static(a.link, a.prefix.address())),
             }));
-            survey.missing.extend(daemon.filter(|p| !p.frozen).into_iter().flat_map(|p| missing(machine, p)));
+            survey.missing.extend(daemon.filter(|_| !machine.stands_still()).into_iter().flat_map(|p| missing(machine, p)));
             if daemon.is_none() {
                 survey.leavers.insert(machine.id, machine.touched);
             }
@@ -129,7 +129,8 @@ impl Cluster {
                 && !standard.fault
                 && !standard.pending
                 && config.destinations.addresses().next().is_some()
-                && !process.frozen,
+                && !machine.stands_still(),
+            returned: process.stood_still,
             state: standing.map_or(State::Initialize, |s| s.state),
             switch: standing.map_or(Switch::Off, |s| s.switch),
             elected: standing.and_then(|s| s.elected),
@@ -234,6 +235,7 @@ impl Cluster {
         let bounds = &self.bounds;
         let bound = |group: GroupKey| bounds.get(&group).copied().unwrap_or_default();
         let mut broken = self.service.observe(&survey, |group, delay| bound(group).election(&pace, delay));
+        broken.extend(self.returns.observe(&survey, |group, delay| bound(group).contest(&pace, delay)));
         if let Some(settling) = &mut self.settling {
             broken.extend(settling.observe(
                 &survey,

@@ -13,6 +13,7 @@ mod recovery;
 mod reload;
 mod rules;
 mod sending;
+mod standstill;
 mod statics;
 mod switch_over;
 mod tracking;

@@ -11,7 +11,7 @@ use alived::sim::invariants::{Rule, Violation};
 use alived::sim::machine::own_addresses;
 use alived::sim::process::Sabotage;
 use alived::sim::{Fault, MachineId, MachineSpec};
-use alived::time::Now;
+use alived::time::{Duration, Now};
 use alived::track::Tracker;
 use alived::vrrp::{Actions, Cause, State, Transmission};
 use alived::wire::ip::IpFields;
@@ -206,10 +206,10 @@ fn advertising_during_a_switch_over_is_seen() {
     };
     let course = |lan: &mut Lan| {
         lan.apply(Fault::SwitchOver(R1));
-        lan.cluster.run_for(alived::time::Duration::from_millis(30));
+        lan.cluster.run_for(Duration::from_millis(30));
         // Anything that wakes it up while it waits for its successor.
-        lan.apply(Fault::NotificationsLost(R1, alived::time::Duration::from_millis(1)));
-        lan.cluster.run_for(alived::time::Duration::from_millis(10));
+        lan.apply(Fault::NotificationsLost(R1, Duration::from_millis(1)));
+        lan.cluster.run_for(Duration::from_millis(10));
     };
     assert_seen(&sabotaged(&[R1], repeater, course), Rule::AdvertisesWithoutMastership, Some(R1));
 }
@@ -221,7 +221,7 @@ fn an_address_kept_without_mastership_is_seen() {
         || without(Verb::Remove),
         |lan| {
             lan.apply(Fault::CablePulled(R1, LAN));
-            lan.cluster.run_for(alived::time::Duration::from_secs(1));
+            lan.cluster.run_for(Duration::from_secs(1));
         },
     );
     assert_seen(&broken, Rule::AddressWithoutMastership, Some(R1));
@@ -295,11 +295,38 @@ fn a_successor_that_does_not_come_is_seen_while_a_fault_lasts() {
         || Box::new(NeverServed),
         |lan| {
             lan.apply(Fault::Partition(LAN, vec![lan.cluster.machine_port(R2, LAN)]));
-            lan.cluster.run_for(alived::time::Duration::from_secs(3));
+            lan.cluster.run_for(Duration::from_secs(3));
             lan.apply(Fault::HealNetwork);
         },
     );
     assert_seen(&broken, Rule::NoMasterInTime, None);
+}
+
+#[test]
+fn who_stood_still_and_stays_master_beside_its_successor_is_seen() {
+    // It goes on, and nothing that it sends leaves.
+    let mute = || -> Box<dyn Sabotage> {
+        let mut last = None;
+        let mut mute = false;
+        Box::new(Tamper(move |now: Now, actions: &mut Actions| {
+            let before = last.replace(now.instant).unwrap_or(now.instant);
+            mute |= now.instant.saturating_since(before) > Duration::from_secs(1);
+            if mute {
+                actions.transmit.clear();
+            }
+        }))
+    };
+    let broken = sabotaged(
+        &[R1],
+        mute,
+        |lan| {
+            lan.apply(Fault::Frozen(R1));
+            lan.cluster.run_for(Duration::from_secs(3));
+            lan.apply(Fault::Thawed(R1));
+            lan.cluster.run_for(Duration::from_millis(90));
+        },
+    );
+    assert_seen(&broken, Rule::StaleMaster, Some(R1));
 }
 
 #[test]
@@ -346,7 +373,7 @@ fn a_winner_that_does_not_announce_again_is_seen() {
     let broken = sabotaged(&[R1], mute_later, |lan| {
         let island = vec![lan.cluster.machine_port(R2, LAN), lan.cluster.host_port(super::lan::IMPATIENT)];
         lan.apply(Fault::Partition(LAN, island));
-        lan.cluster.run_for(alived::time::Duration::from_secs(2));
+        lan.cluster.run_for(Duration::from_secs(2));
         lan.apply(Fault::HealNetwork);
     });
     assert_seen(&broken, Rule::HostMisled, Some(R1));

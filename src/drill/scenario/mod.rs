@@ -1,6 +1,8 @@
 //! What can happen to a master.
 
+mod check;
 mod crash;
+mod cut;
 mod kill;
 mod link;
 mod stall;
@@ -26,11 +28,24 @@ pub enum Scenario {
     Stall,
     /// The operator hands over.
     Switch,
+    /// A check of the master's fails, and later succeeds again.
+    Check,
+    /// The successor no longer hears the master, which hears it, and later does again.
+    Cut,
 }
 
 impl Scenario {
     /// All, in the order in which they are run.
-    pub const ALL: [Self; 6] = [Self::Kill, Self::Crash, Self::Stop, Self::Link, Self::Stall, Self::Switch];
+    pub const ALL: [Self; 8] = [
+        Self::Kill,
+        Self::Crash,
+        Self::Stop,
+        Self::Link,
+        Self::Stall,
+        Self::Switch,
+        Self::Check,
+        Self::Cut,
+    ];
 
     /// Name for options and reports.
     pub const fn name(self) -> &'static str {
@@ -41,6 +56,8 @@ impl Scenario {
             Self::Link => "link",
             Self::Stall => "stall",
             Self::Switch => "switch",
+            Self::Check => "check",
+            Self::Cut => "cut",
         }
     }
 
@@ -58,6 +75,8 @@ impl Scenario {
             Self::Link => "the master's cable is pulled",
             Self::Stall => "the master freezes and comes back",
             Self::Switch => "the operator switches over",
+            Self::Check => "a check on the master fails and recovers",
+            Self::Cut => "the backup stops hearing the master, one way only",
         }
     }
 
@@ -70,9 +89,22 @@ impl Scenario {
     pub const fn elections(self) -> &'static [usize] {
         match self {
             // The old master has the higher priority and preempts when it is back.
-            Self::Stall => &[1, 0],
+            Self::Stall | Self::Check => &[1, 0],
             _ => &[1],
         }
+    }
+
+    /// Who is master when all is over.
+    pub const fn master(self) -> usize {
+        match self {
+            Self::Stall | Self::Check | Self::Cut => 0,
+            _ => 1,
+        }
+    }
+
+    /// Whether the old master advertises until it hears its successor.
+    pub const fn overlaps(self) -> bool {
+        matches!(self, Self::Check | Self::Cut)
     }
 
     /// Does it.
@@ -84,6 +116,8 @@ impl Scenario {
             Self::Link => link::strike(stage),
             Self::Stall => stall::strike(stage),
             Self::Switch => switch::strike(stage),
+            Self::Check => check::strike(stage),
+            Self::Cut => cut::strike(stage),
         }
     }
 }

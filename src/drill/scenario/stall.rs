@@ -4,8 +4,10 @@
 use std::io;
 use std::time::Duration;
 
+use crate::drill::daemon::Kind;
 use crate::drill::interruption::pause;
-use crate::drill::stage::Stage;
+use crate::drill::probe::ProbeRun;
+use crate::drill::stage::{Stage, TOLERANCE};
 
 pub(super) fn strike(stage: &mut Stage) -> io::Result<()> {
     stage.mark("r1 freezes");
@@ -16,5 +18,14 @@ pub(super) fn strike(stage: &mut Stage) -> io::Result<()> {
     pause(stage.plan.interval.duration() * 3)?;
     stage.mark("r1 goes on");
     stage.lab.daemon(0)?.thaw(&processes);
+    stage.wait_for_elections(2, limit)?;
+    if stage.plan.programs[0].kind == Kind::Alived && !stage.lab.daemon(0)?.log().contains("stood still") {
+        stage.fail("r1 does not say that it stood still");
+    }
+    let together = stage.measure(&ProbeRun::default()).dual_master;
+    if together > TOLERANCE {
+        let time = together.as_millis();
+        stage.fail(format!("r1 and r2 were both master for {time} ms, though a packet of r1's decides"));
+    }
     Ok(())
 }

@@ -7,6 +7,7 @@
 //! is the sum of the worst that may happen one after the other: who keeps it may still be slow, who exceeds it is
 //! broken.
 
+use super::Contest;
 use crate::sim::host;
 use crate::time::{Duration, micros};
 use crate::vrrp::RouterConfig;
@@ -115,6 +116,16 @@ impl Bounds {
             ..config.clone()
         };
         self.master_down = self.master_down.max(master_down_time(&slowest, self.interval));
+    }
+
+    /// How long two masters may be at once, one of which stood still while the other was elected. `delay` is the
+    /// longest way from port to port.
+    ///
+    /// What stood still for an interval has an advertisement overdue, and sends it at once. Who loses by it, or does not
+    /// preempt, hears the next one of the other.
+    pub fn contest(&self, pace: &Pace, delay: Duration) -> Contest {
+        let packet = pace.wake * 2 + delay;
+        Contest { longest_interval: self.interval, by_one_packet: packet, by_the_next: self.interval + packet }
     }
 
     /// Longest time without a master in a group whose members hear each other and are able. `delay` is the

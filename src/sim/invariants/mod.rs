@@ -2,12 +2,14 @@
 //! to do and from what it had told before, never from the engine's own variables.
 //!
 //! - [`step`]: after every wake-up of a daemon, from its [`Ledger`] and the [`Batch`] of that wake-up.
+//! - [`returns`]: during faults, who stood still does not dispute what happened meanwhile.
 //! - [`service`]: during faults, each group whose members all hear each other has a master in time.
 //! - [`settled`]: after quiet for a [`Bounds`], exactly the permitted master, addresses and caches there.
 
 pub mod bounds;
 pub mod election;
 pub mod ledger;
+pub mod returns;
 pub mod service;
 pub mod settled;
 pub mod standing;
@@ -17,6 +19,7 @@ pub mod tracking;
 
 pub use bounds::{Bounds, Pace};
 pub use ledger::Ledger;
+pub use returns::{Contest, Returns, Standstill};
 pub use service::Service;
 pub use settled::Settling;
 pub use standing::{Standing, Switch};
@@ -83,6 +86,8 @@ pub enum Rule {
     LeftBehind,
     /// During faults: a group whose members all hear each other has a master in time.
     NoMasterInTime,
+    /// During faults: whoever stood still while a successor was elected is not master beside it.
+    StaleMaster,
     /// Settled: exactly one master.
     NotOneMaster,
     /// Settled: the master is one that preemption, `nopreempt` and switch-over allow.
@@ -111,6 +116,7 @@ impl fmt::Display for Rule {
             Self::BusyLoop => "a daemon with nothing due sleeps",
             Self::LeftBehind => "a daemon that stopped leaves no address behind",
             Self::NoMasterInTime => "routers that hear each other have a master in time",
+            Self::StaleMaster => "who stood still is not master beside its successor",
             Self::NotOneMaster => "exactly one master after settling",
             Self::WrongMaster => "after settling, a permitted master",
             Self::AddressMissing => "after settling, the master holds its addresses",

@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::Switch;
+use super::{Standstill, Switch};
 use crate::net::Family;
 use crate::sim::MachineId;
 use crate::sim::host::HostId;
@@ -59,6 +59,8 @@ pub struct Member {
     pub rival: Option<Instant>,
     /// To which better master it last yielded, and when.
     pub yielded: Option<(IpAddr, Instant)>,
+    /// When it last stood still and went on.
+    pub returned: Option<Standstill>,
     /// Last change of its machine by a fault.
     pub touched: Instant,
     /// Addresses it must hold as master and where: segment of the interface, if that exists and is usable.

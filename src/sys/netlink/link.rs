@@ -9,7 +9,7 @@ use futures_util::TryStreamExt;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
 use netlink_packet_route::link::{
-    InfoBridge, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+    InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
 };
 use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage};
 use netlink_packet_route::route::{
@@ -148,6 +148,13 @@ impl Network {
     ) -> Result<(), KernelError> {
         let controller = LinkAttribute::Controller(controller.map_or(0, InterfaceIndex::get));
         self.change(link, vec![controller], LinkFlags::empty(), LinkFlags::empty())
+    }
+
+    /// Whether a port of a bridge gets what is sent to groups.
+    pub fn set_multicast_flood(&mut self, port: InterfaceIndex, flood: bool) -> Result<(), KernelError> {
+        let port_data = InfoPortData::BridgePort(vec![InfoBridgePort::MulticastFlood(flood)]);
+        let info = vec![LinkInfo::PortKind(InfoPortKind::Bridge), LinkInfo::PortData(port_data)];
+        self.change(port, vec![LinkAttribute::LinkInfo(info)], LinkFlags::empty(), LinkFlags::empty())
     }
 
     /// Renames an interface, up or down (Linux 6.2; before that it must be down).
