@@ -107,7 +107,7 @@ fn object(plan: &Plan, outcome: &Outcome) -> Value {
         "virtual_mac": plan.virtual_mac().map(|mac| mac.to_string()),
         "client_entries": outcome.ending.client_entries.map(|entry| entry.map(|mac| mac.to_string())),
         "routers": outcome.kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>(),
-        "bound_ms": ms(outcome.bound),
+        "bound_ms": (!outcome.scenario.overlaps()).then(|| ms(outcome.bound)),
         "takeover_ms": takeover.map(ms),
         "first_announcement_ms": first_announcement.map(ms),
         "last_announcement_ms": last_announcement.map(ms),
@@ -123,14 +123,19 @@ fn object(plan: &Plan, outcome: &Outcome) -> Value {
 /// The first letters are the figures an operator asks for.
 fn figures(outcome: &Outcome) -> String {
     let measures = &outcome.measures;
-    let announced = match measures.first_announcement {
-        Some(time) => format!("{} ({})", show(time), excess(time, outcome.bound)),
-        None => "never".to_owned(),
+    let elected = measures.elections.first().map(|election| election.time.saturating_since(outcome.window.0));
+    let succession = match (measures.first_announcement, elected) {
+        // The old master's last advertisement before it says nothing.
+        (Some(_), Some(elected)) if outcome.scenario.overlaps() => format!("elected after {}", show(elected)),
+        (Some(time), _) => {
+            let (bound, excess) = (show(outcome.bound), excess(time, outcome.bound));
+            format!("bound {bound}, announced {} ({excess})", show(time))
+        }
+        (None, _) => format!("bound {}, announced never", show(outcome.bound)),
     };
     let blackout = measures.blackout.map_or(Duration::ZERO, |(_, length)| length);
     format!(
-        "bound {}, announced {announced}, hosts lost {} ({} probes), two masters {}",
-        show(outcome.bound),
+        "{succession}, hosts lost {} ({} probes), two masters {}",
         show(blackout),
         measures.probes_lost,
         show(measures.dual_master)
@@ -140,7 +145,9 @@ fn figures(outcome: &Outcome) -> String {
 fn timeline(outcome: &Outcome) -> Vec<(WallTime, String)> {
     let mut lines = outcome.marks.clone();
     let Measures { last_advertisement, ref elections, blackout, .. } = outcome.measures;
-    if let (Some(last), Some(first)) = (last_advertisement, elections.first()) {
+    if let (Some(last), Some(first)) = (last_advertisement, elections.first())
+        && !outcome.scenario.overlaps()
+    {
         let who = outcome.sightings.iter().rfind(|s| {
             s.time == last && s.router != first.router && matches!(s.what, What::Advertisement { .. })
         });

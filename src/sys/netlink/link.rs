@@ -154,7 +154,11 @@ impl Network {
     pub fn set_multicast_flood(&mut self, port: InterfaceIndex, flood: bool) -> Result<(), KernelError> {
         let port_data = InfoPortData::BridgePort(vec![InfoBridgePort::MulticastFlood(flood)]);
         let info = vec![LinkInfo::PortKind(InfoPortKind::Bridge), LinkInfo::PortData(port_data)];
-        self.change(port, vec![LinkAttribute::LinkInfo(info)], LinkFlags::empty(), LinkFlags::empty())
+        let mut message = LinkMessage::default();
+        message.header.index = port.get();
+        message.attributes = vec![LinkAttribute::LinkInfo(info)];
+        // Not `RTM_SETLINK`, which leaves out what a controller has to say of its port.
+        self.wait(self.handle.link().set_port(message).execute())
     }
 
     /// Renames an interface, up or down (Linux 6.2; before that it must be down).
