@@ -74,6 +74,7 @@ mod tests {
             elected: None,
             rival: None,
             yielded: None,
+            returned: None,
             touched: Instant::ZERO,
             addresses: Vec::new(),
         }
