@@ -62,7 +62,7 @@ impl Returns {
                     _ => survey.at,
                 };
                 still.insert(pair, (since, delay));
-                let bound = limit(member, rival, contest(member.group, delay));
+                let bound = limit(member, rival, since, contest(member.group, delay));
                 if survey.at.saturating_since(since) > bound && self.reported.insert(pair) {
                     broken.push(Violation {
                         at: survey.at,
@@ -101,12 +101,11 @@ fn hear_each_other(survey: &Survey, a: &Member, b: &Member) -> bool {
     hears(a, b) && hears(b, a) && ![a, b].iter().any(|member| survey.deaf.contains(&member.machine))
 }
 
-fn limit(member: &Member, rival: &Member, contest: Contest) -> Duration {
-    let stood = member.returned.map_or(Duration::ZERO, |stood| stood.until.saturating_since(stood.since));
+fn limit(member: &Member, rival: &Member, since: Instant, contest: Contest) -> Duration {
+    let overdue = member.returned.is_some_and(|Standstill { since: stood, until }| {
+        // Later, when a cut ends, say, the packet has been sent long since.
+        since <= until && until.saturating_since(stood) > contest.longest_interval
+    });
     let wins = (member.priority, member.source) > (rival.priority, rival.source);
-    if member.preempt && wins && stood > contest.longest_interval {
-        contest.by_one_packet
-    } else {
-        contest.by_the_next
-    }
+    if member.preempt && wins && overdue { contest.by_one_packet } else { contest.by_the_next }
 }
