@@ -117,6 +117,7 @@ fn configuration(priority: u8, interval: AdvertisementInterval) -> String {
         interval,
         authentication: Authentication::None,
         addresses: vec![[10, 0, vrid, 1].into()],
+        unicast: None,
         excluded: Vec::new(),
         tracked_script: None,
     };
@@ -154,7 +155,7 @@ fn busy(program: &Program, centiseconds: u16, time: Duration) -> Result<String> 
     std::thread::sleep(time);
     drop(loops);
     let elected = recorder.look(|sightings| elections(sightings, 1, interval.duration() * 5));
-    let gap = recorder.look(|sightings| longest_gap(sightings));
+    let gap = recorder.look(longest_gap);
     let late: Vec<String> = [0, 1]
         .into_iter()
         .filter_map(|router| Some(since(late(&lab, program, router)?, before[router].as_ref()?)))
@@ -171,7 +172,8 @@ fn busy(program: &Program, centiseconds: u16, time: Duration) -> Result<String> 
 fn flood(program: &Program) -> Result<String> {
     let interval = AdvertisementInterval::from_centiseconds(10).unwrap_or(AdvertisementInterval::ONE_SECOND);
     let (mut lab, recorder) = pair(program, interval)?;
-    let memory = |lab: &mut Lab| -> Result<[f64; 2]> { Ok([anonymous(lab.daemon(0)?)?, anonymous(lab.daemon(1)?)?]) };
+    let memory =
+        |lab: &mut Lab| -> Result<[f64; 2]> { Ok([anonymous(lab.daemon(0)?)?, anonymous(lab.daemon(1)?)?]) };
     std::thread::sleep(Duration::from_secs(2));
     let quiet = recorder.look(longest_gap);
     let before = memory(&mut lab)?;
@@ -234,7 +236,7 @@ fn send_flood(lab: &mut Lab) -> Result<f64> {
         let burst: Vec<Packet<'_>> = packets
             .iter()
             .map(|(source, hop_limit, payload)| Packet {
-                link,
+                link: Some(link),
                 source: *source,
                 destination,
                 ip: IpFields { protocol: VRRP_PROTOCOL, hop_limit: *hop_limit, identification: 1 },
@@ -259,9 +261,9 @@ fn send_flood(lab: &mut Lab) -> Result<f64> {
 
 /// The longest time between two advertisements of one virtual router by the master.
 fn longest_gap(sightings: &[Sighting]) -> Duration {
-    let gaps = vrids(sightings, 0).into_values().flat_map(|times| {
-        times.windows(2).map(|pair| pair[1].saturating_since(pair[0])).max()
-    });
+    let gaps = vrids(sightings, 0)
+        .into_values()
+        .flat_map(|times| times.windows(2).map(|pair| pair[1].saturating_since(pair[0])).max());
     gaps.max().unwrap_or_default()
 }
 
@@ -305,7 +307,12 @@ fn since(now: Late, before: &Late) -> String {
     }
     let total: u64 = classes.values().sum();
     let beyond = |limit: u64| classes.range(limit + 1..).map(|(_, count)| count).sum::<u64>();
-    format!("{total}, late by more than 1 ms {}, 4 ms {}, 16 ms {}", beyond(1_024), beyond(4_096), beyond(16_384))
+    format!(
+        "{total}, late by more than 1 ms {}, 4 ms {}, 16 ms {}",
+        beyond(1_024),
+        beyond(4_096),
+        beyond(16_384)
+    )
 }
 
 /// A process that does nothing, as fast as it can; it ends by itself.

@@ -83,6 +83,9 @@ impl Layout {
     }
 }
 
+/// No interface of the laboratory has it.
+const NOBODY: MacAddress = MacAddress([0x02, 0xff, 0xff, 0xff, 0xff, 0xff]);
+
 /// Number of the segment behind the routers, beyond every front segment.
 const BACK: u8 = 200;
 
@@ -210,6 +213,17 @@ impl Lab {
             self.switch.socket.set_multicast_flood(port, !deaf).map_err(failed("changing a port"))?;
         }
         Ok(())
+    }
+
+    /// Has what a router sends to another one's address on the first front segment go astray, or arrive again.
+    pub fn set_astray(&mut self, from: usize, to: usize, astray: bool) -> io::Result<()> {
+        let address = self.layout.router_address(to, 0);
+        let mac = self.routers[to].macs.first().copied().filter(|_| !astray);
+        let site = &mut self.routers[from];
+        let eth0 = site.index("eth0")?;
+        site.socket
+            .set_neighbour(eth0, address, mac.unwrap_or(NOBODY))
+            .map_err(failed("changing a neighbour"))
     }
 
     /// Has a router forward packets, or not.

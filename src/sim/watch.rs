@@ -39,7 +39,9 @@ impl Cluster {
                 ours: a.ours,
                 is_static: daemon.is_some_and(|p| p.ledger.is_static(a.link, a.prefix.address())),
             }));
-            survey.missing.extend(daemon.filter(|_| !machine.stands_still()).into_iter().flat_map(|p| missing(machine, p)));
+            survey.missing.extend(
+                daemon.filter(|_| !machine.stands_still()).into_iter().flat_map(|p| missing(machine, p)),
+            );
             if daemon.is_none() {
                 survey.leavers.insert(machine.id, machine.touched);
             }

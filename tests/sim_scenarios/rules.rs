@@ -316,16 +316,12 @@ fn who_stood_still_and_stays_master_beside_its_successor_is_seen() {
             }
         }))
     };
-    let broken = sabotaged(
-        &[R1],
-        mute,
-        |lan| {
-            lan.apply(Fault::Frozen(R1));
-            lan.cluster.run_for(Duration::from_secs(3));
-            lan.apply(Fault::Thawed(R1));
-            lan.cluster.run_for(Duration::from_millis(90));
-        },
-    );
+    let broken = sabotaged(&[R1], mute, |lan| {
+        lan.apply(Fault::Frozen(R1));
+        lan.cluster.run_for(Duration::from_secs(3));
+        lan.apply(Fault::Thawed(R1));
+        lan.cluster.run_for(Duration::from_millis(90));
+    });
     assert_seen(&broken, Rule::StaleMaster, Some(R1));
 }
 

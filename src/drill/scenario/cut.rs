@@ -14,7 +14,7 @@ use crate::sys::clock;
 pub(super) fn strike(stage: &mut Stage) -> io::Result<()> {
     let interval = stage.plan.interval.duration();
     stage.mark("r2 no longer hears r1");
-    stage.lab.set_deaf(1, true)?;
+    set_cut(stage, true)?;
     let limit = stage.plan.master_down(1) * 2 + Duration::from_secs(2);
     stage.wait_for_elections(1, limit)?;
     // Long enough for both to be settled.
@@ -23,16 +23,16 @@ pub(super) fn strike(stage: &mut Stage) -> io::Result<()> {
         let rival = stage.lab.layout.router_address(1, 0).to_string();
         let log = stage.lab.daemon(0)?.log();
         // Over IPv6 r2 speaks by an address of the kernel's making.
-        let named = log.lines().any(|line| {
-            line.contains("lower priority") && (line.contains(&rival) || rival.contains(':'))
-        });
+        let named = log
+            .lines()
+            .any(|line| line.contains("lower priority") && (line.contains(&rival) || rival.contains(':')));
         if !named {
             stage.fail("r1 hears another master and does not say so");
         }
     }
     stage.mark("r2 hears r1 again");
     let mended = clock::wall();
-    stage.lab.set_deaf(1, false)?;
+    set_cut(stage, false)?;
     pause(interval * 4)?;
     let reigns = stage.measure(&ProbeRun::default()).reigns;
     let last = reigns.iter().filter(|reign| reign.router == 1).map(|reign| reign.last).max();
@@ -41,4 +41,8 @@ pub(super) fn strike(stage: &mut Stage) -> io::Result<()> {
         stage.fail(format!("r2 went on as master for {} ms after it heard r1 again", both.as_millis()));
     }
     Ok(())
+}
+
+fn set_cut(stage: &mut Stage, cut: bool) -> io::Result<()> {
+    if stage.plan.unicast { stage.lab.set_astray(0, 1, cut) } else { stage.lab.set_deaf(1, cut) }
 }

@@ -36,16 +36,8 @@ pub enum Scenario {
 
 impl Scenario {
     /// All, in the order in which they are run.
-    pub const ALL: [Self; 8] = [
-        Self::Kill,
-        Self::Crash,
-        Self::Stop,
-        Self::Link,
-        Self::Stall,
-        Self::Switch,
-        Self::Check,
-        Self::Cut,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::Kill, Self::Crash, Self::Stop, Self::Link, Self::Stall, Self::Switch, Self::Check, Self::Cut];
 
     /// Name for options and reports.
     pub const fn name(self) -> &'static str {

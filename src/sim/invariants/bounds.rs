@@ -125,7 +125,11 @@ impl Bounds {
     /// preempt, hears the next one of the other.
     pub fn contest(&self, pace: &Pace, delay: Duration) -> Contest {
         let packet = pace.wake * 2 + delay;
-        Contest { longest_interval: self.interval, by_one_packet: packet, by_the_next: self.interval + packet }
+        Contest {
+            longest_interval: self.interval,
+            by_one_packet: packet,
+            by_the_next: self.interval + packet,
+        }
     }
 
     /// Longest time without a master in a group whose members hear each other and are able. `delay` is the

@@ -9,9 +9,12 @@ use futures_util::TryStreamExt;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
 use netlink_packet_route::link::{
-    InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+    InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute,
+    LinkFlags, LinkInfo, LinkMessage,
 };
-use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage};
+use netlink_packet_route::neighbour::{
+    NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
+};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
@@ -159,6 +162,17 @@ impl Network {
         message.attributes = vec![LinkAttribute::LinkInfo(info)];
         // Not `RTM_SETLINK`, which leaves out what a controller has to say of its port.
         self.wait(self.handle.link().set_port(message).execute())
+    }
+
+    /// Has the kernel send what is for a neighbour to this hardware address, without asking for it.
+    pub fn set_neighbour(
+        &mut self,
+        link: InterfaceIndex,
+        address: IpAddr,
+        mac: MacAddress,
+    ) -> Result<(), KernelError> {
+        let request = self.handle.neighbours().add(link.get(), address).link_layer_address(&mac.0);
+        self.wait(request.state(NeighbourState::Permanent).replace().execute())
     }
 
     /// Renames an interface, up or down (Linux 6.2; before that it must be down).
