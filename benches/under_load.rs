@@ -118,6 +118,7 @@ fn configuration(priority: u8, interval: AdvertisementInterval) -> String {
         authentication: Authentication::None,
         addresses: vec![[10, 0, vrid, 1].into()],
         unicast: None,
+        virtual_mac: false,
         excluded: Vec::new(),
         tracked_script: None,
     };
