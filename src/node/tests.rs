@@ -205,6 +205,26 @@ fn what_the_driver_could_not_announce_is_announced_in_full() {
 }
 
 #[test]
+fn what_the_kernel_would_not_announce_is_announced_once_more_as_often_as_it_takes() {
+    let mut script = Script::new(|config| config.announce.delay = Duration::ZERO);
+    script.pass(4_000);
+    script.obey();
+    script.pass(100);
+    script.take();
+    for _ in 0..3 {
+        script.node.note_unannounced(script.now, ETH0);
+        script.node.note_unannounced(script.now, ETH0);
+        script.pass(900);
+        assert_eq!(script.announced(), 0, "after a second");
+        script.pass(150);
+        assert_eq!(script.announced(), 1);
+        script.take();
+    }
+    script.pass(5_000);
+    assert_eq!(script.announced(), 0);
+}
+
+#[test]
 fn announcements_with_a_pace_are_left_to_the_queue() {
     let mut script = Script::new(|config| config.announce.arp_interval = Duration::from_millis(100));
     script.pass(4_000);

@@ -160,8 +160,8 @@ pub enum Cause {
     },
     /// A fault began.
     Fault(FaultReason),
-    /// The last fault ended.
-    FaultCleared,
+    /// The last fault ended, this one.
+    FaultCleared(FaultReason),
     /// It stood back for a fault of its own, and nobody took its place.
     NobodyElse,
     /// It stood still so long that another router may have taken over (`timer_expired_backup`).
@@ -202,7 +202,7 @@ impl fmt::Display for Cause {
                 write!(f, "master {from} with priority {priority} heard, ours is {ours}")
             }
             Self::Fault(reason) => reason.fmt(f),
-            Self::FaultCleared => f.write_str("last fault cleared"),
+            Self::FaultCleared(last) => write!(f, "last fault cleared, which was: {last}"),
             Self::NobodyElse => f.write_str("nobody else took over: trying again"),
             Self::StoodStill { silence, priority } => write!(
                 f,

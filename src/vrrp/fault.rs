@@ -19,12 +19,10 @@ impl Core {
         faults
     }
 
-    /// Whether the reasons are not what they were.
-    pub(super) fn renew_faults(&mut self) -> bool {
+    /// If the reasons are not what they were, gives what they were.
+    pub(super) fn renew_faults(&mut self) -> Option<BTreeSet<FaultReason>> {
         let faults = self.current_faults();
-        let changed = faults != self.faults;
-        self.faults = faults;
-        changed
+        (faults != self.faults).then(|| core::mem::replace(&mut self.faults, faults))
     }
 
     /// Tells all reasons.

@@ -84,7 +84,7 @@ impl VirtualRouter {
     /// Enters Backup and waits `wait` for a master; an owner does not (RFC 9568 §6.4.1 (100)).
     fn enter_backup(&mut self, now: Now, wait: Duration, cause: Cause, out: &mut Output<'_>) {
         let owns =
-            matches!(cause, Cause::Startup | Cause::FaultCleared) && self.core.priority.get().is_owner();
+            matches!(cause, Cause::Startup | Cause::FaultCleared(_)) && self.core.priority.get().is_owner();
         let mut backup = Backup::new(now, wait);
         if owns {
             backup.wish(Cause::Owner);
@@ -94,13 +94,15 @@ impl VirtualRouter {
 
     /// Computes the reasons for Fault anew, and enters or leaves it.
     pub(super) fn update_faults(&mut self, now: Now, out: &mut Output<'_>) {
-        if self.state() == State::Initialize || !self.core.renew_faults() {
+        if self.state() == State::Initialize {
             return;
         }
+        let Some(before) = self.core.renew_faults() else { return };
         match (self.state(), self.core.faults.is_empty()) {
             (State::Fault, true) => {
+                let Some(last) = before.into_iter().next() else { return };
                 self.core.master_interval = self.core.config.interval;
-                self.enter_backup(now, self.core.master_down_interval(), Cause::FaultCleared, out);
+                self.enter_backup(now, self.core.master_down_interval(), Cause::FaultCleared(last), out);
             }
             (State::Fault, false) => self.core.report_faults(out),
             (_, false) => self.enter_fault(now, out),
