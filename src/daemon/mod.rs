@@ -12,6 +12,7 @@
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod acceptance;
 mod background;
 mod child;
 mod configuration;

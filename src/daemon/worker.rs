@@ -1,15 +1,17 @@
 //! The worker: the process that runs the virtual routers. This is its main thread: start, signals, reload,
 //! dumps. It may take its time, no other thread waits for it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
 use caps::Capability;
 use tracing::dispatcher;
 
+use super::acceptance::{self, Acceptance};
 use super::configuration::{self, Configuration, Settings, Tolerance};
 use super::control::{Asked, ControlSocket};
 use super::descriptors;
@@ -148,6 +150,9 @@ struct Worker<'a> {
     tracked_scripts: TrackedScripts,
     scheduling: RealtimeScheduling,
     late: LateLimit,
+    acceptance: Acceptance,
+    /// Of the configuration that was read last.
+    not_accepted: BTreeSet<IpAddr>,
     /// What the snapshots asked for and not answered yet are for.
     wanted: VecDeque<Purpose>,
     /// Who waits for the answers to reloads, in their order; `None` for a signal.
@@ -231,6 +236,9 @@ impl<'a> Worker<'a> {
             late: late.clone(),
             log,
         };
+        let mut acceptance = Acceptance::new(&settings.filter_table);
+        let not_accepted = acceptance::not_accepted(&node);
+        acceptance.set(not_accepted.clone());
         let tracked_scripts = TrackedScripts::new(&node.tracking, inbox.clone());
         let (vrrp_thread, kernel_thread) =
             start_threads(options, node, silent_since, &pid_file, settings.filter_table.clone(), channels)?;
@@ -255,6 +263,8 @@ impl<'a> Worker<'a> {
             tracked_scripts,
             scheduling,
             late,
+            acceptance,
+            not_accepted,
             wanted: VecDeque::new(),
             reloads: VecDeque::new(),
             last_reload: None,
@@ -349,6 +359,7 @@ impl<'a> Worker<'a> {
             Notice::RunScript(_) if self.stopping => {}
             Notice::RunScript(name) => self.tracked_scripts.run(name, &mut self.runner),
             Notice::Stopped => {
+                self.acceptance.end();
                 tracing::info!("Stopped");
                 return Some(0);
             }
@@ -491,6 +502,9 @@ impl<'a> Worker<'a> {
         }
         tracing::info!("Reloaded");
         let asked = self.reloads.pop_front().flatten();
+        if self.reloads.is_empty() {
+            self.acceptance.set(self.not_accepted.clone());
+        }
         self.note_reload(true, lines, asked);
     }
 
@@ -541,6 +555,9 @@ impl<'a> Worker<'a> {
         }
         self.reloads.push_back(asked);
         self.tracked_scripts.configure(&configuration.node.tracking, &mut self.runner);
+        // What is not to be accepted is not from now on, what is to be once nobody thinks otherwise.
+        self.not_accepted = acceptance::not_accepted(&configuration.node);
+        self.acceptance.extend(&self.not_accepted);
         // Strewn over all that reading it took, it would keep that from being given back.
         self.inbox.send(Message::Reconfigure(configuration.node.detached()));
     }

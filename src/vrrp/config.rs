@@ -74,6 +74,8 @@ pub struct RouterConfig {
     pub authentication: AuthenticationData,
     /// How addresses are announced to the LAN.
     pub announce: AnnounceSettings,
+    /// Not `no_accept`: packets to the addresses are taken also by who does not own them (Accept_Mode).
+    pub accept: bool,
     /// `lower_prio_no_advert`: do not answer an advertisement of lower priority.
     pub lower_prio_no_advert: bool,
     /// `higher_prio_send_advert`: one last advertisement before yielding to a better master. On by default,
@@ -354,6 +356,7 @@ impl RouterConfig {
             old_checksum: OldChecksum::Never,
             authentication: AuthenticationData::None,
             announce: AnnounceSettings::default(),
+            accept: true,
             lower_prio_no_advert: false,
             higher_prio_send_advert: true,
             skip_check_adv_addr: false,

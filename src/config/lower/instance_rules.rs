@@ -148,11 +148,6 @@ impl Rules<'_> {
                 clash(entry.at, "a first IPv6 address that is not link-local", "not standard");
             }
         }
-        // Who does not own the addresses takes no packets for them, except with version 3's Accept_Mode.
-        let accepts = owner || instance.accept.is_some() && self.version_in_force() == Version::V3;
-        if !accepts {
-            self.not_yet(source, "strict mode without accept", "packets to the addresses would be taken");
-        }
         if let Some(peer) = instance.unicast_peer.first() {
             self.reading.diagnostics.push(
                 Diagnostic::fatal(

@@ -33,6 +33,12 @@ const BYTE_ORDERS: [u8; 12] = {
     [0, 4, a, b, c, d, 1, 4, a, b, c, d]
 };
 
+/// The same of addresses.
+const NETWORK_ORDER: [u8; 12] = {
+    let [a, b, c, d] = 2u32.to_ne_bytes();
+    [0, 4, a, b, c, d, 1, 4, a, b, c, d]
+};
+
 /// Requests and answers are small.
 const QUEUE_BYTES: usize = 1 << 20;
 
@@ -43,6 +49,8 @@ pub(crate) enum DataType {
     Interface,
     /// The number of an interface and an IPv6 address.
     InterfaceAndAddress,
+    /// An address.
+    Address(Family),
 }
 
 impl DataType {
@@ -51,6 +59,8 @@ impl DataType {
         match self {
             Self::Interface => INTERFACE,
             Self::InterfaceAndAddress => INTERFACE << 6 | 8,
+            Self::Address(Family::Ipv4) => 7,
+            Self::Address(Family::Ipv6) => 8,
         }
     }
 
@@ -58,6 +68,8 @@ impl DataType {
         match self {
             Self::Interface => 4,
             Self::InterfaceAndAddress => 20,
+            Self::Address(Family::Ipv4) => 4,
+            Self::Address(Family::Ipv6) => 16,
         }
     }
 }
@@ -100,11 +112,15 @@ pub(crate) enum Expression<'a> {
     Duplicate(Register, Register),
     /// The packet goes no further.
     Drop,
+    /// The packet passes this chain.
+    Accept,
 }
 
 /// Where a chain stands (`NF_INET_*`).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Hook {
+    /// Packets to this host.
+    Input,
     /// Packets from this host.
     Output,
 }
@@ -158,7 +174,8 @@ impl Transaction {
                 message.big_endian(6, value.number()).big_endian(7, value.length());
             }
             // Within the transaction; names tell sets apart here.
-            message.big_endian(10, 1).put(13, &BYTE_ORDERS);
+            let addresses = matches!(key, DataType::Address(_));
+            message.big_endian(10, 1).put(13, if addresses { &NETWORK_ORDER } else { &BYTE_ORDERS });
             if concatenated != 0 {
                 // NFTA_SET_DESC, its NFTA_SET_DESC_CONCAT: the lengths of the parts.
                 message.nest(9, |description| {
@@ -177,6 +194,7 @@ impl Transaction {
     /// A chain of filters that lets pass what it does not drop. Hooks before those of ordinary filters.
     pub(crate) fn chain(&mut self, family: Family, table: &str, name: &str, hook: Hook) {
         let number = match hook {
+            Hook::Input => 1,
             Hook::Output => 3,
         };
         self.push(family, NEW_CHAIN, CREATE, |message| {
@@ -256,7 +274,6 @@ fn head(family: u8, resource: u16) -> Vec<u8> {
 fn expression(element: &mut Attributes, step: Expression<'_>) {
     const META_OUTPUT_INTERFACE: u32 = 5;
     const META_PROTOCOL: u32 = 16;
-    const VERDICT_REGISTER: u32 = 0;
     let mut of = |name: &str, fill: &dyn Fn(&mut Attributes)| {
         element.text(1, name).nest(2, |data| fill(data));
     };
@@ -290,15 +307,21 @@ fn expression(element: &mut Attributes, step: Expression<'_>) {
         Expression::Duplicate(address, interface) => of("dup", &|data| {
             data.big_endian(1, address.number()).big_endian(2, interface.number());
         }),
-        Expression::Drop => of("immediate", &|data| {
-            data.big_endian(1, VERDICT_REGISTER).nest(2, |value| {
-                value.nest(2, |verdict| {
-                    // NF_DROP.
-                    verdict.big_endian(1, 0);
-                });
-            });
-        }),
+        Expression::Drop => of("immediate", &|data| verdict(data, NF_DROP)),
+        Expression::Accept => of("immediate", &|data| verdict(data, NF_ACCEPT)),
     }
+}
+
+const NF_DROP: u32 = 0;
+const NF_ACCEPT: u32 = 1;
+
+fn verdict(data: &mut Attributes, code: u32) {
+    const VERDICT_REGISTER: u32 = 0;
+    data.big_endian(1, VERDICT_REGISTER).nest(2, |value| {
+        value.nest(2, |verdict| {
+            verdict.big_endian(1, code);
+        });
+    });
 }
 
 /// The key of an interface in a set.

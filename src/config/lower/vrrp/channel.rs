@@ -122,6 +122,9 @@ impl<'a> Whole<'a> {
         if as_version_2 && router.version == Version::V3 && router.family == Family::Ipv4 {
             router.checksum = ChecksumMode::AsVersion2;
         }
+        // The last of both words counts.
+        let refused = instance.no_accept.as_ref().map(|entry| entry.at);
+        router.accept = refused.is_none_or(|no| instance.accept.as_ref().is_some_and(|yes| yes.at > no));
         router.lower_prio_no_advert =
             boolean(instance.lower_prio_no_advert.as_ref(), g.vrrp_lower_prio_no_advert.as_ref());
         let last_advert = instance.higher_prio_send_advert.as_ref();

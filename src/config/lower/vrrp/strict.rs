@@ -4,6 +4,7 @@ use super::super::instance_rules::Rules;
 use super::Whole;
 use crate::time::Duration;
 use crate::vrrp::{InitialState, RouterConfig};
+use crate::wire::vrrp::Version;
 
 impl Whole<'_> {
     /// Makes a router follow the rules. What they do not allow has been reported.
@@ -21,5 +22,8 @@ impl Whole<'_> {
         router.lower_prio_no_advert = true;
         router.higher_prio_send_advert = false;
         router.owner_ignore_adverts = owner;
+        // Accept_Mode is off unless it is turned on, and version 2 has none.
+        let accept = rules.instance.accept.is_some() && router.version == Version::V3;
+        router.accept = owner || accept && router.accept;
     }
 }
