@@ -9,6 +9,7 @@ use alived::kernel::{
 use alived::net::{Family, InterfaceIndex, InterfaceName, MacAddress, Prefix};
 use alived::node::{Event, HaNode, NodeConfig};
 use alived::time::{Duration, Instant, Now, WallTime};
+use alived::track::{FileReading, FileTracker, Owner, TrackConfig, TrackReference, Tracker, Weight};
 use alived::vrrp::{Actions, Datagram, RouterConfig, VirtualAddress, default_group};
 use alived::wire::vrrp::{
     Advertisement, AdvertisementInterval, AuthenticationData, ChecksumMode, Priority, Version, Vrid,
@@ -118,8 +119,12 @@ struct Bench {
 impl Bench {
     /// 1,000 backups that listen.
     fn backups(lan: Lan) -> Self {
+        Self::backups_of(lan, lan.config())
+    }
+
+    fn backups_of(lan: Lan, config: NodeConfig) -> Self {
         let mut bench = Self {
-            node: HaNode::new(lan.config()),
+            node: HaNode::new(config),
             now: Now { instant: Instant::ZERO, wall: WallTime::default() },
             actions: Actions::default(),
         };
@@ -134,7 +139,11 @@ impl Bench {
 
     /// 1,000 masters with their addresses.
     fn masters(lan: Lan) -> Self {
-        let mut bench = Self::backups(lan);
+        Self::backups(lan).elected()
+    }
+
+    fn elected(self) -> Self {
+        let mut bench = self;
         bench.pass(Duration::from_secs(1));
         let requests = core::mem::take(&mut bench.actions.kernel);
         assert_eq!(requests.len(), ROUTERS);
@@ -221,5 +230,99 @@ fn links_change(bencher: Bencher<'_, '_>) {
             bench.tell(Event::Kernel(KernelEvent::LinkChanged(link(index, mtu))));
         }
         assert!(black_box(&bench.actions).is_empty());
+    });
+}
+
+/// `routers` with `trackers` files, of which each router depends on the one of its number and on the first.
+fn tracking(lan: Lan, trackers: usize) -> NodeConfig {
+    let mut config = lan.config();
+    let name = |number: usize| format!("file{number}");
+    let file = |number| FileTracker {
+        name: name(number).into(),
+        path: format!("/run/{}", name(number)).into(),
+        weight: Weight::FAULT,
+        initial: None,
+    };
+    let mut references = Vec::new();
+    for (place, router) in config.routers.iter().enumerate() {
+        for number in std::collections::BTreeSet::from([0, place % trackers]) {
+            let owner = Owner::Instance(router.name.clone());
+            let weight = Weight::new(-1, false).unwrap_or_default();
+            let tracker = Tracker::File(name(number).into());
+            references.push((owner, TrackReference { tracker, weight }));
+        }
+    }
+    config.tracking =
+        TrackConfig { files: (0..trackers).map(file).collect(), references, ..TrackConfig::default() }.into();
+    config
+}
+
+impl Bench {
+    /// 1,000 masters that depend on these trackers, all at 0.
+    fn tracking_masters(config: NodeConfig) -> Self {
+        let names: Vec<_> = config.tracking.files.iter().map(|file| file.name.clone()).collect();
+        let mut bench = Self::backups_of(FEW_LINKS, config);
+        for name in names {
+            bench.tell(Event::File { name, reading: FileReading::Number(0) });
+            bench.settle();
+        }
+        bench.actions = Actions::default();
+        bench.elected()
+    }
+
+    /// Until nobody waits to be told of a tracker any more.
+    fn settle(&mut self) {
+        while self.node.poll_timeout().is_some_and(|at| at < self.now.instant) {
+            self.node.handle_timeout(self.now, &mut self.actions);
+        }
+    }
+}
+
+/// A tracker that 1,000 masters share moves their priorities.
+#[divan::bench]
+fn a_shared_tracker_moves_priorities(bencher: Bencher<'_, '_>) {
+    let mut bench = Bench::tracking_masters(tracking(FEW_LINKS, 200));
+    let mut number = 0;
+    bencher.counter(ItemsCount::new(ROUTERS)).bench_local(|| {
+        number = (number + 1) % 50;
+        bench.actions = Actions::default();
+        bench.tell(Event::File { name: "file0".into(), reading: FileReading::Number(number) });
+        bench.settle();
+        assert!(black_box(&bench.actions).news.len() >= ROUTERS);
+    });
+}
+
+/// A tracker that 1,000 masters share makes them leave, and lets them come back.
+#[divan::bench]
+fn a_shared_tracker_is_a_fault_and_none(bencher: Bencher<'_, '_>) {
+    let mut bench = Bench::tracking_masters(tracking(FEW_LINKS, 200));
+    bencher.counter(ItemsCount::new(ROUTERS)).bench_local(|| {
+        bench.actions = Actions::default();
+        for number in [1_000, 0] {
+            bench.tell(Event::File { name: "file0".into(), reading: FileReading::Number(number) });
+            bench.settle();
+        }
+        assert!(black_box(&bench.actions).news.len() >= ROUTERS);
+    });
+}
+
+/// A reload in which one of 200 trackers has another weight for one of 1,000 routers.
+#[divan::bench]
+fn a_reload_changes_one_tracker(bencher: Bencher<'_, '_>) {
+    let configs = [-1, -2].map(|weight| {
+        let mut config = tracking(FEW_LINKS, 200);
+        if let Some((_, reference)) = config.tracking.references.first_mut() {
+            reference.weight = Weight::new(weight, false).unwrap_or_default();
+        }
+        config
+    });
+    let mut bench = Bench::tracking_masters(configs[0].clone());
+    let mut round = 0;
+    bencher.counter(ItemsCount::new(ROUTERS)).with_inputs(|| configs.clone()).bench_local_values(|configs| {
+        round += 1;
+        let [even, odd] = configs;
+        bench.actions = Actions::default();
+        bench.tell(Event::Reconfigure(if round % 2 == 0 { even } else { odd }));
+        assert!(black_box(&bench.actions).transmit.is_empty());
     });
 }

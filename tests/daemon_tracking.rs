@@ -153,3 +153,64 @@ fn the_loss_of_a_tracked_interface_is_a_fault() {
     host.socket.set_up(uplink, true).unwrap();
     host.wait("mastership again", |host| host.holds(ADDRESS));
 }
+
+/// A router that depends on another interface.
+fn tracking_uplink(settings: &str) -> String {
+    format!("{settings}{}", tracking(100, "track_interface {\n        uplink\n    }"))
+}
+
+fn with_uplink() -> Option<(Host, alived::net::InterfaceIndex)> {
+    let mut host = Host::new()?;
+    let uplink = host.lay_cable(&host::name("uplink"), &host::name("far"), 1);
+    host.socket.set_up(uplink, true).unwrap();
+    Some((host, uplink))
+}
+
+#[test]
+fn an_interface_that_flaps_counts_when_it_has_lasted() {
+    let Some((mut host, uplink)) = with_uplink() else { return };
+    // Its advertisements, every 0.1 s, let a loss be delayed by 0.2 s at most; a return by as much as one likes.
+    host.configure(&tracking_uplink("interface_up_down_delays {\n    uplink 10 1.5\n}\n"));
+    host.start(&[]);
+    host.wait("mastership", |host| host.holds(ADDRESS));
+    host.socket.set_up(uplink, false).unwrap();
+    host.wait_for_lines("interface uplink failed", 1);
+    let returned = std::time::Instant::now();
+    host.socket.set_up(uplink, true).unwrap();
+    host.wait("mastership again", |host| host.holds(ADDRESS));
+    assert!(returned.elapsed().as_secs_f64() >= 1.5, "{:?}", returned.elapsed());
+}
+
+#[test]
+fn an_interface_is_asked_for_its_carrier() {
+    for method in ["", " MII", " ETHTOOL", " IOCTL"] {
+        let Some((mut host, uplink)) = with_uplink() else { return };
+        host.configure(&tracking_uplink(&format!("linkbeat_interfaces {{\n    uplink{method}\n}}\n")));
+        host.start(&[]);
+        host.wait("mastership", |host| host.holds(ADDRESS));
+        // The other end goes down: the carrier is lost.
+        let mut switch = host.switch.run(alived::sys::netlink::Network::open).unwrap().unwrap();
+        let far = switch.index_of(&host::name("far")).unwrap();
+        switch.set_up(far, false).unwrap();
+        host.wait_for_lines("interface uplink failed", 1);
+        switch.set_up(far, true).unwrap();
+        host.wait("mastership again", |host| host.holds(ADDRESS));
+        host.socket.set_up(uplink, false).unwrap();
+        host.wait_for_lines("interface uplink failed", 2);
+    }
+}
+
+#[test]
+fn a_router_that_does_not_track_its_own_interface_stays() {
+    let Some(mut host) = Host::new() else { return };
+    let other = instance("VI_2", 52, 100, "192.0.2.60/24");
+    host.configure(&(tracking(100, "dont_track_primary") + &other));
+    host.start(&[]);
+    host.wait("mastership of both", |host| host.holds(ADDRESS) && host.holds("192.0.2.60/24"));
+    let mut switch = host.switch.run(alived::sys::netlink::Network::open).unwrap().unwrap();
+    let port = switch.index_of(&host.port()).unwrap();
+    switch.set_up(port, false).unwrap();
+    host.wait_for_lines("(VI_2) Entering FAULT STATE", 1);
+    host.wait("the other one to leave", |host| !host.holds("192.0.2.60/24"));
+    assert!(host.holds(ADDRESS) && !host.log().contains("(VI_1) Entering FAULT"), "{}", host.log());
+}

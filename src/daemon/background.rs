@@ -10,6 +10,7 @@ use super::status::FATAL;
 use super::supervisor::{self, PidFiles, WorkerMain};
 use crate::sys::poll::Poller;
 use crate::sys::process::{self, Fork};
+use crate::sys::process_events::ProcessSocket;
 use crate::sys::signals::{self, Signal, SignalQueue};
 
 const SIGNALS: u64 = 0;
@@ -30,6 +31,7 @@ pub(super) fn run(
     worker_main: WorkerMain<'_>,
     configuration: Configuration,
     pid_files: PidFiles,
+    process_socket: Option<ProcessSocket>,
     manager: ServiceManager,
 ) -> u8 {
     let forked = Waiting::new().and_then(|(waiting, write)| {
@@ -52,7 +54,15 @@ pub(super) fn run(
                 if let Err(error) = process::detach() {
                     tracing::warn!("cannot detach from the terminal: {error}");
                 }
-                supervisor::run(options, worker_main, configuration, pid_files, Some(write), manager)
+                supervisor::run(
+                    options,
+                    worker_main,
+                    configuration,
+                    pid_files,
+                    process_socket,
+                    Some(write),
+                    manager,
+                )
             })
         }
         Err(error) => {

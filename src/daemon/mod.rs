@@ -30,6 +30,7 @@ mod log;
 mod mailbox;
 mod memory;
 mod options;
+mod polled_links;
 mod progress;
 mod receive_pace;
 mod record;
@@ -43,6 +44,8 @@ mod shared_text;
 mod status;
 mod supervisor;
 mod tally;
+mod tracked_files;
+mod tracked_processes;
 mod tracked_scripts;
 mod virtual_links;
 mod vrrp_thread;
@@ -69,6 +72,7 @@ use self::status::{FATAL, PERMISSION};
 use self::supervisor::{PidFiles, WorkerMain};
 use crate::sys::pidfile::{PidFile, PidFileError};
 use crate::sys::process;
+use crate::sys::process_events::ProcessSocket;
 use crate::sys::signals::{self, Signal, SignalQueue};
 
 /// Identity of the supervisor in the system log.
@@ -112,13 +116,23 @@ fn run_with(options: &Options, worker_main: WorkerMain<'_>) -> ExitCode {
         options.warnings.push(format!("the service manager (NOTIFY_SOCKET) cannot be told: {error}"));
         ServiceManager::default()
     });
+    // In the first one the kernel tells of processes. Without it trackers look for them.
+    let process_socket = ProcessSocket::open().ok();
     ExitCode::from(match prepare(options) {
         Ok(Prepared { options, configuration, pid_files }) if options.background => {
-            background::run(&options, worker_main, configuration, pid_files, manager)
+            background::run(&options, worker_main, configuration, pid_files, process_socket, manager)
         }
         Ok(Prepared { options, configuration, pid_files }) => {
             with_log(&options, configuration, |configuration| {
-                supervisor::run(&options, worker_main, configuration, pid_files, None, manager)
+                supervisor::run(
+                    &options,
+                    worker_main,
+                    configuration,
+                    pid_files,
+                    process_socket,
+                    None,
+                    manager,
+                )
             })
         }
         Err(Ending::Failed { status, text }) => {

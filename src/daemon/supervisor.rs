@@ -21,6 +21,7 @@ use crate::sys::heap;
 use crate::sys::pidfile::PidFile;
 use crate::sys::poll::Poller;
 use crate::sys::process::{self, Ended, Fork};
+use crate::sys::process_events::ProcessSocket;
 use crate::sys::realtime;
 use crate::sys::signals::{Signal, SignalQueue};
 use crate::time::{Duration, Instant};
@@ -53,6 +54,7 @@ pub(super) fn run(
     worker_main: WorkerMain<'_>,
     configuration: Configuration,
     mut pid_files: PidFiles,
+    process_socket: Option<ProcessSocket>,
     readiness: Option<File>,
     manager: ServiceManager,
 ) -> u8 {
@@ -83,6 +85,7 @@ pub(super) fn run(
                 handover,
                 kept,
                 pid_files,
+                process_socket,
                 vrrp: Child::new("worker"),
                 runner: Child::new("runner"),
                 demand: None,
@@ -124,6 +127,8 @@ struct Supervisor<'a> {
     /// The configuration that the worker runs with, for the next one.
     kept: SharedText,
     pid_files: PidFiles,
+    /// Opened before the network namespace was entered.
+    process_socket: Option<ProcessSocket>,
     vrrp: Child,
     /// What starts commands for the vrrp worker.
     runner: Child,
@@ -408,6 +413,7 @@ impl Supervisor<'_> {
             kept: self.kept.share()?,
             readiness,
             runners: supply,
+            process_socket: self.process_socket.clone(),
             progress: self.manager.expect_worker(&self.poller, PROGRESS)?,
         };
         let own_pid = process::own_pid();

@@ -25,6 +25,7 @@ use super::log::{Levels, Log, Logger};
 use super::mailbox::Mailbox;
 use super::memory::Memory;
 use super::options::Options;
+use super::polled_links::PolledLinks;
 use super::progress::Progress;
 use super::record;
 use super::runner::{Runner, Supply};
@@ -33,6 +34,8 @@ use super::shared_text::SharedText;
 use super::spawn;
 use super::status::{FATAL, PERMISSION};
 use super::tally::Tally;
+use super::tracked_files::{self, TrackedFiles};
+use super::tracked_processes::TrackedProcesses;
 use super::tracked_scripts::TrackedScripts;
 use super::virtual_links::VirtualLinks;
 use super::vrrp_thread::{Channels, LateLimit, Message, Notice, VrrpThread};
@@ -48,6 +51,7 @@ use crate::sys::clock;
 use crate::sys::netlink::{self, Monitor};
 use crate::sys::pidfile::PidFile;
 use crate::sys::process;
+use crate::sys::process_events::ProcessSocket;
 use crate::sys::readiness::Readiness;
 use crate::sys::realtime::Loan;
 use crate::sys::signals::{Signal, SignalQueue};
@@ -87,6 +91,8 @@ pub(super) struct Inheritance {
     pub(super) readiness: Option<File>,
     /// Where runners come from.
     pub(super) runners: Supply,
+    /// Where the kernel may tell of processes.
+    pub(super) process_socket: Option<ProcessSocket>,
     /// Where to tell how far the worker is, if somebody wants to know.
     pub(super) progress: Option<Channel>,
 }
@@ -148,6 +154,9 @@ struct Worker<'a> {
     readiness: Option<File>,
     runner: Runner,
     tracked_scripts: TrackedScripts,
+    tracked_files: TrackedFiles,
+    tracked_processes: TrackedProcesses,
+    polled_links: PolledLinks,
     scheduling: RealtimeScheduling,
     late: LateLimit,
     acceptance: Acceptance,
@@ -196,8 +205,11 @@ impl<'a> Worker<'a> {
             kept: kept_text,
             readiness,
             runners,
+            process_socket,
             progress,
         } = inheritance;
+        // `init_file` is for the start of the daemon.
+        let is_first = configuration.is_some();
         let configuration = match configuration {
             Some(configuration) => configuration,
             None => load_kept(options, &kept_text)?,
@@ -239,7 +251,16 @@ impl<'a> Worker<'a> {
         let mut acceptance = Acceptance::new(&settings.filter_table);
         let not_accepted = acceptance::not_accepted(&node);
         acceptance.set(not_accepted.clone());
+        if is_first {
+            tracked_files::initialize(&node.tracking);
+        }
         let tracked_scripts = TrackedScripts::new(&node.tracking, inbox.clone());
+        let mut tracked_files = TrackedFiles::new(inbox.clone());
+        tracked_files.configure(&node.tracking);
+        let mut tracked_processes = TrackedProcesses::new(inbox.clone(), process_socket);
+        tracked_processes.configure(&node.tracking);
+        let mut polled_links = PolledLinks::new(inbox.clone());
+        polled_links.configure(&node.tracking.link_polling);
         let (vrrp_thread, kernel_thread) =
             start_threads(options, node, silent_since, &pid_file, settings.filter_table.clone(), channels)?;
         let mut scheduling = RealtimeScheduling::new(vrrp_thread, loan);
@@ -261,6 +282,9 @@ impl<'a> Worker<'a> {
             readiness,
             runner,
             tracked_scripts,
+            tracked_files,
+            tracked_processes,
+            polled_links,
             scheduling,
             late,
             acceptance,
@@ -560,6 +584,9 @@ impl<'a> Worker<'a> {
         self.acceptance.extend(&self.not_accepted);
         // Strewn over all that reading it took, it would keep that from being given back.
         self.inbox.send(Message::Reconfigure(configuration.node.detached()));
+        self.tracked_files.configure(&configuration.node.tracking);
+        self.tracked_processes.configure(&configuration.node.tracking);
+        self.polled_links.configure(&configuration.node.tracking.link_polling);
     }
 
     /// Says which settings need a restart.

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use crate::kernel::{Detection, HeldAddress, KernelView, Link, LinkKey};
 use crate::net::{Family, InterfaceIndex, InterfaceName, Prefix};
-use crate::vrrp::Interface;
 
 /// Links and addresses of the kernel.
 #[derive(Clone, Debug, Default)]
@@ -114,18 +113,6 @@ impl KernelModel {
     /// Whether the address is known to depend on another one of its subnet.
     pub fn is_secondary(&self, key: (InterfaceIndex, Prefix)) -> bool {
         self.addresses.get(&key).is_some_and(|address| address.secondary)
-    }
-
-    /// What a router is told of the interface.
-    pub fn interface(&self, name: &InterfaceName) -> Option<Interface> {
-        self.link_by_name(name).map(|link| Interface {
-            key: link.key,
-            mac: link.mac,
-            usable: link.usable(),
-            ipv6_forwarding: link.forwarding.ipv6,
-            mtu: link.mtu,
-            pace: None,
-        })
     }
 
     /// Whether the interface, or where none is given any, has an address that can be used, and whether it is ours then.

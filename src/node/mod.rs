@@ -33,8 +33,9 @@ use std::sync::Arc;
 
 use crate::bfd::SessionConfig;
 use crate::kernel::{AddressReply, KernelEvent, LinkOutcome, ScriptEnd, SocketEvent, VirtualLink};
+use crate::net::InterfaceName;
 use crate::time::Duration;
-use crate::track::TrackConfig;
+use crate::track::{FileReading, TrackConfig};
 use crate::vrrp::{GarpGroup, RouterConfig, SyncGroupConfig};
 
 /// Configuration of an [`HaNode`].
@@ -110,6 +111,27 @@ pub enum Event {
         end: ScriptEnd,
         /// The same in words, the end of a sentence that begins with the script: `ended with status 1`.
         ending: String,
+    },
+    /// A tracked file was read.
+    File {
+        /// Name of its tracker.
+        name: Arc<str>,
+        /// What it holds.
+        reading: FileReading,
+    },
+    /// Tracked processes were counted.
+    Processes {
+        /// Name of their tracker.
+        name: Arc<str>,
+        /// How many run.
+        count: u32,
+    },
+    /// An interface of `linkbeat_interfaces` was asked for its carrier.
+    Carrier {
+        /// Its name.
+        interface: InterfaceName,
+        /// The answer; `None` where it cannot be asked.
+        carrier: Option<bool>,
     },
     /// A new configuration, planned and applied at once.
     Reconfigure(NodeConfig),

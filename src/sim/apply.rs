@@ -12,6 +12,7 @@ use super::timeline::EntryKind;
 use crate::net::{InterfaceIndex, Prefix};
 use crate::node::Event;
 use crate::time::{Duration, Instant};
+use crate::track::FileReading;
 
 /// The longest that a starved daemon waits for the processor at a time.
 const STARVED_MAX: Duration = Duration::from_millis(50);
@@ -54,6 +55,14 @@ impl Cluster {
             }
             Fault::ScriptFails(id, name, false) => {
                 self.machines[id.0].failing_scripts.remove(name);
+            }
+            Fault::FileWritten(id, name, number) => {
+                self.machines[id.0].files.insert(Arc::clone(name), *number);
+                self.tell_of_file(*id, name);
+            }
+            Fault::ProcessesRun(id, name, count) => {
+                self.machines[id.0].processes.insert(Arc::clone(name), *count);
+                self.tell_of_processes(*id, name);
             }
             Fault::SendingForbidden(id, forbidden) => self.machines[id.0].sending_forbidden = *forbidden,
             Fault::MtuChanged(id, segment, mtu) => {
@@ -143,6 +152,7 @@ impl Cluster {
                 self.machines[id.0].spec.config = config.clone();
                 self.learn(*id, config);
                 self.tell_soon(*id, Event::Reconfigure(config.clone()));
+                self.tell_of_trackers(*id);
             }
             Fault::WallClockJumped(id, us) => self.machines[id.0].jump_wall_clock(*us),
         }
@@ -182,6 +192,26 @@ impl Cluster {
         }
         self.wake_soon(id);
         self.work_soon(id);
+    }
+
+    /// Tells the daemon what its files hold and how many of its processes run, as at its start and after a reload.
+    pub(super) fn tell_of_trackers(&mut self, id: MachineId) {
+        let tracking = &self.machines[id.0].spec.config.tracking;
+        let files: Vec<Arc<str>> = tracking.files.iter().map(|file| Arc::clone(&file.name)).collect();
+        let processes: Vec<Arc<str>> = tracking.processes.iter().map(|p| Arc::clone(&p.name)).collect();
+        files.iter().for_each(|name| self.tell_of_file(id, name));
+        processes.iter().for_each(|name| self.tell_of_processes(id, name));
+    }
+
+    fn tell_of_file(&mut self, id: MachineId, name: &Arc<str>) {
+        let number = self.machines[id.0].files.get(name).copied().unwrap_or_default();
+        let (name, reading) = (Arc::clone(name), FileReading::Number(number));
+        self.tell_soon(id, Event::File { name, reading });
+    }
+
+    fn tell_of_processes(&mut self, id: MachineId, name: &Arc<str>) {
+        let count = self.machines[id.0].processes.get(name).copied().unwrap_or_default();
+        self.tell_soon(id, Event::Processes { name: Arc::clone(name), count });
     }
 
     fn with_link(

@@ -303,6 +303,7 @@ impl Cluster {
                 if let Some(process) = self.process(machine, generation) {
                     process.begin(view);
                     self.wake_soon(machine);
+                    self.tell_of_trackers(machine);
                     self.changed = true;
                 }
             }

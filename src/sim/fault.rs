@@ -41,6 +41,10 @@ pub enum Fault {
     SendingForbidden(MachineId, bool),
     /// A tracked script begins to fail, or does so no more.
     ScriptFails(MachineId, Arc<str>, bool),
+    /// Somebody writes a number into a tracked file.
+    FileWritten(MachineId, Arc<str>, i32),
+    /// From now on so many processes run that a tracker counts.
+    ProcessesRun(MachineId, Arc<str>, u32),
     /// `ip link set mtu`, in bytes.
     MtuChanged(MachineId, SegmentId, u32),
     /// An interface is deleted, notified in full or tersely.
@@ -110,6 +114,8 @@ impl Fault {
             | Self::AdminUp(machine, _)
             | Self::SendingForbidden(machine, _)
             | Self::ScriptFails(machine, _, _)
+            | Self::FileWritten(machine, _, _)
+            | Self::ProcessesRun(machine, _, _)
             | Self::MtuChanged(machine, _, _)
             | Self::InterfaceDeleted(machine, _, _)
             | Self::InterfaceCreated(machine, _)
@@ -159,6 +165,8 @@ impl fmt::Display for Fault {
             Self::AdminUp(_, segment) => write!(f, "interface on {segment} set up"),
             Self::ScriptFails(_, name, true) => write!(f, "script {name} fails from now on"),
             Self::ScriptFails(_, name, false) => write!(f, "script {name} succeeds from now on"),
+            Self::FileWritten(_, name, number) => write!(f, "{number} written into file {name}"),
+            Self::ProcessesRun(_, name, count) => write!(f, "{count} processes {name} run"),
             Self::SendingForbidden(_, true) => f.write_str("packet filter drops advertisements"),
             Self::SendingForbidden(_, false) => f.write_str("packet filter passes advertisements"),
             Self::MtuChanged(_, segment, mtu) => write!(f, "interface on {segment} takes {mtu} bytes"),

@@ -2,7 +2,7 @@
 
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::kernel::Kernel;
@@ -68,6 +68,10 @@ pub struct Machine {
     pub sending_forbidden: bool,
     /// Tracked scripts that fail when they are run.
     pub failing_scripts: BTreeSet<Arc<str>>,
+    /// What tracked files hold; 0 if nothing was written.
+    pub files: BTreeMap<Arc<str>, i32>,
+    /// How many processes run that a tracker counts; none unless set.
+    pub processes: BTreeMap<Arc<str>, u32>,
     /// Last change of it by a fault.
     pub touched: Instant,
     /// What breaks its daemon on purpose.
@@ -112,6 +116,8 @@ impl Machine {
             starved_until: Instant::ZERO,
             sending_forbidden: false,
             failing_scripts: BTreeSet::new(),
+            files: BTreeMap::new(),
+            processes: BTreeMap::new(),
             touched: Instant::ZERO,
             sabotage: None,
             generation: 0,

@@ -81,9 +81,11 @@ enum Kind {
     Reload,
     WallClock,
     Script,
+    File,
+    Processes,
 }
 
-const KINDS: [Kind; 23] = [
+const KINDS: [Kind; 25] = [
     Kind::Conditions,
     Kind::Cut,
     Kind::Partition,
@@ -107,6 +109,8 @@ const KINDS: [Kind; 23] = [
     Kind::Reload,
     Kind::WallClock,
     Kind::Script,
+    Kind::File,
+    Kind::Processes,
 ];
 
 /// Runs a seed to its end, or to the first broken rule.
@@ -246,6 +250,8 @@ fn draw(kind: Kind, prng: &mut Prng, cluster: &Cluster, scenario: &Scenario) -> 
             let fails = machine.failing_scripts.contains(trackers::SCRIPT);
             Fault::ScriptFails(id, trackers::SCRIPT.into(), !fails)
         }
+        Kind::File => Fault::FileWritten(id, trackers::FILE.into(), trackers::draw_number(prng)),
+        Kind::Processes => Fault::ProcessesRun(id, trackers::PROCESS.into(), prng.below(5) as u32),
         Kind::WallClock => Fault::WallClockJumped(id, (prng.below(1 << 36) as i64).wrapping_sub(1 << 35)),
     };
     Some(fault)

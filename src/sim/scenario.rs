@@ -125,6 +125,17 @@ impl Scenario {
                 machine.config.tracking = trackers::draw(tracked, &machine.config, &interfaces).into();
             }
         }
+        // Too short to be cut, so that the observer need not know what the routers have heard.
+        let shortest =
+            plans.iter().flat_map(|plan| &plan.intervals).map(|interval| interval.duration()).min();
+        let delayed = &mut Prng::new(seed ^ 0x0de1_a700);
+        for machine in &mut machines {
+            if delayed.chance(1, 4) {
+                let longest = shortest.unwrap_or_default();
+                let delays = trackers::draw_delays(delayed, &interfaces, longest);
+                machine.config.tracking.interface_delays = delays;
+            }
+        }
         let pace = if prng.chance(1, 3) { Pace::SLUGGISH } else { Pace::PROMPT };
         Self { cluster: ClusterSpec { seed: prng.next_u64(), segments, machines, hosts, pace }, plans }
     }

@@ -93,14 +93,14 @@ impl Cluster {
         let process = machine.process.as_ref()?;
         let segment = machine.segment_for(config.interfaces.hears_by(), config.source)?;
         let standing = process.ledger.standing(&config.name);
-        let usable =
-            |name| machine.kernel.by_name(name).filter(|link| link.usable() || !config.track_primary);
+        let up = |link: &Link| link.usable() && process.ledger.counts_as_up(&link.name);
+        let usable = |name| machine.kernel.by_name(name).filter(|link| up(link) || !config.track_primary);
         let needed = config.interfaces.hears_by().into_iter().chain([&config.interfaces.addresses]);
         let listens = needed.into_iter().all(|name| usable(name).is_some());
         let addresses = config.addresses.iter().chain(&config.excluded).filter(|address| address.track);
         let tracked = addresses
             .filter_map(|address| address.interface.as_ref())
-            .all(|name| machine.kernel.by_name(name).is_some_and(Link::usable));
+            .all(|name| machine.kernel.by_name(name).is_some_and(up));
         let out = match config.interfaces.sends_by() {
             Some(name) => usable(name),
             None => machine.link(segment).and_then(|key| machine.kernel.link(key)),

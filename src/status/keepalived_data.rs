@@ -14,6 +14,12 @@ pub(crate) fn text(snapshot: &Snapshot, local_time: impl Fn(WallTime) -> String)
         // Writing to a String cannot fail.
         let _ = write_data(&mut text, router, &local_time(router.last_transition));
     }
+    if !snapshot.trackers.is_empty() {
+        text.push_str("------< VRRP Trackers >------\n");
+        for tracker in &snapshot.trackers {
+            let _ = writeln!(text, " {tracker}");
+        }
+    }
     let _ = write!(
         text,
         "------< Process >------\n Messages for unknown VRIDs: {}\n Packets that could not be sent: {}\n \

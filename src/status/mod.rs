@@ -6,6 +6,7 @@ pub(crate) mod keepalived_stats;
 mod report;
 mod snapshot;
 pub(crate) mod text;
+mod trackers;
 
 pub(crate) use report::{DaemonStatus, ReloadStatus, Status};
 pub(crate) use snapshot::{Lateness, Snapshot};

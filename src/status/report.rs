@@ -5,6 +5,7 @@ use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::snapshot::{Lateness, RouterSnapshot, Snapshot};
+use super::trackers::TrackerStatus;
 use crate::time::{Duration, Instant, micros};
 use crate::vrrp::{Counters, Peer, State};
 use crate::wire::vrrp::{Priority, RejectionKind};
@@ -17,6 +18,8 @@ pub(crate) struct Status {
     pub(crate) daemon: DaemonStatus,
     /// The virtual routers, in the order in which they were added.
     pub(crate) routers: Vec<RouterStatus>,
+    /// The trackers that they depend on.
+    pub(crate) trackers: Vec<TrackerStatus>,
     /// What concerns no single router.
     pub(crate) node: NodeStatus,
 }
@@ -233,7 +236,8 @@ impl Status {
     /// Of a snapshot, and what the process knows of itself.
     pub(crate) fn of(snapshot: &Snapshot, daemon: DaemonStatus) -> Self {
         let routers = snapshot.routers.iter().map(|router| RouterStatus::of(router, snapshot.taken_at));
-        Self { daemon, routers: routers.collect(), node: NodeStatus::of(snapshot) }
+        let (routers, trackers) = (routers.collect(), snapshot.trackers.clone());
+        Self { daemon, routers, trackers, node: NodeStatus::of(snapshot) }
     }
 }
 

@@ -3,6 +3,7 @@
 use core::fmt;
 use core::net::IpAddr;
 
+use super::trackers::TrackerStatus;
 use crate::net::Prefix;
 use crate::node::HaNode;
 use crate::time::{Duration, Instant, WallTime, micros};
@@ -78,6 +79,7 @@ pub(crate) struct RouterSnapshot {
 pub(crate) struct Snapshot {
     pub(crate) taken_at: Instant,
     pub(crate) routers: Vec<RouterSnapshot>,
+    pub(crate) trackers: Vec<TrackerStatus>,
     pub(crate) unknown_vrids: u64,
     pub(crate) send_failures: u64,
     pub(crate) lateness: Lateness,
@@ -89,6 +91,7 @@ impl Snapshot {
         Self {
             taken_at: now,
             routers: node.routers().map(router).collect(),
+            trackers: TrackerStatus::of(node.trackers()),
             unknown_vrids: node.unknown_vrids(),
             send_failures,
             lateness: lateness.clone(),

@@ -28,6 +28,12 @@ pub(crate) fn text(status: &Status, now_unix_us: u64, only: Option<&str>) -> Str
         text.push('\n');
         let _ = write_router(&mut text, router, now_unix_us, only.is_some());
     }
+    if only.is_none() && !status.trackers.is_empty() {
+        text.push('\n');
+        for tracker in &status.trackers {
+            let _ = writeln!(text, "{tracker}");
+        }
+    }
     text
 }
 

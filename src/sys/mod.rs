@@ -7,6 +7,7 @@
 
 pub mod capabilities;
 pub mod capture;
+pub mod carrier;
 pub mod channel;
 pub mod clock;
 pub mod heap;
@@ -14,10 +15,13 @@ pub(crate) mod log_socket;
 pub mod namespace;
 pub mod netlink;
 pub mod packet;
+pub mod path_watch;
 pub mod pid_namespace;
 pub mod pidfile;
 pub mod poll;
 pub mod process;
+pub mod process_events;
+pub(crate) mod process_table;
 pub(crate) mod readiness;
 pub mod realtime;
 pub mod service_manager;

@@ -177,6 +177,14 @@ pub struct ProcessTracker {
     pub full_command: bool,
 }
 
+impl ProcessTracker {
+    /// Whether the same processes count for both.
+    pub fn counts_the_same(&self, other: &Self) -> bool {
+        let what = |tracker: &Self| (tracker.parameter_match, tracker.full_command);
+        self.process == other.process && self.parameters == other.parameters && what(self) == what(other)
+    }
+}
+
 /// How many processes must run.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Quorum {
@@ -196,7 +204,7 @@ pub enum ParameterMatch {
     Ignored,
     /// The process has these and no others.
     Exact,
-    /// `initial`: the process has these and no others, of which the last may go on longer.
+    /// `initial`: the process' first ones are these, of which the last may go on longer.
     Initial,
     /// `partial`: the process' first ones are these.
     Partial,

@@ -1,6 +1,6 @@
 //! What a tracker does to a router, by its weight.
 
-use super::Weight;
+use super::{FileReading, Weight};
 
 /// What is known of a script, an interface, a process.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
@@ -44,6 +44,26 @@ impl Weight {
             (true, 0) => Effect::Fault,
             (true, weight) => Effect::Weight(if self.is_reversed() { -weight } else { weight }),
             (false, _) => Effect::Weight(0),
+        }
+    }
+
+    /// What the quorum of processes means: as any verdict, but that a router does not start before they were counted,
+    /// which takes no time worth mentioning.
+    pub const fn effect_of_quorum(self, verdict: Verdict) -> Effect {
+        match verdict {
+            Verdict::Unknown => Effect::Pending,
+            Verdict::Good | Verdict::Bad => self.effect(verdict),
+        }
+    }
+
+    /// What a tracked file means. A router does not start before it was read; one that cannot be read is a fault at
+    /// weight 0, and has no weight otherwise.
+    pub fn effect_of_reading(self, reading: Option<FileReading>) -> Effect {
+        match reading {
+            None => Effect::Pending,
+            Some(FileReading::Number(number)) => self.effect_of_number(number),
+            Some(FileReading::Unreadable) if self.value() == 0 => Effect::Fault,
+            Some(FileReading::Unreadable) => Effect::Weight(0),
         }
     }
 

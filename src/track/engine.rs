@@ -4,34 +4,62 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{
-    Effect, Lasting, Owner, ScriptState, ScriptTracker, TrackConfig, TrackReference, Tracker, Verdict,
+    Effect, FileReading, Owner, ProcessState, ProcessTracker, ScriptState, ScriptTracker, TrackConfig,
+    TrackReference, Tracker, Verdict,
 };
 use crate::kernel::ScriptEnd;
 use crate::net::InterfaceName;
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
 use crate::timer::TimerQueue;
 
 /// The trackers that somebody depends on. `Dependent` is a router's identifier.
 #[derive(Clone, Debug)]
 pub struct Trackers<Dependent> {
     /// Those that nobody depends on are not among them, and are not run.
-    scripts: Vec<(ScriptTracker, ScriptState)>,
-    /// Places in `scripts`.
-    places: BTreeMap<Arc<str>, usize>,
-    /// Numbers that were read so far.
-    files: BTreeMap<Arc<str>, i32>,
-    links: BTreeMap<InterfaceName, Lasting>,
-    /// Of scripts, by their places.
-    timers: TimerQueue<usize>,
+    scripts: Named<ScriptTracker, ScriptState>,
+    processes: Named<ProcessTracker, ProcessState>,
+    files: BTreeMap<Arc<str>, File>,
+    links: BTreeMap<InterfaceName, bool>,
+    timers: TimerQueue<Timer>,
     dependents: BTreeMap<Tracker, BTreeSet<Dependent>>,
-    references: BTreeMap<Dependent, Vec<TrackReference>>,
+    references: BTreeMap<Dependent, Vec<Reference>>,
+}
+
+/// Whose time has come, by its place.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Timer {
+    Script(usize),
+    Process(usize),
+}
+
+/// What a timer brings.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Due {
+    /// A script is to be run.
+    Run(Arc<str>),
+    /// A tracker's verdict is another one now.
+    Changed(Tracker),
+}
+
+#[derive(Clone, Debug)]
+struct File {
+    path: Arc<str>,
+    /// `None` before it was read.
+    reading: Option<FileReading>,
+}
+
+/// Something that is tracked, and the name that an operator knows it by: one for all who depend on it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Reference {
+    tracked: TrackReference,
+    label: Arc<str>,
 }
 
 impl<Dependent> Default for Trackers<Dependent> {
     fn default() -> Self {
         Self {
-            scripts: Vec::new(),
-            places: BTreeMap::new(),
+            scripts: Named::default(),
+            processes: Named::default(),
             files: BTreeMap::new(),
             links: BTreeMap::new(),
             timers: TimerQueue::default(),
@@ -42,72 +70,132 @@ impl<Dependent> Default for Trackers<Dependent> {
 }
 
 impl<Dependent: Copy + Ord> Trackers<Dependent> {
-    /// Takes a configuration. What was found out by trackers that stay is kept; a script that is another one now has
-    /// found out nothing yet. `find` gives whoever has that name.
+    /// Takes a configuration. What was found out by trackers that stay is kept; a script, a file or a process that is
+    /// another one now has found out nothing yet. `find` gives whoever has that name, `usable` the state of an
+    /// interface. Gives those to whom something is another thing now.
     pub fn configure(
         &mut self,
         now: Instant,
         config: &TrackConfig,
         find: impl Fn(&Owner) -> Vec<Dependent>,
         usable: impl Fn(&InterfaceName) -> bool,
-    ) {
+    ) -> BTreeSet<Dependent> {
         self.dependents.clear();
-        self.references.clear();
-        for (owner, reference) in &config.references {
+        let before = core::mem::take(&mut self.references);
+        let mut labels: BTreeMap<&Tracker, Arc<str>> = BTreeMap::new();
+        for (owner, tracked) in &config.references {
+            let tracker = &tracked.tracker;
             for dependent in find(owner) {
-                self.dependents.entry(reference.tracker.clone()).or_default().insert(dependent);
-                self.references.entry(dependent).or_default().push(reference.clone());
+                let label = labels.entry(tracker).or_insert_with(|| tracker.to_string().into());
+                let reference = Reference { tracked: tracked.clone(), label: Arc::clone(label) };
+                self.dependents.entry(tracker.clone()).or_default().insert(dependent);
+                self.references.entry(dependent).or_default().push(reference);
             }
         }
-        self.configure_scripts(now, config);
-        let dependents = &self.dependents;
-        self.files.retain(|name, _| dependents.contains_key(&Tracker::File(Arc::clone(name))));
-        self.links = dependents
-            .keys()
-            .filter_map(|tracker| match tracker {
-                Tracker::Interface(name) => {
-                    let known = self.links.get(name).copied();
-                    Some((name.clone(), known.unwrap_or_else(|| Lasting::new(usable(name)))))
-                }
-                _ => None,
-            })
-            .collect();
+        self.timers = TimerQueue::default();
+        let mut changed = BTreeSet::new();
+        self.configure_scripts(now, config, &mut changed);
+        self.configure_processes(now, config, &mut changed);
+        self.configure_files(config, &mut changed);
+        self.configure_links(usable);
+        let same = |id: &Dependent, list: &Vec<Reference>| before.get(id) == Some(list);
+        let other = self.references.iter().filter(|(id, list)| !same(id, list)).map(|(id, _)| *id);
+        let left = before.keys().filter(|id| !self.references.contains_key(id)).copied();
+        let told = changed.iter().flat_map(|tracker| self.dependents(tracker));
+        other.chain(left).chain(told).collect()
     }
 
-    fn configure_scripts(&mut self, now: Instant, config: &TrackConfig) {
-        let before: BTreeMap<Arc<str>, _> = core::mem::take(&mut self.scripts)
-            .into_iter()
-            .map(|(config, state)| (Arc::clone(&config.name), (config, state)))
-            .collect();
-        self.timers = TimerQueue::default();
-        self.places.clear();
+    fn configure_scripts(&mut self, now: Instant, config: &TrackConfig, changed: &mut BTreeSet<Tracker>) {
+        let mut before = core::mem::take(&mut self.scripts).into_map(|script| &script.name);
         for script in &config.scripts {
-            if !self.dependents.contains_key(&Tracker::Script(Arc::clone(&script.name))) {
+            let tracker = Tracker::Script(Arc::clone(&script.name));
+            if !self.dependents.contains_key(&tracker) {
                 continue;
             }
-            let state = match before.get(&script.name) {
-                Some((old, state)) if old.test == script.test => {
-                    let mut state = state.clone();
+            let state = match before.remove(&script.name) {
+                Some((old, mut state)) if old.test == script.test => {
                     state.reconfigure(script, now);
                     state
                 }
-                _ => ScriptState::new(script, now),
+                _ => {
+                    changed.insert(tracker);
+                    ScriptState::new(script, now)
+                }
             };
-            let place = self.scripts.len();
-            self.timers.set(place, Some(state.deadline()));
-            self.scripts.push((script.clone(), state));
-            self.places.insert(Arc::clone(&script.name), place);
+            let deadline = state.deadline();
+            let place = self.scripts.push(&script.name, script.clone(), state);
+            self.timers.set(Timer::Script(place), Some(deadline));
         }
     }
 
-    /// Gives the scripts to run now by name.
-    pub fn handle_timeout(&mut self, now: Instant, run: &mut impl FnMut(&Arc<str>)) {
-        while let Some((_, place)) = self.timers.pop_due(now) {
-            let Some((config, state)) = self.scripts.get_mut(place) else { continue };
-            if state.handle_timeout(config, now) {
-                run(&config.name);
+    fn configure_processes(&mut self, now: Instant, config: &TrackConfig, changed: &mut BTreeSet<Tracker>) {
+        let mut before = core::mem::take(&mut self.processes).into_map(|process| &process.name);
+        for process in &config.processes {
+            let tracker = Tracker::Process(Arc::clone(&process.name));
+            if !self.dependents.contains_key(&tracker) {
+                continue;
             }
-            self.timers.set(place, Some(state.deadline()));
+            let (state, news) = match before.remove(&process.name) {
+                Some((old, mut state)) if old.counts_the_same(process) => {
+                    let news = state.reconfigure(now, &old, process);
+                    (state, news)
+                }
+                _ => (ProcessState::default(), true),
+            };
+            if news {
+                changed.insert(tracker);
+            }
+            let place = self.processes.push(&process.name, process.clone(), state);
+            self.timers.set(Timer::Process(place), state.deadline());
+        }
+    }
+
+    fn configure_files(&mut self, config: &TrackConfig, changed: &mut BTreeSet<Tracker>) {
+        let before = core::mem::take(&mut self.files);
+        for file in &config.files {
+            let tracker = Tracker::File(Arc::clone(&file.name));
+            if !self.dependents.contains_key(&tracker) {
+                continue;
+            }
+            let known = before.get(&file.name).filter(|known| known.path == file.path);
+            if known.is_none() {
+                changed.insert(tracker);
+            }
+            let reading = known.and_then(|known| known.reading);
+            self.files.insert(Arc::clone(&file.name), File { path: Arc::clone(&file.path), reading });
+        }
+    }
+
+    fn configure_links(&mut self, usable: impl Fn(&InterfaceName) -> bool) {
+        let before = core::mem::take(&mut self.links);
+        for tracker in self.dependents.keys() {
+            if let Tracker::Interface(name) = tracker {
+                let up = before.get(name).copied().unwrap_or_else(|| usable(name));
+                self.links.insert(name.clone(), up);
+            }
+        }
+    }
+
+    /// Gives what is due.
+    pub fn handle_timeout(&mut self, now: Instant, due: &mut impl FnMut(Due)) {
+        while let Some((_, timer)) = self.timers.pop_due(now) {
+            let next = match timer {
+                Timer::Script(place) => {
+                    let Some((config, state)) = self.scripts.list.get_mut(place) else { continue };
+                    if state.handle_timeout(config, now) {
+                        due(Due::Run(Arc::clone(&config.name)));
+                    }
+                    Some(state.deadline())
+                }
+                Timer::Process(place) => {
+                    let Some((config, state)) = self.processes.list.get_mut(place) else { continue };
+                    if state.handle_timeout(now) {
+                        due(Due::Changed(Tracker::Process(Arc::clone(&config.name))));
+                    }
+                    state.deadline()
+                }
+            };
+            self.timers.set(timer, next);
         }
     }
 
@@ -118,28 +206,54 @@ impl<Dependent: Copy + Ord> Trackers<Dependent> {
 
     /// A script has ended. Gives the tracker if that changes its verdict.
     pub fn note_script(&mut self, name: &Arc<str>, end: ScriptEnd) -> Option<Tracker> {
-        let (config, state) = self.scripts.get_mut(*self.places.get(name)?)?;
+        let (config, state) = self.scripts.get_mut(name)?;
         state.ended(config, end).then(|| Tracker::Script(Arc::clone(name)))
     }
 
-    /// A file was read. Gives the tracker if it holds another number.
-    pub fn note_file(&mut self, name: &Arc<str>, number: i32) -> Option<Tracker> {
-        let tracker = Tracker::File(Arc::clone(name));
-        if !self.dependents.contains_key(&tracker) {
-            return None;
-        }
-        (self.files.insert(Arc::clone(name), number) != Some(number)).then_some(tracker)
+    /// A file was read. Gives the tracker if it holds something else.
+    pub fn note_file(&mut self, name: &Arc<str>, reading: FileReading) -> Option<Tracker> {
+        let file = self.files.get_mut(name)?;
+        (file.reading.replace(reading) != Some(reading)).then(|| Tracker::File(Arc::clone(name)))
     }
 
-    /// An interface was seen. Gives the tracker if that counts.
-    pub fn note_link(&mut self, now: Instant, name: &InterfaceName, usable: bool) -> Option<Tracker> {
+    /// So many processes run. Gives the tracker if that changes its verdict now.
+    pub fn note_processes(&mut self, now: Instant, name: &Arc<str>, count: u32) -> Option<Tracker> {
+        let place = self.processes.place(name)?;
+        let (config, state) = self.processes.list.get_mut(place)?;
+        let changed = state.note(now, config, count);
+        self.timers.set(Timer::Process(place), state.deadline());
+        changed.then(|| Tracker::Process(Arc::clone(name)))
+    }
+
+    /// An interface counts as up, or does not. Gives the tracker if that is another thing than before.
+    pub fn note_link(&mut self, name: &InterfaceName, up: bool) -> Option<Tracker> {
         let link = self.links.get_mut(name)?;
-        link.see(now, usable, Duration::ZERO).then(|| Tracker::Interface(name.clone()))
+        (core::mem::replace(link, up) != up).then(|| Tracker::Interface(name.clone()))
     }
 
-    /// The tracked interfaces.
-    pub fn links(&self) -> impl Iterator<Item = &InterfaceName> {
-        self.links.keys()
+    /// The tracked interfaces, and whether they count as up.
+    pub fn links(&self) -> impl Iterator<Item = (&InterfaceName, bool)> {
+        self.links.iter().map(|(name, up)| (name, *up))
+    }
+
+    /// The tracked scripts.
+    pub fn scripts(&self) -> impl Iterator<Item = (&ScriptTracker, &ScriptState)> {
+        self.scripts.list.iter().map(|(config, state)| (config, state))
+    }
+
+    /// The tracked processes.
+    pub fn processes(&self) -> impl Iterator<Item = (&ProcessTracker, &ProcessState)> {
+        self.processes.list.iter().map(|(config, state)| (config, state))
+    }
+
+    /// A tracked process.
+    pub fn process(&self, name: &Arc<str>) -> Option<&ProcessState> {
+        self.processes.get(name)
+    }
+
+    /// The tracked files, and what was read from them, if they were read yet.
+    pub fn files(&self) -> impl Iterator<Item = (&Arc<str>, Option<FileReading>)> {
+        self.files.iter().map(|(name, file)| (name, file.reading))
     }
 
     /// Who depends on it.
@@ -147,160 +261,73 @@ impl<Dependent: Copy + Ord> Trackers<Dependent> {
         self.dependents.get(tracker).into_iter().flatten().copied()
     }
 
-    /// What each tracker that it depends on does to it, in the order of the file.
-    pub fn effects(&self, dependent: Dependent) -> impl Iterator<Item = (&Tracker, Effect)> {
+    /// What each tracker that it depends on does to it, in the order of the file, by its name.
+    pub fn effects(&self, dependent: Dependent) -> impl Iterator<Item = (&Arc<str>, Effect)> {
         let references = self.references.get(&dependent).map_or(&[][..], Vec::as_slice);
-        references.iter().map(|reference| (&reference.tracker, self.effect(reference)))
+        references.iter().map(|reference| (&reference.label, self.effect(&reference.tracked)))
     }
 
     fn effect(&self, TrackReference { tracker, weight }: &TrackReference) -> Effect {
         match tracker {
-            Tracker::Script(name) => weight.effect(self.script_verdict(name)),
-            Tracker::File(name) => match self.files.get(name) {
-                Some(number) => weight.effect_of_number(*number),
-                // Read at the start, before anything else can happen.
-                None => weight.effect(Verdict::Unknown),
-            },
+            Tracker::Script(name) => {
+                let state = self.scripts.get(name);
+                weight.effect(state.map_or(Verdict::Unknown, ScriptState::verdict))
+            }
+            Tracker::File(name) => {
+                weight.effect_of_reading(self.files.get(name).and_then(|file| file.reading))
+            }
+            Tracker::Process(name) => {
+                let state = self.processes.get(name);
+                weight.effect_of_quorum(state.map_or(Verdict::Unknown, ProcessState::verdict))
+            }
             Tracker::Interface(name) => {
-                let up = self.links.get(name).is_some_and(|link| link.get());
+                let up = self.links.get(name).copied().unwrap_or_default();
                 weight.effect(if up { Verdict::Good } else { Verdict::Bad })
             }
             // Refused by the configuration.
-            Tracker::Process(_) | Tracker::Bfd(_) => Effect::Weight(0),
+            Tracker::Bfd(_) => Effect::Weight(0),
         }
     }
+}
 
-    fn script_verdict(&self, name: &Arc<str>) -> Verdict {
-        let script = self.places.get(name).and_then(|place| self.scripts.get(*place));
-        script.map_or(Verdict::Unknown, |(_, state)| state.verdict())
+/// Trackers of a kind: in the order of the file, and found by their names.
+#[derive(Clone, Debug)]
+struct Named<Config, State> {
+    list: Vec<(Config, State)>,
+    places: BTreeMap<Arc<str>, usize>,
+}
+
+impl<Config, State> Default for Named<Config, State> {
+    fn default() -> Self {
+        Self { list: Vec::new(), places: BTreeMap::new() }
+    }
+}
+
+impl<Config, State> Named<Config, State> {
+    fn push(&mut self, name: &Arc<str>, config: Config, state: State) -> usize {
+        let place = self.list.len();
+        self.list.push((config, state));
+        self.places.insert(Arc::clone(name), place);
+        place
+    }
+
+    fn place(&self, name: &Arc<str>) -> Option<usize> {
+        self.places.get(name).copied()
+    }
+
+    fn get(&self, name: &Arc<str>) -> Option<&State> {
+        self.list.get(self.place(name)?).map(|(_, state)| state)
+    }
+
+    fn get_mut(&mut self, name: &Arc<str>) -> Option<&mut (Config, State)> {
+        let place = self.place(name)?;
+        self.list.get_mut(place)
+    }
+
+    fn into_map(self, name: impl Fn(&Config) -> &Arc<str>) -> BTreeMap<Arc<str>, (Config, State)> {
+        self.list.into_iter().map(|(config, state)| (Arc::clone(name(&config)), (config, state))).collect()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use core::num::NonZeroU32;
-
-    use super::*;
-    use crate::kernel::Script;
-    use crate::track::{ScriptTest, Weight};
-
-    fn at(seconds: u64) -> Instant {
-        Instant::ZERO + Duration::from_secs(seconds)
-    }
-
-    fn script(name: &str, seconds: u64) -> ScriptTracker {
-        ScriptTracker {
-            name: name.into(),
-            test: ScriptTest::Run(Script::new(c"/bin/check".to_owned())),
-            interval: Duration::from_secs(seconds),
-            timeout: Duration::from_secs(seconds),
-            weight: Weight::FAULT,
-            rise: NonZeroU32::MIN,
-            fall: NonZeroU32::MIN,
-            starts_failed: false,
-        }
-    }
-
-    fn reference(owner: &str, tracker: Tracker, weight: i16) -> (Owner, TrackReference) {
-        let weight = Weight::new(weight, false).unwrap();
-        (Owner::Instance(owner.into()), TrackReference { tracker, weight })
-    }
-
-    /// Routers 1 and 2 are named so.
-    fn configure(trackers: &mut Trackers<u8>, now: Instant, config: &TrackConfig) {
-        let find = |owner: &Owner| match owner {
-            Owner::Instance(name) => name.parse().into_iter().collect(),
-            Owner::SyncGroup(_) => vec![1, 2],
-        };
-        trackers.configure(now, config, find, |_| true);
-    }
-
-    fn due(trackers: &mut Trackers<u8>, now: Instant) -> Vec<String> {
-        let mut names = Vec::new();
-        trackers.handle_timeout(now, &mut |name| names.push(name.to_string()));
-        names
-    }
-
-    fn effects(trackers: &Trackers<u8>, router: u8) -> Vec<Effect> {
-        trackers.effects(router).map(|(_, effect)| effect).collect()
-    }
-
-    fn config() -> TrackConfig {
-        TrackConfig {
-            scripts: vec![script("a", 2), script("b", 3), script("unused", 1)],
-            references: vec![
-                reference("1", Tracker::Script("a".into()), 0),
-                reference("1", Tracker::Script("b".into()), 20),
-                (
-                    Owner::SyncGroup("g".into()),
-                    TrackReference { tracker: Tracker::Script("b".into()), weight: Weight::FAULT },
-                ),
-            ],
-            ..TrackConfig::default()
-        }
-    }
-
-    #[test]
-    fn verdicts_reach_those_who_depend_on_them() {
-        let mut trackers = Trackers::default();
-        configure(&mut trackers, at(0), &config());
-        assert_eq!(effects(&trackers, 1), [Effect::Pending, Effect::Weight(0), Effect::Pending]);
-        assert_eq!(due(&mut trackers, at(0)), ["a", "b"], "what nobody depends on is not run");
-        assert_eq!(trackers.note_script(&"unused".into(), ScriptEnd::Success), None);
-        assert_eq!(trackers.note_script(&"unknown".into(), ScriptEnd::Success), None);
-
-        let b = trackers.note_script(&"b".into(), ScriptEnd::Success).unwrap();
-        assert_eq!(trackers.dependents(&b).collect::<Vec<_>>(), [1, 2]);
-        assert_eq!(effects(&trackers, 1), [Effect::Pending, Effect::Weight(20), Effect::Weight(0)]);
-        assert_eq!(effects(&trackers, 2), [Effect::Weight(0)]);
-        assert!(trackers.note_script(&"a".into(), ScriptEnd::Failure).is_some());
-        assert_eq!(effects(&trackers, 1)[0], Effect::Fault);
-
-        assert_eq!(trackers.poll_timeout(), Some(at(2)));
-        assert_eq!(due(&mut trackers, at(2)), ["a"]);
-        assert_eq!(due(&mut trackers, at(3)), ["b"]);
-        assert_eq!(trackers.note_script(&"b".into(), ScriptEnd::Success), None, "no news");
-    }
-
-    #[test]
-    fn a_reload_keeps_what_was_found_out() {
-        let mut trackers = Trackers::default();
-        let before = config();
-        configure(&mut trackers, at(0), &before);
-        assert_eq!(due(&mut trackers, at(0)).len(), 2);
-        assert!(trackers.note_script(&"a".into(), ScriptEnd::Failure).is_some());
-        assert!(trackers.note_script(&"b".into(), ScriptEnd::Success).is_some());
-
-        // In another order, the first one with another weight, the second one another program.
-        let mut after = before;
-        after.scripts.reverse();
-        after.references[0].1.weight = Weight::new(-30, false).unwrap();
-        after.scripts[1].test = ScriptTest::Run(Script::new(c"/bin/other".to_owned()));
-        configure(&mut trackers, at(1), &after);
-        assert_eq!(effects(&trackers, 1), [Effect::Weight(-30), Effect::Weight(0), Effect::Pending]);
-        assert_eq!(due(&mut trackers, at(1)), ["b"]);
-        assert_eq!(due(&mut trackers, at(2)), ["a"]);
-
-        configure(&mut trackers, at(3), &TrackConfig::default());
-        assert_eq!((trackers.poll_timeout(), effects(&trackers, 1)), (None, vec![]));
-    }
-
-    #[test]
-    fn interfaces_and_files_are_tracked() {
-        let (eth1, file) = (Tracker::Interface("eth1".parse().unwrap()), Tracker::File("f".into()));
-        let config = TrackConfig {
-            references: vec![reference("1", eth1.clone(), -10), reference("1", file.clone(), 2)],
-            ..TrackConfig::default()
-        };
-        let mut trackers = Trackers::default();
-        configure(&mut trackers, at(0), &config);
-        assert_eq!(effects(&trackers, 1), [Effect::Weight(0), Effect::Weight(0)]);
-        assert_eq!(trackers.note_link(at(1), &"eth1".parse().unwrap(), false), Some(eth1));
-        assert_eq!(trackers.note_link(at(1), &"eth1".parse().unwrap(), false), None);
-        assert_eq!(trackers.note_link(at(1), &"eth2".parse().unwrap(), false), None);
-        assert_eq!(trackers.note_file(&"f".into(), 7), Some(file));
-        assert_eq!(trackers.note_file(&"f".into(), 7), None);
-        assert_eq!(trackers.note_file(&"g".into(), 7), None);
-        assert_eq!(effects(&trackers, 1), [Effect::Weight(-10), Effect::Weight(14)]);
-    }
-}
+mod tests;

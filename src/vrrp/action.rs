@@ -364,6 +364,15 @@ pub enum ReportKind {
         /// How its last run ended.
         ending: String,
     },
+    /// As many tracked processes run as should, or no longer.
+    QuorumChanged {
+        /// Name of their tracker.
+        name: Arc<str>,
+        /// Whether as many run as should.
+        met: bool,
+        /// How many run.
+        count: u32,
+    },
     /// A virtual address disappeared and is put back.
     AddressRepaired {
         /// The address.
@@ -559,6 +568,10 @@ impl fmt::Display for ReportKind {
             Self::ScriptVerdict { name, success: true, .. } => write!(f, "VRRP_Script({name}) succeeded"),
             Self::ScriptVerdict { name, success: false, ending } => {
                 write!(f, "VRRP_Script({name}) failed: it {ending}")
+            }
+            Self::QuorumChanged { name, met, count } => {
+                let word = if *met { "gained" } else { "lost" };
+                write!(f, "Quorum {word} for tracked process {name}, {count} run")
             }
             Self::AddressRepaired { prefix, times } => {
                 write!(f, "address {prefix} was removed by somebody else, putting it back (repair {times})")

@@ -12,12 +12,12 @@ use alived::sim::machine::own_addresses;
 use alived::sim::process::Sabotage;
 use alived::sim::{Fault, MachineId, MachineSpec};
 use alived::time::{Duration, Now};
-use alived::track::Tracker;
+use alived::track::{FileReading, Tracker};
 use alived::vrrp::{Actions, Cause, State, Transmission};
 use alived::wire::ip::IpFields;
 
 use super::lan::{LAN, Lan, R1, R2, node, prefix, router, with_statics};
-use super::tracking::{CHECK, tracking};
+use super::tracking::{CHECK, LOAD, WEB, delayed, tracking};
 
 /// Runs a course of events without and with a saboteur on a machine; gives the rules then broken.
 fn sabotaged(
@@ -148,6 +148,55 @@ fn a_master_whose_check_fails_is_seen() {
     assert_seen(&broken(0), Rule::MasterInFault, Some(R1));
     // With a weight it stays master although another one has a higher priority.
     assert_seen(&broken(-100), Rule::WrongMaster, Some(R1));
+}
+
+#[test]
+fn a_master_that_is_not_told_of_its_files_and_processes_is_seen() {
+    #[derive(Debug)]
+    struct Untold;
+    impl Sabotage for Untold {
+        fn tell(&mut self, event: &Event) -> bool {
+            let good = [FileReading::Number(0), FileReading::Number(7)];
+            match event {
+                Event::File { reading, .. } => good.contains(reading),
+                Event::Processes { count, .. } => *count > 0,
+                _ => true,
+            }
+        }
+    }
+    for (tracker, fails) in [
+        (Tracker::File(LOAD.into()), Fault::FileWritten(R1, LOAD.into(), 1)),
+        (Tracker::Process(WEB.into()), Fault::ProcessesRun(R1, WEB.into(), 0)),
+    ] {
+        let broken = |weight| {
+            let course = |lan: &mut Lan| {
+                lan.apply(Fault::ProcessesRun(R1, WEB.into(), 1));
+                lan.cluster.settle();
+                lan.apply(fails.clone());
+            };
+            sabotaged_with(&tracking(tracker.clone(), weight), &[R1], || Box::new(Untold), course)
+        };
+        assert_seen(&broken(0), Rule::MasterInFault, Some(R1));
+        // With a weight it stays master although another one has a higher priority.
+        assert_seen(&broken(-100), Rule::WrongMaster, Some(R1));
+    }
+}
+
+#[test]
+fn a_master_whose_interface_never_comes_to_count_as_down_is_seen() {
+    #[derive(Debug)]
+    struct Untold;
+    impl Sabotage for Untold {
+        fn tell(&mut self, event: &Event) -> bool {
+            !matches!(event, Event::Kernel(KernelEvent::LinkChanged(link)) if !link.running)
+        }
+    }
+    let course = |lan: &mut Lan| {
+        lan.apply(Fault::CablePulled(R1, LAN));
+        lan.cluster.run_for(Duration::from_secs(8));
+    };
+    let broken = sabotaged_with(&delayed(1, 0), &[R1], || Box::new(Untold), course);
+    assert_seen(&broken, Rule::MasterInFault, Some(R1));
 }
 
 #[test]

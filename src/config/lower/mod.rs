@@ -179,7 +179,7 @@ impl Lowering {
                 notifications.groups.insert(name, told);
             }
         }
-        self.tracking.interface_lists(reading, &interfaces, config);
+        self.tracking.interface_lists(reading, &interfaces, config, &routers);
         let garp_groups = groups::garp_groups(reading, &interfaces, config);
         let statics = self.statics.finish(reading, config, &interfaces, &routers);
         self.defined.report_missing(reading);

@@ -10,7 +10,7 @@ use crate::kernel::{NextHops, RouteMetric, RouteTable, RuleAction, ScriptUser};
 use crate::lvs::{ForwardingMethod, GroupMember, GueChecksum, Protocol, Scheduler, Service, Tunnel};
 use crate::net::Family;
 use crate::time::Duration;
-use crate::track::{Owner, ParameterMatch, Quorum, ScriptTest, Tracker};
+use crate::track::{LinkPollingMethod, Owner, ParameterMatch, Quorum, ScriptTest, Tracker};
 
 fn loaded(text: &str) -> Loaded {
     load(&FakeHost::with_file("/k.conf", text), "/k.conf", &LoadOptions::default())
@@ -296,6 +296,32 @@ fn trackers_and_references_resolve_their_weights() {
         (0, false)
     );
     assert_eq!(*loaded.node.sync_groups[0].members, ["A".into(), "B".into()]);
+}
+
+#[test]
+fn a_process_that_can_never_be_found_is_a_warning() {
+    let found = |process: &str| {
+        let loaded = loaded(&format!("vrrp_track_process p {{\nprocess {process}\n}}\n"));
+        loaded.diagnostics.iter().any(|diagnostic| diagnostic.code == "never-matches")
+    };
+    assert!(found("/usr/sbin/haproxy"));
+    assert!(!found("haproxy") && !found("/usr/sbin/haproxy -f") && !found("/usr/sbin/haproxy\nfull_command"));
+}
+
+#[test]
+fn interfaces_are_asked_for_their_carrier_in_three_ways() {
+    let polled = |text: &str| {
+        let loaded = loaded(text);
+        let lines = loaded.node.tracking.link_polling.iter();
+        lines.map(|line| (line.interface.to_string(), line.method)).collect::<Vec<_>>()
+    };
+    let (a, b) = (instance("A", 1, "track_interface {\neth1\n}"), instance("B", 2, "linkbeat_use_polling"));
+    assert_eq!(polled(&a), []);
+    assert_eq!(polled(&b), [("eth0".to_owned(), None)]);
+    assert_eq!(
+        polled(&format!("linkbeat_use_polling\nlinkbeat_interfaces {{\neth1 ETHTOOL\n}}\n{a}")),
+        [("eth1".to_owned(), Some(LinkPollingMethod::Ethtool)), ("eth0".to_owned(), None)]
+    );
 }
 
 #[test]

@@ -17,9 +17,10 @@ use crate::kernel::{IdRange, Script};
 use crate::net::InterfaceName;
 use crate::time::Duration;
 use crate::track::{
-    FileTracker, Owner, ParameterMatch, ProcessTracker, ProcessTrackerTiming, Quorum, ScriptTest,
-    ScriptTracker, TrackConfig, TrackReference, Tracker, Weight,
+    FileTracker, LinkPolling, Owner, ParameterMatch, ProcessTracker, ProcessTrackerTiming, Quorum,
+    ScriptTest, ScriptTracker, TrackConfig, TrackReference, Tracker, Weight,
 };
+use crate::vrrp::RouterConfig;
 
 /// Trackers while they are read.
 #[derive(Debug, Default)]
@@ -161,7 +162,7 @@ impl Tracking {
         let delay = duration(block.delay.as_ref()).unwrap_or_default();
         let weight = weight(block.weight.as_ref());
         defined.processes.define(name, at, weight);
-        self.config.processes.push(ProcessTracker {
+        let tracker = ProcessTracker {
             name: name.into(),
             process: process.clone(),
             parameters: parameters.to_vec(),
@@ -173,7 +174,19 @@ impl Tracking {
                 fork_delay: duration(block.fork_delay.as_ref()).unwrap_or(delay),
             },
             full_command: block.full_command.is_some(),
-        });
+        };
+        if !tracker.goes_by_command_line()
+            && tracker.process.to_bytes().contains(&b'/')
+            && let Some(entry) = &block.process
+        {
+            reading.diagnostics.push(
+                Diagnostic::warning("never-matches", "no process has a short name with a `/` in it")
+                    .at(reading.sources.word_at(entry.at))
+                    .label("compared with the short name, which is that of the program without its folder")
+                    .help("write the name alone, or `full_command` to compare the path it was started by"),
+            );
+        }
+        self.config.processes.push(tracker);
     }
 
     /// Takes the `track_*` blocks of an instance or a group. `own` is the instance's interface.
@@ -243,6 +256,7 @@ impl Tracking {
         reading: &Reading<'_>,
         interfaces: &Interfaces,
         config: &Config,
+        routers: &[RouterConfig],
     ) {
         let mut seen = BTreeSet::new();
         for entry in &config.interface_delays {
@@ -264,10 +278,32 @@ impl Tracking {
         let mut seen = BTreeSet::new();
         for entry in &config.linkbeat_interfaces {
             let interface = &entry.value.interface;
-            if interfaces.check(reading, interface, entry.at) && seen.insert(interface) {
+            if interfaces.check(reading, interface, entry.at) && seen.insert(interface.clone()) {
                 self.config.link_polling.push(entry.value.clone());
             }
         }
+        for interface in self.polled_in_old_ways(config, routers) {
+            if seen.insert(interface.clone()) {
+                self.config.link_polling.push(LinkPolling { interface, method: None });
+            }
+        }
+    }
+
+    /// `linkbeat_use_polling`, of an instance for its own interface, or for all interfaces that instances use.
+    fn polled_in_old_ways(&self, config: &Config, routers: &[RouterConfig]) -> BTreeSet<InterfaceName> {
+        let asking = config.instances.iter().filter(|block| block.linkbeat_use_polling.is_some());
+        let mut polled: BTreeSet<InterfaceName> =
+            asking.filter_map(|block| Some(block.interface.as_ref()?.value.0.clone())).collect();
+        if config.linkbeat_use_polling.is_some() {
+            polled.extend(routers.iter().flat_map(RouterConfig::interface_names).cloned());
+            polled.extend(self.config.references.iter().filter_map(
+                |(_, reference)| match &reference.tracker {
+                    Tracker::Interface(name) => Some(name.clone()),
+                    _ => None,
+                },
+            ));
+        }
+        polled
     }
 }
 

@@ -101,6 +101,7 @@ const fn level_of(kind: &ReportKind) -> Level {
         | ReportKind::FaultsChanged { .. }
         | ReportKind::PriorityChanged { .. }
         | ReportKind::ScriptVerdict { success: true, .. }
+        | ReportKind::QuorumChanged { met: true, .. }
         | ReportKind::StartupDelayed { .. }
         | ReportKind::PreemptDelayed { .. }
         | ReportKind::SendWorks { .. }

@@ -8,11 +8,13 @@ use super::super::log::Log;
 use super::super::mailbox::Mailbox;
 use super::super::tally::Tally;
 use crate::kernel::{AddressReply, KernelError, KernelView, LinkOutcome, ReceiveSocket, ScriptEnd};
+use crate::net::InterfaceName;
 use crate::node::{Changes, NodeConfig, Retired};
 use crate::status::Snapshot;
 use crate::sys::packet::Receiver;
 use crate::sys::realtime::Loan;
 use crate::time::Duration;
+use crate::track::FileReading;
 
 /// What other threads tell the vrrp thread.
 #[derive(Debug)]
@@ -29,6 +31,12 @@ pub(in crate::daemon) enum Message {
     Refused(ReceiveSocket, KernelError),
     /// A tracked script was run, or could not be.
     Script { name: Arc<str>, end: ScriptEnd, ending: String },
+    /// A tracked file was read.
+    File { name: Arc<str>, reading: FileReading },
+    /// Tracked processes were counted.
+    Processes { name: Arc<str>, count: u32 },
+    /// An interface was asked for its carrier.
+    Carrier { interface: InterfaceName, carrier: Option<bool> },
     /// A new configuration.
     Reconfigure(NodeConfig),
     /// Every master hands over.

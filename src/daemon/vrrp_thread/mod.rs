@@ -314,6 +314,9 @@ impl VrrpThread {
                 return Ok(());
             }
             Message::Script { name, end, ending } => Event::Script { name, end, ending },
+            Message::File { name, reading } => Event::File { name, reading },
+            Message::Processes { name, count } => Event::Processes { name, count },
+            Message::Carrier { interface, carrier } => Event::Carrier { interface, carrier },
             Message::SwitchOver => Event::SwitchOver,
             Message::SwitchBack => Event::SwitchBack,
             Message::Stop => Event::Stop,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::index::AddressKey;
 use super::{HaNode, Phase};
-use crate::kernel::{ReceiveSocket, RouterId};
+use crate::kernel::{Link, ReceiveSocket, RouterId};
 use crate::net::InterfaceName;
 use crate::time::Now;
 use crate::vrrp::{
@@ -63,9 +63,10 @@ impl HaNode {
     fn interfaces_of(&self, config: &RouterConfig) -> Vec<(InterfaceName, Interface)> {
         let mut interfaces: Vec<(InterfaceName, Interface)> = Vec::with_capacity(1);
         for name in config.interface_names() {
-            if let Some(interface) = self.kernel.interface(name)
+            if let Some(link) = self.kernel.link_by_name(name)
                 && !interfaces.iter().any(|(known, _)| known == name)
             {
+                let interface = interface(link, self.link_states.counts_as_up(link));
                 let pace = self.paces.get(name).copied();
                 interfaces.push((name.clone(), Interface { pace, ..interface }));
             }
@@ -186,4 +187,10 @@ impl HaNode {
             self.update_names(now, &[&name], actions);
         }
     }
+}
+
+/// What a router is told of an interface.
+const fn interface(link: &Link, usable: bool) -> Interface {
+    let (ipv6_forwarding, mtu) = (link.forwarding.ipv6, link.mtu);
+    Interface { key: link.key, mac: link.mac, usable, ipv6_forwarding, mtu, pace: None }
 }

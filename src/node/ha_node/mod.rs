@@ -2,6 +2,7 @@
 
 mod environments;
 mod index;
+mod link_states;
 mod links;
 mod locals;
 mod plan;
@@ -14,7 +15,6 @@ mod unknown;
 pub(crate) use retired::Retired;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use super::{Event, KernelModel, NodeConfig};
 
@@ -32,6 +32,7 @@ use crate::vrrp::{
 use crate::wanted::{Addresses, Collateral};
 use crate::wire::vrrp::{Vrid, peek};
 use index::Index;
+use link_states::LinkStates;
 use links::OwnLinks;
 use sockets::Sockets;
 use statics::Statics;
@@ -67,7 +68,10 @@ pub struct HaNode {
     sockets: Sockets,
     socket_retry: Option<Instant>,
     index: Index,
+    link_states: LinkStates,
     trackers: Trackers<RouterId>,
+    /// Routers that depend on a tracker which has changed, and do not know it yet.
+    untold: BTreeSet<RouterId>,
     timers: TimerQueue<RouterId>,
     announcements: AnnouncementQueue,
     /// Of interfaces that share one.
@@ -110,7 +114,9 @@ impl HaNode {
             sockets: Sockets::default(),
             socket_retry: None,
             index: Index::default(),
+            link_states: LinkStates::default(),
             trackers: Trackers::default(),
+            untold: BTreeSet::new(),
             timers: TimerQueue::default(),
             announcements: AnnouncementQueue::default(),
             phase: Phase::New,
@@ -192,6 +198,9 @@ impl HaNode {
             Event::Script { name, end, ending } => {
                 self.take_script(now, name, end, ending, actions);
             }
+            Event::File { name, reading } => self.take_file(now, &name, reading, actions),
+            Event::Processes { name, count } => self.take_processes(now, &name, count, actions),
+            Event::Carrier { interface, carrier } => self.take_carrier(now, &interface, carrier, actions),
             Event::Reconfigure(config) => {
                 let plan = self.plan(config);
                 self.carry_out(now, plan, actions);
@@ -225,7 +234,7 @@ impl HaNode {
         }
         self.statics.handle_timeout(now, actions);
         self.links.handle_timeout(now, actions);
-        self.trackers.handle_timeout(now.instant, &mut |name| actions.scripts.push(Arc::clone(name)));
+        self.serve_trackers(now, actions);
         if self.socket_retry.is_some_and(|at| at <= now.instant) {
             self.socket_retry = None;
             actions.sockets.extend(self.sockets.failed().map(SocketRequest::Open));
@@ -241,6 +250,8 @@ impl HaNode {
             self.timers.next(),
             self.announcements.poll_timeout(),
             self.trackers.poll_timeout(),
+            self.link_states.poll_timeout(),
+            (!self.untold.is_empty()).then_some(Instant::ZERO),
             self.statics.poll_timeout(),
             self.links.poll_timeout(),
             self.socket_retry,
@@ -325,6 +336,11 @@ impl HaNode {
         self.unknown_vrids.count = 0;
     }
 
+    /// The trackers that somebody depends on.
+    pub const fn trackers(&self) -> &Trackers<RouterId> {
+        &self.trackers
+    }
+
     /// Messages for virtual routers that are not configured here.
     pub const fn unknown_vrids(&self) -> u64 {
         self.unknown_vrids.count
@@ -369,6 +385,7 @@ impl HaNode {
                 if self.phase == Phase::New {
                     self.begin(now, actions);
                 } else {
+                    self.note_all_links(now);
                     self.statics.resynchronise(now, &self.kernel, actions);
                     self.links.resynchronise(now, &self.kernel, actions);
                     self.update_all(now, actions);
@@ -390,12 +407,14 @@ impl HaNode {
                 self.links.on_change(now, virtual_keys.0, virtual_keys.1);
                 self.links.locate(&self.kernel, actions);
                 let names: Vec<_> = before.iter().chain([&name]).collect();
+                self.note_links(now, &names);
                 self.update_names(now, &names, actions);
                 self.look_at_links(now, &names, actions);
             }
             KernelEvent::LinkGone(key) => {
                 let virtual_key = self.virtual_key(key);
                 if let Some(name) = self.kernel.remove_link(key) {
+                    self.note_links(now, &[&name]);
                     self.statics.locate(&self.kernel, actions);
                     self.links.on_change(now, virtual_key, None);
                     self.links.locate(&self.kernel, actions);
@@ -445,6 +464,7 @@ impl HaNode {
         for config in core::mem::take(&mut self.config.routers) {
             self.add_router(config);
         }
+        self.configure_links();
         self.configure_trackers(now, actions);
         self.update_all(now, actions);
     }
@@ -493,6 +513,7 @@ impl HaNode {
         }
         self.phase = Phase::Stopping;
         self.trackers = Trackers::default();
+        self.untold.clear();
         let keep = self.config.keep_addresses_on_stop;
         self.for_each(now, actions, |router, out| router.stop(now, Cause::Shutdown, keep, out));
         self.statics.stop(actions);

@@ -7,6 +7,7 @@ use super::links::OwnLinks;
 use super::statics::Statics;
 use super::{HaNode, Phase, Retired};
 use crate::kernel::RouterId;
+use crate::net::InterfaceName;
 use crate::node::{Changes, NodeConfig};
 use crate::time::Now;
 use crate::vrrp::{Actions, Cause, RouterConfig, RouterIdentity, shared_paces};
@@ -79,6 +80,13 @@ impl HaNode {
             self.paces = shared_paces(&self.config.garp_groups);
         }
         let other_links = before.links != self.config.links;
+        let watched = |config: &NodeConfig| {
+            let tracking = &config.tracking;
+            (tracking.interface_delays.clone(), tracking.link_polling.clone())
+        };
+        let watched_otherwise = watched(&before) != watched(&self.config);
+        let mut other_trackers =
+            before.tracking != self.config.tracking || !removed.is_empty() || !added.is_empty();
         self.retired = Retired { others: Some(before), ..Retired::default() };
         match self.phase {
             Phase::New => {
@@ -107,12 +115,21 @@ impl HaNode {
         }
         for (id, config) in kept {
             let same = self.router(id).is_none_or(|router| *router.config() == config);
+            other_trackers |= !same;
             let unused = if same { config } else { self.reconfigure_router(now, id, config, actions) };
             self.retired.configs.push(unused);
         }
         let added: Vec<RouterId> = added.into_iter().map(|config| self.add_router(config)).collect();
-        self.configure_trackers(now, actions);
+        if other_trackers {
+            self.configure_trackers(now, actions);
+        }
         self.update_routers(now, added, actions);
+        if watched_otherwise {
+            let at_once = self.configure_links();
+            let names: Vec<&InterfaceName> = at_once.iter().collect();
+            self.update_names(now, &names, actions);
+            self.look_at_links(now, &names, actions);
+        }
         if other_paces {
             self.update_all(now, actions);
         }

@@ -15,7 +15,7 @@ use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::bounds::master_down_time;
-use super::tracking::{Standard, Verdicts};
+use super::tracking::{LinkOpinions, Standard, Verdicts};
 use super::{Batch, Heard, Standing, Switch};
 use crate::kernel::{HeldAddress, KernelEvent, Link, Requester, RouterId, Verb};
 use crate::net::{Family, InterfaceIndex, InterfaceName, Prefix};
@@ -47,8 +47,10 @@ pub struct Ledger {
     pub removed: BTreeMap<(Option<InterfaceName>, Option<IpAddr>, Family, Vrid), Instant>,
     /// Where it was ever configured to advertise to, by family and virtual router identifier.
     destinations: BTreeMap<(Family, u8), BTreeSet<IpAddr>>,
-    /// Of its scripts.
+    /// Of its scripts, files and processes.
     pub verdicts: Verdicts,
+    /// Of its interfaces.
+    link_opinions: LinkOpinions,
     /// Whether it was told to stop.
     pub stopping: bool,
     /// Since when a predecessor has been silent, if it was killed (machine's clock).
@@ -71,19 +73,34 @@ impl Ledger {
             foreign: BTreeSet::new(),
             removed: BTreeMap::new(),
             verdicts: Verdicts::default(),
+            link_opinions: LinkOpinions::default(),
             stopping: false,
             silent_since,
         }
     }
 
-    /// Notes what a wake-up brought, in the order of the driver's contract.
-    pub fn note_received(&mut self, batch: &Batch<'_>) {
+    /// Notes what a wake-up brought, in the order of the driver's contract. Returns whether something has lasted until
+    /// then, and counts from now on.
+    pub fn note_received(&mut self, batch: &Batch<'_>) -> bool {
         for heard in batch.heard {
             self.note_heard(batch, heard);
         }
         for event in batch.events {
             self.note_event(batch, event);
+            if matches!(event, Event::Kernel(_) | Event::Reconfigure(_)) {
+                self.link_opinions.note(batch.local, &self.config, &self.links);
+            }
         }
+        let lasted = self.verdicts.settle(batch.local) | self.link_opinions.settle(batch.local);
+        if lasted {
+            self.verdicts.changed = batch.at;
+        }
+        lasted
+    }
+
+    /// Whether there is an interface of this name that counts as up, going by what the daemon was told.
+    pub fn counts_as_up(&self, name: &InterfaceName) -> bool {
+        self.links.values().any(|link| link.name == *name && self.link_opinions.up(link))
     }
 
     /// Notes what came of a wake-up, after [`Ledger::note_received`].
@@ -141,8 +158,7 @@ impl Ledger {
 
     /// What the daemon's trackers make of a router.
     pub fn standard(&self, router: &RouterConfig) -> Standard {
-        let up = |name: &InterfaceName| self.links.values().any(|link| link.name == *name && link.usable());
-        self.verdicts.standard(&self.config, router, up)
+        self.verdicts.standard(&self.config, router, |name| self.counts_as_up(name))
     }
 
     /// The notes on a router, by its name; of several the last, which replaced the others.
@@ -162,16 +178,16 @@ impl Ledger {
         for name in
             interfaces.hears_by().into_iter().chain(interfaces.sends_by()).chain([&interfaces.addresses])
         {
-            let Some(link) = self.links.values().find(|link| link.name == *name) else {
+            if !self.links.values().any(|link| link.name == *name) {
                 return Some(format!("interface {name} does not exist"));
-            };
-            if config.track_primary && !link.usable() {
+            }
+            if config.track_primary && !self.counts_as_up(name) {
                 return Some(format!("interface {name} is down"));
             }
         }
         let tracked = config.addresses.iter().chain(&config.excluded).filter(|address| address.track);
         for name in tracked.filter_map(|address| address.interface.as_ref()) {
-            if !self.links.values().any(|link| link.name == *name && link.usable()) {
+            if !self.counts_as_up(name) {
                 return Some(format!("interface {name} of an address is down"));
             }
         }
@@ -234,6 +250,10 @@ impl Ledger {
     fn note_event(&mut self, batch: &Batch<'_>, event: &Event) {
         match event {
             Event::Script { name, end, .. } => self.verdicts.note(batch.at, &self.config, name, *end),
+            Event::File { name, reading } => self.verdicts.note_file(batch.at, name, *reading),
+            Event::Processes { name, count } => {
+                self.verdicts.note_processes((batch.at, batch.local), &self.config, name, *count);
+            }
             Event::Kernel(KernelEvent::View(view)) => {
                 self.links = view.links.iter().map(|link| (link.key, link.clone())).collect();
                 view.links.iter().for_each(|link| self.note_link(link));
@@ -308,7 +328,8 @@ impl Ledger {
                 }
             }
             Event::Stop => self.stopping = true,
-            Event::Socket(_) => {}
+            // No machine here asks its interfaces.
+            Event::Socket(_) | Event::Carrier { .. } => {}
         }
     }
 

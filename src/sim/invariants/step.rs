@@ -22,7 +22,7 @@ pub fn judge(machine: MachineId, ledger: &mut Ledger, batch: &Batch<'_>) -> Vec<
     // Mastership gained or lost within this wake-up entitles to what was sent in it.
     let leaving_before = switched(ledger, Switch::Leaving);
     // What was heard and told comes before the actions, and the actions are judged by it.
-    ledger.note_received(batch);
+    let lasted = ledger.note_received(batch);
     let mut broken = Vec::new();
     let mut break_rule = |rule, detail| {
         broken.push(Violation { at: batch.at, rule, machine: Some(machine), detail });
@@ -91,7 +91,8 @@ pub fn judge(machine: MachineId, ledger: &mut Ledger, batch: &Batch<'_>) -> Vec<
             break_rule(Rule::ForeignAddressRemoved, detail);
         }
     }
-    let calm = batch.events.is_empty()
+    let calm = !lasted
+        && batch.events.is_empty()
         && batch.actions.kernel.is_empty()
         && batch.actions.transitions().next().is_none();
     if calm {
