@@ -67,7 +67,7 @@ impl VirtualLinks {
             }
             let found = match operation.verb {
                 Verb::Add => self.add(socket, &details, operation),
-                Verb::Remove => self.remove(socket, &details, operation).map(|()| false),
+                Verb::Remove => self.remove(socket, &details, operation).map(|()| true),
             };
             let (found, error) = found.map_or_else(|error| (false, Some(error)), |found| (found, None));
             outcomes.push(LinkOutcome::of(operation, error, found));

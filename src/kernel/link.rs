@@ -92,7 +92,7 @@ pub struct LinkOutcome {
     pub key: LinkKey,
     /// The refusal, if it was refused.
     pub error: Option<KernelError>,
-    /// It was there already when it was added.
+    /// It was there before.
     pub found: bool,
 }
 

@@ -71,6 +71,9 @@ impl Cluster {
             Fault::InterfaceDeleted(id, segment, terse) => {
                 self.with_link(*id, *segment, |kernel, key| kernel.delete(key, *terse));
             }
+            Fault::VirtualMacsDeleted(id, segment) => {
+                self.with_link(*id, *segment, super::kernel::Kernel::delete_on_top);
+            }
             Fault::InterfaceCreated(id, segment) => {
                 if self.machines[id.0].powered {
                     self.machines[id.0].create_interface(*segment);

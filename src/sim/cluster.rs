@@ -14,8 +14,7 @@ use super::network::{Arrival, Network, PortId, SegmentId};
 use super::process::{Change, Sabotage, Wakeup, arriving, is_group};
 use super::timeline::{EntryKind, Timeline};
 use crate::kernel::{
-    AddressReply, AddressRequest, Announcement, Detection, KernelEvent, LinkOperation, LinkOutcome,
-    ReceiveSocket, ScriptEnd, SocketEvent, Verb, first_announcements,
+    AddressRequest, Announcement, KernelEvent, Link, LinkOperation, ReceiveSocket, ScriptEnd, SocketEvent,
 };
 use crate::net::{InterfaceIndex, MacAddress, Prefix};
 use crate::node::Event;
@@ -243,7 +242,13 @@ impl Cluster {
 
     /// The machine that a host sends packets for an address to.
     pub fn route(&self, host: HostId, address: &IpAddr) -> Option<MachineId> {
-        self.hosts[host.0].route(address).and_then(|mac| self.machine_of(mac))
+        let host = &self.hosts[host.0];
+        host.route(address).and_then(|mac| self.machine_reached(host, mac))
+    }
+
+    /// The MAC that a host sends packets for an address to.
+    pub fn mac(&self, host: HostId, address: &IpAddr) -> Option<MacAddress> {
+        self.hosts[host.0].route(address)
     }
 
     pub(super) fn schedule(&mut self, at: Instant, happening: Happening) {
@@ -269,7 +274,18 @@ impl Cluster {
         self.violations.push(violation);
     }
 
-    pub(super) fn machine_of(&self, mac: MacAddress) -> Option<MachineId> {
+    /// The machine that a host's frames to a MAC go to.
+    pub(super) fn machine_reached(&self, host: &Host, mac: MacAddress) -> Option<MachineId> {
+        if !host::is_virtual(mac) {
+            return self.machine_of(mac);
+        }
+        match self.owners[host.port_of(mac)?.0 as usize] {
+            Owner::Machine(machine) => Some(machine),
+            Owner::Host(_) => None,
+        }
+    }
+
+    fn machine_of(&self, mac: MacAddress) -> Option<MachineId> {
         let has = |machine: &&Machine| {
             machine
                 .ports
@@ -366,21 +382,40 @@ impl Cluster {
 
     fn arrive_at_machine(&mut self, id: MachineId, port: PortId, frame: Frame, damage: Option<u64>) {
         let machine = &mut self.machines[id.0];
-        let link = machine.kernel.by_port(port).filter(|link| link.usable() && machine.paused.is_none());
-        let Some(link) = link else { return };
-        let (key, mac) = (link.key, link.mac);
+        let is_up = |link: &Link| link.usable() && machine.paused.is_none();
+        if machine.kernel.by_port(port).is_none_or(|link| !is_up(link)) {
+            return;
+        }
         let now = machine.now(self.now);
         match frame {
             Frame::Advertisement(packet) => {
-                let local = is_group(&packet.destination) || machine.kernel.answers(key, &packet.destination);
-                let Some(process) = machine.process.as_mut().filter(|_| local) else { return };
-                if process.receive(now, key, &arriving(&packet, damage), damage.is_some(), &self.pace) {
+                // Linux hands a frame from the MAC of a private macvlan to that macvlan alone.
+                let from = packet.frame.map(|(mac, _)| mac);
+                let links = || machine.kernel.on_port(port).filter(|link| link.usable());
+                let own = |link: &&Link| link.stacked.is_some() && link.mac == from;
+                let mut keys: Vec<InterfaceIndex> = links().filter(own).map(|link| link.key).collect();
+                if keys.is_empty() {
+                    keys = links().map(|link| link.key).collect();
+                }
+                let mut wakes = false;
+                for key in keys {
+                    let destination = &packet.destination;
+                    let local = is_group(destination) || machine.kernel.answers(key, destination);
+                    let Some(process) = machine.process.as_mut().filter(|_| local) else { continue };
+                    let arrived = arriving(&packet, damage);
+                    wakes |= process.receive(now, key, &arrived, damage.is_some(), &self.pace);
+                }
+                if wakes {
                     self.wake_soon(id);
                 }
             }
             Frame::Question { address, asker } => {
-                if let Some(mac) = mac.filter(|_| machine.kernel.answers(key, &address)) {
-                    self.carry(port, Some(asker), &Frame::Answer { address, mac });
+                // Each interface answers for its own addresses only.
+                let kernel = &machine.kernel;
+                let answers = |link: &&Link| link.usable() && kernel.answers(link.key, &address);
+                let mac = kernel.on_port(port).find(answers).and_then(|link| link.mac);
+                if let Some(mac) = mac {
+                    self.carry(port, Some(asker), &Frame::Answer { address, mac, port });
                 }
             }
             Frame::Announcement { .. } | Frame::Answer { .. } => {}
@@ -388,17 +423,28 @@ impl Cluster {
     }
 
     fn arrive_at_host(&mut self, id: HostId, frame: &Frame) {
-        let (address, mac, changed) = match *frame {
-            Frame::Announcement { address, mac } => {
-                (address, mac, self.hosts[id.0].announced(self.now, address, mac))
+        let now = self.now;
+        let host = &mut self.hosts[id.0];
+        let (address, mac, changed) = match frame {
+            Frame::Announcement { address, mac, port } => {
+                host.learn(*mac, *port);
+                (*address, *mac, host.announced(now, *address, *mac))
             }
-            Frame::Answer { address, mac } => {
-                (address, mac, self.hosts[id.0].answered(self.now, address, mac))
+            Frame::Answer { address, mac, port } => {
+                host.learn(*mac, *port);
+                (*address, *mac, host.answered(now, *address, *mac))
             }
-            Frame::Advertisement(_) | Frame::Question { .. } => return,
+            Frame::Advertisement(packet) => {
+                if let Some((mac, port)) = packet.frame {
+                    host.learn(mac, port);
+                }
+                return;
+            }
+            Frame::Question { .. } => return,
         };
         if changed {
-            let place = self.machine_of(mac).map_or_else(|| mac.to_string(), |machine| machine.to_string());
+            let machine = self.machine_reached(&self.hosts[id.0], mac);
+            let place = machine.map_or_else(|| mac.to_string(), |machine| machine.to_string());
             self.record(EntryKind::Host, id, format_args!("{address} is at {place}"));
         }
     }
@@ -410,7 +456,7 @@ impl Cluster {
                 None => None,
                 Some(mac) => {
                     let segment = self.network.segment(port);
-                    let Some(machine) = self.machine_of(mac) else { continue };
+                    let Some(machine) = self.machine_reached(&self.hosts[id.0], mac) else { continue };
                     Some(self.machine_port(machine, segment))
                 }
             };
@@ -511,11 +557,11 @@ impl Cluster {
     }
 
     /// Whether it left.
-    fn announce(&mut self, id: MachineId, announcement: &Announcement) -> bool {
+    pub(super) fn announce(&mut self, id: MachineId, announcement: &Announcement) -> bool {
         let Some(port) = self.usable_port(id, announcement.link) else { return false };
         let (address, mac) = (announcement.address, announcement.mac);
         self.machines[id.0].sent.announcements += 1;
-        self.carry(port, None, &Frame::Announcement { address, mac });
+        self.carry(port, None, &Frame::Announcement { address, mac, port });
         true
     }
 
@@ -547,11 +593,12 @@ impl Cluster {
             return obstacle;
         };
         self.machines[id.0].sent.advertisements += 1;
-        self.put_on_wire(id, port, sent);
+        let mac = way.and_then(|way| self.machines[id.0].kernel.link(way)).and_then(|link| link.mac);
+        self.put_on_wire(id, port, mac, sent);
         None
     }
 
-    fn put_on_wire(&mut self, id: MachineId, port: PortId, sent: &Transmission) {
+    fn put_on_wire(&mut self, id: MachineId, port: PortId, mac: Option<MacAddress>, sent: &Transmission) {
         if let Some(glance) = Glance::of(&sent.payload).filter(|glance| glance.priority == 0) {
             self.record(EntryKind::Advertisement, id, glance);
         }
@@ -567,132 +614,13 @@ impl Cluster {
             Some(holder.ports[segment.0 as usize])
         };
         let packet = super::frame::Packet {
+            frame: mac.map(|mac| (mac, port)),
             source: sent.source,
             destination: sent.destination,
             hop_limit: sent.ip.hop_limit,
             payload: sent.payload.clone(),
         };
         self.carry(port, only, &Frame::Advertisement(packet));
-    }
-
-    pub(super) fn work_soon(&mut self, id: MachineId) {
-        let at = self.now + self.draw(self.pace.chunk);
-        let machine = &mut self.machines[id.0];
-        let stands_still = machine.stands_still();
-        let Some(process) = machine.process.as_mut() else { return };
-        if stands_still || process.working || process.operations.is_empty() {
-            return;
-        }
-        process.working = true;
-        let generation = process.generation;
-        self.schedule(at, Happening::Work { machine: id, generation });
-    }
-
-    /// The kernel thread takes a chunk of one requester's changes.
-    fn work(&mut self, id: MachineId, generation: u64) {
-        let longest = self.prng.between(1, self.pace.chunk_size as u64) as usize;
-        let machine = &mut self.machines[id.0];
-        let stands_still = machine.stands_still();
-        let Some(process) = machine.process.as_mut().filter(|p| p.generation == generation) else { return };
-        process.working = false;
-        if stands_still {
-            return;
-        }
-        let requester = match process.operations.front() {
-            None => return,
-            Some(Change::Address(requester, _)) => *requester,
-            Some(Change::Link(_)) => return self.work_on_links(id),
-        };
-        let (mut operations, mut outcomes) = (Vec::new(), Vec::new());
-        while outcomes.len() < longest
-            && let Some(Change::Address(of, operation)) = process.operations.front()
-            && *of == requester
-        {
-            outcomes.push(machine.kernel.carry_out(operation));
-            operations.push(operation.clone());
-            process.operations.pop_front();
-        }
-        let later = process.operations.iter().filter_map(Change::address);
-        let announcements = first_announcements(&operations, &outcomes, later);
-        for (position, announcement) in announcements {
-            outcomes[position].announced = self.announce(id, &announcement);
-        }
-        for outcome in &outcomes {
-            let sign = match outcome.verb {
-                Verb::Add => "+",
-                Verb::Remove => "-",
-            };
-            let refusal = outcome.error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
-            let text = format!("{sign}{}{refusal}", outcome.prefix);
-            self.record(EntryKind::Kernel, id, text);
-        }
-        self.flush_kernel(id);
-        self.tell_soon(id, Event::Addresses(AddressReply { requester, outcomes }));
-        self.work_soon(id);
-    }
-
-    /// The kernel thread creates and removes the interfaces that are next.
-    fn work_on_links(&mut self, id: MachineId) {
-        let machine = &mut self.machines[id.0];
-        let Some(process) = machine.process.as_mut() else { return };
-        let mut outcomes = Vec::new();
-        while let Some(Change::Link(operation)) = process.operations.front() {
-            outcomes.push(machine.kernel.carry_out_link(operation));
-            process.operations.pop_front();
-        }
-        for LinkOutcome { verb, key, error, .. } in &outcomes {
-            let sign = match verb {
-                Verb::Add => "+",
-                Verb::Remove => "-",
-            };
-            let refusal = error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
-            self.record(EntryKind::Kernel, id, format_args!("{sign}{}{refusal}", key.name));
-        }
-        self.flush_kernel(id);
-        self.tell_soon(id, Event::Links(outcomes));
-        self.work_soon(id);
-    }
-
-    /// Passes on what the kernel has to tell.
-    pub(super) fn flush_kernel(&mut self, id: MachineId) {
-        let machine = &mut self.machines[id.0];
-        let notifications = machine.kernel.take_notifications();
-        let taken_along = machine.kernel.take_taken_along();
-        for port in &machine.ports {
-            let up = machine.powered && machine.kernel.by_port(*port).is_some_and(|link| link.usable());
-            self.network.set_up(*port, up);
-        }
-        for notification in notifications {
-            if let KernelEvent::AddressPresent(held) = &notification
-                && held.detection == Detection::Running
-            {
-                let happening = Happening::Detected { machine: id, link: held.link, prefix: held.prefix };
-                self.schedule(self.now + DETECTION, happening);
-            }
-            self.tell_soon(id, Event::Kernel(notification));
-        }
-        taken_along.into_iter().for_each(|held| self.lose_along(id, &held));
-        self.changed = true;
-    }
-
-    pub(super) fn daemon_ended(&mut self, id: MachineId) {
-        let machine = &mut self.machines[id.0];
-        let Some(process) = machine.process.take() else { return };
-        let left = machine.kernel.addresses().iter().filter(|held| held.ours);
-        // What has our mark but is of no router that it ever had there may be another daemon's.
-        let charge = &process.ledger.charge;
-        let left = left.filter(|held| charge.contains(&(held.link, held.prefix.address())));
-        let kept = process.ledger.config.keep_addresses_on_stop;
-        let left = left.filter(|held| !kept || process.ledger.is_static(held.link, held.prefix.address()));
-        let left: Vec<Prefix> = left.map(|held| held.prefix).collect();
-        machine.touched = self.now;
-        machine.silent_since = None;
-        self.changed = true;
-        self.record(EntryKind::Phase, id, "daemon stopped");
-        for prefix in left {
-            let detail = format!("stopped and left {prefix}");
-            self.report(Violation { at: self.now, rule: Rule::LeftBehind, machine: Some(id), detail });
-        }
     }
 }
 

@@ -51,6 +51,8 @@ pub enum Fault {
     InterfaceDeleted(MachineId, SegmentId, bool),
     /// … and created again under another index, with its own addresses.
     InterfaceCreated(MachineId, SegmentId),
+    /// Somebody deletes the virtual MACs on top of an interface.
+    VirtualMacsDeleted(MachineId, SegmentId),
     /// An interface gets another name.
     InterfaceRenamed(MachineId, SegmentId),
     /// … and its old one back.
@@ -119,6 +121,7 @@ impl Fault {
             | Self::MtuChanged(machine, _, _)
             | Self::InterfaceDeleted(machine, _, _)
             | Self::InterfaceCreated(machine, _)
+            | Self::VirtualMacsDeleted(machine, _)
             | Self::InterfaceRenamed(machine, _)
             | Self::InterfaceNameRestored(machine, _)
             | Self::OwnAddressRemoved(machine, _)
@@ -172,6 +175,7 @@ impl fmt::Display for Fault {
             Self::MtuChanged(_, segment, mtu) => write!(f, "interface on {segment} takes {mtu} bytes"),
             Self::InterfaceDeleted(_, segment, _) => write!(f, "interface on {segment} deleted"),
             Self::InterfaceCreated(_, segment) => write!(f, "interface on {segment} created"),
+            Self::VirtualMacsDeleted(_, segment) => write!(f, "virtual MACs on {segment} deleted"),
             Self::InterfaceRenamed(_, segment) => write!(f, "interface on {segment} renamed"),
             Self::InterfaceNameRestored(_, segment) => write!(f, "interface on {segment} has its name back"),
             Self::OwnAddressRemoved(_, segment) => write!(f, "own address on {segment} removed"),

@@ -64,7 +64,7 @@ impl Flood {
         };
         let destination = default_group(like.family);
         let payload = advertisement.encode(source, destination, like.checksum).into();
-        Packet { source, destination, hop_limit: 255, payload }
+        Packet { frame: None, source, destination, hop_limit: 255, payload }
     }
 }
 

@@ -17,8 +17,10 @@ pub enum Frame {
     Announcement {
         /// The address.
         address: IpAddr,
-        /// Where it is said to be.
+        /// Where it is said to be, which is the MAC of the frame too.
         mac: MacAddress,
+        /// The port that the frame came in by.
+        port: PortId,
     },
     /// An ARP request or neighbour solicitation: "who has this address?"
     Question {
@@ -31,14 +33,18 @@ pub enum Frame {
     Answer {
         /// The address.
         address: IpAddr,
-        /// Where it is.
+        /// Where it is, which is the MAC of the frame too.
         mac: MacAddress,
+        /// The port that the frame came in by.
+        port: PortId,
     },
 }
 
 /// An IP packet that carries a VRRP message.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Packet {
+    /// MAC of its frame, and the port that it came in by.
+    pub frame: Option<(MacAddress, PortId)>,
     /// Sender.
     pub source: IpAddr,
     /// Group or address it was sent to.
@@ -125,6 +131,7 @@ mod tests {
     #[test]
     fn damage_inverts_one_bit() {
         let packet = Packet {
+            frame: None,
             source: [192, 0, 2, 1].into(),
             destination: [224, 0, 0, 18].into(),
             hop_limit: 255,

@@ -57,6 +57,8 @@ pub struct Host {
     patient: bool,
     addresses: Vec<IpAddr>,
     cache: BTreeMap<IpAddr, Entry>,
+    /// By which port frames from a virtual MAC came in last: where its switch sends what is for that.
+    learnt: BTreeMap<MacAddress, PortId>,
     /// What it forges.
     pub(super) flood: Option<Flood>,
 }
@@ -64,7 +66,7 @@ pub struct Host {
 impl Host {
     /// A host with an empty cache that talks to `addresses`.
     pub const fn new(port: PortId, patient: bool, addresses: Vec<IpAddr>) -> Self {
-        Self { port, patient, addresses, cache: BTreeMap::new(), flood: None }
+        Self { port, patient, addresses, cache: BTreeMap::new(), learnt: BTreeMap::new(), flood: None }
     }
 
     /// Looks through the cache: what is asked now.
@@ -109,6 +111,18 @@ impl Host {
         changed
     }
 
+    /// A frame from a virtual MAC came in by a port.
+    pub fn learn(&mut self, mac: MacAddress, port: PortId) {
+        if is_virtual(mac) {
+            self.learnt.insert(mac, port);
+        }
+    }
+
+    /// By which port frames to a virtual MAC leave.
+    pub fn port_of(&self, mac: MacAddress) -> Option<PortId> {
+        self.learnt.get(&mac).copied()
+    }
+
     /// Adds addresses to talk to, those of a configuration that was loaded later.
     pub fn talk_to(&mut self, address: IpAddr) {
         if !self.addresses.contains(&address) {
@@ -135,6 +149,11 @@ impl Host {
     pub fn routes(&self) -> impl Iterator<Item = (IpAddr, MacAddress)> {
         self.cache.iter().map(|(address, entry)| (*address, entry.mac))
     }
+}
+
+/// Whether several machines have the MAC by turns (RFC 9568 §7.3).
+pub const fn is_virtual(mac: MacAddress) -> bool {
+    matches!(mac.0, [0, 0, 0x5e, 0, 1 | 2, _])
 }
 
 /// Longest time until a patient host has found out that its entry is wrong and was answered, `delay` being

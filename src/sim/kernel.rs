@@ -80,7 +80,7 @@ impl Kernel {
         let (error, found) = match (verb, there) {
             (Verb::Remove, Some((index, Some(there)))) if there == *key => {
                 self.delete(index, false);
-                (None, false)
+                (None, true)
             }
             (Verb::Remove, _) => (None, false),
             (Verb::Add, Some((_, Some(there)))) if there == *key => (None, true),
@@ -144,6 +144,17 @@ impl Kernel {
                 .extend(gone.into_iter().map(|a| KernelEvent::AddressGone { link: key, prefix: a.prefix }));
         }
         self.notifications.push(KernelEvent::LinkGone(key));
+    }
+
+    /// Whether something is on top of an interface.
+    pub fn has_on_top(&self, key: InterfaceIndex) -> bool {
+        self.on_top_of(key).next().is_some()
+    }
+
+    /// Deletes what is on top of an interface.
+    pub fn delete_on_top(&mut self, key: InterfaceIndex) {
+        let upper: Vec<InterfaceIndex> = self.on_top_of(key).collect();
+        upper.into_iter().for_each(|upper| self.delete(upper, false));
     }
 
     /// Renames an interface.
@@ -308,6 +319,11 @@ impl Kernel {
     /// The interface on a port, which others may be on top of.
     pub fn by_port(&self, port: PortId) -> Option<&Link> {
         self.nics.values().find(|nic| nic.port == port && nic.link.stacked.is_none()).map(|nic| &nic.link)
+    }
+
+    /// The interfaces on a port: the one that is plugged in, and those on top of it.
+    pub fn on_port(&self, port: PortId) -> impl Iterator<Item = &Link> {
+        self.nics.values().filter(move |nic| nic.port == port).map(|nic| &nic.link)
     }
 
     /// The port of an interface.

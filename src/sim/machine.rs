@@ -11,6 +11,7 @@ use super::process::{Process, Sabotage};
 use crate::net::{InterfaceIndex, InterfaceName, MacAddress, Prefix};
 use crate::node::NodeConfig;
 use crate::time::{Duration, Instant, Now, WallTime, micros};
+use crate::wire::vrrp::Vrid;
 
 /// A machine's number.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -88,6 +89,15 @@ pub struct Machine {
 /// Name of the interface on a segment, equal on all machines: `eth0`.
 pub fn interface_name(segment: SegmentId) -> InterfaceName {
     name(&format!("eth{}", segment.0))
+}
+
+/// Name of the interface with the virtual MAC of a router on a segment: `vmac0.51`.
+pub fn virtual_name(segment: SegmentId, vrid: Vrid) -> InterfaceName {
+    name(&format!("{}{vrid}", virtual_prefix(segment)))
+}
+
+fn virtual_prefix(segment: SegmentId) -> String {
+    format!("vmac{}.", segment.0)
 }
 
 fn name(text: &str) -> InterfaceName {
@@ -196,9 +206,12 @@ impl Machine {
         self.kernel.by_port(*port).map(|link| link.key)
     }
 
-    /// The segment whose interface normally has this name.
+    /// The segment whose interface normally has this name, or is below a virtual MAC of this name.
     pub fn segment_of(&self, name: &InterfaceName) -> Option<SegmentId> {
-        (0..self.ports.len() as u32).map(SegmentId).find(|segment| interface_name(*segment) == *name)
+        let is_on = |segment: &SegmentId| {
+            interface_name(*segment) == *name || name.as_str().starts_with(&virtual_prefix(*segment))
+        };
+        (0..self.ports.len() as u32).map(SegmentId).find(is_on)
     }
 
     /// The segment where a router advertises: that of its interface, or without one that of its source address.

@@ -15,6 +15,7 @@ pub mod frame;
 pub mod host;
 pub mod invariants;
 pub mod kernel;
+mod kernel_work;
 pub mod machine;
 pub mod network;
 pub mod process;

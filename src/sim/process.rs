@@ -235,7 +235,7 @@ impl Process {
         let Wakeup { heard, events, actions } = &mut wakeup;
         for received in core::mem::take(&mut self.received).into_values().flatten() {
             let glance = Glance::of(&received.packet.payload);
-            let Packet { source, destination, hop_limit, payload } = &received.packet;
+            let Packet { frame: _, source, destination, hop_limit, payload } = &received.packet;
             if let Some(glance) = glance.filter(|_| !received.damaged) {
                 heard.push(Heard {
                     link: received.link,

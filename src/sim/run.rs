@@ -197,6 +197,9 @@ fn draw(kind: Kind, prng: &mut Prng, cluster: &Cluster, scenario: &Scenario) -> 
             _ => Fault::MtuChanged(id, segment, ETHERNET_MTU),
         },
         Kind::Interface => match link {
+            Some(_) if machine.kernel.has_on_top(link?.key) && prng.chance(1, 2) => {
+                Fault::VirtualMacsDeleted(id, segment)
+            }
             Some(_) => Fault::InterfaceDeleted(id, segment, prng.chance(1, 2)),
             None => Fault::InterfaceCreated(id, segment),
         },

@@ -7,11 +7,11 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::cluster::ClusterSpec;
 use super::invariants::Pace;
-use super::machine::{MachineId, MachineSpec, interface_name, own_addresses};
+use super::machine::{MachineId, MachineSpec, interface_name, own_addresses, virtual_name};
 use super::network::SegmentId;
 use super::trackers;
-use crate::kernel::AddressSpec;
-use crate::net::{Family, Prefix};
+use crate::kernel::{AddressSpec, VirtualLink, VirtualLinkKind};
+use crate::net::{Family, MacAddress, Prefix};
 use crate::node::{NodeConfig, StaticAddress};
 use crate::prng::Prng;
 use crate::secret::Secret;
@@ -43,8 +43,18 @@ struct Plan {
     oddities: bool,
     authentication: AuthenticationData,
     unicast: Option<Unicast>,
+    virtual_mac: Option<VirtualMac>,
     /// How many machines there are.
     machines: usize,
+}
+
+/// The virtual MAC of a plan's routers.
+#[derive(Clone, Copy, Debug)]
+struct VirtualMac {
+    /// They advertise by the interface below.
+    by_base: bool,
+    /// A machine that has none.
+    without: Option<MachineId>,
 }
 
 /// How the routers of a plan speak to each other's addresses.
@@ -95,6 +105,14 @@ impl Scenario {
         for plan in &mut plans {
             plan.unicast = spoken.chance(1, 4).then(|| Unicast::draw(spoken, owners));
         }
+        let upper = &mut Prng::new(seed ^ 0x005e_0001);
+        for plan in &mut plans {
+            let without = || MachineId(upper.clone().below(routers as u64) as usize);
+            let without = Some(without()).filter(|_| upper.chance(1, 3));
+            let drawn = VirtualMac { by_base: plan.unicast.is_some() || upper.chance(1, 4), without };
+            // An owner has its addresses on the interface itself.
+            plan.virtual_mac = (upper.chance(1, 3) && plan.owner.is_none()).then_some(drawn);
+        }
         let startup_delay = if prng.chance(1, 6) { millis(prng, 100, 2_000) } else { Duration::ZERO };
         let mut machines: Vec<MachineSpec> = (0..routers)
             .map(|index| {
@@ -104,7 +122,8 @@ impl Scenario {
                 let owned = plans.iter().filter(|plan| plan.owner == Some(id) && prng.chance(1, 2));
                 let foreign = owned.flat_map(Plan::placed).collect();
                 let promote_secondaries = prng.chance(1, 2);
-                let config = NodeConfig { routers, startup_delay, ..NodeConfig::default() };
+                let links = virtual_links(&routers);
+                let config = NodeConfig { routers, links, startup_delay, ..NodeConfig::default() };
                 MachineSpec { config, promote_secondaries, foreign }
             })
             .collect();
@@ -142,7 +161,12 @@ impl Scenario {
 
     /// A changed configuration of a machine: priorities, intervals, addresses, routers added and removed.
     pub fn mutate(&self, prng: &mut Prng, machine: MachineId, config: &NodeConfig) -> NodeConfig {
-        let mut config = config.clone();
+        let mut config = self.mutated(prng, machine, config.clone());
+        config.links = virtual_links(&config.routers);
+        config
+    }
+
+    fn mutated(&self, prng: &mut Prng, machine: MachineId, mut config: NodeConfig) -> NodeConfig {
         if prng.clone().chance(1, 8) {
             // The last one goes; the only one is replaced.
             let addresses = &mut config.statics.addresses;
@@ -255,6 +279,7 @@ impl Plan {
                 AuthenticationData::None
             },
             unicast: None,
+            virtual_mac: None,
             machines: routers,
         }
     }
@@ -268,6 +293,14 @@ impl Plan {
         config.announce = self.announce;
         config.addresses = self.addresses.clone();
         config.excluded = self.excluded.clone();
+        if let Some(VirtualMac { by_base, without }) = self.virtual_mac
+            && without != Some(machine)
+        {
+            let upper = virtual_name(self.segment, self.vrid);
+            let mac = standard_mac(self.family, self.vrid);
+            let base = config.interfaces.addresses;
+            config.interfaces = RouterInterfaces::on_top(base, upper, Some(mac), by_base);
+        }
         if let Some(unicast) = &self.unicast {
             unicast.apply(self.segment, self.machines, machine, &mut config);
         }
@@ -339,6 +372,30 @@ impl Unicast {
             config.interfaces = RouterInterfaces::routed(config.interfaces.addresses.clone(), None);
         }
     }
+}
+
+/// The interfaces with virtual MACs that routers need.
+fn virtual_links(routers: &[RouterConfig]) -> Vec<VirtualLink> {
+    let link = |router: &RouterConfig| {
+        Some(VirtualLink {
+            name: router.interfaces.addresses.clone(),
+            parent: router.interfaces.base.clone()?,
+            kind: VirtualLinkKind::Macvlan(router.interfaces.virtual_mac?),
+            group: None,
+            ipv4: true,
+            ipv6: true,
+        })
+    };
+    routers.iter().filter_map(link).collect()
+}
+
+/// The MAC of a virtual router (RFC 9568 §7.3).
+const fn standard_mac(family: Family, vrid: Vrid) -> MacAddress {
+    let kind = match family {
+        Family::Ipv4 => 1,
+        Family::Ipv6 => 2,
+    };
+    MacAddress([0, 0, 0x5e, 0, kind, vrid.get()])
 }
 
 const ONE: Vrid = match Vrid::new(1) {

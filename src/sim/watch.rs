@@ -83,7 +83,7 @@ impl Cluster {
                 segment: self.network.segment(host.port()),
                 patient: host.patient(),
                 address,
-                machine: self.machine_of(mac),
+                machine: self.machine_reached(host, mac),
             }));
         }
         survey
@@ -95,13 +95,14 @@ impl Cluster {
         let standing = process.ledger.standing(&config.name);
         let up = |link: &Link| link.usable() && process.ledger.counts_as_up(&link.name);
         let usable = |name| machine.kernel.by_name(name).filter(|link| up(link) || !config.track_primary);
-        let needed = config.interfaces.hears_by().into_iter().chain([&config.interfaces.addresses]);
+        let interfaces = &config.interfaces;
+        let needed = interfaces.base.iter().chain(interfaces.hears_by()).chain([&interfaces.addresses]);
         let listens = needed.into_iter().all(|name| usable(name).is_some());
         let addresses = config.addresses.iter().chain(&config.excluded).filter(|address| address.track);
         let tracked = addresses
             .filter_map(|address| address.interface.as_ref())
             .all(|name| machine.kernel.by_name(name).is_some_and(up));
-        let out = match config.interfaces.sends_by() {
+        let out = match config.interfaces.source_by().or_else(|| config.interfaces.sends_by()) {
             Some(name) => usable(name),
             None => machine.link(segment).and_then(|key| machine.kernel.link(key)),
         };

@@ -24,12 +24,18 @@ struct Pair {
 impl Pair {
     /// `make` gives a host its link. Afterwards both daemons run, and each knows its place.
     fn start(link: &str, interval: &str, make: impl Fn(&mut Host)) -> Self {
+        Self::start_with("", link, interval, make)
+    }
+
+    /// The same with further settings of the routers.
+    fn start_with(settings: &str, link: &str, interval: &str, make: impl Fn(&mut Host)) -> Self {
         let (mut first, mut second) = Host::pair().unwrap();
         for (host, priority) in [(&mut first, 150), (&mut second, 100)] {
             make(host);
             let router = instance("VI_1", 51, priority, ADDRESS);
             let router =
                 router.replace(host::LAN, link).replace("advert_int 0.1", &format!("advert_int {interval}"));
+            let router = router.replace("version 3", &format!("version 3\n    {settings}"));
             host.configure(&format!("global_defs {{\n    dynamic_interfaces\n}}\n{router}"));
         }
         let mut capture = second.namespace.run(Capture::open).unwrap().unwrap();
@@ -68,8 +74,9 @@ impl Pair {
                     Some(_) => {}
                     // The protocol of an IPv4 header behind an Ethernet header.
                     None => {
-                        heard.advertisements +=
-                            usize::from(frame.bytes[12..14] == [8, 0] && frame.bytes[23] == 112)
+                        let is_one = frame.bytes[12..14] == [8, 0] && frame.bytes[23] == 112;
+                        heard.advertisements += usize::from(is_one);
+                        heard.from_virtual_mac += usize::from(is_one && frame.bytes[6..12] == VIRTUAL_MAC);
                     }
                 }
             }
@@ -100,7 +107,39 @@ impl Pair {
 #[derive(Debug, Default)]
 struct Heard {
     advertisements: usize,
+    from_virtual_mac: usize,
     announcements: usize,
+}
+
+/// Of virtual router 51 over IPv4.
+const VIRTUAL_MAC: [u8; 6] = [0, 0, 0x5e, 0, 1, 51];
+
+/// The pair's address is on a virtual MAC on top of its link, goes with it, and goes at the end.
+fn has_a_virtual_mac(mut pair: Pair) {
+    let mut capture = pair.second.namespace.run(Capture::open).unwrap().unwrap();
+    let heard = pair.heard_by_second(&mut capture, 3);
+    assert_eq!(heard.from_virtual_mac, heard.advertisements, "{heard:?}");
+    let upper = pair.first.socket.index_of(&name("vrrp.51")).unwrap();
+    assert!(pair.first.socket.addresses(upper).unwrap().contains(&prefix(ADDRESS)));
+    let link = pair.link.clone();
+    pair.fails_over(|host, up| {
+        let index = host.socket.index_of(&link).unwrap();
+        host.socket.set_up(index, up).unwrap();
+    });
+    pair.first.signal(libc::SIGTERM);
+    pair.first.wait_for_end();
+    pair.wait_for_master(false);
+    assert!(pair.first.socket.index_of(&name("vrrp.51")).is_err(), "{}", pair.logs());
+}
+
+#[test]
+fn a_vlan_has_a_virtual_mac() {
+    second_kernel::run(|| has_a_virtual_mac(Pair::start_with("use_vmac", VLAN, "0.1", make_vlan)));
+}
+
+#[test]
+fn a_bond_has_a_virtual_mac() {
+    second_kernel::run(|| has_a_virtual_mac(Pair::start_with("use_vmac", BOND, "0.1", make_bond)));
 }
 
 /// Sets a port of the switch up or down: the carrier at the other end of the cable.

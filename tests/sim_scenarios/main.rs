@@ -18,3 +18,4 @@ mod statics;
 mod switch_over;
 mod tracking;
 mod unicast;
+mod virtual_mac;

@@ -18,6 +18,7 @@ use alived::wire::ip::IpFields;
 
 use super::lan::{LAN, Lan, R1, R2, node, prefix, router, with_statics};
 use super::tracking::{CHECK, LOAD, WEB, delayed, tracking};
+use super::virtual_mac::on_virtual_mac;
 
 /// Runs a course of events without and with a saboteur on a machine; gives the rules then broken.
 fn sabotaged(
@@ -445,4 +446,60 @@ fn a_stop_without_an_end_is_seen() {
     };
     let course = |lan: &mut Lan| lan.apply(Fault::Stopped(R1));
     assert_seen(&sabotaged(&[R1], hanging, course), Rule::StopUnfinished, Some(R1));
+}
+
+/// A course of events with two routers that have a virtual MAC.
+fn sabotaged_on_virtual_mac(
+    make: impl Fn() -> Box<dyn Sabotage>,
+    course: impl Fn(&mut Lan),
+) -> Vec<Violation> {
+    sabotaged_with(&on_virtual_mac(150), &[R1], make, course)
+}
+
+#[test]
+fn a_virtual_mac_left_behind_at_stop_is_seen() {
+    let keeps = || -> Box<dyn Sabotage> {
+        Box::new(Tamper(|_, actions: &mut Actions| {
+            let removals = actions.links.iter_mut().filter(|operation| operation.verb == Verb::Remove);
+            // What is asked for is carried out, and answered, elsewhere.
+            removals.for_each(|operation| operation.link.name = "vmac1.1".parse().unwrap());
+        }))
+    };
+    let course = |lan: &mut Lan| lan.apply(Fault::Stopped(R1));
+    assert_seen(&sabotaged_on_virtual_mac(keeps, course), Rule::LeftBehind, Some(R1));
+}
+
+#[test]
+fn a_virtual_mac_that_is_not_adopted_is_seen() {
+    let replaces = || -> Box<dyn Sabotage> {
+        let mut created = false;
+        Box::new(Tamper(move |_, actions: &mut Actions| {
+            for operation in actions.links.iter_mut().filter(|operation| operation.verb == Verb::Add) {
+                if core::mem::replace(&mut created, true) {
+                    operation.verb = Verb::Remove;
+                }
+            }
+        }))
+    };
+    let course = |lan: &mut Lan| {
+        lan.apply(Fault::Crashed(R1));
+        lan.apply(Fault::Respawned(R1));
+    };
+    assert_seen(&sabotaged_on_virtual_mac(replaces, course), Rule::OwnLinkRemoved, Some(R1));
+}
+
+#[test]
+fn an_address_on_another_interface_than_the_virtual_mac_is_seen() {
+    let beside = || -> Box<dyn Sabotage> {
+        Box::new(Tamper(|_, actions: &mut Actions| {
+            let mut operations = actions.kernel.iter_mut().flat_map(|request| &mut request.operations);
+            if let Some(operation) = operations.find(|operation| operation.verb == Verb::Add) {
+                let beside = AddressOperation::new(Verb::Add, eth0(), operation.spec.clone());
+                // No router gets an answer that it did not ask for.
+                let requester = Requester::Router(RouterId(u32::MAX));
+                actions.kernel.push(AddressRequest { requester, operations: vec![beside] });
+            }
+        }))
+    };
+    assert_seen(&sabotaged_on_virtual_mac(beside, |_| {}), Rule::WrongInterface, Some(R1));
 }

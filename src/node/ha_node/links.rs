@@ -134,9 +134,9 @@ impl OwnLinks {
             .collect()
     }
 
-    /// Whether an interface of ours is about to be there, or to be told of by the kernel.
+    /// Whether an interface of ours is about to be there and up, or to be told of as that by the kernel.
     pub(super) fn is_under_way(&self, name: &InterfaceName, kernel: &KernelModel) -> bool {
-        let is_missing = || kernel.link_by_name(name).is_none();
+        let is_missing = || kernel.link_by_name(name).is_none_or(|link| !link.admin_up);
         let under_way = |link: &VirtualLink| self.links.is_under_way(link, is_missing());
         self.config.iter().any(|link| link.name == *name && under_way(link))
     }

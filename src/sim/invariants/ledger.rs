@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::bounds::master_down_time;
 use super::tracking::{LinkOpinions, Standard, Verdicts};
 use super::{Batch, Heard, Standing, Switch};
-use crate::kernel::{HeldAddress, KernelEvent, Link, Requester, RouterId, Verb};
+use crate::kernel::{HeldAddress, KernelEvent, Link, LinkOperation, Requester, RouterId, Verb};
 use crate::net::{Family, InterfaceIndex, InterfaceName, Prefix};
 use crate::node::{Event, NodeConfig};
 use crate::sim::kernel::usable_source;
@@ -175,8 +175,12 @@ impl Ledger {
     /// Why the router cannot take part, going by what the daemon was told.
     pub fn fault(&self, config: &RouterConfig) -> Option<String> {
         let interfaces = &config.interfaces;
-        for name in
-            interfaces.hears_by().into_iter().chain(interfaces.sends_by()).chain([&interfaces.addresses])
+        for name in interfaces
+            .base
+            .iter()
+            .chain(interfaces.hears_by())
+            .chain(interfaces.sends_by())
+            .chain([&interfaces.addresses])
         {
             if !self.links.values().any(|link| link.name == *name) {
                 return Some(format!("interface {name} does not exist"));
@@ -194,7 +198,7 @@ impl Ledger {
         if self.standard(config).fault {
             return Some("a tracker fails".to_owned());
         }
-        let by = config.interfaces.sends_by();
+        let by = interfaces.base.as_ref().or_else(|| interfaces.sends_by());
         let sends = |held: &&HeldAddress| {
             by.is_none_or(|name| self.links.get(&held.link).is_some_and(|link| link.name == *name))
         };
@@ -404,6 +408,29 @@ impl Ledger {
     /// Whether the daemon knows that it has nothing to do with an address of its kernel.
     pub fn is_foreign(&self, link: InterfaceIndex, prefix: Prefix) -> bool {
         self.foreign.contains(&(link, prefix))
+    }
+
+    /// Whether an address that is configured belongs on other interfaces than this one.
+    pub fn is_elsewhere(&self, link: InterfaceIndex, prefix: Prefix) -> bool {
+        let Some(link) = self.links.get(&link) else { return false };
+        let of_routers = self.config.routers.iter().flat_map(|router| {
+            let all = router.addresses.iter().chain(&router.excluded);
+            all.map(|a| (a.spec.prefix, a.interface.as_ref().unwrap_or(&router.interfaces.addresses)))
+        });
+        let statics = self.config.statics.addresses.iter().map(|a| (a.spec.prefix, &a.interface));
+        let mut names =
+            of_routers.chain(statics).filter(|(of, _)| *of == prefix).map(|(_, name)| name).peekable();
+        names.peek().is_some() && names.all(|name| *name != link.name)
+    }
+
+    /// Whether it is configured with an interface of its own, on a parent that is there.
+    pub fn keeps_link(&self, operation: &LinkOperation) -> bool {
+        let key = operation.key;
+        !self.stopping
+            && self.config.links.iter().any(|link| {
+                let parent = self.links.get(&key.parent).map(|parent| &parent.name);
+                (link.name.packed(), link.kind, Some(&link.parent)) == (key.name, key.kind, parent)
+            })
     }
 
     /// Whether it shall have an address on an interface for as long as it lives.

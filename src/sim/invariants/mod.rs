@@ -102,6 +102,10 @@ pub enum Rule {
     HostMisled,
     /// Settled: a daemon told to stop has stopped.
     StopUnfinished,
+    /// Every step: a daemon leaves an interface of its own in place, whoever made it, while it is configured with it.
+    OwnLinkRemoved,
+    /// Every step: what belongs on a virtual MAC is asked for there alone.
+    WrongInterface,
 }
 
 impl fmt::Display for Rule {
@@ -124,6 +128,8 @@ impl fmt::Display for Rule {
             Self::AddressElsewhere => "after settling, addresses are at their master alone",
             Self::HostMisled => "after settling, every host's cache points to the master",
             Self::StopUnfinished => "a stop ends",
+            Self::OwnLinkRemoved => "an interface of its own stays while a daemon is configured with it",
+            Self::WrongInterface => "an address is where it is configured to be",
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Batch, Ledger, Rule, Switch, Violation};
-use crate::kernel::{Requester, RouterId, Verb};
+use crate::kernel::{KernelEvent, Requester, RouterId, Verb};
 use crate::node::Event;
 use crate::sim::MachineId;
 use crate::sim::frame::Glance;
@@ -89,6 +89,28 @@ pub fn judge(machine: MachineId, ledger: &mut Ledger, batch: &Batch<'_>) -> Vec<
         if operation.verb == Verb::Remove && ledger.is_foreign(operation.link, operation.spec.prefix) {
             let detail = format!("asked to remove {}", operation.spec.prefix);
             break_rule(Rule::ForeignAddressRemoved, detail);
+        }
+    }
+    // The link-local address of an interface below, which its virtual MAC has too, may be anything.
+    let requests = batch.actions.kernel.iter().filter(|request| request.requester != Requester::Links);
+    let operations = requests.flat_map(|request| &request.operations);
+    for operation in operations.filter(|operation| operation.verb == Verb::Add) {
+        if ledger.is_elsewhere(operation.link, operation.spec.prefix) {
+            let detail = format!("asked for {} on interface {}", operation.spec.prefix, operation.link.get());
+            break_rule(Rule::WrongInterface, detail);
+        }
+    }
+    for operation in batch.actions.links.iter().filter(|operation| operation.verb == Verb::Remove) {
+        // One whose parent is gone, or has another name, has no place any more.
+        let parent = operation.key.parent;
+        let moved = batch.events.iter().any(|event| match event {
+            Event::Kernel(KernelEvent::LinkChanged(link)) => link.key == parent,
+            Event::Kernel(KernelEvent::LinkGone(key)) => *key == parent,
+            _ => false,
+        });
+        if !moved && ledger.keeps_link(operation) {
+            let detail = format!("asked to remove interface {}", operation.key.name);
+            break_rule(Rule::OwnLinkRemoved, detail);
         }
     }
     let calm = !lasted
