@@ -211,6 +211,7 @@ fn backup_hears(bencher: Bencher<'_, '_>) {
                 source: *source,
                 destination,
                 hop_limit: Some(255),
+                header: &[],
                 payload,
             };
             bench.node.handle_datagram(bench.now, &datagram, &mut bench.actions);

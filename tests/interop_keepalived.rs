@@ -28,6 +28,7 @@ const PASS: Wire = Wire { authentication: Authentication::Pass, ..V2 };
 const V2_UNICAST: Wire = Wire { unicast: true, ..V2 };
 const V3_UNICAST: Wire = Wire { unicast: true, ..V3 };
 const V3_IPV6_UNICAST: Wire = Wire { unicast: true, ..V3_IPV6 };
+const AH: Wire = Wire { authentication: Authentication::Ah, ..V2 };
 
 #[test]
 fn ours_leads_in_version_2() {
@@ -47,6 +48,16 @@ fn ours_leads_in_version_2_with_a_password() {
 #[test]
 fn keepalived_leads_in_version_2_with_a_password() {
     life(Kind::Keepalived, PASS);
+}
+
+#[test]
+fn ours_leads_in_version_2_with_an_authentication_header() {
+    life(Kind::Alived, AH);
+}
+
+#[test]
+fn keepalived_leads_in_version_2_with_an_authentication_header() {
+    life(Kind::Keepalived, AH);
 }
 
 #[test]

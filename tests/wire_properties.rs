@@ -45,7 +45,7 @@ fn authentication(version: Version, family: Family) -> impl Strategy<Value = Aut
         (Version::V2, 1) if family == Family::Ipv4 => {
             AuthenticationData::SimplePassword(Secret::new(password))
         }
-        (Version::V2, 2) => AuthenticationData::AuthenticationHeader,
+        (Version::V2, 2) => AuthenticationData::AuthenticationHeader(Secret::new(password)),
         _ => AuthenticationData::None,
     })
 }

@@ -296,7 +296,8 @@ impl World {
             ]
         };
         for socket in sockets {
-            let datagram = Datagram { socket, source, destination, hop_limit: Some(255), payload };
+            let datagram =
+                Datagram { socket, source, destination, hop_limit: Some(255), header: &[], payload };
             self.node.handle_datagram(now, &datagram, &mut self.actions);
         }
         self.settle();

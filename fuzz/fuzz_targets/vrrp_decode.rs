@@ -35,7 +35,7 @@ fuzz_target!(|input: &[u8]| {
         authentication: match choice >> 2 & 3 {
             0 | 3 => AuthenticationData::None,
             1 => AuthenticationData::SimplePassword(Secret::new(*b"secret12")),
-            _ => AuthenticationData::AuthenticationHeader,
+            _ => AuthenticationData::AuthenticationHeader(Secret::new(*b"secret12")),
         },
         checksum: if bit(4) { ChecksumMode::AsVersion2 } else { ChecksumMode::PseudoHeader },
         multicast,

@@ -66,7 +66,7 @@ pub(super) struct Arguments {
     /// Virtual addresses to hand over
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     addresses: u16,
-    /// Authentication of advertisements; pass needs --version 2
+    /// Authentication of advertisements; pass and ah need --version 2
     #[arg(long, value_name = "TYPE", default_value = "none", value_parser = one_of(AUTHENTICATIONS))]
     auth: Authentication,
     /// Advertise to the other routers' addresses instead of the multicast group
@@ -95,8 +95,12 @@ type Words<T> = &'static [(&'static str, T)];
 const VERSIONS: Words<Version> = &[("2", Version::V2), ("3", Version::V3)];
 const FAMILIES: Words<Family> =
     &[("ipv4", Family::Ipv4), ("ipv6", Family::Ipv6), ("4", Family::Ipv4), ("6", Family::Ipv6)];
-const AUTHENTICATIONS: Words<Authentication> =
-    &[("none", Authentication::None), ("pass", Authentication::Pass)];
+const AUTHENTICATIONS: Words<Authentication> = &[
+    ("none", Authentication::None),
+    ("pass", Authentication::Pass),
+    ("ah", Authentication::Ah),
+    ("hmac", Authentication::Hmac),
+];
 const PEERS: Words<Kind> = &[("keepalived", Kind::Keepalived)];
 const ROLES: Words<usize> = &[("master", 0), ("backup", 1)];
 const DAEMONS: Words<Kind> = &[("alived", Kind::Alived), ("keepalived", Kind::Keepalived)];
@@ -189,8 +193,11 @@ impl Arguments {
         if version == Version::V2 && family == Family::Ipv6 {
             return Err("version 2 is for IPv4 only; use --version 3 with --family ipv6".to_owned());
         }
-        if authentication == Authentication::Pass && version == Version::V3 {
-            return Err("version 3 has no passwords; use --version 2 with --auth pass".to_owned());
+        if matches!(authentication, Authentication::Pass | Authentication::Ah) && version == Version::V3 {
+            return Err(
+                "version 3 has no passwords; use --version 2 with --auth pass and --auth ah, or --auth hmac"
+                    .to_owned(),
+            );
         }
         let interval = match (self.interval, version) {
             (Some(interval), _) => interval,

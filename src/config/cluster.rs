@@ -9,8 +9,10 @@ use serde::Serialize;
 use super::Loaded;
 use super::diagnostics::Severity;
 use super::model::VrrpInstance;
+use super::values::AuthKey;
 use crate::net::Family;
-use crate::vrrp::RouterConfig;
+use crate::secret::Secret;
+use crate::vrrp::{AntiReplay, RouterConfig};
 use crate::wire::vrrp::Version;
 
 /// Something to say about routers that should meet.
@@ -203,6 +205,11 @@ impl Group<'_> {
 
     /// The secrets are compared, never shown.
     fn authentication(&mut self) {
+        // Where a file is not there to be read, its name has to do.
+        let key = |key: &AuthKey| match &key.key {
+            Some(key) => key.secret().clone(),
+            None => Secret::new(key.secret.expose().as_bytes().into()),
+        };
         let view = |member: &Member<'_>| {
             let old = member.instance.authentication.as_ref().map(|block| {
                 let kind = block.auth_type.as_ref().map_or("", |entry| entry.value.word());
@@ -212,9 +219,10 @@ impl Group<'_> {
             });
             let new = member.instance.auth_hmac.as_ref().map(|block| {
                 let mut keys: Vec<_> =
-                    block.keys.iter().map(|key| (key.value.id, key.value.secret.clone())).collect();
+                    block.keys.iter().map(|entry| (entry.value.id, key(&entry.value))).collect();
                 keys.sort();
-                keys
+                let freshness = block.anti_replay.as_ref().map(|entry| entry.value).unwrap_or_default();
+                (keys, freshness == AntiReplay::Monotonic)
             });
             (old, new)
         };

@@ -38,7 +38,7 @@ pub use own_settings::{
     settings_file_beside,
 };
 pub use print::PrintOptions;
-pub(crate) use print::print;
+pub(crate) use print::{print, spell_out_keys};
 pub(crate) use values::parse::decimal;
 
 use core::cell::{Cell, RefCell};

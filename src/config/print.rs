@@ -22,6 +22,12 @@ pub(crate) fn print(config: &Config, options: PrintOptions) -> String {
     long_line::shorten(out.into_text())
 }
 
+/// Writes keys that are in files as what these hold.
+pub(crate) fn spell_out_keys(config: &mut Config) {
+    let blocks = config.instances.iter_mut().filter_map(|instance| instance.auth_hmac.as_mut());
+    blocks.flat_map(|block| &mut block.keys).for_each(|entry| entry.value.spell_out());
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::model::block::Sample;

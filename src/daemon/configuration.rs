@@ -91,14 +91,16 @@ fn take(
         Ok(own) if loaded.usable => own,
         own => return Err(refuse(own.err().as_ref(), &loaded, lines)),
     };
-    let Loaded { node, settings, config, .. } = loaded;
+    let Loaded { node, settings, mut config, .. } = loaded;
+    let dump = options.dump_configuration.then(|| config::print(&config, PrintOptions::default()));
+    // A later worker runs with the keys that are in force, whatever is in their files then.
+    config::spell_out_keys(&mut config);
     let everything = PrintOptions { show_secrets: true, defaults: false };
     let kept = format!(
         "{}\n{}",
         serde_json::to_string(&own).unwrap_or_default(),
         config::print(&config, everything)
     );
-    let dump = options.dump_configuration.then(|| config::print(&config, PrintOptions::default()));
     Ok(Configuration { node, settings, warnings: lines, dump, kept })
 }
 

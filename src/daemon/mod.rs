@@ -41,6 +41,7 @@ mod scheduling;
 mod send_failures;
 mod service_manager;
 mod shared_text;
+mod stamps;
 mod status;
 mod supervisor;
 mod tally;

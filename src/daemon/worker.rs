@@ -32,13 +32,14 @@ use super::runner::{Runner, Supply};
 use super::scheduling::{self, RealtimeScheduling};
 use super::shared_text::SharedText;
 use super::spawn;
+use super::stamps::Stamps;
 use super::status::{FATAL, PERMISSION};
 use super::tally::Tally;
 use super::tracked_files::{self, TrackedFiles};
 use super::tracked_processes::TrackedProcesses;
 use super::tracked_scripts::TrackedScripts;
 use super::virtual_links::VirtualLinks;
-use super::vrrp_thread::{Channels, LateLimit, Message, Notice, VrrpThread};
+use super::vrrp_thread::{Before, Channels, LateLimit, Message, Notice, VrrpThread};
 use crate::config::Scripts;
 use crate::control::{Answer, Code, Command, LevelChange, Refusal};
 use crate::node::{Changes, NodeConfig};
@@ -157,6 +158,7 @@ struct Worker<'a> {
     tracked_files: TrackedFiles,
     tracked_processes: TrackedProcesses,
     polled_links: PolledLinks,
+    stamps: Stamps,
     scheduling: RealtimeScheduling,
     late: LateLimit,
     acceptance: Acceptance,
@@ -261,8 +263,11 @@ impl<'a> Worker<'a> {
         tracked_processes.configure(&node.tracking);
         let mut polled_links = PolledLinks::new(inbox.clone());
         polled_links.configure(&node.tracking.link_polling);
+        let mut stamps = Stamps::new(pid_file.path());
+        let before = Before { silent_since, reservation: stamps.configure(&node) };
+        let filter_table = settings.filter_table.clone();
         let (vrrp_thread, kernel_thread) =
-            start_threads(options, node, silent_since, &pid_file, settings.filter_table.clone(), channels)?;
+            start_threads(options, node, before, &pid_file, filter_table, channels)?;
         let mut scheduling = RealtimeScheduling::new(vrrp_thread, loan);
         if settings.realtime_priority.is_some() {
             scheduling.set(settings.realtime_priority);
@@ -285,6 +290,7 @@ impl<'a> Worker<'a> {
             tracked_files,
             tracked_processes,
             polled_links,
+            stamps,
             scheduling,
             late,
             acceptance,
@@ -344,6 +350,7 @@ impl<'a> Worker<'a> {
                     }
                 }
                 changed = runner.changed() => changed?,
+                () = self.stamps.due() => self.renew_stamps(),
                 () = self.memory.due() => self.memory.give_back(&self.settings),
                 changed = self.progress.changed(&tallied) => {
                     changed?;
@@ -355,6 +362,12 @@ impl<'a> Worker<'a> {
             while let Some(event) = self.runner.next_event() {
                 self.tracked_scripts.finish(&event);
             }
+        }
+    }
+
+    fn renew_stamps(&mut self) {
+        if let Some(reservation) = self.stamps.renew() {
+            self.inbox.send(Message::Reserved(reservation));
         }
     }
 
@@ -582,6 +595,9 @@ impl<'a> Worker<'a> {
         // What is not to be accepted is not from now on, what is to be once nobody thinks otherwise.
         self.not_accepted = acceptance::not_accepted(&configuration.node);
         self.acceptance.extend(&self.not_accepted);
+        if let Some(reservation) = self.stamps.configure(&configuration.node) {
+            self.inbox.send(Message::Reserved(reservation));
+        }
         // Strewn over all that reading it took, it would keep that from being given back.
         self.inbox.send(Message::Reconfigure(configuration.node.detached()));
         self.tracked_files.configure(&configuration.node.tracking);
@@ -674,7 +690,7 @@ fn apply_to_runner(scripts: Scripts, runner: &mut Runner) {
 fn start_threads(
     options: &Options,
     node: NodeConfig,
-    silent_since: Option<Instant>,
+    before: Before,
     pid_file: &PidFile,
     filter_table: String,
     channels: Channels,
@@ -692,7 +708,7 @@ fn start_threads(
         .map_err(|error| no_privilege(&error))?;
     let kernel_thread = spawn("kernel", move || kernel_thread.run()).map_err(|error| fatal(&error))?;
     let vrrp_thread =
-        spawn("vrrp", move || vrrp_thread.run(node, silent_since, view)).map_err(|error| fatal(&error))?;
+        spawn("vrrp", move || vrrp_thread.run(node, before, view)).map_err(|error| fatal(&error))?;
     Ok((vrrp_thread, kernel_thread))
 }
 

@@ -51,14 +51,32 @@ pub enum Authentication {
     None,
     /// `auth_type PASS`, version 2 alone.
     Pass,
+    /// `auth_type AH`, version 2 alone.
+    Ah,
+    /// `auth_hmac`, with stamps that follow the clock.
+    Hmac,
 }
 
 impl Authentication {
-    /// The word for `auth_type` and for the drill's option.
+    /// What it is called in a report.
     pub const fn name(self) -> &'static str {
         match self {
             Self::None => "none",
             Self::Pass => "PASS",
+            Self::Ah => "AH",
+            Self::Hmac => "auth_hmac",
+        }
+    }
+
+    /// The block of an instance; empty for none.
+    const fn block(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Pass => "    authentication {\n        auth_type PASS\n        auth_pass drill\n    }\n",
+            Self::Ah => "    authentication {\n        auth_type AH\n        auth_pass drill\n    }\n",
+            Self::Hmac => {
+                "    auth_hmac {\n        key 1 \"a key that only a drill may have\"\n        active_key 1\n    }\n"
+            }
         }
     }
 }
@@ -205,12 +223,7 @@ impl core::fmt::Display for RouterText {
                 writeln!(f, "    vmac_xmit_base")?;
             }
         }
-        if self.authentication != Authentication::None {
-            writeln!(f, "    authentication {{")?;
-            writeln!(f, "        auth_type {}", self.authentication.name())?;
-            writeln!(f, "        auth_pass drill")?;
-            writeln!(f, "    }}")?;
-        }
+        f.write_str(self.authentication.block())?;
         if let Some(Unicast { source, peers }) = &self.unicast {
             writeln!(f, "    unicast_src_ip {source}")?;
             writeln!(f, "    check_unicast_src")?;

@@ -15,6 +15,7 @@ use crate::net::InterfaceIndex;
 use crate::net::MacAddress;
 use crate::sys::capture::{Capture, Frame};
 use crate::time::WallTime;
+use crate::wire::ah::{self, AH_PROTOCOL};
 use crate::wire::arp::ArpFrame;
 use crate::wire::ip::{VRRP_PROTOCOL, parse_ipv4, parse_ipv6};
 use crate::wire::ndisc::NeighbourAdvertisement;
@@ -133,10 +134,12 @@ fn advertisement(frame: &[u8]) -> Option<What> {
         [0x86, 0xdd] => parse_ipv6(frame.get(14..)?).ok()?,
         _ => return None,
     };
-    if packet.protocol != VRRP_PROTOCOL {
-        return None;
-    }
-    match packet.payload {
+    let message = match packet.protocol {
+        VRRP_PROTOCOL => packet.payload,
+        AH_PROTOCOL => ah::parse(packet.payload)?.message,
+        _ => return None,
+    };
+    match message {
         [_, vrid, priority, ..] => {
             Some(What::Advertisement { vrid: Vrid::new(*vrid)?, priority: Priority(*priority) })
         }

@@ -93,7 +93,8 @@ impl Script {
         let advertisement = advertisement(priority, interval, address);
         let payload = advertisement.encode(source, destination, ChecksumMode::PseudoHeader);
         let socket = ReceiveSocket::vrrp(ETH0, destination);
-        let datagram = Datagram { socket, source, destination, hop_limit: Some(255), payload: &payload };
+        let datagram =
+            Datagram { socket, source, destination, hop_limit: Some(255), header: &[], payload: &payload };
         self.node.handle_datagram(self.now, &datagram, &mut self.actions);
     }
 

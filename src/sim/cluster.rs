@@ -599,7 +599,9 @@ impl Cluster {
     }
 
     fn put_on_wire(&mut self, id: MachineId, port: PortId, mac: Option<MacAddress>, sent: &Transmission) {
-        if let Some(glance) = Glance::of(&sent.payload).filter(|glance| glance.priority == 0) {
+        if let Some(glance) =
+            Glance::within(sent.ip.protocol, &sent.payload).filter(|glance| glance.priority == 0)
+        {
             self.record(EntryKind::Advertisement, id, glance);
         }
         let only = if is_group(&sent.destination) {
@@ -617,7 +619,7 @@ impl Cluster {
             frame: mac.map(|mac| (mac, port)),
             source: sent.source,
             destination: sent.destination,
-            hop_limit: sent.ip.hop_limit,
+            ip: sent.ip,
             payload: sent.payload.clone(),
         };
         self.carry(port, only, &Frame::Advertisement(packet));

@@ -7,6 +7,7 @@ use super::frame::Packet;
 use crate::net::Family;
 use crate::time::{Duration, micros};
 use crate::vrrp::{RouterConfig, default_group};
+use crate::wire::ip::IpFields;
 use crate::wire::vrrp::{Advertisement, AdvertisementInterval, Priority};
 
 /// What a host sends in the name of routers.
@@ -64,7 +65,7 @@ impl Flood {
         };
         let destination = default_group(like.family);
         let payload = advertisement.encode(source, destination, like.checksum).into();
-        Packet { frame: None, source, destination, hop_limit: 255, payload }
+        Packet { frame: None, source, destination, ip: IpFields::vrrp(255), payload }
     }
 }
 

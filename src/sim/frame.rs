@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::network::PortId;
 use crate::net::MacAddress;
 use crate::time::Duration;
+use crate::wire::ip::{IPV4_HEADER_LENGTH, IpFields, ipv4_header};
 
 /// A frame on a segment.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -49,13 +50,21 @@ pub struct Packet {
     pub source: IpAddr,
     /// Group or address it was sent to.
     pub destination: IpAddr,
-    /// TTL or hop limit.
-    pub hop_limit: u8,
-    /// The VRRP message.
+    /// The rest of the IP header.
+    pub ip: IpFields,
+    /// What follows it: the VRRP message, or an authentication header in front of it.
     pub payload: Arc<[u8]>,
 }
 
 impl Packet {
+    /// The IP header of an IPv4 packet, as a raw socket delivers it.
+    pub fn ipv4_header(&self) -> Option<[u8; IPV4_HEADER_LENGTH]> {
+        let (IpAddr::V4(source), IpAddr::V4(destination)) = (self.source, self.destination) else {
+            return None;
+        };
+        ipv4_header(source, destination, self.ip, self.payload.len()).ok()
+    }
+
     /// The packet with one bit of its message inverted, as a bad cable would; the checksum must find it.
     pub fn damaged(&self, draw: u64) -> Self {
         let mut payload = self.payload.to_vec();
@@ -83,7 +92,16 @@ pub struct Glance {
     pub count: u8,
 }
 
+/// The number of the authentication header's protocol, and its bytes.
+const AUTHENTICATION_HEADER: (u8, usize) = (51, 24);
+
 impl Glance {
+    /// Of what follows an IP header of this protocol.
+    pub fn within(protocol: u8, payload: &[u8]) -> Option<Self> {
+        let (number, length) = AUTHENTICATION_HEADER;
+        Self::of(if protocol == number { payload.get(length..)? } else { payload })
+    }
+
     /// `None` for what is too short or of neither version.
     pub fn of(payload: &[u8]) -> Option<Self> {
         let &[kind, vrid, priority, count, fourth, fifth, _, _, ..] = payload else { return None };
@@ -134,7 +152,7 @@ mod tests {
             frame: None,
             source: [192, 0, 2, 1].into(),
             destination: [224, 0, 0, 18].into(),
-            hop_limit: 255,
+            ip: IpFields::vrrp(255),
             payload: [0u8; 8].into(),
         };
         let ones = |p: &Packet| p.payload.iter().map(|b| b.count_ones()).sum::<u32>();

@@ -234,14 +234,15 @@ impl Process {
         let mut wakeup = Wakeup::default();
         let Wakeup { heard, events, actions } = &mut wakeup;
         for received in core::mem::take(&mut self.received).into_values().flatten() {
-            let glance = Glance::of(&received.packet.payload);
-            let Packet { frame: _, source, destination, hop_limit, payload } = &received.packet;
+            let Packet { frame: _, source, destination, ip, payload } = &received.packet;
+            let glance = Glance::within(ip.protocol, payload);
+            let header = received.packet.ipv4_header();
             if let Some(glance) = glance.filter(|_| !received.damaged) {
                 heard.push(Heard {
                     link: received.link,
                     source: *source,
                     destination: *destination,
-                    hop_limit: *hop_limit,
+                    hop_limit: ip.hop_limit,
                     glance,
                 });
             }
@@ -252,7 +253,8 @@ impl Process {
                 socket: received.socket,
                 source: *source,
                 destination: *destination,
-                hop_limit: Some(*hop_limit),
+                hop_limit: Some(ip.hop_limit),
+                header: header.as_ref().map_or(&[], |header| header.as_slice()),
                 payload,
             };
             self.node.handle_datagram(now.of_arrival(received.arrived), &datagram, actions);
@@ -290,7 +292,7 @@ fn takes(socket: &ReceiveSocket, link: InterfaceIndex, packet: &Packet) -> bool 
     let (address, destination) = (&socket.address, &packet.destination);
     let here = socket.link.is_none_or(|on| on == link);
     let any = is_group(address) && !is_group(destination) && address.is_ipv4() == destination.is_ipv4();
-    here && (address == destination || any)
+    here && socket.protocol == packet.ip.protocol && (address == destination || any)
 }
 
 /// Whether the packet is for all routers of a LAN.

@@ -107,7 +107,7 @@ impl Data {
         let auth_type = match config.authentication {
             AuthenticationData::None => 0,
             AuthenticationData::SimplePassword(_) => 1,
-            AuthenticationData::AuthenticationHeader => 2,
+            AuthenticationData::AuthenticationHeader(_) => 2,
         };
         Self {
             iname: config.name.to_string(),
@@ -227,14 +227,13 @@ impl Stats {
             addr_list_err: counters.address_list_mismatches,
             invalid_authtype: rejected(RejectionKind::AuthenticationType),
             authtype_mismatch: rejected(RejectionKind::AuthenticationMismatch),
-            auth_failure: rejected(RejectionKind::AuthenticationFailure),
-            // auth_hmac is refused by the configuration, so nothing can be counted.
-            auth_ext_missing: 0,
-            auth_ext_malformed: 0,
-            auth_ext_unknown_key: 0,
-            auth_ext_invalid_hmac: 0,
-            auth_ext_stale: 0,
-            auth_ext_replay: 0,
+            auth_failure: counters.authentication_failures(),
+            auth_ext_missing: rejected(RejectionKind::TrailerMissing),
+            auth_ext_malformed: rejected(RejectionKind::TrailerMalformed),
+            auth_ext_unknown_key: rejected(RejectionKind::UnknownKey),
+            auth_ext_invalid_hmac: rejected(RejectionKind::InvalidHmac),
+            auth_ext_stale: rejected(RejectionKind::TrailerStale),
+            auth_ext_replay: rejected(RejectionKind::TrailerReplayed),
             pri_zero_rcvd: counters.priority_zero_received,
             pri_zero_sent: counters.priority_zero_sent,
         }

@@ -34,11 +34,17 @@ fn write_stats(text: &mut String, name: &str, counters: &Counters) -> fmt::Resul
     writeln!(text, "  Authentication Errors:")?;
     writeln!(text, "    Invalid Type: {}", rejected(RejectionKind::AuthenticationType))?;
     writeln!(text, "    Type Mismatch: {}", rejected(RejectionKind::AuthenticationMismatch))?;
-    writeln!(text, "    Failure: {}", rejected(RejectionKind::AuthenticationFailure))?;
+    writeln!(text, "    Failure: {}", counters.authentication_failures())?;
     writeln!(text, "  Authentication Extension Errors:")?;
-    // auth_hmac is refused by the configuration, so nothing can be counted.
-    for kind in ["Missing", "Malformed", "Unknown Key", "Invalid HMAC", "Stale", "Replay"] {
-        writeln!(text, "    {kind}: 0")?;
+    for (name, kind) in [
+        ("Missing", RejectionKind::TrailerMissing),
+        ("Malformed", RejectionKind::TrailerMalformed),
+        ("Unknown Key", RejectionKind::UnknownKey),
+        ("Invalid HMAC", RejectionKind::InvalidHmac),
+        ("Stale", RejectionKind::TrailerStale),
+        ("Replay", RejectionKind::TrailerReplayed),
+    ] {
+        writeln!(text, "    {name}: {}", rejected(kind))?;
     }
     writeln!(text, "  Priority Zero:")?;
     writeln!(text, "    Received: {}", counters.priority_zero_received)?;

@@ -117,8 +117,23 @@ pub(crate) struct RouterStatus {
     pub(crate) second_masters: Vec<RivalStatus>,
     /// Other routers heard.
     pub(crate) peers: Vec<PeerStatus>,
+    /// `auth_hmac`: peers heard lately whose clock differs from ours by more than `time_window`. Their advertisements are
+    /// dropped: while this router is master, each is a second one.
+    #[serde(default)]
+    pub(crate) outside_window: Vec<OutsideStatus>,
     /// What it has counted.
     pub(crate) counters: CounterStatus,
+}
+
+/// A peer whose clock differs from ours.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct OutsideStatus {
+    /// Its address.
+    pub(crate) address: IpAddr,
+    /// How far its clock is ahead; negative where it is behind.
+    pub(crate) ahead_us: i64,
+    /// Whether it and this router are both master as far as this router can tell.
+    pub(crate) second_master: bool,
 }
 
 /// A priority and its parts.
@@ -228,6 +243,9 @@ pub(crate) struct CounterStatus {
     pub(crate) addresses_repaired: u64,
     pub(crate) duplicate_addresses: u64,
     pub(crate) stalls: u64,
+    /// Advertisements of second masters whose clock differs from ours.
+    #[serde(default)]
+    pub(crate) second_masters: u64,
     /// Packets that failed a check of receipt, by its name.
     pub(crate) rejected: std::collections::BTreeMap<String, u64>,
 }
@@ -321,6 +339,15 @@ impl RouterStatus {
                 .iter()
                 .map(|(address, peer)| PeerStatus::of(*address, peer, taken_at))
                 .collect(),
+            outside_window: router
+                .outside_window
+                .iter()
+                .map(|(address, ahead_us)| OutsideStatus {
+                    address: *address,
+                    ahead_us: *ahead_us,
+                    second_master: router.state == State::Master,
+                })
+                .collect(),
             counters: CounterStatus::of(&router.counters),
         }
     }
@@ -363,6 +390,7 @@ impl CounterStatus {
             addresses_repaired: counters.addresses_repaired,
             duplicate_addresses: counters.duplicate_addresses,
             stalls: counters.stalls,
+            second_masters: counters.second_masters,
             rejected: rejected.filter(|(_, count)| *count > 0).collect(),
         }
     }

@@ -64,6 +64,8 @@ pub(crate) struct RouterSnapshot {
     pub(crate) peers: Vec<(IpAddr, Peer)>,
     pub(crate) rivals: Vec<Rival>,
     pub(crate) duplicates: Vec<Prefix>,
+    /// Peers whose clock differs too much, and how far each is ahead, in microseconds.
+    pub(crate) outside_window: Vec<(IpAddr, i64)>,
     pub(crate) contributions: Vec<(String, i32)>,
     pub(crate) cause: Option<Cause>,
     pub(crate) next_timer: Option<Instant>,
@@ -90,7 +92,7 @@ impl Snapshot {
     pub(crate) fn of(now: Instant, node: &HaNode, lateness: &Lateness, send_failures: u64) -> Self {
         Self {
             taken_at: now,
-            routers: node.routers().map(router).collect(),
+            routers: node.routers().map(|known| router(known, now)).collect(),
             trackers: TrackerStatus::of(node.trackers()),
             unknown_vrids: node.unknown_vrids(),
             send_failures,
@@ -99,7 +101,7 @@ impl Snapshot {
     }
 }
 
-fn router(router: &VirtualRouter) -> RouterSnapshot {
+fn router(router: &VirtualRouter, now: Instant) -> RouterSnapshot {
     RouterSnapshot {
         config: router.config().clone(),
         state: router.state(),
@@ -112,6 +114,7 @@ fn router(router: &VirtualRouter) -> RouterSnapshot {
         peers: router.peers().iter().map(|(address, peer)| (address, peer.clone())).collect(),
         rivals: router.rivals().to_vec(),
         duplicates: router.duplicate_addresses().collect(),
+        outside_window: router.outside_window(now).collect(),
         contributions: router
             .priority()
             .contributions()

@@ -113,6 +113,16 @@ fn write_router(
             }
         }
     }
+    for peer in &router.outside_window {
+        let side = if peer.ahead_us < 0 { "behind" } else { "ahead of" };
+        let seconds = peer.ahead_us.unsigned_abs() as f64 / 1e6;
+        let second = if peer.second_master { ": a second master" } else { "" };
+        writeln!(
+            text,
+            "  the clock of {} is {seconds:.3} s {side} ours, more than time_window{second}",
+            peer.address
+        )?;
+    }
     if details {
         let counters = &router.counters;
         writeln!(

@@ -82,18 +82,19 @@ impl AsFd for Capture {
     }
 }
 
-/// Accepts ARP, IP protocol 112, and ICMPv6, unless outgoing.
-static FILTER: [SockFilter; 13] = [
+/// Accepts ARP, IP protocol 112 (51 too over IPv4), and ICMPv6, unless outgoing.
+static FILTER: [SockFilter; 14] = [
     // Type of packet (SKF_AD_PKTTYPE): drop PACKET_OUTGOING.
     load(LOAD_WORD, 0xffff_f000 + 4),
-    jump(4, 10, 0),
+    jump(4, 11, 0),
     // EtherType.
     load(LOAD_HALF, 12),
-    jump(0x0806, 7, 0),
-    jump(0x0800, 0, 2),
+    jump(0x0806, 8, 0),
+    jump(0x0800, 0, 3),
     // Protocol of IPv4.
     load(LOAD_BYTE, 23),
-    jump(112, 4, 5),
+    jump(112, 5, 0),
+    jump(51, 4, 5),
     jump(0x86dd, 0, 4),
     // Next header of IPv6.
     load(LOAD_BYTE, 20),

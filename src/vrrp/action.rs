@@ -8,6 +8,7 @@ use super::{AddressDifference, EffectivePriority, PacketReport};
 use crate::kernel::{KernelError, ReceiveSocket, RouterId, VirtualLink};
 use crate::net::{Family, InterfaceIndex, InterfaceName, Prefix};
 use crate::time::{Duration, WallTime};
+use crate::wire::ah::{self, AH_PROTOCOL};
 use crate::wire::ip::IpFields;
 use crate::wire::vrrp::{AdvertisementInterval, Priority, Rejection, Version, Vrid};
 
@@ -245,8 +246,20 @@ pub struct Datagram<'a> {
     pub destination: IpAddr,
     /// TTL or hop limit; `None` where the driver could not learn it.
     pub hop_limit: Option<u8>,
+    /// The IP header of an IPv4 packet as it was received; empty where the driver could not learn it.
+    pub header: &'a [u8],
     /// What follows the IP header.
     pub payload: &'a [u8],
+}
+
+impl<'a> Datagram<'a> {
+    /// The VRRP message: what follows an authentication header where the socket is for such packets.
+    pub fn message(&self) -> Option<&'a [u8]> {
+        match self.socket.protocol {
+            AH_PROTOCOL => ah::parse(self.payload).map(|packet| packet.message),
+            _ => Some(self.payload),
+        }
+    }
 }
 
 /// An advertisement to send.
@@ -287,6 +300,22 @@ pub enum ReportKind {
         rejection: Rejection,
         /// The version that was expected.
         version: Version,
+    },
+    /// `auth_hmac`, anti-replay `time`: somebody with a key of ours has a clock that differs from ours.
+    ClockDiffers {
+        /// Sender.
+        from: IpAddr,
+        /// How far its clock is ahead, in microseconds; negative where it is behind.
+        ahead_us: i64,
+        /// What `time_window` allows.
+        window: Duration,
+    },
+    /// … and agrees with ours again.
+    ClockAgrees {
+        /// Sender.
+        from: IpAddr,
+        /// For how long it did not.
+        after: Duration,
     },
     /// The address list of a used advertisement differs from ours.
     AddressListMismatch {
@@ -519,6 +548,22 @@ impl fmt::Display for ReportKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rejected { from, rejection, version } => rejection.describe(*from, *version, f),
+            Self::ClockDiffers { from, ahead_us, window } => {
+                let millis = ahead_us.unsigned_abs() / 1000;
+                let side = if *ahead_us < 0 { "behind" } else { "ahead of" };
+                write!(
+                    f,
+                    "the clock of {from} is {}.{:03} s {side} ours, time_window allows {} s: its advertisements are \
+                     dropped, so that it and we may both be master; set the clocks, with NTP (or somebody sends again \
+                     what it sent before)",
+                    millis / 1000,
+                    millis % 1000,
+                    window.as_secs()
+                )
+            }
+            Self::ClockAgrees { from, after } => {
+                write!(f, "the clock of {from} agrees with ours again, after {:.1} s", after.as_secs_f64())
+            }
             Self::AddressListMismatch { from, difference } => write!(
                 f,
                 "{from}: {difference}; its advertisements are used all the same, make virtual_ipaddress equal on all \

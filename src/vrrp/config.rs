@@ -8,7 +8,7 @@ use core::net::{IpAddr, Ipv4Addr};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{VirtualRoute, VirtualRule};
+use super::{HmacConfig, VirtualRoute, VirtualRule};
 use crate::kernel::AddressSpec;
 use crate::net::{Family, InterfaceName, MacAddress};
 use crate::time::Duration;
@@ -72,6 +72,8 @@ pub struct RouterConfig {
     pub old_checksum: OldChecksum,
     /// Version 2 authentication.
     pub authentication: AuthenticationData,
+    /// `auth_hmac`.
+    pub hmac: Option<Box<HmacConfig>>,
     /// How addresses are announced to the LAN.
     pub announce: AnnounceSettings,
     /// Not `no_accept`: packets to the addresses are taken also by who does not own them (Accept_Mode).
@@ -355,6 +357,7 @@ impl RouterConfig {
             checksum: ChecksumMode::PseudoHeader,
             old_checksum: OldChecksum::Never,
             authentication: AuthenticationData::None,
+            hmac: None,
             announce: AnnounceSettings::default(),
             accept: true,
             lower_prio_no_advert: false,

@@ -23,6 +23,8 @@ pub struct Counters {
     pub address_list_mismatches: u64,
     /// Rivals heard while master that lost to us.
     pub rivals_beaten: u64,
+    /// Advertisements dropped while master because their sender's clock differs from ours: of second masters.
+    pub second_masters: u64,
     /// Virtual addresses put back after somebody else removed them.
     pub addresses_repaired: u64,
     /// Times duplicate address detection found that another host has a virtual address.
@@ -37,6 +39,13 @@ impl Counters {
     /// Counts a packet that failed a check.
     pub(super) fn count_rejection(&mut self, rejection: &Rejection) {
         self.rejected.get_or_insert_default()[rejection.kind() as usize] += 1;
+    }
+
+    /// What keepalived counts under one name: another password, and all that an IP authentication header can have wrong.
+    pub(crate) fn authentication_failures(&self) -> u64 {
+        use RejectionKind::{AuthenticationFailure, HeaderMalformed, HeaderNotAuthentic, HeaderReplayed};
+        let kinds = [AuthenticationFailure, HeaderMalformed, HeaderNotAuthentic, HeaderReplayed];
+        kinds.into_iter().map(|kind| self.rejected(kind)).sum()
     }
 
     /// Packets that failed a check.

@@ -16,6 +16,8 @@ mod action;
 mod actions;
 mod address_list;
 mod announce;
+mod authentication;
+mod authenticator;
 mod backup;
 mod config;
 mod counters;
@@ -49,6 +51,7 @@ pub use action::{
 pub use actions::{Actions, Driver, News, SocketRequest};
 pub use address_list::AddressDifference;
 pub use announce::AnnouncementQueue;
+pub use authentication::{AntiReplay, HmacConfig, HmacMode, Reservation};
 pub use config::{
     AnnounceSettings, Destinations, ExtraAnnouncements, InitialState, OldChecksum, RouterConfig,
     RouterIdentity, RouterInterfaces, UnicastPeer, VirtualAddress, default_group,

@@ -2,25 +2,32 @@
 
 use core::net::IpAddr;
 
+use super::authenticator::Shown;
 use super::router_core::Core;
 use super::{AddressDifference, Datagram, Output, PacketReport, ReportKind};
 use crate::time::Now;
-use crate::wire::vrrp::{ChecksumMode, Expectation, Message, PacketHeader, Rejection, check};
+use crate::wire::ah;
+use crate::wire::vrrp::{
+    AuthenticationData, ChecksumMode, Expectation, Framed, Message, PacketHeader, Rejection, frame,
+};
 
 impl Core {
-    /// Takes a message for this virtual router while it stands by or serves. `None` if it is of no use. Every message
-    /// is checked, also one that says what the one before it said: when and by which way it came is its own.
+    /// Takes a message for this virtual router while it stands by or serves. Every message is checked, also one that says
+    /// what the one before it said: when and by which way it came is its own.
+    ///
+    /// # Errors
+    /// Why it is of no use.
     pub(super) fn receive<'a>(
         &mut self,
         now: Now,
         datagram: &Datagram<'a>,
         out: &mut Output<'_>,
-    ) -> Option<Message<'a>> {
-        let (message, old_checksum) = match self.check(datagram) {
+    ) -> Result<Message<'a>, Rejection> {
+        let (message, old_checksum) = match self.check(now, datagram, out) {
             Ok(checked) => checked,
             Err(rejection) => {
                 self.reject(now, datagram.source, rejection, out);
-                return None;
+                return Err(rejection);
             }
         };
         self.note_checksum(now, datagram.source, old_checksum, out);
@@ -30,14 +37,18 @@ impl Core {
         }
         self.peers.note_accepted(now.instant, datagram.source, &message);
         self.compare_addresses(now, datagram.source, &message, out);
-        Some(message)
+        Ok(message)
     }
 
     /// Takes a message for this virtual router while it cannot take part: who stands back wants to know whether
-    /// somebody else is there.
-    pub(super) fn overhear(&mut self, now: Now, datagram: &Datagram<'_>) {
-        if self.abstention.reason().is_some()
-            && let Ok((message, _)) = self.check(datagram)
+    /// somebody else is there; and who will take part again, which advertisements are no longer fresh then.
+    pub(super) fn overhear(&mut self, now: Now, datagram: &Datagram<'_>, out: &mut Output<'_>) {
+        let remembers = self.config.hmac.is_some()
+            || matches!(self.config.authentication, AuthenticationData::AuthenticationHeader(_));
+        let abstains = self.abstention.reason().is_some();
+        if (abstains || remembers)
+            && let Ok((message, _)) = self.check(now, datagram, out)
+            && abstains
         {
             self.note_company(now, &message);
         }
@@ -51,14 +62,17 @@ impl Core {
         }
     }
 
-    /// Every check of RFC 9568 §7.1, those that need no state in [`check`]. True for a message that is summed as
-    /// keepalived did by unicast until 1.3.6.
-    fn check<'a>(&self, datagram: &Datagram<'a>) -> Result<(Message<'a>, bool), Rejection> {
-        let header = PacketHeader {
-            source: datagram.source,
-            destination: datagram.destination,
-            hop_limit: datagram.hop_limit,
-        };
+    /// Every check of RFC 9568 §7.1, those that need no state in [`frame`] and [`Framed::message`]; between them, as in
+    /// keepalived, those of authentication. True for a message that is summed as keepalived did by unicast until 1.3.6.
+    fn check<'a>(
+        &mut self,
+        now: Now,
+        datagram: &Datagram<'a>,
+        out: &mut Output<'_>,
+    ) -> Result<(Message<'a>, bool), Rejection> {
+        let source = datagram.source;
+        let header =
+            PacketHeader { source, destination: datagram.destination, hop_limit: datagram.hop_limit };
         let expected = Expectation {
             family: self.family(),
             version: self.config.version,
@@ -66,20 +80,36 @@ impl Core {
             authentication: self.config.authentication,
             checksum: self.config.checksum,
             multicast: !self.config.destinations.is_unicast(),
-            hop_limits: self.config.accepted_hop_limits(datagram.source),
-            trailer: false,
+            hop_limits: self.config.accepted_hop_limits(source),
+            trailer: self.config.hmac.is_some(),
         };
+        let sealed = match self.config.authentication {
+            AuthenticationData::AuthenticationHeader(password) => {
+                let packet = ah::parse(datagram.payload).ok_or(Rejection::HeaderMalformed)?;
+                Some((packet, password))
+            }
+            AuthenticationData::None | AuthenticationData::SimplePassword(_) => None,
+        };
+        let payload = sealed.map_or(datagram.payload, |(packet, _)| packet.message);
+        let framed = frame(&header, payload, &expected)?;
+        // What is our own, come back to us, says nothing of another sender.
+        let own = self.environment.source == Some(source);
+        if !own {
+            self.check_trailer(now, source, &framed, out)?;
+            if let Some((packet, password)) = sealed {
+                self.authenticator.check_header(now, source, datagram.header, &packet, &password)?;
+            }
+        }
         let mut old_checksum = false;
-        let message = match (check(&header, datagram.payload, &expected), self.config.old_checksum.group()) {
+        let message = match (framed.message(), self.config.old_checksum.group()) {
             (Err(Rejection::Checksum), Some(group)) if self.config.destinations.is_unicast() => {
                 old_checksum = true;
                 let checksum = ChecksumMode::Group(group);
-                check(&header, datagram.payload, &Expectation { checksum, ..expected })?
+                frame(&header, payload, &Expectation { checksum, ..expected })?.message()?
             }
             (checked, _) => checked?,
         };
-        let source = datagram.source;
-        if self.environment.source == Some(source) {
+        if own {
             return Err(Rejection::OwnAddress { source });
         }
         let destinations = &self.config.destinations;
@@ -87,6 +117,27 @@ impl Core {
             return Err(Rejection::Stranger { source });
         }
         Ok((message, old_checksum))
+    }
+
+    fn check_trailer(
+        &mut self,
+        now: Now,
+        from: IpAddr,
+        framed: &Framed<'_>,
+        out: &mut Output<'_>,
+    ) -> Result<(), Rejection> {
+        let silence = self.master_down_interval();
+        let Some(hmac) = &self.config.hmac else { return Ok(()) };
+        let checked = self.authenticator.check_trailer(now, from, framed, hmac, silence);
+        if let Ok(Shown::Agrees(after)) = checked {
+            self.report(ReportKind::ClockAgrees { from, after }, out);
+        }
+        if let Err(Rejection::TrailerStale { ahead_us, window, authentic: true }) = checked
+            && self.authenticator.has_left(now.instant, from)
+        {
+            self.report_packet(now, ReportKind::ClockDiffers { from, ahead_us, window }, out);
+        }
+        checked.map(|_| ())
     }
 
     /// A peer that sums as keepalived did by unicast until 1.3.6 understands nothing else.
@@ -122,7 +173,9 @@ impl Core {
 
     fn reject(&mut self, now: Now, from: IpAddr, rejection: Rejection, out: &mut Output<'_>) {
         self.counters.count_rejection(&rejection);
-        let may_tell = self.limits.is_free(now.instant, PacketReport::Rejected);
+        // Whose clock differs is told by a report of its own.
+        let told = matches!(rejection, Rejection::TrailerStale { authentic: true, .. });
+        let may_tell = !told && self.limits.is_free(now.instant, PacketReport::Rejected);
         if self.peers.note_rejected(now.instant, from, rejection, may_tell) {
             let version = self.config.version;
             self.report_packet(now, ReportKind::Rejected { from, rejection, version }, out);

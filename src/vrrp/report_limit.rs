@@ -11,6 +11,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub enum PacketReport {
     /// [`ReportKind::Rejected`].
     Rejected,
+    /// [`ReportKind::ClockDiffers`].
+    ClockDiffers,
     /// [`ReportKind::AddressListMismatch`].
     AddressListMismatch,
     /// [`ReportKind::IntervalLearned`].
@@ -30,6 +32,7 @@ impl PacketReport {
     pub const fn of(kind: &ReportKind) -> Option<Self> {
         Some(match kind {
             ReportKind::Rejected { .. } => Self::Rejected,
+            ReportKind::ClockDiffers { .. } => Self::ClockDiffers,
             ReportKind::AddressListMismatch { .. } => Self::AddressListMismatch,
             ReportKind::IntervalLearned { .. } => Self::IntervalLearned,
             ReportKind::RivalBeaten { .. } => Self::RivalBeaten,
@@ -44,6 +47,7 @@ impl PacketReport {
     pub const fn words(self) -> &'static str {
         match self {
             Self::Rejected => "packets dropped for a reason not told yet",
+            Self::ClockDiffers => "senders with another time than ours",
             Self::AddressListMismatch => "advertisements with another address list",
             Self::IntervalLearned => "changes of the master's interval",
             Self::RivalBeaten => "second masters heard",

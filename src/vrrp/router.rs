@@ -16,12 +16,12 @@ use super::priority::EffectivePriority;
 use super::router_core::Core;
 use super::timing::master_down_interval;
 use super::{
-    Actions, AnnouncementQueue, Cause, Counters, Datagram, FaultReason, ReportKind, Rival, RouterConfig,
-    State,
+    Actions, AnnouncementQueue, Cause, Counters, Datagram, FaultReason, ReportKind, Reservation, Rival,
+    RouterConfig, State,
 };
 use crate::kernel::RouterId;
-use crate::time::{Duration, Now, WallTime};
-use crate::wire::vrrp::{AdvertisementInterval, Message, Priority};
+use crate::time::{Duration, Instant, Now, WallTime};
+use crate::wire::vrrp::{AdvertisementInterval, Message, Priority, Rejection};
 
 /// Where a router puts what it wants done.
 #[derive(Debug)]
@@ -57,12 +57,14 @@ impl VirtualRouter {
     /// Takes a message for this virtual router.
     pub fn handle_datagram(&mut self, now: Now, datagram: &Datagram<'_>, out: &mut Output<'_>) {
         match self.phase {
-            Phase::Initialize | Phase::Fault => self.core.overhear(now, datagram),
-            Phase::Backup(_) | Phase::Master(_) => {
-                if let Some(message) = self.core.receive(now, datagram, out) {
-                    self.hear(now, datagram.source, &message, out);
+            Phase::Initialize | Phase::Fault => self.core.overhear(now, datagram, out),
+            Phase::Backup(_) | Phase::Master(_) => match self.core.receive(now, datagram, out) {
+                Ok(message) => self.hear(now, datagram.source, &message, out),
+                Err(Rejection::TrailerStale { authentic: true, .. }) if self.state() == State::Master => {
+                    self.core.counters.second_masters += 1;
                 }
-            }
+                Err(_) => {}
+            },
         }
     }
 
@@ -203,6 +205,18 @@ impl VirtualRouter {
         self.core.counters.stalls += 1;
         self.step_down(now, Cause::StoodStill { silence, priority }, out);
         true
+    }
+
+    /// Stamps are set aside for its advertisements.
+    pub fn reserve_stamps(&mut self, reservation: Reservation) {
+        self.core.authenticator.reserve(reservation);
+    }
+
+    /// Senders of signed advertisements (`auth_hmac`, anti-replay `time`) heard within a master-down time whose clock
+    /// differs from ours by more than the window, and how far each is ahead, in microseconds. While we are master, each
+    /// is a second one.
+    pub fn outside_window(&self, now: Instant) -> impl Iterator<Item = (IpAddr, i64)> {
+        self.core.authenticator.outside(now, self.master_down_interval())
     }
 
     /// The wish to become master, if the router has one. The node answers with

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::abstention::Abstention;
+use super::authenticator::Authenticator;
 use super::detection::Detections;
 use super::environment::Environment;
 use super::ownership::wishes;
@@ -39,6 +40,7 @@ pub(super) struct Core {
     pub(super) peers: PeerTable,
     pub(super) counters: Counters,
     pub(super) outgoing: Outgoing,
+    pub(super) authenticator: Authenticator,
     /// Interval of the master followed; our own while we are master.
     pub(super) master_interval: AdvertisementInterval,
     /// The operator switched over: our higher priority does not count until the successor fails.
@@ -68,6 +70,7 @@ impl Core {
             peers: PeerTable::default(),
             counters: Counters::default(),
             outgoing: Outgoing::default(),
+            authenticator: Authenticator::default(),
             master_interval: config.interval,
             yielded: false,
             last_transition: WallTime::default(),

@@ -6,9 +6,13 @@ use std::sync::Arc;
 
 use super::router_core::Core;
 use super::{OldChecksum, Output, Transmission};
+use crate::net::Family;
 use crate::time::Now;
-use crate::wire::ip::{IpFields, VRRP_PROTOCOL};
-use crate::wire::vrrp::{Advertisement, ChecksumMode, Priority};
+use crate::wire::ah::{self, AH_LENGTH, AH_PROTOCOL, AhPassword};
+use crate::wire::ip::{IpFields, VRRP_PROTOCOL, ipv4_header};
+use crate::wire::vrrp::{
+    Advertisement, AuthenticationData, ChecksumMode, Priority, TRAILER_LENGTH, fill_trailer,
+};
 
 /// Encoded messages, one for each destination; the checksum may cover the destination.
 #[derive(Clone, Debug)]
@@ -35,20 +39,24 @@ impl Outgoing {
 /// used for one packet is used again for another.
 ///
 /// Without authentication, and with a password, which is a part of the message, that is the identification alone. An
-/// authentication header and a trailer of `auth_hmac` count and sign at this place; the first covers the
-/// identification.
+/// authentication header, which covers the identification, and a trailer of `auth_hmac` are made at this place.
 #[derive(Clone, Debug, Default)]
 struct Seal {
     /// Of the last IPv4 packet.
     identification: Option<NonZeroU16>,
 }
 
+/// How an advertisement is authenticated, to all of its destinations alike.
+enum Authentication {
+    Plain,
+    Trailer([u8; TRAILER_LENGTH]),
+    Header { password: AhPassword, sequence: u32 },
+}
+
 impl Seal {
-    /// Makes a packet of a template: the fields of its IP header, and what follows that.
-    ///
     /// keepalived counts identifications by instance, from 1 on. Here the first depends on the time, so that a daemon
     /// does not begin with those that its predecessor has just used (RFC 6864 §4.3).
-    fn seal(&mut self, now: Now, hop_limit: u8, template: &Arc<[u8]>) -> (IpFields, Arc<[u8]>) {
+    fn next_identification(&mut self, now: Now) -> u16 {
         let identification = match self.identification {
             Some(last) => last.checked_add(1),
             None => NonZeroU16::new((now.wall.as_unix_micros() / 1000) as u16),
@@ -56,8 +64,36 @@ impl Seal {
         // 0 would leave it to the kernel.
         let identification = identification.unwrap_or(NonZeroU16::MIN);
         self.identification = Some(identification);
-        let fields = IpFields { protocol: VRRP_PROTOCOL, hop_limit, identification: identification.get() };
-        (fields, Arc::clone(template))
+        identification.get()
+    }
+
+    /// Makes a packet of a template: the fields of its IP header, and what follows that. `None` where it is too long
+    /// for one.
+    fn seal(
+        &mut self,
+        now: Now,
+        hop_limit: u8,
+        (source, destination): (IpAddr, IpAddr),
+        template: &Arc<[u8]>,
+        authentication: &Authentication,
+    ) -> Option<(IpFields, Arc<[u8]>)> {
+        let identification = self.next_identification(now);
+        let mut fields = IpFields { protocol: VRRP_PROTOCOL, hop_limit, identification };
+        let payload = match (authentication, source, destination) {
+            (Authentication::Trailer(trailer), ..) => {
+                let mut message = Arc::<[u8]>::from(&**template);
+                // Nobody else has it yet.
+                fill_trailer(Arc::get_mut(&mut message)?, Family::of(&source), trailer);
+                message
+            }
+            (Authentication::Header { password, sequence }, IpAddr::V4(from), IpAddr::V4(to)) => {
+                fields.protocol = AH_PROTOCOL;
+                let header = ipv4_header(from, to, fields, AH_LENGTH + template.len()).ok()?;
+                ah::encode(password, &header, from, *sequence, template).into()
+            }
+            (Authentication::Plain | Authentication::Header { .. }, ..) => Arc::clone(template),
+        };
+        Some((fields, payload))
     }
 }
 
@@ -88,14 +124,36 @@ impl Core {
             self.outgoing.priority = priority;
             self.outgoing.templates = self.encode(priority, source);
         }
+        let authentication = self.authenticate(now, source);
         let Outgoing { templates, seal, .. } = &mut self.outgoing;
         for (destination, template) in &*templates {
-            self.counters.advertisements_sent += 1;
-            let (ip, payload) = seal.seal(now, self.config.hop_limit, template);
             let (router, destination) = (self.id, *destination);
+            let addresses = (source, destination);
+            let sealed = seal.seal(now, self.config.hop_limit, addresses, template, &authentication);
+            let Some((ip, payload)) = sealed else { continue };
+            self.counters.advertisements_sent += 1;
             out.actions.transmit.push(Transmission { router, link, source, destination, ip, payload });
         }
         true
+    }
+
+    /// One signature or sequence number for an advertisement, however many it is sent to.
+    fn authenticate(&mut self, now: Now, source: IpAddr) -> Authentication {
+        if let Some(hmac) = &self.config.hmac {
+            let template = self.outgoing.templates.first();
+            let signed = hmac.signer().zip(template).and_then(|(key, (_, template))| {
+                let (message, _) = template.split_last_chunk::<TRAILER_LENGTH>()?;
+                let stamp = self.authenticator.next_stamp(now.wall, hmac);
+                Some(key.sign(source, message, hmac.active, stamp))
+            });
+            return signed.map_or(Authentication::Plain, Authentication::Trailer);
+        }
+        match self.config.authentication {
+            AuthenticationData::AuthenticationHeader(password) => {
+                Authentication::Header { password, sequence: self.authenticator.next_sequence(now.wall) }
+            }
+            AuthenticationData::None | AuthenticationData::SimplePassword(_) => Authentication::Plain,
+        }
     }
 
     fn encode(&self, priority: Priority, source: IpAddr) -> Vec<(IpAddr, Arc<[u8]>)> {
@@ -106,7 +164,8 @@ impl Core {
             interval: self.config.interval,
             addresses: self.config.addresses.iter().map(|a| a.spec.prefix.address()).collect(),
             authentication: self.config.authentication,
-            trailer: None,
+            // Room for the one that each advertisement gets of its own.
+            trailer: self.config.hmac.as_ref().and_then(|hmac| hmac.signer()).map(|_| [0; TRAILER_LENGTH]),
         };
         let encode = |destination: IpAddr| {
             let checksum = self.checksum_for(&destination);

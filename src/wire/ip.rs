@@ -118,6 +118,8 @@ pub struct IpPacket<'a> {
     pub hop_limit: u8,
     /// Number of the protocol that the payload begins with: 112 for VRRP, 51 for an authentication header.
     pub protocol: u8,
+    /// The header with its options.
+    pub header: &'a [u8],
     /// What follows the header (and, in IPv4, its options), without the padding of the Ethernet frame.
     pub payload: &'a [u8],
 }
@@ -180,6 +182,7 @@ pub fn parse_ipv4(packet: &[u8]) -> Result<IpPacket<'_>, InvalidPacket> {
         destination: header.destination_addr().into(),
         hop_limit: header.ttl(),
         protocol: header.protocol().0,
+        header: packet.get(..header.slice().len()).unwrap_or_default(),
         payload,
     })
 }
@@ -201,6 +204,7 @@ pub fn parse_ipv6(packet: &[u8]) -> Result<IpPacket<'_>, InvalidPacket> {
         destination: header.destination_addr().into(),
         hop_limit: header.hop_limit(),
         protocol: header.next_header().0,
+        header: packet.get(..IPV6_HEADER_LENGTH).unwrap_or_default(),
         payload,
     })
 }
@@ -236,6 +240,7 @@ mod tests {
                 destination: GROUP.into(),
                 hop_limit: 64,
                 protocol: VRRP_PROTOCOL,
+                header: &header,
                 payload: &payload,
             },
             "the padding is cut off"
@@ -288,6 +293,7 @@ mod tests {
                 destination: group.into(),
                 hop_limit: 255,
                 protocol: VRRP_PROTOCOL,
+                header: &header,
                 payload: b"abc",
             }
         );

@@ -1,5 +1,6 @@
 //! Bytes <-> meaning. Nothing here panics, allocates without a bound, or knows a state machine.
 
+pub mod ah;
 pub mod arp;
 pub mod ip;
 pub mod ndisc;

@@ -1,13 +1,12 @@
-//! What the settings of one instance forbid each other: strict mode, authentication.
+//! What the settings of one instance forbid each other: strict mode.
 
 use crate::config::diagnostics::{Diagnostic, Status};
 use crate::config::model::{GlobalDefs, VrrpInstance};
 use crate::config::source::{Position, Span};
-use crate::config::values::{At, AuthType, Bool, Reading};
+use crate::config::values::{At, Bool, Reading};
 use crate::net::Family;
-use crate::secret::Secret;
-use crate::vrrp::InitialState;
-use crate::wire::vrrp::{AuthenticationData, Version};
+use crate::vrrp::{HmacMode, InitialState};
+use crate::wire::vrrp::Version;
 
 /// One instance with what was derived of it so far.
 pub(super) struct Rules<'a> {
@@ -20,26 +19,20 @@ pub(super) struct Rules<'a> {
 }
 
 impl Rules<'_> {
-    fn place(&self, at: Position) -> Span {
+    pub(super) fn place(&self, at: Position) -> Span {
         self.reading.sources.word_at(at)
     }
 
-    fn error(&self, code: &'static str, at: Position, message: impl core::fmt::Display, help: &str) {
+    pub(super) fn error(
+        &self,
+        code: &'static str,
+        at: Position,
+        message: impl core::fmt::Display,
+        help: &str,
+    ) {
         let name = self.name;
         let diagnostic = Diagnostic::error(code, format!("`{name}`: {message}")).at(self.place(at));
         self.reading.diagnostics.push(if help.is_empty() { diagnostic } else { diagnostic.help(help) });
-    }
-
-    /// Refuses the start, not the verdict of `-t`: keepalived serves it.
-    fn not_yet(&self, at: Position, what: &str, consequence: &'static str) {
-        let mut diagnostic =
-            Diagnostic::fatal("not-supported-yet", format!("`{}`: {what} is not supported yet", self.name))
-                .at(self.place(at))
-                .label(consequence)
-                .note("start and reload are refused")
-                .help("remove it, or keep keepalived for this configuration");
-        diagnostic.status = None;
-        self.reading.diagnostics.push(diagnostic);
     }
 
     /// Whether strict mode holds: its own setting, else `vrrp_strict`.
@@ -54,7 +47,7 @@ impl Rules<'_> {
     }
 
     /// Whether the priority is 255: written, or by `state MASTER` without one.
-    fn is_owner(&self) -> bool {
+    pub(super) fn is_owner(&self) -> bool {
         match (&self.instance.priority, &self.instance.state) {
             (Some(priority), _) => priority.value.is_owner(),
             (None, state) => state.as_ref().is_some_and(|entry| entry.value == InitialState::Master),
@@ -86,6 +79,10 @@ impl Rules<'_> {
         };
         if let Some(block) = &instance.authentication {
             clash(block.header.at, "authentication", "ignored");
+        }
+        let mode = instance.auth_hmac.as_ref().and_then(|block| block.mode.as_ref());
+        if let Some(entry) = mode.filter(|entry| entry.value != HmacMode::Enforce) {
+            clash(entry.at, "an auth_hmac mode other than enforce", "enforce is used");
         }
         if let Some(entry) = instance.preempt_delay.as_ref().filter(|entry| entry.value.0 > 0) {
             clash(entry.at, "preempt_delay", "ignored");
@@ -159,80 +156,6 @@ impl Rules<'_> {
                 .related(self.place(source), "strict mode is set here")
                 .help("remove unicast_peer, or strict mode"),
             );
-        }
-    }
-
-    /// What the last 8 bytes of an advertisement carry. Reports what is wrong with the block.
-    pub(super) fn authentication(&self) -> AuthenticationData {
-        let Some(block) = &self.instance.authentication else { return AuthenticationData::None };
-        let at = block.auth_type.as_ref().map_or(block.header.at, |entry| entry.at);
-        if self.strict() {
-            return AuthenticationData::None;
-        }
-        if self.instance.auth_hmac.is_some() {
-            self.error(
-                "authentication",
-                at,
-                "authentication is ignored beside auth_hmac",
-                "remove one of them",
-            );
-            return AuthenticationData::None;
-        }
-        if self.version == Version::V3 {
-            self.error(
-                "authentication",
-                at,
-                "version 3 has no authentication: it is ignored",
-                "remove it; auth_hmac authenticates version 3, as an extension of keepalived",
-            );
-            return AuthenticationData::None;
-        }
-        let password = block.auth_pass.as_ref();
-        if let Some(entry) = password.filter(|entry| entry.value.0.expose().len() > 8) {
-            let length = entry.value.0.expose().len();
-            self.error(
-                "password-too-long",
-                entry.at,
-                format!("auth_pass has {length} characters, only the first 8 are used"),
-                "shorten it on all routers to what is used, so that nobody believes it to be longer",
-            );
-        }
-        match (block.auth_type.as_ref().map(|entry| entry.value), password) {
-            (Some(AuthType::Pass), Some(entry)) => {
-                let mut bytes = [0; 8];
-                for (to, from) in bytes.iter_mut().zip(entry.value.0.expose().bytes()) {
-                    *to = from;
-                }
-                AuthenticationData::SimplePassword(Secret::new(bytes))
-            }
-            (Some(AuthType::Ah), Some(_)) => {
-                if self.family == Family::Ipv6 {
-                    self.error("authentication", at, "AH is not for IPv6: it is ignored", "");
-                    return AuthenticationData::None;
-                }
-                let wish = self.instance.state.as_ref().filter(|entry| entry.value == InitialState::Master);
-                let owner = self.is_owner();
-                if let Some(entry) = wish.filter(|_| !owner) {
-                    self.error(
-                        "authentication",
-                        entry.at,
-                        "state MASTER does not go with AH: BACKUP is used",
-                        "write state BACKUP, the priority decides",
-                    );
-                }
-                self.not_yet(at, "AH", "advertisements would not be authenticated");
-                AuthenticationData::AuthenticationHeader
-            }
-            (Some(_), None) => {
-                self.error(
-                    "authentication",
-                    at,
-                    "the authentication has no auth_pass and is ignored",
-                    "write auth_pass",
-                );
-                AuthenticationData::None
-            }
-            (None, _) => AuthenticationData::None,
         }
     }
 }

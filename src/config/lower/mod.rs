@@ -4,6 +4,9 @@
 //! memory: so each block is taken as soon as it is read. What depends on the whole file (the defaults of
 //! `global_defs`, the members of groups) follows at its end.
 
+mod authentication;
+#[cfg(test)]
+mod authentication_tests;
 mod balancer;
 mod bfd;
 mod check;

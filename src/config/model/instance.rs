@@ -3,12 +3,12 @@
 use super::U32_MAX;
 use super::block::block;
 use crate::config::values::{
-    Address, AddressLine, AntiReplay, AuthKey, AuthType, Bool, Flag, HmacMode, Interface, IpvlanSettings,
-    Leading, Name, Natural, OptionalAll, OptionalNatural, OptionalScript, RouteLine, RuleLine, Seconds,
-    SecretText, TrackedName, UnicastPeer, VmacSettings, Words,
+    Address, AddressLine, AuthKey, AuthType, Bool, Flag, Interface, IpvlanSettings, Leading, Name, Natural,
+    OptionalAll, OptionalNatural, OptionalScript, RouteLine, RuleLine, Seconds, SecretText, TrackedName,
+    UnicastPeer, VmacSettings, Words,
 };
 use crate::kernel::Script;
-use crate::vrrp::InitialState;
+use crate::vrrp::{AntiReplay, HmacMode, InitialState};
 use crate::wire::vrrp::Priority;
 
 block! {

@@ -13,7 +13,7 @@ mod virtual_server;
 pub(crate) use block::Block;
 pub(crate) use check::{BfdCheck, DnsCheck, FileCheck, HttpGet, MiscCheck, SslGet, UdpCheck};
 pub(crate) use global::GlobalDefs;
-pub(crate) use instance::VrrpInstance;
+pub(crate) use instance::{AuthHmac, VrrpInstance};
 pub(crate) use track::{BfdInstance, GarpGroup, SyncGroup, TrackFile, TrackGroup, TrackProcess, VrrpScript};
 pub(crate) use virtual_server::{RealServer, Ssl, VirtualServer, VirtualServerGroup};
 

@@ -160,12 +160,12 @@ impl Context {
         match self {
             Self::SyncGroup => Support::NotYet("sync groups are not served yet"),
             Self::TrackGroup => Support::NotYet("static addresses are not kept yet"),
-            Self::AuthHmac => Support::NotYet("authentication is not served yet"),
             Self::VrrpScript
             | Self::TrackProcess
             | Self::TrackFile
             | Self::VrrpTrackFile
-            | Self::GarpGroup => Support::ActedOn,
+            | Self::GarpGroup
+            | Self::AuthHmac => Support::ActedOn,
             Self::BfdInstance => Support::NotYet("BFD is not served yet"),
             _ => Support::NotYet("virtual servers are not served yet"),
         }

@@ -2,6 +2,7 @@
 
 mod address;
 mod address_line;
+mod auth_key;
 mod line;
 mod lists;
 mod lvs;
@@ -20,12 +21,12 @@ mod words;
 
 pub(super) use address::{Address, Multicast4, Multicast6};
 pub(super) use address_line::AddressLine;
+pub(super) use auth_key::AuthKey;
 pub(super) use line::NamedInterfaces;
 pub(super) use lists::{ServerWeight, TrackedName, TrackedWeight, TrackerWeight, UnicastPeer};
 pub(super) use lvs::{LvsTimeouts, OptionalScript, SyncDaemon, VirtualServerKey};
 pub(super) use network::{
-    AntiReplay, AuthKey, AuthType, BufferPolicy, HexPattern, HmacMode, IpvlanSettings, MacPattern,
-    OptionalAll, SmtpServer, VmacSettings,
+    AuthType, BufferPolicy, HexPattern, IpvlanSettings, MacPattern, OptionalAll, SmtpServer, VmacSettings,
 };
 pub(super) use number::{
     Bool, Flag, Integer, Leading, Micros, Natural, OptionalInteger, OptionalNatural, Seconds,

@@ -10,9 +10,8 @@ use crate::config::schema::Context;
 use crate::net::{InterfaceName, Prefix};
 #[cfg(test)]
 use crate::prng::Prng;
-use crate::secret::Secret;
 use crate::track::ParameterMatch;
-use crate::vrrp::InitialState;
+use crate::vrrp::{AntiReplay, HmacMode, InitialState};
 
 /// A MAC address of 6 bytes, or of 5 to which the virtual router identifier is added.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -123,19 +122,12 @@ choices! {
     AuthType { /// Plain-text password.
         Pass = "PASS", /// IPsec authentication header.
         Ah = "AH" }
-    /// `anti_replay`.
-    AntiReplay { /// Within the time window.
-        Time = "time", /// Only ever growing.
-        Monotonic = "monotonic" }
-    /// `mode` of `auth_hmac`.
-    HmacMode { /// Others are dropped.
-        Enforce = "enforce", /// Others are accepted.
-        Permissive = "permissive", /// Others are accepted, nothing is signed.
-        ReceiveOnly = "receive-only" }
 }
 
 words_of! {
     InitialState { Master = "MASTER", Backup = "BACKUP" }
+    AntiReplay { Time = "time", Monotonic = "monotonic" }
+    HmacMode { Enforce = "enforce", Permissive = "permissive", ReceiveOnly = "receive-only" }
     DnsType {
         A = "A" | "a",
         Ns = "NS" | "ns",
@@ -234,68 +226,6 @@ impl Argument for IpvlanSettings {
             mode: random.chance(1, 2).then(|| IpvlanMode::sample(random)),
             group: random.chance(1, 2).then(|| "5".into()),
         }
-    }
-}
-
-/// `ID SECRET`, a key of `auth_hmac`.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct AuthKey {
-    /// 1 to 255.
-    pub id: u8,
-    /// As written: text, `hex:…` or `file:…`.
-    pub secret: Secret<Box<str>>,
-}
-
-impl Argument for AuthKey {
-    fn parse(args: &mut Args<'_>) -> Option<Self> {
-        let word = args.required()?;
-        let id = u8::try_from(in_range(args, word, 1, 255, "key")?).ok()?;
-        let (secret, at) = args.required()?;
-        let length = match secret.strip_prefix("hex:") {
-            Some(digits) => {
-                if digits.len() % 2 == 1 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-                    args.reject(at, "the key after `hex:` must be pairs of hexadecimal digits");
-                    return None;
-                }
-                digits.len() / 2
-            }
-            None if secret.starts_with("file:") => 32,
-            None => secret.len(),
-        };
-        if !(32..=64).contains(&length) {
-            args.reading.diagnostics.push(
-                args.rejection(at, format!("the key has {length} bytes, it must have 32 to 64"))
-                    .help("make one with: openssl rand -hex 32, and write hex: before it"),
-            );
-            return None;
-        }
-        Some(Self { id, secret: Secret::new(secret.into()) })
-    }
-
-    fn print(&self, out: &mut Printed) {
-        out.value(self.id);
-        out.word(self.secret.expose());
-    }
-
-    #[cfg(test)]
-    fn sample(random: &mut Prng) -> Self {
-        Self {
-            id: u8::try_from(random.between(1, 255)).unwrap(),
-            secret: Secret::new("hex:".to_owned().add_pairs()),
-        }
-    }
-}
-
-#[cfg(test)]
-trait AddPairs {
-    fn add_pairs(self) -> Box<str>;
-}
-
-#[cfg(test)]
-impl AddPairs for String {
-    fn add_pairs(mut self) -> Box<str> {
-        self.push_str(&"0a".repeat(32));
-        self.into()
     }
 }
 

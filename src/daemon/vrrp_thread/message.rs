@@ -13,8 +13,9 @@ use crate::node::{Changes, NodeConfig, Retired};
 use crate::status::Snapshot;
 use crate::sys::packet::Receiver;
 use crate::sys::realtime::Loan;
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 use crate::track::FileReading;
+use crate::vrrp::Reservation;
 
 /// What other threads tell the vrrp thread.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub(in crate::daemon) enum Message {
     Carrier { interface: InterfaceName, carrier: Option<bool> },
     /// A new configuration.
     Reconfigure(NodeConfig),
+    /// Stamps are set aside for authentication.
+    Reserved(Reservation),
     /// Every master hands over.
     SwitchOver,
     /// Ends that.
@@ -49,6 +52,15 @@ pub(in crate::daemon) enum Message {
     Snapshot,
     /// Set all counters to 0.
     ClearCounters,
+}
+
+/// What the thread begins with, of those that were before it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::daemon) struct Before {
+    /// Since when a predecessor that was killed has not advertised any more.
+    pub(in crate::daemon) silent_since: Option<Instant>,
+    /// Stamps that none has used.
+    pub(in crate::daemon) reservation: Option<Reservation>,
 }
 
 /// What the vrrp thread tells the main thread.

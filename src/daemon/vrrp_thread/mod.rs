@@ -8,7 +8,7 @@ mod actions;
 mod message;
 
 pub(super) use self::actions::packet;
-pub(super) use self::message::{Channels, LateLimit, Message, Notice};
+pub(super) use self::message::{Before, Channels, LateLimit, Message, Notice};
 
 use std::collections::BTreeMap;
 use std::io;
@@ -27,7 +27,7 @@ use crate::sys::clock::{self, Alarm};
 use crate::sys::netlink::{Followed, Monitor};
 use crate::sys::packet::{Announcer, ReceiveBatch, Receiver, Sender};
 use crate::sys::poll::Poller;
-use crate::time::{Duration, Instant, Now};
+use crate::time::{Duration, Now};
 use crate::vrrp::{Actions, Datagram};
 
 /// Batches taken from one receive socket in one wake-up: 4096 packets, two seconds of the busiest LAN. All
@@ -105,14 +105,16 @@ impl VrrpThread {
         })
     }
 
-    /// Runs `config` from the kernel's state `view` on, until all routers have left. If a predecessor was killed,
-    /// `silent_since` tells when.
-    pub(super) fn run(mut self, config: NodeConfig, silent_since: Option<Instant>, view: KernelView) {
+    /// Runs `config` from the kernel's state `view` on, until all routers have left.
+    pub(super) fn run(mut self, config: NodeConfig, before: Before, view: KernelView) {
         // The memory that other threads allocated is theirs to reuse.
         self.node = HaNode::new(config.detached());
         drop(config);
-        if let Some(silent_since) = silent_since {
+        if let Some(silent_since) = before.silent_since {
             self.node.succeed(silent_since);
+        }
+        if let Some(reservation) = before.reservation {
+            self.node.reserve_stamps(reservation);
         }
         if let Err(error) = self.serve(view) {
             self.channels.notices.send(Notice::Failed(format!("the vrrp thread cannot go on: {error}")));
@@ -325,6 +327,10 @@ impl VrrpThread {
                 self.channels.notices.send(Notice::Snapshot(Box::new(snapshot)));
                 return Ok(());
             }
+            Message::Reserved(reservation) => {
+                self.node.reserve_stamps(reservation);
+                return Ok(());
+            }
             Message::ClearCounters => {
                 self.node.clear_counters();
                 return Ok(());
@@ -380,6 +386,7 @@ fn receive(
                 source: packet.source,
                 destination: packet.destination,
                 hop_limit: packet.hop_limit,
+                header: packet.header,
                 payload: packet.payload,
             };
             node.handle_datagram(now, &datagram, actions);

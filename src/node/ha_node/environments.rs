@@ -6,12 +6,13 @@ use std::collections::BTreeSet;
 use super::index::AddressKey;
 use super::{HaNode, Phase};
 use crate::kernel::{Link, ReceiveSocket, RouterId};
-use crate::net::InterfaceName;
+use crate::net::{InterfaceName, VRRP_PROTOCOL};
 use crate::time::Now;
 use crate::vrrp::{
     Actions, Destinations, Environment, Interface, Listening, Output, RouterConfig, VirtualRouter,
 };
-use crate::wire::vrrp::Vrid;
+use crate::wire::ah::AH_PROTOCOL;
+use crate::wire::vrrp::{AuthenticationData, Vrid};
 
 impl HaNode {
     /// What a router of this configuration would know, but for the state of the socket that it needs.
@@ -39,7 +40,11 @@ impl HaNode {
             Destinations::Multicast(group) => *group,
             Destinations::Unicast(_) => source?,
         };
-        Some(ReceiveSocket::vrrp(link, address))
+        let protocol = match config.authentication {
+            AuthenticationData::AuthenticationHeader(_) => AH_PROTOCOL,
+            AuthenticationData::None | AuthenticationData::SimplePassword(_) => VRRP_PROTOCOL,
+        };
+        Some(ReceiveSocket { link, address, protocol })
     }
 
     /// Where a router sends from. Who is spoken to at its own address needs one that this host has.

@@ -26,8 +26,8 @@ use crate::time::{Duration, Instant, Now};
 use crate::timer::TimerQueue;
 use crate::track::Trackers;
 use crate::vrrp::{
-    Actions, AnnouncementQueue, Cause, Datagram, Listening, News, Output, Report, ReportKind, RouterConfig,
-    SendObstacle, SharedPace, SocketRequest, State, Transmission, VirtualRouter, shared_paces,
+    Actions, AnnouncementQueue, Cause, Datagram, Listening, News, Output, Report, ReportKind, Reservation,
+    RouterConfig, SendObstacle, SharedPace, SocketRequest, State, Transmission, VirtualRouter, shared_paces,
 };
 use crate::wanted::{Addresses, Collateral};
 use crate::wire::vrrp::{Vrid, peek};
@@ -81,6 +81,8 @@ pub struct HaNode {
     phase: Phase,
     /// Since when a predecessor that was killed has not advertised any more.
     silent_since: Option<Instant>,
+    /// What is set aside for authentication.
+    reservation: Option<Reservation>,
     /// The deadline for which a stall was looked for already.
     stall_examined: Option<Instant>,
     unknown_vrids: UnknownVrids,
@@ -121,6 +123,7 @@ impl HaNode {
             announcements: AnnouncementQueue::default(),
             phase: Phase::New,
             silent_since: None,
+            reservation: None,
             stall_examined: None,
             unknown_vrids: UnknownVrids::default(),
         }
@@ -132,6 +135,13 @@ impl HaNode {
         self.silent_since = Some(silent_since);
     }
 
+    /// Stamps are set aside for authentication: to be called before the first event, and whenever there are more.
+    /// Without, every clock is followed, and what was used before the start may be used again.
+    pub fn reserve_stamps(&mut self, reservation: Reservation) {
+        self.reservation = Some(reservation);
+        self.routers.values_mut().for_each(|router| router.reserve_stamps(reservation));
+    }
+
     /// Takes a received message.
     pub fn handle_datagram(&mut self, now: Now, datagram: &Datagram<'_>, actions: &mut Actions) {
         let before = actions.kernel.len();
@@ -141,12 +151,14 @@ impl HaNode {
     }
 
     fn deliver(&mut self, now: Now, datagram: &Datagram<'_>, actions: &mut Actions) {
-        let Some(vrid) = peek(datagram.payload) else { return };
+        let Some(vrid) = datagram.message().and_then(peek) else { return };
         let ReceiveSocket { link, address, .. } = datagram.socket;
         let ids = match self.index.of_vrid(datagram.socket, vrid) {
             &[id] => return self.hand_over(now, id, datagram, actions),
             // Who sends to a group is told apart from a router that speaks to its peers, and named there.
-            [] if address.is_multicast() => self.index.of_unicast(link, Family::of(&address), vrid),
+            [] if address.is_multicast() && datagram.destination == address => {
+                self.index.of_unicast(link, Family::of(&address), vrid)
+            }
             ids => ids,
         };
         // Of routers that share their source address, the one whose peer it is from; a stranger's, each judges by itself.
@@ -462,7 +474,7 @@ impl HaNode {
         self.statics.begin(&self.kernel, actions);
         self.links.begin(&self.kernel, actions);
         for config in core::mem::take(&mut self.config.routers) {
-            self.add_router(config);
+            self.add_router(config, self.reservation);
         }
         self.configure_links();
         self.configure_trackers(now, actions);
@@ -480,11 +492,15 @@ impl HaNode {
         self.finish_stop(actions);
     }
 
-    fn add_router(&mut self, config: RouterConfig) -> RouterId {
+    fn add_router(&mut self, config: RouterConfig, reservation: Option<Reservation>) -> RouterId {
         let id = RouterId(self.next_id);
         self.next_id += 1;
         self.index.move_names(id, None, Some(&config));
-        self.routers.insert(id, Box::new(VirtualRouter::new(id, config)));
+        let mut router = Box::new(VirtualRouter::new(id, config));
+        if let Some(reservation) = reservation {
+            router.reserve_stamps(reservation);
+        }
+        self.routers.insert(id, router);
         id
     }
 

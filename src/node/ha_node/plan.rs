@@ -10,7 +10,7 @@ use crate::kernel::RouterId;
 use crate::net::InterfaceName;
 use crate::node::{Changes, NodeConfig};
 use crate::time::Now;
-use crate::vrrp::{Actions, Cause, RouterConfig, RouterIdentity, shared_paces};
+use crate::vrrp::{Actions, Cause, Reservation, RouterConfig, RouterIdentity, shared_paces};
 
 /// What a new configuration changes in a node, which has not happened yet. It prints as a line for each object.
 #[derive(Clone, Debug)]
@@ -119,7 +119,11 @@ impl HaNode {
             let unused = if same { config } else { self.reconfigure_router(now, id, config, actions) };
             self.retired.configs.push(unused);
         }
-        let added: Vec<RouterId> = added.into_iter().map(|config| self.add_router(config)).collect();
+        // One that is added now may have been there before, and gone.
+        let later = |all: Reservation| Reservation { from: all.until, ..all };
+        let reservation = self.reservation.map(later);
+        let added: Vec<RouterId> =
+            added.into_iter().map(|config| self.add_router(config, reservation)).collect();
         if other_trackers {
             self.configure_trackers(now, actions);
         }

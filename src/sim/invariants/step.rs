@@ -59,7 +59,7 @@ pub fn judge(machine: MachineId, ledger: &mut Ledger, batch: &Batch<'_>) -> Vec<
         leaving_before.intersection(&leaving_after).copied().filter(|_| throughout).collect();
 
     for sent in &batch.actions.transmit {
-        let Some(glance) = Glance::of(&sent.payload) else {
+        let Some(glance) = Glance::within(sent.ip.protocol, &sent.payload) else {
             break_rule(
                 Rule::AdvertisesWithoutMastership,
                 format!("sent {} bytes that are no advertisement", sent.payload.len()),

@@ -119,7 +119,9 @@ pub struct Received<'a> {
     pub destination: IpAddr,
     /// TTL or hop limit; `None` where the kernel did not tell it.
     pub hop_limit: Option<u8>,
-    /// The VRRP message, without IP header.
+    /// The IP header of an IPv4 packet; of an IPv6 one the kernel does not hand it out.
+    pub header: &'a [u8],
+    /// What follows it.
     pub payload: &'a [u8],
     /// When the kernel got it, where it tells.
     pub arrived: Option<WallTime>,
@@ -181,6 +183,7 @@ impl ReceiveBatch {
                     source: packet.source,
                     destination: packet.destination,
                     hop_limit: Some(packet.hop_limit),
+                    header: packet.header,
                     payload: packet.payload,
                 });
                 Some(())
@@ -198,6 +201,7 @@ impl ReceiveBatch {
                     source: message.address?.ip().into(),
                     destination: destination?.into(),
                     hop_limit,
+                    header: &[],
                     payload: packet,
                 });
                 Some(())

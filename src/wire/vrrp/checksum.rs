@@ -10,9 +10,6 @@ use crate::wire::ip::VRRP_PROTOCOL;
 /// Where the checksum stands in every version.
 pub(super) const FIELD: core::ops::Range<usize> = 6..8;
 
-/// Bytes in an `auth_hmac` trailer.
-pub(super) const TRAILER_LENGTH: usize = 28;
-
 /// The checksum to put into `message`, whose checksum field is zero, or 0 when `message` carries the right
 /// one already. `body` is the length without padding and trailer.
 ///
@@ -56,4 +53,14 @@ pub(super) fn compute(
     }
     // The sum is kept in the machine's byte order.
     sum.ones_complement().to_ne_bytes()
+}
+
+/// Corrects the checksum in `message` for bytes at an even place that were zero before (RFC 1624).
+pub(super) fn add(message: &mut [u8], bytes: &[u8]) {
+    let Some(field) = message.get_mut(FIELD).and_then(|field| <&mut [u8; 2]>::try_from(field).ok()) else {
+        return;
+    };
+    let before = u16::from_be_bytes(*field);
+    let sum = Sum16BitWords::new().add_2bytes((!before).to_be_bytes()).add_slice(bytes);
+    *field = sum.ones_complement().to_ne_bytes();
 }

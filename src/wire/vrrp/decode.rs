@@ -3,11 +3,11 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::checksum::{self, TRAILER_LENGTH};
+use super::checksum;
 use super::encode::{ADVERTISEMENT, authentication_type, body_length, has_authentication_data};
 use super::{
     Advertisement, AdvertisementInterval, AuthenticationData, ChecksumMode, Expectation, PacketHeader,
-    Priority, Rejection, Version, Vrid,
+    Priority, Rejection, TRAILER_LENGTH, Version, Vrid,
 };
 use crate::net::Family;
 
@@ -81,17 +81,38 @@ pub fn decode(
 /// Takes a received message apart, or says which check it fails first.
 ///
 /// A version 3 interval that differs from ours is no fault: backups follow their master. The address list is
-/// not compared.
+/// not compared, and a trailer not verified: who does that, does it between [`frame`] and [`Framed::message`].
 ///
 /// # Errors
 ///
-/// The first check failed, in this order: family, source, length, TTL or hop limit, version, virtual
-/// router identifier, version 2 authentication, version 2 interval, type, interval 0, checksum, destination.
+/// The first check failed, in this order: those of [`frame`], those of [`Framed::message`].
 pub fn check<'a>(
     header: &PacketHeader,
     payload: &'a [u8],
     expected: &Expectation,
 ) -> Result<Message<'a>, Rejection> {
+    frame(header, payload, expected)?.message()
+}
+
+/// A received message that has passed the first checks: it is long enough, from nearby, and of our version.
+#[derive(Clone, Copy, Debug)]
+pub struct Framed<'a> {
+    header: PacketHeader,
+    expected: Expectation,
+    vrid: Vrid,
+    parts: Parts<'a>,
+}
+
+/// The checks before those of a trailer.
+///
+/// # Errors
+///
+/// The first check failed, in this order: family, source, length, TTL or hop limit, version, virtual router identifier.
+pub fn frame<'a>(
+    header: &PacketHeader,
+    payload: &'a [u8],
+    expected: &Expectation,
+) -> Result<Framed<'a>, Rejection> {
     let families = (Family::of(&header.source), Family::of(&header.destination));
     if families != (expected.family, expected.family) {
         return Err(Rejection::Destination { received: header.destination });
@@ -100,8 +121,8 @@ pub fn check<'a>(
         return Err(Rejection::Source { received: header.source });
     }
 
-    let Parts { fixed, body, trailer } = split(payload, expected)?;
-    let [version_type, vrid, priority, _, fifth, sixth, _, _] = fixed;
+    let parts = split(payload, expected)?;
+    let [version_type, vrid, ..] = parts.fixed;
 
     if !expected.hop_limits.allow(header.hop_limit) {
         let (received, expected) = (header.hop_limit, expected.hop_limits);
@@ -111,43 +132,70 @@ pub fn check<'a>(
         return Err(Rejection::Version { received: version_type >> 4, expected: expected.version });
     }
     let vrid = Vrid::new(vrid).ok_or(Rejection::Vrid)?;
+    Ok(Framed { header: *header, expected: *expected, vrid, parts })
+}
 
-    let authentication = match expected.version {
-        Version::V2 => check_authentication(fifth, body, expected)?,
-        Version::V3 => AuthenticationData::None,
-    };
-    let interval = match expected.version {
-        Version::V2 => {
-            let interval = AdvertisementInterval::from_seconds(sixth).ok_or(Rejection::IntervalZero)?;
-            // RFC 3768 §7.1: a version 2 interval MUST be the one configured.
-            if interval.seconds() != expected.interval.seconds() {
-                return Err(Rejection::IntervalMismatch { received: interval, expected: expected.interval });
+impl<'a> Framed<'a> {
+    /// The message without trailer and padding.
+    pub const fn body(&self) -> &'a [u8] {
+        self.parts.body
+    }
+
+    /// The trailer, where one is allowed and there.
+    pub fn trailer(&self) -> Option<&'a [u8; TRAILER_LENGTH]> {
+        self.parts.trailer.try_into().ok()
+    }
+
+    /// The checks that follow.
+    ///
+    /// # Errors
+    ///
+    /// The first check failed, in this order: version 2 authentication, version 2 interval, type, interval 0, checksum,
+    /// destination.
+    pub fn message(&self) -> Result<Message<'a>, Rejection> {
+        let Self { header, expected, vrid, parts } = self;
+        let Parts { fixed, body, trailer } = *parts;
+        let [version_type, _, priority, _, fifth, sixth, _, _] = fixed;
+        let authentication = match expected.version {
+            Version::V2 => check_authentication(fifth, body, expected)?,
+            Version::V3 => AuthenticationData::None,
+        };
+        let interval = match expected.version {
+            Version::V2 => {
+                let interval = AdvertisementInterval::from_seconds(sixth).ok_or(Rejection::IntervalZero)?;
+                // RFC 3768 §7.1: a version 2 interval MUST be the one configured.
+                if interval.seconds() != expected.interval.seconds() {
+                    let (received, expected) = (interval, expected.interval);
+                    return Err(Rejection::IntervalMismatch { received, expected });
+                }
+                Some(interval)
             }
-            Some(interval)
+            // The upper 4 bits are reserved and ignored (RFC 9568 §5.2.6).
+            Version::V3 => {
+                AdvertisementInterval::from_centiseconds(u16::from_be_bytes([fifth, sixth]) & 0x0fff)
+            }
+        };
+        if version_type & 0x0f != ADVERTISEMENT {
+            return Err(Rejection::Type { received: version_type & 0x0f });
         }
-        // The upper 4 bits are reserved and ignored (RFC 9568 §5.2.6).
-        Version::V3 => AdvertisementInterval::from_centiseconds(u16::from_be_bytes([fifth, sixth]) & 0x0fff),
-    };
-    if version_type & 0x0f != ADVERTISEMENT {
-        return Err(Rejection::Type { received: version_type & 0x0f });
-    }
-    let interval = interval.ok_or(Rejection::IntervalZero)?;
+        let interval = interval.ok_or(Rejection::IntervalZero)?;
 
-    check_checksum(header, body, trailer, expected)?;
-    if header.destination.is_multicast() != expected.multicast {
-        return Err(Rejection::Destination { received: header.destination });
-    }
+        check_checksum(header, body, trailer, expected)?;
+        if header.destination.is_multicast() != expected.multicast {
+            return Err(Rejection::Destination { received: header.destination });
+        }
 
-    Ok(Message {
-        version: expected.version,
-        vrid,
-        priority: Priority(priority),
-        interval,
-        authentication,
-        family: expected.family,
-        addresses: addresses(body, expected.version, expected.family),
-        trailer,
-    })
+        Ok(Message {
+            version: expected.version,
+            vrid: *vrid,
+            priority: Priority(priority),
+            interval,
+            authentication,
+            family: expected.family,
+            addresses: addresses(body, expected.version, expected.family),
+            trailer,
+        })
+    }
 }
 
 /// Whether a host can have this address: nobody else can be a master.
@@ -157,6 +205,7 @@ const fn is_host(address: &IpAddr) -> bool {
 }
 
 /// A message whose length is right.
+#[derive(Clone, Copy, Debug)]
 struct Parts<'a> {
     fixed: [u8; HEADER_LENGTH],
     /// Fixed part, addresses and authentication data.

@@ -46,7 +46,7 @@ impl Advertisement {
         if has_authentication_data(self.version, family) {
             bytes.extend_from_slice(&match self.authentication {
                 AuthenticationData::SimplePassword(password) => *password.expose(),
-                AuthenticationData::None | AuthenticationData::AuthenticationHeader => [0; 8],
+                AuthenticationData::None | AuthenticationData::AuthenticationHeader(_) => [0; 8],
             });
         }
 
@@ -74,7 +74,7 @@ pub(super) fn authentication_type(authentication: &AuthenticationData) -> u8 {
     match authentication {
         AuthenticationData::None => 0,
         AuthenticationData::SimplePassword(_) => 1,
-        AuthenticationData::AuthenticationHeader => 2,
+        AuthenticationData::AuthenticationHeader(_) => 2,
     }
 }
 
@@ -138,7 +138,7 @@ mod tests {
         password.priority = Priority::LEAVING;
         golden(&password, source, group, "213300010101ae18c00002337365637265743132");
 
-        let authentication = AuthenticationData::AuthenticationHeader;
+        let authentication = AuthenticationData::AuthenticationHeader(Secret::new(*b"secret12"));
         let ah = Advertisement { authentication, ..advertisement(Version::V2, 55, 100, &["192.0.2.55"]) };
         golden(&ah, source, group, "213764010201b68ec00002370000000000000000");
     }

@@ -4,10 +4,12 @@ mod checksum;
 mod decode;
 mod encode;
 mod rejection;
+mod trailer;
 mod types;
 
-pub use decode::{Message, check, decode, peek};
+pub use decode::{Framed, Message, check, decode, frame, peek};
 pub use rejection::{Rejection, RejectionKind};
+pub use trailer::{HmacKey, Stamp, TRAILER_LENGTH, Trailer, fill_trailer};
 pub use types::{
     Advertisement, AdvertisementInterval, AuthenticationData, ChecksumMode, Priority, Version, Vrid,
 };

@@ -4,6 +4,7 @@ use core::fmt;
 use core::net::IpAddr;
 
 use super::{AdvertisementInterval, HopLimits, Version};
+use crate::time::Duration;
 
 /// A received packet that fails a check. Each variant is a fact about the packet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -54,6 +55,39 @@ pub enum Rejection {
     },
     /// The password differs.
     AuthenticationFailure,
+    /// The IP authentication header is none, or not one for VRRP from this sender.
+    HeaderMalformed,
+    /// The IP authentication header was made with another password, or the packet was changed on its way.
+    HeaderNotAuthentic,
+    /// The sequence number of the IP authentication header is not higher than one that was there before.
+    HeaderReplayed {
+        /// Number received.
+        received: u32,
+        /// The highest before.
+        last: u32,
+    },
+    /// `auth_hmac`: the message has no trailer.
+    TrailerMissing,
+    /// `auth_hmac`: the trailer is not of the one kind that there is.
+    TrailerMalformed,
+    /// `auth_hmac`, anti-replay `time`: signed too long ago, or in the future.
+    TrailerStale {
+        /// How far the sender's clock seems to be ahead of ours, in microseconds; negative where it is behind.
+        ahead_us: i64,
+        /// What `time_window` allows.
+        window: Duration,
+        /// Whether it was signed with a key of ours all the same.
+        authentic: bool,
+    },
+    /// `auth_hmac`: signed with a key that we do not have.
+    UnknownKey {
+        /// Its identifier.
+        id: u8,
+    },
+    /// `auth_hmac`: the signature is wrong.
+    InvalidHmac,
+    /// `auth_hmac`: not later than what the sender signed before.
+    TrailerReplayed,
     /// Version 2: the interval differs from ours (RFC 3768 §7.1).
     IntervalMismatch {
         /// Sender's interval.
@@ -119,11 +153,29 @@ pub enum RejectionKind {
     Source,
     /// See [`Rejection::Stranger`].
     Stranger,
+    /// See [`Rejection::HeaderMalformed`].
+    HeaderMalformed,
+    /// See [`Rejection::HeaderNotAuthentic`].
+    HeaderNotAuthentic,
+    /// See [`Rejection::HeaderReplayed`].
+    HeaderReplayed,
+    /// See [`Rejection::TrailerMissing`].
+    TrailerMissing,
+    /// See [`Rejection::TrailerMalformed`].
+    TrailerMalformed,
+    /// See [`Rejection::TrailerStale`].
+    TrailerStale,
+    /// See [`Rejection::UnknownKey`].
+    UnknownKey,
+    /// See [`Rejection::InvalidHmac`].
+    InvalidHmac,
+    /// See [`Rejection::TrailerReplayed`].
+    TrailerReplayed,
 }
 
 impl RejectionKind {
     /// All kinds, in the order of their counters.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 24] = [
         Self::Length,
         Self::HopLimit,
         Self::Version,
@@ -139,6 +191,15 @@ impl RejectionKind {
         Self::Destination,
         Self::Source,
         Self::Stranger,
+        Self::HeaderMalformed,
+        Self::HeaderNotAuthentic,
+        Self::HeaderReplayed,
+        Self::TrailerMissing,
+        Self::TrailerMalformed,
+        Self::TrailerStale,
+        Self::UnknownKey,
+        Self::InvalidHmac,
+        Self::TrailerReplayed,
     ];
 }
 
@@ -161,6 +222,15 @@ impl Rejection {
             Self::Destination { .. } => RejectionKind::Destination,
             Self::Source { .. } => RejectionKind::Source,
             Self::Stranger { .. } => RejectionKind::Stranger,
+            Self::HeaderMalformed => RejectionKind::HeaderMalformed,
+            Self::HeaderNotAuthentic => RejectionKind::HeaderNotAuthentic,
+            Self::HeaderReplayed { .. } => RejectionKind::HeaderReplayed,
+            Self::TrailerMissing => RejectionKind::TrailerMissing,
+            Self::TrailerMalformed => RejectionKind::TrailerMalformed,
+            Self::TrailerStale { .. } => RejectionKind::TrailerStale,
+            Self::UnknownKey { .. } => RejectionKind::UnknownKey,
+            Self::InvalidHmac => RejectionKind::InvalidHmac,
+            Self::TrailerReplayed => RejectionKind::TrailerReplayed,
         }
     }
 }
@@ -214,6 +284,35 @@ impl fmt::Display for Rejection {
                 write!(f, "received authentication type {received}, expecting {expected}")
             }
             Self::AuthenticationFailure => f.write_str("the password differs from ours"),
+            Self::HeaderMalformed => f.write_str("its IP authentication header is malformed"),
+            Self::HeaderNotAuthentic => {
+                f.write_str("its IP authentication header was not made with our password")
+            }
+            Self::HeaderReplayed { received, last } => {
+                write!(
+                    f,
+                    "sequence number {received} of its IP authentication header was there before ({last})"
+                )
+            }
+            Self::TrailerMissing => {
+                f.write_str("it has no auth_hmac trailer; with mode permissive it would be accepted")
+            }
+            Self::TrailerMalformed => f.write_str("its auth_hmac trailer is malformed"),
+            Self::TrailerStale { ahead_us, window, authentic } => {
+                let (ahead, allowed) = (ahead_us.unsigned_abs() / 1000, window.as_secs());
+                let side = if *ahead_us < 0 { "behind" } else { "ahead of" };
+                let (seconds, millis) = (ahead / 1000, ahead % 1000);
+                write!(
+                    f,
+                    "it was signed with a clock {seconds}.{millis:03} s {side} ours, time_window is {allowed} s"
+                )?;
+                f.write_str(if *authentic { "; set the clocks, with NTP" } else { "" })
+            }
+            Self::UnknownKey { id } => {
+                write!(f, "it was signed with key {id} of auth_hmac, which we do not have")
+            }
+            Self::InvalidHmac => f.write_str("its auth_hmac signature is wrong"),
+            Self::TrailerReplayed => f.write_str("it was signed before what we heard of its sender already"),
             Self::IntervalMismatch { received, expected } => {
                 write!(f, "advertisement interval mismatch: mine={expected} sec rcv'd={received} sec")
             }

@@ -4,8 +4,10 @@ use core::fmt;
 use core::net::IpAddr;
 use core::num::NonZeroU8;
 
+use super::TRAILER_LENGTH;
 use crate::secret::Secret;
 use crate::time::Duration;
+use crate::wire::ah::AhPassword;
 
 /// Protocol version.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -155,8 +157,8 @@ pub enum AuthenticationData {
     None,
     /// Type 1: a plain-text password, padded with zero bytes.
     SimplePassword(Secret<[u8; 8]>),
-    /// Type 2: the packet carries an IP authentication header; the bytes are zero.
-    AuthenticationHeader,
+    /// Type 2: the packet carries an IP authentication header made with this password; the bytes are zero.
+    AuthenticationHeader(AhPassword),
 }
 
 /// A VRRP message as it is sent or has passed decoding.
@@ -174,6 +176,6 @@ pub struct Advertisement {
     pub addresses: Vec<IpAddr>,
     /// Version 2 authentication.
     pub authentication: AuthenticationData,
-    /// keepalived's `auth_hmac` trailer (28 bytes after the body), neither checked nor produced here.
-    pub trailer: Option<[u8; 28]>,
+    /// keepalived's `auth_hmac` trailer after the body, neither checked nor produced here.
+    pub trailer: Option<[u8; TRAILER_LENGTH]>,
 }

@@ -7,13 +7,14 @@ use crate::config::model::VrrpInstance;
 use crate::config::values::{AddressLine, At};
 use crate::net::{Family, InterfaceName};
 use crate::vrrp::{RouterConfig, VirtualAddress};
-use crate::wire::vrrp::Version;
+use crate::wire::ah::AH_LENGTH;
+use crate::wire::vrrp::{AuthenticationData, TRAILER_LENGTH, Version};
 
 impl<'a> Whole<'a> {
     pub(super) fn addresses(&mut self, instance: &'a VrrpInstance, router: &mut RouterConfig, name: &'a str) {
         let hears_by = router.interfaces.base.as_ref().or_else(|| router.interfaces.hears_by());
         let mtu = hears_by.and_then(|name| self.interfaces.as_ref()?.get(name));
-        let room = advertised_addresses(router.family, router.version, mtu.map(|interface| interface.mtu));
+        let room = advertised_addresses(router, mtu.map(|interface| interface.mtu));
         for entry in &instance.virtual_ipaddress {
             let place = self.place(entry.at);
             if entry.value.spec.prefix.family() != router.family {
@@ -146,12 +147,17 @@ fn virtual_address(line: &AddressLine, interface: Option<InterfaceName>) -> Virt
 }
 
 /// How many addresses an advertisement holds: at most 255 (RFC 9568 §5.2.5), and what fits a packet of the MTU.
-fn advertised_addresses(family: Family, version: Version, mtu: Option<u32>) -> usize {
-    let (header, size) = match family {
+fn advertised_addresses(router: &RouterConfig, mtu: Option<u32>) -> usize {
+    let (header, size) = match router.family {
         Family::Ipv4 => (20, 4),
         Family::Ipv6 => (40, 16),
     };
-    let fixed = 8 + if version == Version::V2 { 8 } else { 0 };
+    let authentication = match (&router.hmac, router.authentication) {
+        (Some(_), _) => TRAILER_LENGTH,
+        (None, AuthenticationData::AuthenticationHeader(_)) => AH_LENGTH,
+        (None, _) => 0,
+    };
+    let fixed = 8 + authentication + if router.version == Version::V2 { 8 } else { 0 };
     let by_mtu = mtu.map_or(255, |mtu| (mtu as usize).saturating_sub(header + fixed) / size);
     by_mtu.min(255)
 }

@@ -5,7 +5,7 @@ use crate::config::diagnostics::Diagnostic;
 use crate::config::model::VrrpInstance;
 use crate::time::Duration;
 use crate::vrrp::{InitialState, RouterConfig};
-use crate::wire::vrrp::{AdvertisementInterval, Priority, Version};
+use crate::wire::vrrp::{AdvertisementInterval, AuthenticationData, Priority, Version};
 
 impl<'a> Whole<'a> {
     pub(super) fn priority(&self, instance: &VrrpInstance, router: &mut RouterConfig, name: &str) {
@@ -27,7 +27,9 @@ impl<'a> Whole<'a> {
             }
             (None, _) => Priority::DEFAULT,
         };
-        router.initial = wish.unwrap_or_default();
+        // Sequence numbers go on from those of the master, who has to be heard first.
+        let counts = matches!(router.authentication, AuthenticationData::AuthenticationHeader(_));
+        router.initial = wish.filter(|_| !counts || router.priority.is_owner()).unwrap_or_default();
     }
 
     pub(super) fn preemption(&self, instance: &VrrpInstance, router: &mut RouterConfig, name: &str) {

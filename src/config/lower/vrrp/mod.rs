@@ -178,6 +178,7 @@ impl<'a> Whole<'a> {
         router.authentication = rules.authentication();
         router.track_primary = !on(instance.dont_track_primary.as_ref());
         router.interval = self.interval(instance, version);
+        router.hmac = rules.hmac(router.interval);
         self.priority(instance, &mut router, name);
         if rules.strict() && !router.priority.is_owner() {
             router.initial = InitialState::Backup;
