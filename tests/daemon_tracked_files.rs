@@ -149,9 +149,8 @@ fn a_file_is_begun_at_the_start_and_not_by_a_reload_or_a_second_worker() {
     let text = tracking(100, &path, "weight 1\n    init_file 7 overwrite");
     host.configure(&text);
     host.start(&[]);
-    host.wait_for_lines("Entering BACKUP STATE (init)", 1);
-    assert_eq!(fs::read_to_string(&path).unwrap(), "7\n");
     host.wait_for_lines("from 100 to 107", 1);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "7\n");
     fs::write(&path, "9\n").unwrap();
     host.wait_for_lines("from 107 to 109", 1);
     // The second one must not be written either, though it is new.

@@ -175,6 +175,7 @@ fn an_interface_that_flaps_counts_when_it_has_lasted() {
     host.wait("mastership", |host| host.holds(ADDRESS));
     host.socket.set_up(uplink, false).unwrap();
     host.wait_for_lines("interface uplink failed", 1);
+    host.wait("the end of mastership", |host| !host.holds(ADDRESS));
     let returned = std::time::Instant::now();
     host.socket.set_up(uplink, true).unwrap();
     host.wait("mastership again", |host| host.holds(ADDRESS));
@@ -193,6 +194,7 @@ fn an_interface_is_asked_for_its_carrier() {
         let far = switch.index_of(&host::name("far")).unwrap();
         switch.set_up(far, false).unwrap();
         host.wait_for_lines("interface uplink failed", 1);
+        host.wait("the end of mastership", |host| !host.holds(ADDRESS));
         switch.set_up(far, true).unwrap();
         host.wait("mastership again", |host| host.holds(ADDRESS));
         host.socket.set_up(uplink, false).unwrap();
