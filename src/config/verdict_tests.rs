@@ -151,6 +151,24 @@ fn virtual_macs_have_names_and_macs_of_their_own() {
 }
 
 #[test]
+fn an_ipvlan_has_its_own_address() {
+    let loaded = judged(&on_eth0("use_ipvlan ipvl0 192.0.2.7/24 private", "10.0.0.1/24"), 0, true);
+    let router = &loaded.node.routers[0];
+    assert_eq!(router.source, Some([192, 0, 2, 7].into()));
+    assert_eq!(router.interfaces.addresses.as_str(), "ipvl0");
+    assert_eq!(loaded.node.links[0].kind.to_string(), "ipvlan");
+    let own = &loaded.node.statics.addresses[0];
+    assert_eq!((own.interface.as_str(), own.spec.prefix.to_string().as_str()), ("ipvl0", "192.0.2.7/24"));
+    for (settings, address) in [
+        ("use_ipvlan ipvl0", "10.0.0.1/24"),
+        ("use_ipvlan fd00::7/64", "fe80::1/64"),
+        ("use_ipvlan eth1 192.0.2.7/24", "10.0.0.1/24"),
+    ] {
+        assert!(!of_text(&on_eth0(settings, address)).usable, "{settings}");
+    }
+}
+
+#[test]
 fn virtual_macs_that_cannot_be_are_refused() {
     let on = |interface: &str, settings: &str| {
         instance("A", 5, &format!("interface {interface}\n{settings}"), "10.0.0.1/24")

@@ -172,7 +172,9 @@ impl VirtualLinks {
         let set = requests.send(socket)?.into_iter().collect::<Result<(), _>>();
         set.map_err(|error| KernelError { message: format!("its settings: {}", error.message), ..error })?;
         let mut requests = LinkRequests::default();
-        requests.generate_no_address(target);
+        if matches!(key.kind, VirtualLinkKind::Macvlan(_)) {
+            requests.generate_no_address(target);
+        }
         let set = requests.send(socket)?.into_iter().collect::<Result<(), _>>();
         // A host without IPv6 generates no address either.
         if let Err(error) = set

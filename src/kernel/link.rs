@@ -61,6 +61,13 @@ pub struct VirtualLink {
     pub ipv6: bool,
 }
 
+impl VirtualLink {
+    /// Whether it is to have its parent's link-local address: an ipvlan makes one of its own.
+    pub const fn needs_local(&self) -> bool {
+        self.ipv6 && matches!(self.kind, VirtualLinkKind::Macvlan(_))
+    }
+}
+
 /// What tells interfaces of ours apart in the kernel.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct LinkKey {

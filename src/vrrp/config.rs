@@ -93,8 +93,8 @@ pub struct RouterConfig {
 /// The interfaces of a virtual router. All the same without virtual MAC.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RouterInterfaces {
-    /// The interface below that of the addresses, if this is one of our own (`use_vmac`): its address is the source of
-    /// advertisements.
+    /// The interface below that of the addresses, if this is one of our own (`use_vmac`, `use_ipvlan`). Below a virtual MAC
+    /// its address is the source of advertisements.
     pub base: Option<InterfaceName>,
     /// Sends advertisements; `None` = whichever the routing table says (unicast without `interface`).
     pub transmit: Option<InterfaceName>,
@@ -143,7 +143,8 @@ impl RouterInterfaces {
 
     /// The interface whose address advertisements come from, if one is given.
     pub fn source_by(&self) -> Option<&InterfaceName> {
-        self.base.as_ref().or(self.transmit.as_ref())
+        // An ipvlan has addresses of its own.
+        self.base.as_ref().filter(|_| self.virtual_mac.is_some()).or(self.transmit.as_ref())
     }
 
     /// The device that advertisements are sent through, if any is given.

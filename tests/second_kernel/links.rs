@@ -76,6 +76,9 @@ impl Pair {
                     None => {
                         let is_one = frame.bytes[12..14] == [8, 0] && frame.bytes[23] == 112;
                         heard.advertisements += usize::from(is_one);
+                        if is_one {
+                            heard.sources.insert(frame.bytes[26..30].try_into().unwrap());
+                        }
                         heard.from_virtual_mac += usize::from(is_one && frame.bytes[6..12] == VIRTUAL_MAC);
                     }
                 }
@@ -108,6 +111,8 @@ impl Pair {
 struct Heard {
     advertisements: usize,
     from_virtual_mac: usize,
+    /// Of the advertisements.
+    sources: std::collections::BTreeSet<[u8; 4]>,
     announcements: usize,
 }
 
@@ -140,6 +145,35 @@ fn a_vlan_has_a_virtual_mac() {
 #[test]
 fn a_bond_has_a_virtual_mac() {
     second_kernel::run(|| has_a_virtual_mac(Pair::start_with("use_vmac", BOND, "0.1", make_bond)));
+}
+
+#[test]
+fn an_ipvlan_has_the_address_and_sends_from_its_own() {
+    second_kernel::run(|| {
+        // Of the second host, which is told so below.
+        let settings = "use_ipvlan ipvl0 198.51.100.11/24";
+        let (mut first, mut second) = Host::pair().unwrap();
+        for (host, priority, own) in [(&mut first, 150, 11), (&mut second, 100, 12)] {
+            let router = instance("VI_1", 51, priority, ADDRESS);
+            let settings = settings.replace(".11/", &format!(".{own}/"));
+            host.configure(&router.replace("version 3", &format!("version 3\n    {settings}")));
+            host.start(&[]);
+        }
+        let mut pair = Pair { first, second, link: name(host::LAN) };
+        pair.wait_for_master(true);
+        let mut capture = pair.second.namespace.run(Capture::open).unwrap().unwrap();
+        let heard = pair.heard_by_second(&mut capture, 3);
+        assert_eq!(heard.from_virtual_mac, 0, "{heard:?}");
+        assert_eq!(heard.sources, [[198, 51, 100, 11]].into());
+        let upper = pair.first.socket.index_of(&name("ipvl0")).unwrap();
+        let held = pair.first.socket.addresses(upper).unwrap();
+        assert!([ADDRESS, "198.51.100.11/24"].iter().all(|a| held.contains(&prefix(a))), "{held:?}");
+        assert!(!pair.second.log().contains("Entering MASTER STATE (no master heard"), "{}", pair.logs());
+        pair.first.signal(libc::SIGTERM);
+        pair.first.wait_for_end();
+        pair.wait_for_master(false);
+        assert!(pair.first.socket.index_of(&name("ipvl0")).is_err(), "{}", pair.logs());
+    });
 }
 
 /// Sets a port of the switch up or down: the carrier at the other end of the cable.

@@ -45,7 +45,6 @@ use self::track::{Lists, Tracking, lists};
 use super::LoadOptions;
 use super::model::Config;
 use super::values::Reading;
-use crate::kernel::VirtualLink;
 use crate::node::{BalancerConfig, NodeConfig};
 use crate::notify::{InstanceNotifications, Notifications};
 use crate::track::Owner;
@@ -170,7 +169,8 @@ impl Lowering {
     pub(super) fn finish(mut self, reading: &Reading<'_>, config: &Config, options: &LoadOptions) -> Lowered {
         let settings = settings::settings(config, options);
         let mut notifications = Notifications::default();
-        let (routers, links) = self.routers(reading, config, &mut notifications);
+        let (routers, vrrp::OwnLinks { links, addresses }) =
+            self.routers(reading, config, &mut notifications);
         let interfaces = self.interfaces.take().unwrap_or_else(|| Interfaces::new(reading));
         let (balancer, mut checks) = self.balancer.finish(reading, config);
         let sync_groups = groups::sync_groups(reading, config, &routers);
@@ -184,7 +184,8 @@ impl Lowering {
         }
         self.tracking.interface_lists(reading, &interfaces, config, &routers);
         let garp_groups = groups::garp_groups(reading, &interfaces, config);
-        let statics = self.statics.finish(reading, config, &interfaces, &routers);
+        let mut statics = self.statics.finish(reading, config, &interfaces, &routers);
+        statics.addresses.extend(addresses);
         self.defined.report_missing(reading);
         self.defined.report_unfit(reading);
         script::report_user(reading, config);
@@ -221,7 +222,7 @@ impl Lowering {
         reading: &Reading<'_>,
         config: &Config,
         notifications: &mut Notifications,
-    ) -> (Vec<RouterConfig>, Vec<VirtualLink>) {
+    ) -> (Vec<RouterConfig>, vrrp::OwnLinks) {
         let (routers, links) = vrrp::routers(reading, config);
         let parts = core::mem::take(&mut self.instances);
         let whole = |(router, parts): (Option<RouterConfig>, InstanceParts)| {

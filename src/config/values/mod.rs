@@ -26,7 +26,8 @@ pub(super) use line::NamedInterfaces;
 pub(super) use lists::{ServerWeight, TrackedName, TrackedWeight, TrackerWeight, UnicastPeer};
 pub(super) use lvs::{LvsTimeouts, OptionalScript, SyncDaemon, VirtualServerKey};
 pub(super) use network::{
-    AuthType, BufferPolicy, HexPattern, IpvlanSettings, MacPattern, OptionalAll, SmtpServer, VmacSettings,
+    AuthType, BufferPolicy, HexPattern, IpvlanMode, IpvlanSettings, MacPattern, OptionalAll, SmtpServer,
+    VmacSettings,
 };
 pub(super) use number::{
     Bool, Flag, Integer, Leading, Micros, Natural, OptionalInteger, OptionalNatural, Seconds,

@@ -60,7 +60,7 @@ impl OwnLinks {
         if self.stopping {
             return;
         }
-        let locals = self.config.iter().filter(|link| link.ipv6).filter_map(|link| {
+        let locals = self.config.iter().filter(|link| link.needs_local()).filter_map(|link| {
             let parent = kernel.link_by_name(&link.parent)?.key;
             let current = self.locals.of(&link.name);
             match kernel.source(parent, Family::Ipv6, current)? {

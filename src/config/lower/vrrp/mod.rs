@@ -17,18 +17,15 @@ use crate::config::host::HostInterface;
 use crate::config::model::{Config, GlobalDefs, VrrpInstance};
 use crate::config::source::{Position, Span};
 use crate::config::values::{At, Bool, Flag, Leading, Reading};
-use crate::kernel::VirtualLink;
 use crate::net::{Family, InterfaceName};
 use crate::vrrp::{InitialState, RouterConfig, RouterInterfaces};
 use crate::wire::vrrp::{Version, Vrid};
+pub(super) use virtual_mac::OwnLinks;
 use virtual_mac::VirtualMacs;
 
 /// The router of each instance, in the order of the file; `None` where it cannot be one, which is reported. With the
 /// interfaces of our own that they need.
-pub(super) fn routers(
-    reading: &Reading<'_>,
-    config: &Config,
-) -> (Vec<Option<RouterConfig>>, Vec<VirtualLink>) {
+pub(super) fn routers(reading: &Reading<'_>, config: &Config) -> (Vec<Option<RouterConfig>>, OwnLinks) {
     let no_global;
     let global = match config.global.as_deref() {
         Some(global) => global,
@@ -192,6 +189,7 @@ impl<'a> Whole<'a> {
         .unwrap_or(3);
         router.announce = self.announce(instance);
         self.destination(instance, &mut router, name);
+        self.ipvlan_source(instance, &mut router);
         self.unicast(instance, &mut router, name);
         self.switches(instance, &mut router);
         self.enforce_standard(&rules, &mut router);

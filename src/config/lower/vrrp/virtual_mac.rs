@@ -9,14 +9,22 @@ use crate::config::diagnostics::{Diagnostic, Status};
 use crate::config::iproute::{self, Table};
 use crate::config::model::VrrpInstance;
 use crate::config::source::Position;
-use crate::config::values::{AddressLine, MacPattern};
-use crate::kernel::{VirtualLink, VirtualLinkKind};
+use crate::config::values::{AddressLine, IpvlanMode, MacPattern};
+use crate::kernel::{AddressSpec, IpvlanSharing, VirtualLink, VirtualLinkKind};
 use crate::net::{Family, InterfaceName, MacAddress};
+use crate::node::StaticAddress;
 use crate::vrrp::{RouterConfig, RouterInterfaces};
 use crate::wire::vrrp::Vrid;
 
 /// Prefix of the names of interfaces that have none of their own (`vmac_prefix`).
 const PREFIX: &str = "vrrp";
+
+/// The interfaces of our own that routers need, and what these have of their own.
+#[derive(Debug, Default)]
+pub(in crate::config::lower) struct OwnLinks {
+    pub(in crate::config::lower) links: Vec<VirtualLink>,
+    pub(in crate::config::lower) addresses: Vec<StaticAddress>,
+}
 
 /// The virtual MACs of a configuration.
 #[derive(Debug, Default)]
@@ -26,6 +34,8 @@ pub(super) struct VirtualMacs<'a> {
     of_macs: BTreeMap<(InterfaceName, MacAddress), (usize, &'a str, bool)>,
     /// Names that are taken: written somewhere in the file, or given.
     names: BTreeMap<InterfaceName, (&'a str, Position)>,
+    /// Addresses of ipvlans.
+    statics: Vec<StaticAddress>,
 }
 
 impl<'a> VirtualMacs<'a> {
@@ -33,10 +43,12 @@ impl<'a> VirtualMacs<'a> {
     pub(super) fn new(instances: &'a [VrrpInstance]) -> Self {
         let mut macs = Self::default();
         for instance in instances {
-            if let Some(entry) = &instance.use_vmac
-                && let Some(name) = &entry.value.name
-            {
-                macs.names.entry(name.clone()).or_insert((&instance.header.value.0, entry.at));
+            let vmac = instance.use_vmac.as_ref().map(|entry| (&entry.value.name, entry.at));
+            let ipvlan = instance.use_ipvlan.as_ref().map(|entry| (&entry.value.name, entry.at));
+            for (name, at) in vmac.into_iter().chain(ipvlan) {
+                if let Some(name) = name {
+                    macs.names.entry(name.clone()).or_insert((&instance.header.value.0, at));
+                }
             }
         }
         macs
@@ -48,7 +60,7 @@ impl<'a> VirtualMacs<'a> {
     }
 
     /// All of them, with the families that they take part in.
-    pub(super) fn finish<'r>(self, routers: impl Iterator<Item = &'r RouterConfig>) -> Vec<VirtualLink> {
+    pub(super) fn finish<'r>(self, routers: impl Iterator<Item = &'r RouterConfig>) -> OwnLinks {
         let mut links = self.links;
         let mut takes_part = |name: &InterfaceName, family: Family| {
             if let Some(link) = links.iter_mut().find(|link| link.name == *name) {
@@ -65,7 +77,7 @@ impl<'a> VirtualMacs<'a> {
                 takes_part(name, address.spec.prefix.family());
             }
         }
-        links
+        OwnLinks { links, addresses: self.statics }
     }
 }
 
@@ -104,8 +116,16 @@ impl<'a> Whole<'a> {
                     .help("write use_vmac, or remove it"),
                 );
             }
-            return Some(interfaces);
+            return self.on_ipvlan(instance, rules, interfaces, vrid);
         };
+        if let Some(other) = &instance.use_ipvlan {
+            self.push(
+                Diagnostic::error("vmac-and-ipvlan", format!("`{}`: use_ipvlan beside use_vmac", rules.name))
+                    .at(self.place(other.at))
+                    .label("ignored")
+                    .help("remove one of them"),
+            );
+        }
         if !self.can_have_virtual_mac(base, entry.at) {
             return None;
         }
@@ -119,21 +139,7 @@ impl<'a> Whole<'a> {
                 MacAddress(bytes)
             },
         );
-        let group = match &entry.value.group {
-            None => None,
-            Some(name) => match iproute::lookup(self.reading.host, Table::Groups, name) {
-                Some(group) => Some(group),
-                None => {
-                    self.push(
-                        Diagnostic::error("unknown-group", format!("there is no interface group `{name}`"))
-                            .at(self.place(entry.at))
-                            .label("the kernel's default is used")
-                            .help("write its number, or its name in /etc/iproute2/group"),
-                    );
-                    None
-                }
-            },
-        };
+        let group = self.group(entry.value.group.as_deref(), entry.at);
         let prefix = self.global.vmac_prefix.as_ref().map_or(PREFIX, |entry| &*entry.value.0);
         let wanted = Wanted {
             owner: &instance.header.value.0,
@@ -150,6 +156,96 @@ impl<'a> Whole<'a> {
         };
         let by_base = is_unicast(instance) || instance.vmac_xmit_base.is_some() && !rules.strict();
         Some(RouterInterfaces::on_top(base.clone(), name, Some(mac), by_base))
+    }
+
+    /// An instance on an ipvlan, or on its interface itself.
+    fn on_ipvlan(
+        &mut self,
+        instance: &'a VrrpInstance,
+        rules: &Rules<'_>,
+        interfaces: RouterInterfaces,
+        vrid: Vrid,
+    ) -> Option<RouterInterfaces> {
+        let Some(entry) = &instance.use_ipvlan else { return Some(interfaces) };
+        let base = &interfaces.addresses;
+        if !self.can_have_virtual_mac(base, entry.at) {
+            return None;
+        }
+        let refuse = |message: &str, help: &str| {
+            self.push(
+                Diagnostic::fatal("ipvlan", format!("`{}`: {message}", rules.name))
+                    .status(Status::Fault)
+                    .at(self.place(entry.at))
+                    .help(help),
+            );
+        };
+        if rules.family == Family::Ipv6 {
+            refuse("ipvlan over IPv6 is not supported yet", "write use_vmac, or remove it");
+            return None;
+        }
+        let Some(address) = entry.value.address.filter(|address| address.family() == Family::Ipv4) else {
+            refuse("an ipvlan needs an IPv4 address of its own", "write use_ipvlan with ADDRESS/LENGTH");
+            return None;
+        };
+        let group = self.group(entry.value.group.as_deref(), entry.at);
+        let wanted = Wanted {
+            owner: &instance.header.value.0,
+            at: entry.at,
+            parent: base,
+            mac: standard_mac(rules.family, vrid),
+            family: rules.family,
+            vrid,
+            prefix: self.global.vmac_prefix.as_ref().map_or(PREFIX, |entry| &*entry.value.0),
+        };
+        let name = match &entry.value.name {
+            Some(name) if self.is_free(&wanted, name) => name.clone(),
+            Some(_) => return None,
+            None => self.default_name(&wanted)?,
+        };
+        let sharing = match entry.value.mode {
+            None | Some(IpvlanMode::Bridge) => IpvlanSharing::Bridge,
+            Some(IpvlanMode::Private) => IpvlanSharing::Private,
+            Some(IpvlanMode::Vepa) => IpvlanSharing::Vepa,
+        };
+        self.macs.names.insert(name.clone(), (wanted.owner, wanted.at));
+        self.macs.links.push(VirtualLink {
+            name: name.clone(),
+            parent: base.clone(),
+            kind: VirtualLinkKind::Ipvlan(sharing),
+            group,
+            ipv4: false,
+            ipv6: false,
+        });
+        let spec = AddressSpec::new(address);
+        self.macs.statics.push(StaticAddress { spec, interface: name.clone(), track_group: None });
+        let by_base = is_unicast(instance) || instance.vmac_xmit_base.is_some();
+        Some(RouterInterfaces::on_top(base.clone(), name, None, by_base))
+    }
+
+    /// Where an instance on an ipvlan sends from, unless it says otherwise: its own address there.
+    pub(super) fn ipvlan_source(&self, instance: &VrrpInstance, router: &mut RouterConfig) {
+        let RouterInterfaces { transmit, addresses, .. } = &router.interfaces;
+        if let Some(entry) = instance.use_ipvlan.as_ref().filter(|_| instance.use_vmac.is_none())
+            && transmit.as_ref() == Some(addresses)
+            && router.source.is_none()
+        {
+            router.source = entry.value.address.map(|address| address.address());
+        }
+    }
+
+    /// The number of an interface group.
+    fn group(&self, name: Option<&str>, at: Position) -> Option<u32> {
+        let name = name?;
+        let group = iproute::lookup(self.reading.host, Table::Groups, name);
+        if group.is_none() {
+            self.push(
+                Diagnostic::error("unknown-group", format!("there is no interface group `{name}`"))
+                    .at(self.place(at))
+                    .label("the kernel's default is used")
+                    .help("write its number, or its name in /etc/iproute2/group"),
+            );
+        }
+        group
     }
 
     /// Where an address belongs: where its line says, or on a virtual MAC of its own there.
@@ -212,6 +308,14 @@ impl<'a> Whole<'a> {
         name: &InterfaceName,
         group: Option<u32>,
     ) -> Option<InterfaceName> {
+        if !self.is_free(wanted, name) {
+            return None;
+        }
+        self.new_link(wanted, name.clone(), group, true)
+    }
+
+    /// Whether a name that was written is nobody else's; if not, that is reported.
+    fn is_free(&self, wanted: &Wanted<'a, '_>, name: &InterfaceName) -> bool {
         let clash = |first: Option<(&str, Position)>, message: String| {
             let mut diagnostic = Diagnostic::fatal("vmac-name", format!("`{}`: {message}", wanted.owner))
                 .status(Status::Fault)
@@ -225,15 +329,15 @@ impl<'a> Whole<'a> {
         match self.macs.names.get(name) {
             Some(first) if first.0 != wanted.owner => {
                 clash(Some(*first), format!("the name {name} is that of another virtual MAC"));
-                return None;
+                return false;
             }
             _ => {}
         }
         if self.is_others(name) {
             clash(None, format!("the host has an interface {name} already"));
-            return None;
+            return false;
         }
-        self.new_link(wanted, name.clone(), group, true)
+        true
     }
 
     /// An interface with a name that is not taken: `vrrp.51`, or with the family or a number after the prefix.
@@ -244,7 +348,6 @@ impl<'a> Whole<'a> {
         group: Option<u32>,
         for_addresses: bool,
     ) -> Option<InterfaceName> {
-        let Wanted { prefix, vrid, family, .. } = *wanted;
         let mac = (wanted.parent.clone(), wanted.mac);
         if let Some((position, _, of_router)) = self.macs.of_macs.get_mut(&mac)
             && (for_addresses || !*of_router)
@@ -252,6 +355,12 @@ impl<'a> Whole<'a> {
             *of_router |= !for_addresses;
             return self.macs.links.get(*position).map(|link| link.name.clone());
         }
+        let name = self.default_name(wanted)?;
+        self.new_link(wanted, name, group, !for_addresses)
+    }
+
+    fn default_name(&self, wanted: &Wanted<'a, '_>) -> Option<InterfaceName> {
+        let Wanted { prefix, vrid, family, .. } = *wanted;
         let digit = match family {
             Family::Ipv4 => 4,
             Family::Ipv6 => 6,
@@ -276,7 +385,7 @@ impl<'a> Whole<'a> {
                 }
             };
             if !self.macs.contains(&name) && !self.is_others(&name) {
-                return self.new_link(wanted, name, group, !for_addresses);
+                return Some(name);
             }
         }
         self.push(
