@@ -13,6 +13,7 @@ use crate::net::{InterfaceIndex, Prefix};
 use crate::node::Event;
 use crate::time::{Duration, Instant};
 use crate::track::FileReading;
+use crate::vrrp::Reservation;
 
 /// The longest that a starved daemon waits for the processor at a time.
 const STARVED_MAX: Duration = Duration::from_millis(50);
@@ -34,6 +35,10 @@ impl Cluster {
                 self.schedule(self.now, Happening::Forge { host: *host, number: 0 });
             }
             Fault::FloodEnded(host) => self.hosts[host.0].flood = None,
+            Fault::Replayed(host, pause, rounds) => {
+                self.hosts[host.0].play(*pause, *rounds);
+                self.schedule(self.now, Happening::Replay { host: *host, number: 0 });
+            }
             Fault::AddressTaken(address, true) => _ = self.taken.insert(*address),
             Fault::AddressTaken(address, false) => _ = self.taken.remove(address),
             Fault::HealNetwork => self.network.heal(),
@@ -254,7 +259,11 @@ impl Cluster {
         }
         machine.generation += 1;
         let generation = machine.generation;
-        machine.process = Some(Process::new(machine.spec.config.clone(), generation, silent_since));
+        let reservation = Reservation::begin(machine.kept_stamp, machine.now(self.now).wall);
+        machine.kept_stamp = Some(reservation.to_keep());
+        let config = machine.spec.config.clone();
+        machine.process = Some(Process::new(config, generation, silent_since, reservation));
+        self.schedule(self.now + Reservation::RENEWAL, Happening::Renew { machine: id, generation });
         let at = self.now + self.draw(self.pace.start);
         self.schedule(at, Happening::Ready { machine: id, generation });
     }

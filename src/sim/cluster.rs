@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::fault::Fault;
 use super::frame::{Frame, Glance};
+use super::freshness::{Mark, smallest_window};
 use super::host::{self, Host, HostId};
 use super::invariants::{Batch, Bounds, GroupKey, Pace, Returns, Rule, Service, Settling, Violation, step};
 use super::machine::{Machine, MachineId, MachineSpec, Sent};
@@ -20,12 +21,16 @@ use crate::net::{InterfaceIndex, MacAddress, Prefix};
 use crate::node::Event;
 use crate::prng::Prng;
 use crate::time::{Duration, Instant, micros};
-use crate::vrrp::{Actions, Driver, News, SendObstacle, SocketRequest, State, Transmission};
+use crate::vrrp::{
+    Actions, AntiReplay, Driver, News, Reservation, SendObstacle, SocketRequest, State, Transmission,
+};
 
 /// Changes are looked at when they happen; the pause between looks at what should have changed by now.
 const SURVEY_PERIOD: Duration = Duration::from_millis(500);
 /// How long duplicate address detection takes.
 pub(super) const DETECTION: Duration = Duration::from_secs(1);
+/// How far clocks are apart that are meant to agree.
+const CLOCKS_US: u64 = 500_000;
 /// A daemon that wakes up more often in a row without a reason does not sleep at all.
 const SPINS: u32 = 5;
 
@@ -55,6 +60,8 @@ pub(super) enum Happening {
     Detected { machine: MachineId, link: InterfaceIndex, prefix: Prefix },
     Look(HostId),
     Forge { host: HostId, number: u64 },
+    Replay { host: HostId, number: usize },
+    Renew { machine: MachineId, generation: u64 },
     Hearing(MachineId),
     Survey,
     Fault(Fault),
@@ -85,6 +92,8 @@ pub struct Cluster {
     pub(super) service: Service,
     pub(super) returns: Returns,
     pub(super) settling: Option<Settling>,
+    /// Masters whose clocks differ, since when.
+    pub(super) apart: BTreeMap<(MachineId, MachineId, Arc<str>), Instant>,
     pub(super) changed: bool,
     pub(super) steps: u64,
     /// Addresses that a host has taken for itself.
@@ -112,6 +121,7 @@ impl Cluster {
             service: Service::default(),
             returns: Returns::default(),
             settling: None,
+            apart: BTreeMap::new(),
             changed: false,
             steps: 0,
             taken: BTreeSet::new(),
@@ -123,7 +133,11 @@ impl Cluster {
                 segments.iter().map(|segment| cluster.add_port(*segment, Owner::Machine(id))).collect();
             // No two clocks agree, and none starts at 0.
             let clock_offset = Duration::from_micros(cluster.prng.between(1, 1 << 40));
-            let wall_us = 1_700_000_000_000_000 + cluster.prng.below(1 << 40);
+            let mut ahead_us = cluster.prng.below(1 << 40);
+            if smallest_window(machine.config.routers.iter()).is_some() {
+                ahead_us %= CLOCKS_US;
+            }
+            let wall_us = 1_800_000_000_000_000 + ahead_us;
             cluster.machines.push(Machine::new(id, machine, ports, clock_offset, wall_us));
             cluster.machines[index].boot();
         }
@@ -339,6 +353,8 @@ impl Cluster {
             }
             Happening::Look(host) => self.look(host),
             Happening::Forge { host, number } => self.forge(host, number),
+            Happening::Replay { host, number } => self.replay(host, number),
+            Happening::Renew { machine, generation } => self.renew(machine, generation),
             Happening::Hearing(machine) => {
                 self.touch(machine);
                 self.wake_soon(machine);
@@ -435,6 +451,7 @@ impl Cluster {
                 (*address, *mac, host.answered(now, *address, *mac))
             }
             Frame::Advertisement(packet) => {
+                host.record(packet);
                 if let Some((mac, port)) = packet.frame {
                     host.learn(mac, port);
                 }
@@ -470,6 +487,29 @@ impl Cluster {
         let (packet, next) = (flood.packet(number), self.now + flood.pause.max(Duration::from_micros(1)));
         self.carry(self.hosts[host.0].port(), None, &Frame::Advertisement(packet));
         self.schedule(next, Happening::Forge { host, number: number + 1 });
+    }
+
+    fn replay(&mut self, host: HostId, number: usize) {
+        let host_port = self.hosts[host.0].port();
+        let Some((packet, pause)) = self.hosts[host.0].recording(number) else { return };
+        self.carry(host_port, None, &Frame::Advertisement(packet));
+        self.schedule(self.now + pause, Happening::Replay { host, number: number + 1 });
+    }
+
+    /// The main thread sets more stamps aside.
+    fn renew(&mut self, id: MachineId, generation: u64) {
+        let machine = &mut self.machines[id.0];
+        let (wall, still) = (machine.now(self.now).wall, machine.stands_still());
+        let Some(process) = machine.process.as_mut().filter(|process| process.generation == generation)
+        else {
+            return;
+        };
+        let mut reservation = process.reservation;
+        if !still && reservation.renew(wall) {
+            machine.kept_stamp = Some(reservation.to_keep());
+            process.reserve(reservation);
+        }
+        self.schedule(self.now + Reservation::RENEWAL, Happening::Renew { machine: id, generation });
     }
 
     pub(super) fn wake_soon(&mut self, machine: MachineId) {
@@ -573,6 +613,7 @@ impl Cluster {
 
     /// Gives the kernel's refusal.
     fn transmit(&mut self, id: MachineId, sent: &Transmission) -> Option<SendObstacle> {
+        self.judge_mark(id, sent);
         let size = u32::try_from(sent.payload.len()).unwrap_or(u32::MAX).saturating_add(IPV4_HEADER);
         let kernel = &self.machines[id.0].kernel;
         let way = sent.link.or_else(|| kernel.way_to(&sent.destination));
@@ -596,6 +637,31 @@ impl Cluster {
         let mac = way.and_then(|way| self.machines[id.0].kernel.link(way)).and_then(|link| link.mac);
         self.put_on_wire(id, port, mac, sent);
         None
+    }
+
+    /// What grows from one advertisement to the next must not go back, also over a restart.
+    fn judge_mark(&mut self, id: MachineId, sent: &Transmission) {
+        let Transmission { source, destination, ip, ref payload, .. } = *sent;
+        let packet =
+            super::frame::Packet { frame: None, source, destination, ip, payload: Arc::clone(payload) };
+        let Some(mark) = Mark::of(&packet) else { return };
+        let machine = &mut self.machines[id.0];
+        let Some(process) = machine.process.as_mut() else { return };
+        process.note_mark(sent, mark);
+        let name = process.ledger.routers.get(&sent.router).map(|standing| Arc::clone(&standing.name));
+        let Some(config) = name.and_then(|name| process.ledger.router_config(&name)) else { return };
+        let monotonic = config.hmac.is_some_and(|hmac| hmac.anti_replay == AntiReplay::Monotonic);
+        if !monotonic && !matches!(mark, Mark::Sequence(_)) {
+            return;
+        }
+        // Sequence numbers go on from those heard, which a successor may not have heard yet.
+        let generation = if monotonic { 0 } else { process.generation };
+        let key = (config.name, destination, generation);
+        let before = machine.marks.insert(key, mark);
+        if let Some(before) = before.filter(|before| !mark.is_after(*before)) {
+            let detail = format!("sent {mark:?} after {before:?}");
+            self.report(Violation { at: self.now, rule: Rule::StampGoesBack, machine: Some(id), detail });
+        }
     }
 
     fn put_on_wire(&mut self, id: MachineId, port: PortId, mac: Option<MacAddress>, sent: &Transmission) {

@@ -25,6 +25,9 @@ pub enum Fault {
     Flooded(HostId, Flood),
     /// … and ends.
     FloodEnded(HostId),
+    /// A host sends the last advertisements with authentication that it recorded again, with this pause between two, so
+    /// often.
+    Replayed(HostId, Duration, u32),
     /// Cuts, partitions and bad conditions end.
     HealNetwork,
     /// A host takes an address for itself, as duplicate address detection finds, or gives it back.
@@ -109,7 +112,8 @@ impl Fault {
             | Self::HealNetwork
             | Self::AddressTaken(..)
             | Self::Flooded(..)
-            | Self::FloodEnded(_) => None,
+            | Self::FloodEnded(_)
+            | Self::Replayed(..) => None,
             Self::CablePulled(machine, _)
             | Self::CablePlugged(machine, _)
             | Self::AdminDown(machine, _)
@@ -158,6 +162,13 @@ impl fmt::Display for Fault {
                 ports.iter().try_for_each(|port| write!(f, " {}", port.0))
             }
             Self::Flooded(host, flood) => write!(f, "{host} {flood}"),
+            Self::Replayed(host, pause, rounds) => {
+                write!(
+                    f,
+                    "{host} sends {rounds} times what it recorded, one packet every {} µs",
+                    micros(*pause)
+                )
+            }
             Self::FloodEnded(host) => write!(f, "{host} ends its flood"),
             Self::HealNetwork => f.write_str("network healed"),
             Self::AddressTaken(address, true) => write!(f, "a host has {address}"),

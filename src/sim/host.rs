@@ -6,9 +6,11 @@
 //! one never doubts an entry, so that only announcements can correct it.
 
 use core::net::IpAddr;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::flood::Flood;
+use super::frame::Packet;
+use super::freshness::Mark;
 use super::network::PortId;
 use crate::net::MacAddress;
 use crate::time::{Duration, Instant};
@@ -21,6 +23,9 @@ pub const TICK: Duration = Duration::from_secs(1);
 pub const REACHABLE_TIME: Duration = Duration::from_secs(5);
 /// Questions to the known MAC before everybody is asked.
 pub const PROBES: u8 = 3;
+
+/// Advertisements that a host keeps.
+const RECORDED_MAX: usize = 64;
 
 /// A host's number.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -61,12 +66,56 @@ pub struct Host {
     learnt: BTreeMap<MacAddress, PortId>,
     /// What it forges.
     pub(super) flood: Option<Flood>,
+    /// The last advertisements with authentication that it heard.
+    recorded: VecDeque<Packet>,
+    playing: Option<Playing>,
+}
+
+/// A recording that is sent again.
+#[derive(Clone, Debug)]
+struct Playing {
+    packets: Vec<Packet>,
+    pause: Duration,
+    rounds: u32,
 }
 
 impl Host {
     /// A host with an empty cache that talks to `addresses`.
     pub const fn new(port: PortId, patient: bool, addresses: Vec<IpAddr>) -> Self {
-        Self { port, patient, addresses, cache: BTreeMap::new(), learnt: BTreeMap::new(), flood: None }
+        Self {
+            port,
+            patient,
+            addresses,
+            cache: BTreeMap::new(),
+            learnt: BTreeMap::new(),
+            flood: None,
+            recorded: VecDeque::new(),
+            playing: None,
+        }
+    }
+
+    /// Records an advertisement, if it is one of those that cannot be forged.
+    pub(super) fn record(&mut self, packet: &Packet) {
+        if Mark::of(packet).is_some() {
+            if self.recorded.len() >= RECORDED_MAX {
+                self.recorded.pop_front();
+            }
+            self.recorded.push_back(packet.clone());
+        }
+    }
+
+    /// Begins to send again what it recorded.
+    pub(super) fn play(&mut self, pause: Duration, rounds: u32) {
+        let packets = self.recorded.iter().cloned().collect();
+        self.playing = Some(Playing { packets, pause: pause.max(Duration::from_micros(1)), rounds });
+    }
+
+    /// The packet of this number, and the pause after it.
+    pub(super) fn recording(&self, number: usize) -> Option<(Packet, Duration)> {
+        let Playing { packets, pause, rounds } = self.playing.as_ref()?;
+        let round = number.checked_div(packets.len())?;
+        let packet = packets.get(number % packets.len())?;
+        (u32::try_from(round).ok()? < *rounds).then(|| (packet.clone(), *pause))
     }
 
     /// Looks through the cache: what is asked now.

@@ -5,13 +5,14 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::freshness::Mark;
 use super::kernel::Kernel;
 use super::network::{PortId, SegmentId};
 use super::process::{Process, Sabotage};
 use crate::net::{InterfaceIndex, InterfaceName, MacAddress, Prefix};
 use crate::node::NodeConfig;
 use crate::time::{Duration, Instant, Now, WallTime, micros};
-use crate::wire::vrrp::Vrid;
+use crate::wire::vrrp::{Stamp, Vrid};
 
 /// A machine's number.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -81,8 +82,14 @@ pub struct Machine {
     pub generation: u64,
     /// What has left it.
     pub sent: Sent,
+    /// What the daemon has written down of stamps that are set aside, in the run directory.
+    pub kept_stamp: Option<Stamp>,
+    /// The last mark of each router, destination and daemon (0 where it goes on over restarts).
+    pub marks: BTreeMap<(Arc<str>, IpAddr, u64), Mark>,
     clock_offset: Duration,
     wall_us: u64,
+    /// By how much the wall clock was set wrong.
+    wall_error_us: i64,
     made: u8,
 }
 
@@ -132,8 +139,11 @@ impl Machine {
             sabotage: None,
             generation: 0,
             sent: Sent::default(),
+            kept_stamp: None,
+            marks: BTreeMap::new(),
             clock_offset,
             wall_us,
+            wall_error_us: 0,
             made: 0,
         }
     }
@@ -161,6 +171,8 @@ impl Machine {
         self.sending_forbidden = false;
         self.process = None;
         self.silent_since = None;
+        self.kept_stamp = None;
+        self.marks.clear();
     }
 
     /// Whether nothing of its daemon runs.
@@ -247,6 +259,12 @@ impl Machine {
     /// The wall clock jumps.
     pub const fn jump_wall_clock(&mut self, us: i64) {
         self.wall_us = self.wall_us.saturating_add_signed(us);
+        self.wall_error_us = self.wall_error_us.saturating_add(us);
+    }
+
+    /// By how much the wall clock was set wrong, in microseconds.
+    pub const fn wall_error_us(&self) -> i64 {
+        self.wall_error_us
     }
 
     /// The wall clock less the simulator's, for the timeline.

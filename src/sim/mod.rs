@@ -8,10 +8,12 @@
 //! No clock, no I/O, no randomness but the seed's.
 
 mod apply;
+mod clocks;
 pub mod cluster;
 pub mod fault;
 pub mod flood;
 pub mod frame;
+pub mod freshness;
 pub mod host;
 pub mod invariants;
 pub mod kernel;

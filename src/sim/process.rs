@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::frame::{Glance, Packet};
+use super::freshness::{Freshness, Mark};
 use super::invariants::{Heard, Ledger, Pace, Standstill};
 use crate::kernel::{AddressOperation, LinkOperation, ReceiveSocket, Requester};
 use crate::net::{Family, InterfaceIndex};
 use crate::node::{Event, HaNode, NodeConfig};
 use crate::time::{Instant, Now, WallTime};
-use crate::vrrp::{Actions, Datagram, SendObstacle, Transmission};
+use crate::vrrp::{Actions, Datagram, Reservation, RouterConfig, SendObstacle, Transmission};
 
 /// A driver or engine broken on purpose, to see that the rules notice. Stands between a node and its driver.
 pub trait Sabotage: fmt::Debug {
@@ -31,6 +32,12 @@ pub trait Sabotage: fmt::Debug {
     /// Whether the node is called when its time has come.
     fn serve(&mut self) -> bool {
         true
+    }
+
+    /// Exchanges the payload of a message for another one.
+    fn read(&mut self, now: Now, packet: &Packet) -> Option<Arc<[u8]>> {
+        let _ = (now, packet);
+        None
     }
 
     /// Changes what the node wants done.
@@ -95,6 +102,10 @@ pub struct Process {
     pub stopping: Option<Instant>,
     /// The observer's notes.
     pub ledger: Ledger,
+    /// What the observer saw of authentication.
+    freshness: Freshness,
+    /// Stamps set aside for it.
+    pub reservation: Reservation,
     /// The wake-up that is scheduled.
     pub next_wake: Option<Instant>,
     /// Changes for its kernel thread.
@@ -118,8 +129,14 @@ pub struct Process {
 
 impl Process {
     /// A daemon that begins, in place of one that has been silent since then.
-    pub fn new(config: NodeConfig, generation: u64, silent_since: Option<Instant>) -> Self {
+    pub fn new(
+        config: NodeConfig,
+        generation: u64,
+        silent_since: Option<Instant>,
+        reservation: Reservation,
+    ) -> Self {
         let mut node = HaNode::new(config.clone());
+        node.reserve_stamps(reservation);
         if let Some(silent_since) = silent_since {
             node.succeed(silent_since);
         }
@@ -131,6 +148,8 @@ impl Process {
             stood_still: None,
             stopping: None,
             ledger: Ledger::new(config, silent_since),
+            freshness: Freshness::default(),
+            reservation,
             next_wake: None,
             operations: VecDeque::new(),
             working: false,
@@ -229,6 +248,42 @@ impl Process {
         self.node.note_unannounced(now, link);
     }
 
+    /// More stamps are set aside.
+    pub fn reserve(&mut self, reservation: Reservation) {
+        self.reservation = reservation;
+        self.node.reserve_stamps(reservation);
+    }
+
+    /// Senders that a router says have another time.
+    pub fn outside_window(&self, now: Instant, router: &str) -> Vec<IpAddr> {
+        let router = self.node.routers().find(|known| *known.config().name == *router);
+        router
+            .map(|router| router.outside_window(now).map(|(address, _)| address).collect())
+            .unwrap_or_default()
+    }
+
+    /// The router sends this.
+    pub fn note_mark(&mut self, sent: &Transmission, mark: Mark) {
+        if let Some(standing) = self.ledger.routers.get(&sent.router) {
+            self.freshness.note_sent(&standing.name, mark);
+        }
+    }
+
+    /// Whether the router that a message is for may believe it. What is for none is nobody's concern.
+    fn is_fresh(&mut self, received: &Received, glance: Option<Glance>, wall: WallTime) -> bool {
+        let Some(glance) = glance else { return false };
+        let (links, packet) = (&self.ledger.links, &received.packet);
+        let concerns = |config: &&RouterConfig| {
+            let by = config.interfaces.hears_by();
+            config.vrid.get() == glance.vrid
+                && config.version.number() == glance.version
+                && config.family == Family::of(&packet.source)
+                && by.is_none_or(|name| links.get(&received.link).is_some_and(|link| link.name == *name))
+        };
+        let config = self.ledger.config.routers.iter().find(concerns);
+        config.is_none_or(|config| self.freshness.judge(config, packet, wall))
+    }
+
     /// One wake-up by the contract. `spurious` calls [`HaNode::handle_timeout`] with nothing due.
     pub fn wake(&mut self, now: Now, spurious: bool, mut sabotage: Option<&mut Box<dyn Sabotage>>) -> Wakeup {
         let mut wakeup = Wakeup::default();
@@ -237,7 +292,8 @@ impl Process {
             let Packet { frame: _, source, destination, ip, payload } = &received.packet;
             let glance = Glance::within(ip.protocol, payload);
             let header = received.packet.ipv4_header();
-            if let Some(glance) = glance.filter(|_| !received.damaged) {
+            let fresh = !received.damaged && self.is_fresh(&received, glance, now.wall);
+            if let Some(glance) = glance.filter(|_| fresh) {
                 heard.push(Heard {
                     link: received.link,
                     source: *source,
@@ -249,17 +305,21 @@ impl Process {
             if sabotage.as_mut().is_some_and(|sabotage| !sabotage.hear(glance)) {
                 continue;
             }
+            let exchanged = sabotage.as_mut().and_then(|sabotage| sabotage.read(now, &received.packet));
             let datagram = Datagram {
                 socket: received.socket,
                 source: *source,
                 destination: *destination,
                 hop_limit: Some(ip.hop_limit),
                 header: header.as_ref().map_or(&[], |header| header.as_slice()),
-                payload,
+                payload: exchanged.as_deref().unwrap_or(payload),
             };
             self.node.handle_datagram(now.of_arrival(received.arrived), &datagram, actions);
         }
         for event in core::mem::take(&mut self.events) {
+            if let Event::Reconfigure(config) = &event {
+                self.freshness.retain(&config.routers);
+            }
             events.push(event.clone());
             let seen = sabotage.as_mut().is_none_or(|sabotage| sabotage.tell(&event));
             if seen {

@@ -16,7 +16,7 @@ use crate::net::Family;
 use crate::node::NodeConfig;
 use crate::time::{Duration, Instant};
 use crate::vrrp::{RouterConfig, State};
-use crate::wire::vrrp::Version;
+use crate::wire::vrrp::{AuthenticationData, Version};
 
 impl Cluster {
     /// Everything at this moment.
@@ -71,7 +71,7 @@ impl Cluster {
             for other in self.machines.iter().filter(|other| other.id != machine.id) {
                 for segment in segments.clone() {
                     let (from, to) = (machine.ports[segment.0 as usize], other.ports[segment.0 as usize]);
-                    if self.network.reaches(from, to) {
+                    if self.network.reaches(from, to) && self.clocks_agree(machine.id, other.id) {
                         survey.hearing.insert((machine.id, other.id, segment));
                     }
                 }
@@ -248,6 +248,7 @@ impl Cluster {
             ));
         }
         broken.into_iter().for_each(|violation| self.report(violation));
+        self.observe_clocks();
     }
 
     /// A fault has changed a machine.
@@ -283,9 +284,16 @@ fn packet_size(config: &RouterConfig) -> u32 {
         Version::V2 => 8,
         Version::V3 => 0,
     };
+    let more = match (&config.hmac, config.authentication) {
+        (Some(_), _) => 28,
+        (None, AuthenticationData::AuthenticationHeader(_)) => 24,
+        (None, _) => 0,
+    };
     match config.family {
         Family::Ipv6 => 0,
-        Family::Ipv4 => (IPV4_HEADER + VRRP_HEADER + 4 * config.addresses.len() + authentication) as u32,
+        Family::Ipv4 => {
+            (IPV4_HEADER + VRRP_HEADER + 4 * config.addresses.len() + authentication + more) as u32
+        }
     }
 }
 

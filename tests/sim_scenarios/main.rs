@@ -5,6 +5,7 @@
 
 mod addresses;
 mod announcements;
+mod authentication;
 mod election;
 mod flood;
 mod interfaces;

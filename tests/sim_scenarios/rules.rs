@@ -6,17 +6,19 @@ use alived::kernel::{
 };
 use alived::net::InterfaceIndex;
 use alived::node::{Event, NodeConfig};
-use alived::sim::frame::Glance;
+use alived::sim::frame::{Glance, Packet};
 use alived::sim::invariants::{Rule, Violation};
 use alived::sim::machine::own_addresses;
 use alived::sim::process::Sabotage;
 use alived::sim::{Fault, MachineId, MachineSpec};
 use alived::time::{Duration, Now};
 use alived::track::{FileReading, Tracker};
-use alived::vrrp::{Actions, Cause, State, Transmission};
+use alived::vrrp::{Actions, AntiReplay, Cause, State, Transmission};
 use alived::wire::ip::IpFields;
+use alived::wire::vrrp::{HmacKey, Stamp};
 
-use super::lan::{LAN, Lan, R1, R2, node, prefix, router, with_statics};
+use super::authentication::{KEY, signing};
+use super::lan::{IMPATIENT, LAN, Lan, R1, R2, node, prefix, router, with_statics};
 use super::tracking::{CHECK, LOAD, WEB, delayed, tracking};
 use super::virtual_mac::on_virtual_mac;
 
@@ -417,7 +419,7 @@ fn a_winner_that_does_not_announce_again_is_seen() {
         }))
     };
     let broken = sabotaged(&[R1], mute_later, |lan| {
-        let island = vec![lan.cluster.machine_port(R2, LAN), lan.cluster.host_port(super::lan::IMPATIENT)];
+        let island = vec![lan.cluster.machine_port(R2, LAN), lan.cluster.host_port(IMPATIENT)];
         lan.apply(Fault::Partition(LAN, island));
         lan.cluster.run_for(Duration::from_secs(2));
         lan.apply(Fault::HealNetwork);
@@ -502,4 +504,89 @@ fn an_address_on_another_interface_than_the_virtual_mac_is_seen() {
         }))
     };
     assert_seen(&sabotaged_on_virtual_mac(beside, |_| {}), Rule::WrongInterface, Some(R1));
+}
+
+/// Signs with the right key what it is handed or what it sends, at a moment of its own.
+#[derive(Debug)]
+struct Forger {
+    hears: bool,
+    stamp: u64,
+}
+
+impl Forger {
+    fn sign(&self, source: core::net::IpAddr, payload: &[u8]) -> std::sync::Arc<[u8]> {
+        let (message, _) = payload.split_at(payload.len() - 28);
+        let key = HmacKey::new(&KEY).unwrap();
+        let trailer = key.sign(source, message, 1, Stamp::from_bits(self.stamp));
+        [message, &trailer].concat().into()
+    }
+}
+
+impl Sabotage for Forger {
+    fn read(&mut self, _: Now, packet: &Packet) -> Option<std::sync::Arc<[u8]>> {
+        self.stamp += 1;
+        self.hears.then(|| self.sign(packet.source, &packet.payload))
+    }
+
+    fn act(&mut self, _: Now, actions: &mut Actions) {
+        for sent in actions.transmit.iter_mut().filter(|_| !self.hears) {
+            // Ever earlier.
+            self.stamp -= 1;
+            sent.payload = self.sign(sent.source, &sent.payload);
+        }
+    }
+}
+
+/// Both routers sign, and a saboteur is on the second one.
+fn signed(
+    anti_replay: AntiReplay,
+    make: impl Fn() -> Box<dyn Sabotage>,
+    course: impl Fn(&mut Lan),
+) -> Vec<Violation> {
+    let run = |sabotage: Option<Box<dyn Sabotage>>| {
+        let machine = |priority| {
+            let config = node(signing(priority, anti_replay));
+            MachineSpec { config, ..MachineSpec::default() }
+        };
+        let mut lan = Lan::of(vec![machine(150), machine(100)]);
+        [R1, R2].into_iter().for_each(|id| lan.apply(Fault::Started(id)));
+        lan.cluster.run_for(Duration::from_secs(10));
+        sabotage.into_iter().for_each(|sabotage| lan.cluster.sabotage(R2, sabotage));
+        course(&mut lan);
+        lan.cluster.violations().to_vec()
+    };
+    assert_eq!(run(None), []);
+    run(Some(make()))
+}
+
+#[test]
+fn a_recording_that_is_believed_is_seen() {
+    let forger = || -> Box<dyn Sabotage> { Box::new(Forger { hears: true, stamp: 1 << 63 }) };
+    let broken = signed(AntiReplay::Monotonic, forger, |lan| {
+        lan.apply(Fault::CablePulled(R1, LAN));
+        lan.cluster.run_for(Duration::from_secs(2));
+        lan.apply(Fault::Replayed(IMPATIENT, Duration::from_millis(20), 5));
+        lan.cluster.run_for(Duration::from_secs(2));
+    });
+    assert_seen(&broken, Rule::ReplayBelieved, Some(R2));
+}
+
+#[test]
+fn a_stamp_that_goes_back_is_seen() {
+    let forger = || -> Box<dyn Sabotage> { Box::new(Forger { hears: false, stamp: 1 << 62 }) };
+    let broken = signed(AntiReplay::Monotonic, forger, |lan| {
+        lan.apply(Fault::CablePulled(R1, LAN));
+        lan.cluster.run_for(Duration::from_secs(2));
+    });
+    assert_seen(&broken, Rule::StampGoesBack, Some(R2));
+}
+
+#[test]
+fn a_second_master_that_is_not_named_is_seen() {
+    let course = |lan: &mut Lan| {
+        lan.apply(Fault::WallClockJumped(R1, 60_000_000));
+        lan.cluster.run_for(Duration::from_secs(20));
+    };
+    let broken = signed(AntiReplay::Time, || Box::new(Deaf), course);
+    assert_seen(&broken, Rule::SkewUnnamed, Some(R2));
 }

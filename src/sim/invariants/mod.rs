@@ -106,6 +106,12 @@ pub enum Rule {
     OwnLinkRemoved,
     /// Every step: what belongs on a virtual MAC is asked for there alone.
     WrongInterface,
+    /// Every step: nobody yields to a recorded advertisement.
+    ReplayBelieved,
+    /// Every step: what must grow from one advertisement to the next does, also over a restart.
+    StampGoesBack,
+    /// During faults: a master that gets advertisements of another one whose clock differs too much names it.
+    SkewUnnamed,
 }
 
 impl fmt::Display for Rule {
@@ -130,6 +136,9 @@ impl fmt::Display for Rule {
             Self::StopUnfinished => "a stop ends",
             Self::OwnLinkRemoved => "an interface of its own stays while a daemon is configured with it",
             Self::WrongInterface => "an address is where it is configured to be",
+            Self::ReplayBelieved => "nobody yields to a recorded advertisement",
+            Self::StampGoesBack => "sequence numbers and stamps do not go back",
+            Self::SkewUnnamed => "a second master with another time is named",
         })
     }
 }

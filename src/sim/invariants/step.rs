@@ -8,7 +8,7 @@ use crate::node::Event;
 use crate::sim::MachineId;
 use crate::sim::frame::Glance;
 use crate::time::Duration;
-use crate::vrrp::State;
+use crate::vrrp::{Cause, State};
 
 /// Timers due within this time may be served in one wake-up.
 const COALESCING: Duration = Duration::from_millis(1);
@@ -44,6 +44,14 @@ pub fn judge(machine: MachineId, ledger: &mut Ledger, batch: &Batch<'_>) -> Vec<
                     transition.cause
                 ),
             );
+        }
+    }
+    for transition in batch.actions.transitions() {
+        if let Cause::BetterMaster { from, .. } = &transition.cause
+            && !batch.heard.iter().any(|heard| heard.source == *from)
+        {
+            let detail = format!("({}) yielded to {from}, who said nothing new", transition.name);
+            break_rule(Rule::ReplayBelieved, detail);
         }
     }
     ledger.note_actions(batch);

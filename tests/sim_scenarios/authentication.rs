@@ -1,0 +1,129 @@
+//! Authentication on a LAN in virtual time: recordings that are sent again, clocks that differ and are set, daemons that
+//! are killed or started anew meanwhile.
+
+use alived::secret::Secret;
+use alived::sim::Fault;
+use alived::time::Duration;
+use alived::vrrp::{AntiReplay, HmacConfig, HmacMode, RouterConfig};
+use alived::wire::vrrp::{AdvertisementInterval, AuthenticationData, HmacKey, Version};
+
+use super::lan::{IMPATIENT, LAN, Lan, NAME, R1, R2, router};
+
+pub(crate) const KEY: [u8; 32] = [7; 32];
+
+pub(crate) fn signing(priority: u8, anti_replay: AntiReplay) -> RouterConfig {
+    let hmac = HmacConfig {
+        keys: [(1, HmacKey::new(&KEY).unwrap())].into(),
+        active: 1,
+        anti_replay,
+        window: Duration::from_secs(5),
+        mode: HmacMode::Enforce,
+    };
+    RouterConfig { hmac: Some(Box::new(hmac)), ..router(priority) }
+}
+
+fn sealing(priority: u8) -> RouterConfig {
+    RouterConfig {
+        version: Version::V2,
+        interval: AdvertisementInterval::ONE_SECOND,
+        authentication: AuthenticationData::AuthenticationHeader(Secret::new(*b"secret12")),
+        ..router(priority)
+    }
+}
+
+/// Each kind of authentication that recordings are refused by.
+fn each(course: impl Fn(&mut Lan)) {
+    for make in [
+        (|priority| signing(priority, AntiReplay::Time)) as fn(u8) -> RouterConfig,
+        |priority| signing(priority, AntiReplay::Monotonic),
+        sealing,
+    ] {
+        let mut lan = Lan::started([make(150), make(100)]);
+        lan.assert_served_by(R1);
+        course(&mut lan);
+    }
+}
+
+/// Sent again without end, as fast as it goes.
+fn replay(lan: &mut Lan) {
+    lan.apply(Fault::Replayed(IMPATIENT, Duration::from_millis(1), 10_000));
+}
+
+#[test]
+fn a_recording_keeps_nobody_from_becoming_master() {
+    each(|lan| {
+        lan.run(5_000);
+        lan.apply(Fault::CablePulled(R1, LAN));
+        let begin = lan.now();
+        replay(lan);
+        lan.run(5_000);
+        assert_eq!(lan.cluster.masters(NAME), [R2].into(), "{}", lan.cluster.timeline());
+        lan.run(10_000);
+        assert_eq!(lan.since(begin, "-> MASTER").len(), 1, "{}", lan.cluster.timeline());
+        assert_eq!(lan.cluster.masters(NAME), [R2].into());
+        lan.apply(Fault::CablePlugged(R1, LAN));
+        lan.settle();
+        lan.assert_served_by(R1);
+    });
+}
+
+#[test]
+fn a_recording_takes_a_mastership_from_nobody() {
+    each(|lan| {
+        // R2 was master, with an election behind it.
+        lan.apply(Fault::CablePulled(R1, LAN));
+        lan.run(10_000);
+        lan.apply(Fault::CablePlugged(R1, LAN));
+        lan.settle();
+        let begin = lan.now();
+        replay(lan);
+        lan.run(30_000);
+        assert_eq!(lan.transitions(begin), 0, "{}", lan.cluster.timeline());
+        lan.assert_served_by(R1);
+    });
+}
+
+#[test]
+fn a_step_of_a_running_clock_is_harmless_with_stamps_that_only_grow() {
+    let mut lan = Lan::started([signing(150, AntiReplay::Monotonic), signing(100, AntiReplay::Monotonic)]);
+    let begin = lan.now();
+    for hours in [1_i64, -2, 24, -100, 77] {
+        for machine in [R1, R2] {
+            lan.apply(Fault::WallClockJumped(machine, hours * 3_600_000_000));
+            lan.run(2_000);
+        }
+    }
+    assert_eq!(lan.transitions(begin), 0, "{}", lan.cluster.timeline());
+    // Nor does it harm who is killed and started anew, or in the place of the killed one.
+    for restart in [Fault::Started(R1), Fault::Respawned(R1)] {
+        lan.apply(Fault::WallClockJumped(R1, -50_000_000_000));
+        lan.run(100);
+        lan.apply(Fault::Crashed(R1));
+        lan.run(10);
+        lan.apply(restart);
+        lan.settle();
+        lan.assert_served_by(R1);
+    }
+}
+
+#[test]
+fn who_has_another_time_is_named_and_heard_again_when_its_clock_is_set() {
+    for step in [40_000_000_i64, -40_000_000] {
+        let mut lan = Lan::started([signing(150, AntiReplay::Time), signing(100, AntiReplay::Time)]);
+        let begin = lan.now();
+        lan.apply(Fault::WallClockJumped(R2, step));
+        lan.run(20_000);
+        assert_eq!(lan.cluster.masters(NAME), [R1, R2].into(), "{}", lan.cluster.timeline());
+        for own in ["10.0.0.1", "10.0.0.2"] {
+            let named = lan.since(begin, &format!("the clock of {own} is "));
+            assert_eq!(named.len(), 1, "{own}: {}", lan.cluster.timeline());
+        }
+        lan.apply(Fault::WallClockJumped(R2, -step));
+        let set = lan.now();
+        lan.run(1_000);
+        assert_eq!(lan.cluster.masters(NAME), [R1].into(), "{}", lan.cluster.timeline());
+        assert!(lan.delay(set, "agrees with ours again") < 300);
+        lan.settle();
+        lan.assert_served_by(R1);
+    }
+}
