@@ -163,6 +163,22 @@ fn an_address_on_another_interface_is_announced_from_time_to_time_as_by_keepaliv
     }
 }
 
+/// Without `all`: only addresses that have a virtual MAC of their own.
+#[test]
+fn an_address_with_a_virtual_mac_of_its_own_is_announced_from_time_to_time() {
+    let Some(mut host) = Host::new() else { return };
+    let lines = "garp_master_repeat 1\n    garp_master_delay 0\n    garp_extra_if 1";
+    host.configure(&with(lines).replace("192.0.2.51/24", "192.0.2.51/32 dev lan0 use_vmac"));
+    let mut receiver = listen(&host, &host.port());
+    host.start(&[]);
+    let found = collect(&host, &mut *receiver, 5);
+    let mut first = addresses(&found[..2]);
+    first.sort_unstable();
+    assert_eq!((first, addresses(&found[2..])), (vec![50, 51], vec![51; 3]), "{found:?}");
+    let total: u128 = found[3..].iter().map(|(_, pause)| pause).sum();
+    assert!(total >= 1_900, "{found:?}");
+}
+
 /// An IPv6 address with duplicate address detection (`-nodad`).
 fn detecting() -> String {
     instance("VI_1", 51, 150, "fe80::50/64\n        2001:db8::50/64 -nodad").replace(

@@ -152,6 +152,31 @@ fn late_timers_raise_the_priority_up_to_a_limit() {
 }
 
 #[test]
+fn addresses_do_not_take_others_along_where_that_is_asked_for() {
+    let Some(mut host) = Host::new() else { return };
+    let path = "ipv4/conf/lan0/promote_secondaries";
+    let is = |host: &Host| {
+        let read = || fs::read_to_string(format!("/proc/sys/net/{path}")).unwrap();
+        host.namespace.run(read).unwrap().trim().to_owned()
+    };
+    for before in ["0", "1"] {
+        host.namespace.set(path, before).unwrap();
+        let text = instance("VI_1", 51, 100, ADDRESS);
+        host.configure(
+            &text.replace("    virtual_ipaddress", "    promote_secondaries\n    virtual_ipaddress"),
+        );
+        host.start(&[]);
+        host.wait("the setting", |host| is(host) == "1");
+        // Another worker in its place knows what it was before.
+        let starts = host.log().matches("Startup complete").count();
+        signal(host.worker(), libc::SIGKILL);
+        host.wait_for_lines("Startup complete", starts + 1);
+        stop(&mut host);
+        assert_eq!(is(&host), before);
+    }
+}
+
+#[test]
 fn bad_settings_refuse_the_start_and_are_explained() {
     let Some(host) = Host::with_router(ADDRESS) else { return };
     host.write("alived.toml", "[limits]\nfile-byte = 7\n");

@@ -110,7 +110,8 @@ impl InterfaceSettings {
 
     /// Puts back everything: there is no virtual MAC any more.
     pub(super) fn put_back_all(&mut self, socket: &mut RouteSocket, links: &[&LinkDetails]) {
-        if self.changed.is_empty() {
+        let promotion = |key: &Key| key.2 == Setting::PromoteSecondaries;
+        if self.changed.keys().all(promotion) {
             return;
         }
         for name in [ALL, DEFAULT] {
@@ -122,10 +123,28 @@ impl InterfaceSettings {
                 tracing::warn!("cannot put net.ipv4.conf.{name}.rp_filter back to {before}: {error}");
             }
         }
-        self.put_back_those(socket, links, |_| true);
+        self.put_back_those(socket, links, |key| !promotion(key));
         // What is left was of interfaces that are gone.
-        self.changed.clear();
+        self.changed.retain(|key, _| promotion(key));
         self.save();
+    }
+
+    /// Has an address of an interface take no others along (`promote_secondaries`), until the stop.
+    pub(super) fn promote(
+        &mut self,
+        socket: &mut RouteSocket,
+        link: &LinkDetails,
+    ) -> Result<(), KernelError> {
+        let lacks = link.setting(Setting::PromoteSecondaries) == Some(0);
+        let wanted: &[(Setting, u32)] = if lacks { &[(Setting::PromoteSecondaries, 1)] } else { &[] };
+        self.change(socket, link, wanted)
+    }
+
+    /// Puts that back.
+    pub(super) fn end_promotions(&mut self, socket: &mut RouteSocket, links: &[&LinkDetails]) {
+        if self.changed.keys().any(|key| key.2 == Setting::PromoteSecondaries) {
+            self.put_back_those(socket, links, |key| key.2 == Setting::PromoteSecondaries);
+        }
     }
 
     fn put_back_those(

@@ -39,6 +39,8 @@ const LOAN_MAX: Duration = Duration::from_millis(50);
 pub(super) enum Request {
     /// Change addresses.
     Addresses(AddressRequest),
+    /// Let no address of this interface take others along.
+    Promote(InterfaceIndex),
     /// Create and remove interfaces of our own, behind the changes of addresses that were asked for before.
     Links(Vec<LinkOperation>),
     /// Open a receive socket.
@@ -185,7 +187,11 @@ impl KernelThread {
                         record.forget(&keys);
                     }
                 }
-                Request::End => self.ending = true,
+                Request::Promote(link) => self.links.promote(&mut self.socket, link),
+                Request::End => {
+                    self.links.end_promotions(&mut self.socket);
+                    self.ending = true;
+                }
             }
         }
     }

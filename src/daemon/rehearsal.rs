@@ -113,6 +113,8 @@ impl Driver for Stage {
         self.announcer.send(&frames, |_, _| {});
     }
 
+    fn promote(&mut self, _: InterfaceIndex) {}
+
     fn socket(&mut self, request: SocketRequest) {
         if let SocketRequest::Open(key) = request {
             self.answers.push(Event::Socket(SocketEvent::Opened(key)));

@@ -253,6 +253,24 @@ impl VirtualLinks {
         }
     }
 
+    /// Has an address of an interface take no others along (`promote_secondaries`).
+    pub(super) fn promote(&mut self, socket: &mut RouteSocket, index: InterfaceIndex) {
+        let promoted = read(socket).and_then(|details| {
+            let link = details.values().find(|known| known.index() == index);
+            link.map_or(Ok(()), |link| self.settings.promote(socket, link))
+        });
+        if let Err(error) = promoted {
+            tracing::warn!("cannot set promote_secondaries on interface {}: {error}", index.get());
+        }
+    }
+
+    /// Puts that back.
+    pub(super) fn end_promotions(&mut self, socket: &mut RouteSocket) {
+        if let Ok(details) = read(socket) {
+            self.settings.end_promotions(socket, &details.values().collect::<Vec<_>>());
+        }
+    }
+
     /// Puts everything back that virtual MACs needed.
     fn end(&mut self, socket: &mut RouteSocket) {
         self.filter.end();

@@ -745,6 +745,10 @@ impl Driver for CarryOut<'_> {
         }
     }
 
+    fn promote(&mut self, _: InterfaceIndex) {
+        self.cluster.machines[self.id.0].kernel.promote_secondaries();
+    }
+
     fn socket(&mut self, request: SocketRequest) {
         let Self { cluster, id, .. } = self;
         let id = *id;

@@ -53,6 +53,11 @@ impl Kernel {
         }
     }
 
+    /// From now on a secondary takes the place of a deleted primary, on all interfaces.
+    pub const fn promote_secondaries(&mut self) {
+        self.promote_secondaries = true;
+    }
+
     /// Creates an interface, up and with a cable.
     pub fn create(&mut self, name: InterfaceName, mac: MacAddress, port: PortId) -> Option<InterfaceIndex> {
         let key = InterfaceIndex::new(self.next_index)?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::kernel::{AddressRequest, Announcement, LinkOperation, ReceiveSocket};
+use crate::net::InterfaceIndex;
 
 use super::{Report, Transition, Transmission};
 
@@ -23,6 +24,8 @@ pub struct Actions {
     /// Interfaces of our own to create or remove, off the vrrp thread, in order behind the changes of addresses;
     /// answered by [`Event::Links`](crate::node::Event::Links).
     pub links: Vec<LinkOperation>,
+    /// Interfaces on which no address shall take others along (`promote_secondaries`), off the vrrp thread.
+    pub promote: Vec<InterfaceIndex>,
     /// Receive sockets to open or to close, off the vrrp thread.
     pub sockets: Vec<SocketRequest>,
     /// Tracked scripts to run, by name; answered by [`Event::Script`](crate::node::Event::Script)s.
@@ -71,6 +74,8 @@ pub trait Driver {
     fn announce(&mut self, announcements: &[Announcement]);
     /// Has interfaces of our own created or removed.
     fn links(&mut self, operations: Vec<LinkOperation>);
+    /// Has an address of an interface take no others along.
+    fn promote(&mut self, link: InterfaceIndex);
     /// Has a receive socket opened or closed.
     fn socket(&mut self, request: SocketRequest);
     /// Has a tracked script run.
@@ -102,6 +107,7 @@ impl Actions {
         if !self.links.is_empty() {
             driver.links(core::mem::take(&mut self.links));
         }
+        self.promote.drain(..).for_each(|link| driver.promote(link));
         self.sockets.drain(..).for_each(|request| driver.socket(request));
         self.scripts.drain(..).for_each(|name| driver.run_script(name));
         self.news.drain(..).for_each(|news| driver.news(news));
@@ -123,8 +129,8 @@ impl Actions {
 
     /// How many things there are to do.
     pub const fn len(&self) -> usize {
-        let Self { kernel, transmit, announce, links, sockets, scripts, news, stopped: _ } = self;
-        let others = links.len() + sockets.len() + scripts.len() + news.len();
+        let Self { kernel, transmit, announce, links, sockets, promote, scripts, news, stopped: _ } = self;
+        let others = links.len() + sockets.len() + promote.len() + scripts.len() + news.len();
         kernel.len() + transmit.len() + announce.len() + others
     }
 

@@ -47,6 +47,9 @@ pub struct RouterConfig {
     pub priority: Priority,
     /// `state`.
     pub initial: InitialState,
+    /// `promote_secondaries`: the first address of a subnet does not take the others along, on the interface of the
+    /// addresses (`net.ipv4.conf.IF.promote_secondaries`).
+    pub promote_secondaries: bool,
     /// `advert_int`.
     pub interval: AdvertisementInterval,
     /// `down_timer_adverts`: 1 to 100, normally 3.
@@ -287,8 +290,7 @@ pub struct AnnounceSettings {
 pub struct ExtraAnnouncements {
     /// Once in this time, 1 s to a day.
     pub period: Duration,
-    /// `all`: on every interface but the router's own. Otherwise on virtual MACs of single addresses alone, of which
-    /// there are none yet.
+    /// `all`: on every interface but the router's own. Otherwise on virtual MACs of single addresses alone.
     pub all: bool,
 }
 
@@ -346,6 +348,7 @@ impl RouterConfig {
             check_source: false,
             priority: Priority::DEFAULT,
             initial: InitialState::Backup,
+            promote_secondaries: false,
             interval: AdvertisementInterval::ONE_SECOND,
             down_timer_adverts: 3,
             preempt: true,

@@ -19,6 +19,8 @@ pub struct Interface {
     pub ipv6_forwarding: bool,
     /// Largest packet in bytes.
     pub mtu: u32,
+    /// On top of another one, as a virtual MAC is.
+    pub on_top: bool,
     /// The pace of its announcements, if it is in a `garp_group`.
     pub pace: Option<SharedPace>,
 }

@@ -283,7 +283,11 @@ impl Mastership {
         self.extra = core.config.announce.extra_period().map(|period| now.instant + period);
         let own =
             core.environment.interface(&core.config.interfaces.addresses).map(|interface| interface.key);
-        core.announce(core.addresses.held().filter(|(link, _)| Some(*link) != own), 1, out);
+        let all = core.config.announce.extra.is_some_and(|extra| extra.all);
+        let on_top =
+            |link| core.environment.interface_of(link).is_some_and(|(_, interface)| interface.on_top);
+        let elsewhere = |&(link, _): &_| Some(link) != own && (all || on_top(link));
+        core.announce(core.addresses.held().filter(elsewhere), 1, out);
     }
 
     /// Announces all addresses as after an election.
@@ -337,9 +341,9 @@ impl Mastership {
 }
 
 impl AnnounceSettings {
-    /// `None` where there is nothing to announce on other interfaces.
+    /// `garp_extra_if`.
     fn extra_period(&self) -> Option<Duration> {
-        self.extra.filter(|extra| extra.all).map(|extra| extra.period)
+        self.extra.map(|extra| extra.period)
     }
 }
 

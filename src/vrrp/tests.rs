@@ -46,6 +46,7 @@ impl Bench {
             usable,
             ipv6_forwarding: false,
             mtu: 1500,
+            on_top: false,
             pace: None,
         };
         let environment = Environment {

@@ -11,6 +11,7 @@ use super::super::kernel_thread::Request;
 use super::super::log::Entry;
 use super::{Notice, VrrpThread};
 use crate::kernel::{AddressRequest, Announcement, LinkOperation, ReceiveSocket, Verb};
+use crate::net::InterfaceIndex;
 use crate::node::HaNode;
 use crate::sys::packet::{Frame, Packet};
 use crate::time::Now;
@@ -110,6 +111,10 @@ impl Driver for Act<'_> {
             *count += 1;
         }
         self.thread.channels.kernel.send(Request::Links(operations));
+    }
+
+    fn promote(&mut self, link: InterfaceIndex) {
+        self.thread.channels.kernel.send(Request::Promote(link));
     }
 
     fn socket(&mut self, request: SocketRequest) {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::index::AddressKey;
 use super::{HaNode, Phase};
 use crate::kernel::{Link, ReceiveSocket, RouterId};
-use crate::net::{InterfaceName, VRRP_PROTOCOL};
+use crate::net::{InterfaceIndex, InterfaceName, VRRP_PROTOCOL};
 use crate::time::Now;
 use crate::vrrp::{
     Actions, Destinations, Environment, Interface, Listening, Output, RouterConfig, VirtualRouter,
@@ -111,7 +111,9 @@ impl HaNode {
             let Some(router) = self.routers.get(&id) else { continue };
             let (mut environment, socket) = self.surroundings(router, router.config());
             let vrid = router.config().vrid;
+            let promotes = promotes(router.config(), &environment);
             environment.listening = self.listen(id, vrid, socket);
+            self.promote(promotes, actions);
             let (running, silent_since) = (self.phase == Phase::Running, self.silent_since);
             self.move_router(now, id, actions, |router, known, out| {
                 router.set_environment(now, environment, known, out);
@@ -134,12 +136,17 @@ impl HaNode {
         let Some(router) = self.routers.get(&id) else { return config };
         let (mut environment, socket) = self.surroundings(router, &config);
         self.index.move_names(id, Some(router.config()), Some(&config));
+        self.promote(promotes(&config, &environment), actions);
         environment.listening = self.listen(id, config.vrid, socket);
         let mut config = config;
         self.move_router(now, id, actions, |router, known, out| {
             router.reconfigure(now, &mut config, environment, known, out);
         });
         config
+    }
+
+    fn promote(&mut self, link: Option<InterfaceIndex>, actions: &mut Actions) {
+        actions.promote.extend(link.filter(|link| self.promoted.insert(*link)));
     }
 
     /// Tells a router what may change its addresses or the links that they are on.
@@ -196,6 +203,12 @@ impl HaNode {
 
 /// What a router is told of an interface.
 const fn interface(link: &Link, usable: bool) -> Interface {
-    let (ipv6_forwarding, mtu) = (link.forwarding.ipv6, link.mtu);
-    Interface { key: link.key, mac: link.mac, usable, ipv6_forwarding, mtu, pace: None }
+    let (ipv6_forwarding, mtu, on_top) = (link.forwarding.ipv6, link.mtu, link.stacked.is_some());
+    Interface { key: link.key, mac: link.mac, usable, ipv6_forwarding, mtu, on_top, pace: None }
+}
+
+/// The interface on which no address shall take others along, on behalf of a router.
+fn promotes(config: &RouterConfig, environment: &Environment) -> Option<InterfaceIndex> {
+    let interface = environment.interface(&config.interfaces.addresses);
+    interface.filter(|_| config.promote_secondaries).map(|interface| interface.key)
 }

@@ -76,6 +76,8 @@ pub struct HaNode {
     announcements: AnnouncementQueue,
     /// Of interfaces that share one.
     paces: BTreeMap<InterfaceName, SharedPace>,
+    /// Interfaces on which no address takes others along (`promote_secondaries`), as far as we asked for that.
+    promoted: BTreeSet<InterfaceIndex>,
     /// Interfaces on which an announcement could not be sent, and when that is made good.
     unannounced: BTreeMap<InterfaceIndex, Instant>,
     phase: Phase,
@@ -105,6 +107,7 @@ impl HaNode {
         Self {
             statics: Statics::new(&config.statics),
             paces: shared_paces(&config.garp_groups),
+            promoted: BTreeSet::new(),
             unannounced: BTreeMap::new(),
             links: OwnLinks::new(&config.links),
             config,
@@ -424,6 +427,7 @@ impl HaNode {
                 self.look_at_links(now, &names, actions);
             }
             KernelEvent::LinkGone(key) => {
+                self.promoted.remove(&key);
                 let virtual_key = self.virtual_key(key);
                 if let Some(name) = self.kernel.remove_link(key) {
                     self.note_links(now, &[&name]);

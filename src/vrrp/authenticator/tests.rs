@@ -60,8 +60,15 @@ impl Bench {
 
     fn start(&mut self, last: u8) {
         let key = InterfaceIndex::LOWEST;
-        let interface =
-            Interface { key, mac: None, usable: true, ipv6_forwarding: false, mtu: 1500, pace: None };
+        let interface = Interface {
+            key,
+            mac: None,
+            usable: true,
+            ipv6_forwarding: false,
+            mtu: 1500,
+            on_top: false,
+            pace: None,
+        };
         let source = Some(match self.router.config().family {
             Family::Ipv4 => IpAddr::from([192, 0, 2, last]),
             Family::Ipv6 => IpAddr::from([0xfe80, 0, 0, 0, 0, 0, 0, last.into()]),
@@ -245,6 +252,7 @@ fn keys_are_exchanged_one_after_the_other_without_a_packet_lost() {
                     usable: true,
                     ipv6_forwarding: false,
                     mtu: 1500,
+                    on_top: false,
                     pace: None,
                 },
             )],

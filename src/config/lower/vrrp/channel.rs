@@ -122,6 +122,7 @@ impl<'a> Whole<'a> {
         if as_version_2 && router.version == Version::V3 && router.family == Family::Ipv4 {
             router.checksum = ChecksumMode::AsVersion2;
         }
+        router.promote_secondaries = instance.promote_secondaries.is_some();
         // The last of both words counts.
         let refused = instance.no_accept.as_ref().map(|entry| entry.at);
         router.accept = refused.is_none_or(|no| instance.accept.as_ref().is_some_and(|yes| yes.at > no));
