@@ -247,6 +247,7 @@ fn plan(program: &Program, addresses: u16) -> Plan {
         family: Family::Ipv4,
         interval: interval(),
         addresses,
+        sync_group: false,
         authentication: Authentication::None,
         unicast: false,
         virtual_mac: false,

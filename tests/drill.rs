@@ -57,8 +57,9 @@ fn check(output: &Output, scenarios: &[&str]) {
             continue;
         };
         // The timer never fires early: what is measured includes the whole bound. The two clocks are read
-        // at different places, hence a millisecond.
-        assert!(announced > bound - 1.0, "announced before the bound: {object:#}");
+        // at different places, hence a millisecond. The last word of a member that is still heard comes later than what
+        // its group's successor waits for.
+        assert!(scenario == "member" || announced > bound - 1.0, "announced before the bound: {object:#}");
         let blackout = object["blackout_ms"].as_f64().unwrap();
         // Nobody forwards until the successor does, unless it has the virtual MAC all the time and the switch, which
         // has forgotten the dead port, sends it everything.
@@ -74,7 +75,7 @@ fn all_scenarios_end_well() {
     if let Some(reason) = forbidden(&output) {
         return skip::skip("all_scenarios_end_well", &reason);
     }
-    check(&output, &["kill", "crash", "stop", "link", "stall", "switch", "check", "cut"]);
+    check(&output, &["kill", "crash", "stop", "link", "stall", "switch", "check", "cut", "member"]);
 }
 
 #[test]
@@ -124,7 +125,7 @@ fn keepalived_succeeds_us() {
 #[test]
 fn we_succeed_keepalived_over_ipv6() {
     let options = ["--peer-role", "master", "--family", "ipv6"];
-    let scenarios = [Scenario::Kill, Scenario::Stop, Scenario::Stall, Scenario::Switch];
+    let scenarios = [Scenario::Kill, Scenario::Stop, Scenario::Stall, Scenario::Switch, Scenario::Member];
     let skipped = Some(Scenario::Switch);
     drill_with_keepalived("we_succeed_keepalived_over_ipv6", &options, &scenarios, skipped);
 }

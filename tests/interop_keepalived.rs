@@ -110,36 +110,62 @@ fn keepalived_leads_in_version_3_over_ipv6_by_unicast() {
     life(Kind::Keepalived, V3_IPV6_UNICAST);
 }
 
-/// Both routers through everything that happens to a pair, the first one (preferred) run by `leader`.
-fn life(leader: Kind, Wire { version, family, authentication, unicast }: Wire) {
-    let test = std::thread::current().name().unwrap().to_owned();
-    let Some(keepalived) = Program::keepalived() else {
-        return skip::skip(&test, "keepalived is not installed");
-    };
-    if let Err(error) = Namespace::create() {
-        return skip::skip(&test, &format!("no right to create network namespaces ({error}), run as root"));
+#[test]
+fn ours_leads_a_sync_group() {
+    life_of_group(Kind::Alived, V3);
+}
+
+#[test]
+fn keepalived_leads_a_sync_group() {
+    life_of_group(Kind::Keepalived, V3);
+}
+
+#[test]
+fn ours_leads_a_sync_group_in_version_2_with_a_password() {
+    life_of_group(Kind::Alived, PASS);
+}
+
+#[test]
+fn keepalived_leads_a_sync_group_over_ipv6() {
+    life_of_group(Kind::Keepalived, V3_IPV6);
+}
+
+/// Two routers with two virtual routers in a sync group, the first one (preferred) run by `leader`: what fails one
+/// member moves both, there and back.
+fn life_of_group(leader: Kind, wire: Wire) {
+    let Some(mut stage) = set(leader, wire, true) else { return };
+    settle_group(&mut stage, "the first election", 0);
+    for front in [1, 0] {
+        stage.lab.set_cable_of(0, front, false).unwrap();
+        settle_group(&mut stage, &format!("the loss of the master's cable {front}"), 1);
+        stage.lab.set_cable_of(0, front, true).unwrap();
+        settle_group(&mut stage, &format!("the return of cable {front}"), 0);
     }
-    let ours = Program::new(Kind::Alived, env!("CARGO_BIN_EXE_alived"));
-    let programs = match leader {
-        Kind::Alived => vec![ours, keepalived],
-        Kind::Keepalived => vec![keepalived, ours],
-    };
-    let interval = match version {
-        Version::V2 => AdvertisementInterval::ONE_SECOND,
-        Version::V3 => AdvertisementInterval::from_centiseconds(10).unwrap(),
-    };
-    let plan = Plan {
-        version,
-        family,
-        interval,
-        addresses: 1,
-        authentication,
-        unicast,
-        virtual_mac: false,
-        programs,
-        scenarios: Vec::new(),
-    };
-    let mut stage = Stage::set(plan).unwrap_or_else(|error| panic!("no election: {error}"));
+    stage.lab.set_cable_of(1, 1, false).unwrap();
+    settle_group(&mut stage, "the loss of a backup's cable", 0);
+    stage.lab.set_cable_of(1, 1, true).unwrap();
+    stop(&mut stage, 0);
+    settle_group(&mut stage, "an orderly stop of the master", 1);
+    stage.start(0).unwrap();
+    settle_group(&mut stage, "the preferred router's return", 0);
+}
+
+/// As [`settle`]; the address of the second segment is where that of the first one is.
+fn settle_group(stage: &mut Stage, event: &str, master: usize) {
+    settle(stage, event, master);
+    let second = stage.lab.layout.second_gateway();
+    for (router, holds) in [(master, true), (1 - master, false)] {
+        let complaint = format!("after {event}: r{} and the second address", router + 1);
+        let wait = stage.wait(&complaint, std::time::Duration::from_secs(10), |stage| {
+            Ok(stage.lab.holds(router, second)? == holds)
+        });
+        wait.unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+/// Both routers through everything that happens to a pair, the first one (preferred) run by `leader`.
+fn life(leader: Kind, wire: Wire) {
+    let Some(mut stage) = set(leader, wire, false) else { return };
     settle(&mut stage, "the first election", 0);
 
     let processes = stage.lab.daemon(0).unwrap().freeze().unwrap();
@@ -182,6 +208,45 @@ fn life(leader: Kind, Wire { version, family, authentication, unicast }: Wire) {
     settle(&mut stage, "an orderly stop of the backup", 0);
     stop(&mut stage, 0);
     assert!(!stage.lab.holds(0, gateway).unwrap(), "the last router to stop still holds the address");
+}
+
+/// The routers, started; `None` where they cannot be.
+fn set(
+    leader: Kind,
+    Wire { version, family, authentication, unicast }: Wire,
+    sync_group: bool,
+) -> Option<Stage> {
+    let test = std::thread::current().name().unwrap().to_owned();
+    let Some(keepalived) = Program::keepalived() else {
+        skip::skip(&test, "keepalived is not installed");
+        return None;
+    };
+    if let Err(error) = Namespace::create() {
+        skip::skip(&test, &format!("no right to create network namespaces ({error}), run as root"));
+        return None;
+    }
+    let ours = Program::new(Kind::Alived, env!("CARGO_BIN_EXE_alived"));
+    let programs = match leader {
+        Kind::Alived => vec![ours, keepalived],
+        Kind::Keepalived => vec![keepalived, ours],
+    };
+    let interval = match version {
+        Version::V2 => AdvertisementInterval::ONE_SECOND,
+        Version::V3 => AdvertisementInterval::from_centiseconds(10).unwrap(),
+    };
+    let plan = Plan {
+        version,
+        family,
+        interval,
+        addresses: 1,
+        sync_group,
+        authentication,
+        unicast,
+        virtual_mac: false,
+        programs,
+        scenarios: Vec::new(),
+    };
+    Some(Stage::set(plan).unwrap_or_else(|error| panic!("no election: {error}")))
 }
 
 fn settle(stage: &mut Stage, event: &str, master: usize) {

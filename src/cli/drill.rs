@@ -218,6 +218,7 @@ impl Arguments {
             family,
             interval,
             addresses,
+            sync_group: false,
             authentication,
             unicast,
             virtual_mac,

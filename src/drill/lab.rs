@@ -53,6 +53,14 @@ impl Layout {
         }
     }
 
+    /// A virtual address of the second front segment, where there is one.
+    pub fn second_gateway(self) -> IpAddr {
+        match self.family {
+            Family::Ipv4 => self.address(1, 254),
+            Family::Ipv6 => IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0x5e, 2)),
+        }
+    }
+
     /// The server behind the routers.
     pub fn server(self) -> IpAddr {
         self.address(BACK, 100)
@@ -199,6 +207,15 @@ impl Lab {
     /// Pulls the cables of a router's front interfaces, or plugs them in again.
     pub fn set_cable(&mut self, router: usize, plugged: bool) -> io::Result<()> {
         let ports = self.ports.iter().filter(|(_, (owner, _))| *owner == router).map(|(port, _)| *port);
+        for port in ports {
+            self.switch.socket.set_up(port, plugged).map_err(failed("switching a port"))?;
+        }
+        Ok(())
+    }
+
+    /// The same of one front interface.
+    pub fn set_cable_of(&mut self, router: usize, front: u8, plugged: bool) -> io::Result<()> {
+        let ports = self.ports.iter().filter(|(_, place)| **place == (router, front)).map(|(port, _)| *port);
         for port in ports {
             self.switch.socket.set_up(port, plugged).map_err(failed("switching a port"))?;
         }

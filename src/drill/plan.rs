@@ -31,6 +31,8 @@ pub struct Plan {
     pub interval: AdvertisementInterval,
     /// Virtual addresses that the routers hand over, 1 to 10,000.
     pub addresses: u16,
+    /// Whether the routers have a second segment, with a virtual router of its own in a sync group with the first.
+    pub sync_group: bool,
     /// How the routers tell their own from a stranger.
     pub authentication: Authentication,
     /// Whether they speak to each other's addresses instead of a group.
@@ -85,7 +87,7 @@ impl Plan {
     /// The laboratory that the plan needs.
     pub fn layout(&self) -> Layout {
         let routers = u8::try_from(self.programs.len()).unwrap_or(u8::MAX);
-        Layout { family: self.family, routers, fronts: 1 }
+        Layout { family: self.family, routers, fronts: if self.sync_group { 2 } else { 1 } }
     }
 
     /// The virtual MAC of the drill's virtual router (RFC 9568 §7.3), if it has one.
@@ -136,7 +138,7 @@ impl Plan {
                 CHECK_INTERVAL.as_secs()
             )
         });
-        let router = RouterText {
+        let first = RouterText {
             name: "VI_1".to_owned(),
             interface: "eth0".to_owned(),
             version: self.version,
@@ -144,17 +146,31 @@ impl Plan {
             priority: self.priority(router),
             interval: self.interval,
             authentication: self.authentication,
-            unicast: self.unicast.then(|| self.unicast(router)),
+            unicast: self.unicast.then(|| self.unicast(router, 0)),
             virtual_mac: self.virtual_mac,
             addresses,
             excluded,
             tracked_script,
         };
-        format!("{script}{router}")
+        if !self.sync_group {
+            return format!("{script}{first}");
+        }
+        let second = RouterText {
+            name: "VI_2".to_owned(),
+            interface: "eth1".to_owned(),
+            vrid: DEFAULT_VRID + 1,
+            unicast: self.unicast.then(|| self.unicast(router, 1)),
+            addresses: vec![self.layout().second_gateway()],
+            excluded: Vec::new(),
+            tracked_script: None,
+            ..first.clone()
+        };
+        let group = "vrrp_sync_group G {\n    group {\n        VI_1\n        VI_2\n    }\n}\n";
+        format!("{script}{group}{first}{second}")
     }
 
-    fn unicast(&self, router: usize) -> Unicast {
-        let address = |router| self.layout().router_address(router, 0);
+    fn unicast(&self, router: usize, front: u8) -> Unicast {
+        let address = |router| self.layout().router_address(router, front);
         let others = (0..self.programs.len()).filter(|other| *other != router);
         Unicast { source: address(router), peers: others.map(address).collect() }
     }

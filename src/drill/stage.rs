@@ -103,7 +103,8 @@ pub fn run(plan: &Plan, scenario: Scenario) -> io::Result<Outcome> {
     if scenario == Scenario::Switch && plan.programs[0].kind == Kind::Keepalived {
         return Ok(skipped(plan, scenario, "keepalived has no switch-over"));
     }
-    let mut stage = Stage::set(Plan { scenarios: vec![scenario], ..plan.clone() })?;
+    let (scenarios, sync_group) = (vec![scenario], scenario.needs_sync_group());
+    let mut stage = Stage::set(Plan { scenarios, sync_group, ..plan.clone() })?;
     let probes = Probes::start(&stage.lab)?;
     stage.wait(
         "probes do not reach the server through the virtual address",

@@ -118,6 +118,7 @@ mod tests {
             family: Family::Ipv4,
             interval: AdvertisementInterval::from_centiseconds(10).unwrap(),
             addresses: 1,
+            sync_group: false,
             authentication: Authentication::None,
             unicast: false,
             virtual_mac: false,

@@ -202,7 +202,6 @@ mod tests {
         let group = |members: &[&str]| SyncGroupConfig {
             name: "G".into(),
             members: members.iter().map(|member| (*member).into()).collect(),
-            tracking_weight: false,
         };
         let reference = |weight| {
             let weight = Weight::new(weight, false).unwrap();

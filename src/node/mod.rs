@@ -40,7 +40,7 @@ use crate::vrrp::{GarpGroup, RouterConfig, SyncGroupConfig};
 
 /// Configuration of an [`HaNode`].
 ///
-/// It acts on the routers and the static addresses yet; the rest is held, compared by [`HaNode::plan`], and refused
+/// It acts on the routers, their sync groups and the static addresses yet; the rest is held, compared by [`HaNode::plan`], and refused
 /// by `config` where it would be missed.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct NodeConfig {

@@ -43,7 +43,7 @@ macro_rules! object {
 }
 
 object!(SyncGroupConfig, "vrrp_sync_group", |group| group.name.to_string(),
-    "group" members, "sync_group_tracking_weight" tracking_weight);
+    "group" members);
 object!(ScriptTracker, "vrrp_script", |script| script.name.to_string(),
     "script" test, "interval" interval, "timeout" timeout, "weight" weight, "rise" rise, "fall" fall,
     "init_fail" starts_failed);

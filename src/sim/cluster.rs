@@ -9,7 +9,9 @@ use super::fault::Fault;
 use super::frame::{Frame, Glance};
 use super::freshness::{Mark, smallest_window};
 use super::host::{self, Host, HostId};
-use super::invariants::{Batch, Bounds, GroupKey, Pace, Returns, Rule, Service, Settling, Violation, step};
+use super::invariants::{
+    Batch, Bounds, GroupKey, Pace, Returns, Rule, Service, Settling, Unity, Violation, step,
+};
 use super::machine::{Machine, MachineId, MachineSpec, Sent};
 use super::network::{Arrival, Network, PortId, SegmentId};
 use super::process::{Change, Sabotage, Wakeup, arriving, is_group};
@@ -91,6 +93,7 @@ pub struct Cluster {
     pub(super) most_addresses: usize,
     pub(super) service: Service,
     pub(super) returns: Returns,
+    pub(super) unity: Unity,
     pub(super) settling: Option<Settling>,
     /// Masters whose clocks differ, since when.
     pub(super) apart: BTreeMap<(MachineId, MachineId, Arc<str>), Instant>,
@@ -120,6 +123,7 @@ impl Cluster {
             most_addresses: 0,
             service: Service::default(),
             returns: Returns::default(),
+            unity: Unity::default(),
             settling: None,
             apart: BTreeMap::new(),
             changed: false,
@@ -776,6 +780,10 @@ impl Driver for CarryOut<'_> {
                 let text = format_args!("({}) {} -> {}: {} [{}]", t.name, t.from, t.to, t.cause, t.priority);
                 self.cluster.record(EntryKind::Transition, self.id, text);
                 self.cluster.changed = true;
+            }
+            News::GroupTransition(t) => {
+                let text = format_args!("group {}: {} -> {}: {}", t.name, t.from, t.to, t.cause);
+                self.cluster.record(EntryKind::Transition, self.id, text);
             }
             News::Report(report) => {
                 let text = format_args!("({}) {}", report.router, report.kind);

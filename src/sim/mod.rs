@@ -14,6 +14,7 @@ pub mod fault;
 pub mod flood;
 pub mod frame;
 pub mod freshness;
+mod groups;
 pub mod host;
 pub mod invariants;
 pub mod kernel;

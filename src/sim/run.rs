@@ -141,6 +141,7 @@ pub fn run(options: Options) -> Outcome {
             cluster.run_for(pause);
         }
         mend(&mut prng, &mut cluster);
+        unite(&mut prng, &mut cluster, &scenario);
     }
     if cluster.violations().is_empty() {
         cluster.settle();
@@ -279,6 +280,19 @@ fn conditions(prng: &mut Prng) -> Conditions {
         reordering: ratio(prng, 30),
         reordering_delay: Duration::from_micros(prng.between(0, 40_000)),
         damage: ratio(prng, 10),
+    }
+}
+
+/// Gives most machines all members of their sync groups again.
+fn unite(prng: &mut Prng, cluster: &mut Cluster, scenario: &Scenario) {
+    for id in cluster.machine_ids() {
+        let before = cluster.machines[id.0].spec.config.clone();
+        let mended = scenario.mended(prng, id, &before).filter(|config| *config != before);
+        if let Some(config) = mended
+            && prng.chance(7, 8)
+        {
+            cluster.apply(&Fault::Reloaded(id, config));
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::cluster::ClusterSpec;
+use super::groups::{self, Grouping};
 use super::invariants::Pace;
 use super::machine::{MachineId, MachineSpec, interface_name, own_addresses, virtual_name};
 use super::network::SegmentId;
@@ -85,6 +86,7 @@ pub struct Scenario {
     /// The LAN.
     pub cluster: ClusterSpec,
     plans: Vec<Plan>,
+    grouping: Grouping,
 }
 
 impl Scenario {
@@ -113,6 +115,9 @@ impl Scenario {
             // An owner has its addresses on the interface itself.
             plan.virtual_mac = (upper.chance(1, 3) && plan.owner.is_none()).then_some(drawn);
         }
+        let grouped = &mut Prng::new(seed ^ 0x6e0b_9500);
+        let further = groups::further(grouped);
+        let first_grouped = if further.is_some() { plans.len() } else { 0 };
         let startup_delay = if prng.chance(1, 6) { millis(prng, 100, 2_000) } else { Duration::ZERO };
         let mut machines: Vec<MachineSpec> = (0..routers)
             .map(|index| {
@@ -139,9 +144,24 @@ impl Scenario {
         }
         let tracked = &mut Prng::new(seed ^ 0x7ac4_e200);
         let interfaces: Vec<_> = (0..segments).map(|number| interface_name(SegmentId(number))).collect();
+        plans.extend(
+            (0..further.unwrap_or_default()).map(|index| Plan::small(grouped, index, segments, routers)),
+        );
+        let names = plans[first_grouped..].iter().map(|plan| plan.name.as_str().into()).collect();
+        let grouping = Grouping::draw(grouped, names);
+        for (index, machine) in machines.iter_mut().enumerate() {
+            let small = plans.iter().skip(first_grouped).filter(|_| further.is_some());
+            if grouped.chance(7, 8) {
+                let whole = |plan: &Plan| plan.surely(grouped, MachineId(index));
+                machine.config.routers.extend(small.map(whole));
+            }
+            grouping.tie(&mut machine.config, true);
+            machine.config.links = virtual_links(&machine.config.routers);
+        }
         for machine in &mut machines {
             if tracked.chance(1, 3) {
                 machine.config.tracking = trackers::draw(tracked, &machine.config, &interfaces).into();
+                grouping.track(tracked, &mut machine.config);
             }
         }
         // Too short to be cut, so that the observer need not know what the routers have heard.
@@ -156,14 +176,34 @@ impl Scenario {
             }
         }
         let pace = if prng.chance(1, 3) { Pace::SLUGGISH } else { Pace::PROMPT };
-        Self { cluster: ClusterSpec { seed: prng.next_u64(), segments, machines, hosts, pace }, plans }
+        let cluster = ClusterSpec { seed: prng.next_u64(), segments, machines, hosts, pace };
+        Self { cluster, plans, grouping }
     }
 
     /// A changed configuration of a machine: priorities, intervals, addresses, routers added and removed.
     pub fn mutate(&self, prng: &mut Prng, machine: MachineId, config: &NodeConfig) -> NodeConfig {
         let mut config = self.mutated(prng, machine, config.clone());
+        self.grouping.retie(prng, &mut config);
         config.links = virtual_links(&config.routers);
         config
+    }
+
+    /// A machine's configuration with all routers of its sync group, or with none of them; `None` where there is no
+    /// sync group.
+    pub fn mended(&self, prng: &mut Prng, machine: MachineId, config: &NodeConfig) -> Option<NodeConfig> {
+        let members = self.grouping.members()?;
+        let mut config = config.clone();
+        let is_member = |name: &str| members.iter().any(|member| **member == *name);
+        if config.routers.iter().any(|router| is_member(&router.name)) {
+            let missing = self.plans.iter().filter(|plan| {
+                is_member(&plan.name) && !config.routers.iter().any(|router| *router.name == *plan.name)
+            });
+            let missing: Vec<RouterConfig> = missing.map(|plan| plan.surely(prng, machine)).collect();
+            config.routers.extend(missing);
+        }
+        self.grouping.tie(&mut config, false);
+        config.links = virtual_links(&config.routers);
+        Some(config)
     }
 
     fn mutated(&self, prng: &mut Prng, machine: MachineId, mut config: NodeConfig) -> NodeConfig {
@@ -281,6 +321,29 @@ impl Plan {
             unicast: None,
             virtual_mac: None,
             machines: routers,
+        }
+    }
+
+    /// One of many in a sync group: one address, of a subnet that nobody else is in.
+    fn small(prng: &mut Prng, index: u8, segments: u32, routers: usize) -> Self {
+        let mut plan = Self::draw(prng, index % 3, segments, routers, NEAR);
+        let address = match plan.family {
+            Family::Ipv4 => IpAddr::V4(Ipv4Addr::new(10, 100 + index, 0, 1)),
+            Family::Ipv6 => IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0x100, 0, 0, 1, index.into(), 1)),
+        };
+        plan.addresses = vec![placed(Prefix::host(address), None)];
+        plan.excluded.clear();
+        plan.name = format!("VG_{}", index + 1);
+        plan.vrid = Vrid::new(100 + index).unwrap_or(ONE);
+        plan
+    }
+
+    /// The configuration of one machine that takes part.
+    fn surely(&self, prng: &mut Prng, machine: MachineId) -> RouterConfig {
+        loop {
+            if let Some(config) = self.member(prng, machine) {
+                return config;
+            }
         }
     }
 

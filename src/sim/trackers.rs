@@ -125,7 +125,8 @@ fn script(prng: &mut Prng) -> ScriptTracker {
     }
 }
 
-fn weight(prng: &mut Prng) -> Weight {
+/// Any weight.
+pub(super) fn weight(prng: &mut Prng) -> Weight {
     let value = match prng.below(3) {
         0 => 0,
         1 => prng.between(1, 100) as i16,

@@ -1,11 +1,16 @@
 //! Surveys of the LAN, and the rules that look at all of it.
 
 use core::net::IpAddr;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::cluster::{Cluster, DETECTION};
 use super::host::HostId;
+use super::invariants::service::ROUNDS;
 use super::invariants::settled::Deadlines;
-use super::invariants::{Bounds, GroupKey, HeldOnLan, HostRoute, Member, Pace, Settling, Survey, Switch};
+use super::invariants::{
+    Bounds, GroupKey, HeldOnLan, HostRoute, Member, Pace, Settling, Survey, Switch, SyncGroupLook,
+};
 use super::machine::{Machine, MachineId};
 use super::network::{Conditions, SegmentId};
 use super::process::Process;
@@ -58,14 +63,11 @@ impl Cluster {
                 if let Some(since) = process.stopping {
                     survey.stopping.push((machine.id, since));
                 } else {
-                    survey.members.extend(
-                        process
-                            .ledger
-                            .config
-                            .routers
-                            .iter()
-                            .filter_map(|config| self.member(machine, config)),
-                    );
+                    let routers = process.ledger.config.routers.iter();
+                    let mut members: Vec<Member> =
+                        routers.filter_map(|config| self.member(machine, config)).collect();
+                    tie(machine, process, &mut members, &mut survey);
+                    survey.members.append(&mut members);
                 }
             }
             for other in self.machines.iter().filter(|other| other.id != machine.id) {
@@ -134,6 +136,7 @@ impl Cluster {
                 && config.destinations.addresses().next().is_some()
                 && !machine.stands_still(),
             returned: process.stood_still,
+            unit: None,
             state: standing.map_or(State::Initialize, |s| s.state),
             switch: standing.map_or(Switch::Off, |s| s.switch),
             elected: standing.and_then(|s| s.elected),
@@ -205,7 +208,10 @@ impl Cluster {
         while let Some(rest) = self.settling.as_ref().map(Settling::rest).filter(|rest| Some(*rest) != calm) {
             calm = Some(rest);
             let longest = self.deadlines().into_iter().map(|(_, due)| due.caches).max().unwrap_or_default();
-            self.run_until(rest + longest + Duration::from_secs(1));
+            let survey = self.survey();
+            let contested = survey.components().iter().any(|of| survey.is_contested(&of.keys));
+            let contest = if contested { self.election_bound() * ROUNDS } else { Duration::ZERO };
+            self.run_until(rest + longest + contest + Duration::from_secs(1));
         }
         self.observe();
         self.violations.len()
@@ -237,7 +243,9 @@ impl Cluster {
             self.deadlines().into_iter().map(|(_, due)| due.addresses).fold(alone.addresses, Duration::max);
         let bounds = &self.bounds;
         let bound = |group: GroupKey| bounds.get(&group).copied().unwrap_or_default();
-        let mut broken = self.service.observe(&survey, |group, delay| bound(group).election(&pace, delay));
+        let mut broken = self.unity.observe(&survey, |group| bound(group).election(&pace, Duration::ZERO));
+        let service = self.service.observe(&survey, |group, delay| bound(group).election(&pace, delay));
+        broken.extend(service);
         broken.extend(self.returns.observe(&survey, |group, delay| bound(group).contest(&pace, delay)));
         if let Some(settling) = &mut self.settling {
             broken.extend(settling.observe(
@@ -260,6 +268,32 @@ impl Cluster {
     /// When a machine was last changed by a fault.
     pub fn touched(&self, id: MachineId) -> Instant {
         self.machines[id.0].touched
+    }
+}
+
+/// Ties the members of each sync group of a daemon together.
+fn tie(machine: &Machine, process: &Process, members: &mut [Member], survey: &mut Survey) {
+    for group in &process.ledger.config.sync_groups {
+        let names: BTreeSet<&str> = group.members.iter().map(|name| &**name).collect();
+        let mut tied: Vec<&mut Member> =
+            members.iter_mut().filter(|member| names.contains(&*member.name)).collect();
+        let keys: Arc<BTreeSet<GroupKey>> = Arc::new(tied.iter().map(|member| member.group).collect());
+        let able = tied.len() == names.len() && tied.iter().all(|member| member.able);
+        for member in &mut tied {
+            member.unit = Some(group.name.clone());
+            member.able = able;
+        }
+        if !machine.stands_still() {
+            survey.sync_groups.push(SyncGroupLook {
+                machine: machine.id,
+                name: group.name.clone(),
+                states: tied.iter().map(|member| (member.name.clone(), member.state)).collect(),
+                keys: Arc::clone(&keys),
+                joined: process.ledger.joined.get(&group.name).copied(),
+                touched: tied.iter().map(|member| member.touched).max().unwrap_or_default(),
+            });
+        }
+        survey.units.push(keys);
     }
 }
 

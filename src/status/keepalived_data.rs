@@ -2,7 +2,7 @@
 
 use core::fmt::{self, Write as _};
 
-use super::snapshot::{RouterSnapshot, Snapshot};
+use super::snapshot::{GroupSnapshot, RouterSnapshot, Snapshot};
 use crate::time::{WallTime, micros};
 use crate::vrrp::{Destinations, UnicastPeer};
 use crate::wire::vrrp::{HopLimits, RejectionKind};
@@ -13,6 +13,12 @@ pub(crate) fn text(snapshot: &Snapshot, local_time: impl Fn(WallTime) -> String)
     for router in &snapshot.routers {
         // Writing to a String cannot fail.
         let _ = write_data(&mut text, router, &local_time(router.last_transition));
+    }
+    if !snapshot.groups.is_empty() {
+        text.push_str("------< VRRP Sync groups >------\n");
+        for group in &snapshot.groups {
+            let _ = write_group(&mut text, group, &local_time(group.last_transition));
+        }
     }
     if !snapshot.trackers.is_empty() {
         text.push_str("------< VRRP Trackers >------\n");
@@ -29,10 +35,25 @@ pub(crate) fn text(snapshot: &Snapshot, local_time: impl Fn(WallTime) -> String)
     text
 }
 
+fn write_group(text: &mut String, group: &GroupSnapshot, last_transition: &str) -> fmt::Result {
+    let faults = group.members.iter().filter(|(_, fault)| *fault).count();
+    writeln!(text, " VRRP Sync Group = {}, {}", group.name, group.state)?;
+    writeln!(text, "   Num member fault {faults}")?;
+    if let Some(cause) = &group.cause {
+        writeln!(text, "   Cause = {cause}")?;
+    }
+    writeln!(text, "   Last transition = {last_transition}, {} in all", group.transitions)?;
+    writeln!(text, "   VRRP member instances :")?;
+    group.members.iter().try_for_each(|(name, _)| writeln!(text, "     {name}"))
+}
+
 fn write_data(text: &mut String, router: &RouterSnapshot, last_transition: &str) -> fmt::Result {
     let config = &router.config;
     let RouterSnapshot { counters, .. } = router;
     writeln!(text, " VRRP Instance = {}", config.name)?;
+    if let Some(group) = &router.group {
+        writeln!(text, "   Sync group = {group}")?;
+    }
     writeln!(text, "   State = {}", router.state)?;
     for fault in &router.faults {
         writeln!(text, "   Fault: {fault}")?;

@@ -4,7 +4,7 @@ use core::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::snapshot::{Lateness, RouterSnapshot, Snapshot};
+use super::snapshot::{GroupSnapshot, Lateness, RouterSnapshot, Snapshot};
 use super::trackers::TrackerStatus;
 use crate::time::{Duration, Instant, micros};
 use crate::vrrp::{Counters, Peer, State};
@@ -18,6 +18,9 @@ pub(crate) struct Status {
     pub(crate) daemon: DaemonStatus,
     /// The virtual routers, in the order in which they were added.
     pub(crate) routers: Vec<RouterStatus>,
+    /// The sync groups, in the same order.
+    #[serde(default)]
+    pub(crate) groups: Vec<GroupStatus>,
     /// The trackers that they depend on.
     pub(crate) trackers: Vec<TrackerStatus>,
     /// What concerns no single router.
@@ -121,6 +124,9 @@ pub(crate) struct RouterStatus {
     /// dropped: while this router is master, each is a second one.
     #[serde(default)]
     pub(crate) outside_window: Vec<OutsideStatus>,
+    /// The sync group that it is a member of.
+    #[serde(default)]
+    pub(crate) group: Option<String>,
     /// What it has counted.
     pub(crate) counters: CounterStatus,
 }
@@ -134,6 +140,23 @@ pub(crate) struct OutsideStatus {
     pub(crate) ahead_us: i64,
     /// Whether it and this router are both master as far as this router can tell.
     pub(crate) second_master: bool,
+}
+
+/// One sync group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct GroupStatus {
+    /// Name of its `vrrp_sync_group`.
+    pub(crate) name: String,
+    /// That of its members: `INIT`, `BACKUP`, `MASTER` or `FAULT`.
+    pub(crate) state: String,
+    /// When it came into that state.
+    pub(crate) since_unix_us: u64,
+    /// Why, and because of which member; absent before the start.
+    pub(crate) cause: Option<String>,
+    /// Its members by name.
+    pub(crate) members: Vec<String>,
+    /// How often it has changed its state.
+    pub(crate) transitions: u64,
 }
 
 /// A priority and its parts.
@@ -254,8 +277,9 @@ impl Status {
     /// Of a snapshot, and what the process knows of itself.
     pub(crate) fn of(snapshot: &Snapshot, daemon: DaemonStatus) -> Self {
         let routers = snapshot.routers.iter().map(|router| RouterStatus::of(router, snapshot.taken_at));
+        let groups = snapshot.groups.iter().map(GroupStatus::of).collect();
         let (routers, trackers) = (routers.collect(), snapshot.trackers.clone());
-        Self { daemon, routers, trackers, node: NodeStatus::of(snapshot) }
+        Self { daemon, routers, groups, trackers, node: NodeStatus::of(snapshot) }
     }
 }
 
@@ -271,6 +295,19 @@ impl NodeStatus {
                 .map(|(below_us, count)| LatenessClass { below_us, count })
                 .collect(),
             timers_latest_us: micros(longest),
+        }
+    }
+}
+
+impl GroupStatus {
+    fn of(group: &GroupSnapshot) -> Self {
+        Self {
+            name: group.name.clone(),
+            state: group.state.to_string(),
+            since_unix_us: group.last_transition.as_unix_micros(),
+            cause: group.cause.as_ref().map(ToString::to_string),
+            members: group.members.iter().map(|(name, _)| name.clone()).collect(),
+            transitions: group.transitions,
         }
     }
 }
@@ -348,6 +385,7 @@ impl RouterStatus {
                     second_master: router.state == State::Master,
                 })
                 .collect(),
+            group: router.group.clone(),
             counters: CounterStatus::of(&router.counters),
         }
     }

@@ -7,7 +7,7 @@ use super::trackers::TrackerStatus;
 use crate::net::Prefix;
 use crate::node::HaNode;
 use crate::time::{Duration, Instant, WallTime, micros};
-use crate::vrrp::{Cause, Counters, Peer, Rival, RouterConfig, State, VirtualRouter};
+use crate::vrrp::{Cause, Counters, Peer, Rival, RouterConfig, State, SyncGroup, VirtualRouter};
 use crate::wire::vrrp::{AdvertisementInterval, Priority};
 
 /// Classes of [`Lateness`]: below 64 µs, 128 µs, … 1 s, and beyond.
@@ -74,6 +74,19 @@ pub(crate) struct RouterSnapshot {
     pub(crate) yielded: bool,
     pub(crate) last_transition: WallTime,
     pub(crate) counters: Counters,
+    pub(crate) group: Option<String>,
+}
+
+/// One sync group.
+#[derive(Clone, Debug)]
+pub(crate) struct GroupSnapshot {
+    pub(crate) name: String,
+    pub(crate) state: State,
+    pub(crate) cause: Option<Cause>,
+    pub(crate) last_transition: WallTime,
+    pub(crate) transitions: u64,
+    /// The members' names and whether each is in fault.
+    pub(crate) members: Vec<(String, bool)>,
 }
 
 /// All of them.
@@ -81,6 +94,7 @@ pub(crate) struct RouterSnapshot {
 pub(crate) struct Snapshot {
     pub(crate) taken_at: Instant,
     pub(crate) routers: Vec<RouterSnapshot>,
+    pub(crate) groups: Vec<GroupSnapshot>,
     pub(crate) trackers: Vec<TrackerStatus>,
     pub(crate) unknown_vrids: u64,
     pub(crate) send_failures: u64,
@@ -92,7 +106,8 @@ impl Snapshot {
     pub(crate) fn of(now: Instant, node: &HaNode, lateness: &Lateness, send_failures: u64) -> Self {
         Self {
             taken_at: now,
-            routers: node.routers().map(|known| router(known, now)).collect(),
+            routers: node.routers().map(|of| router(node, of, now)).collect(),
+            groups: node.sync_groups().map(|of| group(node, of)).collect(),
             trackers: TrackerStatus::of(node.trackers()),
             unknown_vrids: node.unknown_vrids(),
             send_failures,
@@ -101,8 +116,23 @@ impl Snapshot {
     }
 }
 
-fn router(router: &VirtualRouter, now: Instant) -> RouterSnapshot {
+fn group(node: &HaNode, group: &SyncGroup) -> GroupSnapshot {
+    let members = group.members().iter().filter_map(|member| node.router(*member));
+    GroupSnapshot {
+        name: group.name().to_string(),
+        state: group.state(),
+        cause: group.last_cause().cloned(),
+        last_transition: group.last_transition(),
+        transitions: group.transitions(),
+        members: members
+            .map(|router| (router.config().name.to_string(), router.state() == State::Fault))
+            .collect(),
+    }
+}
+
+fn router(node: &HaNode, router: &VirtualRouter, now: Instant) -> RouterSnapshot {
     RouterSnapshot {
+        group: router.sync_group().and_then(|id| node.sync_group(id)).map(|group| group.name().to_string()),
         config: router.config().clone(),
         state: router.state(),
         source: router.source(),

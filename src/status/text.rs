@@ -2,7 +2,7 @@
 
 use core::fmt::Write as _;
 
-use super::report::{RouterStatus, Status, SwitchedOver, span};
+use super::report::{GroupStatus, RouterStatus, Status, SwitchedOver, span};
 
 /// The whole text. `now_unix_us` is the reader's wall clock; `only` names one virtual router, with all that is known
 /// of it.
@@ -24,6 +24,10 @@ pub(crate) fn text(status: &Status, now_unix_us: u64, only: Option<&str>) -> Str
         let word = if reload.taken { "taken" } else { "refused" };
         let _ = writeln!(text, "last reload {word} {ago} ago: {}", reload.lines.join("; "));
     }
+    for group in status.groups.iter().filter(|_| only.is_none()) {
+        text.push('\n');
+        let _ = write_group(&mut text, group, now_unix_us);
+    }
     for router in status.routers.iter().filter(|router| only.is_none_or(|name| name == router.name)) {
         text.push('\n');
         let _ = write_router(&mut text, router, now_unix_us, only.is_some());
@@ -35,6 +39,20 @@ pub(crate) fn text(status: &Status, now_unix_us: u64, only: Option<&str>) -> Str
         }
     }
     text
+}
+
+fn write_group(text: &mut String, group: &GroupStatus, now_unix_us: u64) -> core::fmt::Result {
+    write!(text, "sync group {}: {}", group.name, group.state)?;
+    match &group.cause {
+        Some(cause) => {
+            // The cause of a group begins with its name.
+            let own = format!("sync group {}: ", group.name);
+            let cause = cause.strip_prefix(&own).unwrap_or(cause);
+            writeln!(text, " for {}: {cause}", span(now_unix_us.saturating_sub(group.since_unix_us)))?;
+        }
+        None => writeln!(text)?,
+    }
+    writeln!(text, "  members {}, {} changes of state", group.members.join(", "), group.transitions)
 }
 
 fn write_router(
@@ -61,6 +79,9 @@ fn write_router(
         router.version,
         priority(router)
     )?;
+    if let Some(group) = &router.group {
+        writeln!(text, "  in the sync group {group}")?;
+    }
     for fault in &router.faults {
         writeln!(text, "  fault: {fault}")?;
     }

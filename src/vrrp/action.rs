@@ -58,6 +58,15 @@ pub enum FaultReason {
     AddressMissing(Prefix),
     /// A tracker or the operator says so; the name is its contribution's.
     Tracked(Arc<str>),
+    /// Another member of its sync group cannot take part.
+    Member {
+        /// The group.
+        group: Arc<str>,
+        /// The member.
+        member: Arc<str>,
+        /// Why that one cannot.
+        fault: Box<Self>,
+    },
 }
 
 impl fmt::Display for FaultReason {
@@ -77,6 +86,9 @@ impl fmt::Display for FaultReason {
                 write!(f, "address {prefix} goes missing each time it is put back")
             }
             Self::Tracked(name) => write!(f, "{name} failed"),
+            Self::Member { group, member, fault } => {
+                write!(f, "sync group {group}: member {member}: {fault}")
+            }
         }
     }
 }
@@ -179,10 +191,29 @@ pub enum Cause {
     },
     /// The operator switched back.
     SwitchBack,
+    /// The sync group changes its state because of another member.
+    SyncGroup {
+        /// The group.
+        group: Arc<str>,
+        /// The member.
+        member: Arc<str>,
+        /// Why that one did.
+        cause: Box<Self>,
+    },
     /// The router was removed or replaced by a reload.
     Reload,
     /// The daemon stops.
     Shutdown,
+}
+
+impl Cause {
+    /// What happened to the member of the sync group where it began; itself without a group.
+    pub fn root(&self) -> &Self {
+        match self {
+            Self::SyncGroup { cause, .. } => cause.root(),
+            cause => cause,
+        }
+    }
 }
 
 impl fmt::Display for Cause {
@@ -212,6 +243,9 @@ impl fmt::Display for Cause {
             ),
             Self::SwitchOver { successor } => write!(f, "switched over to {successor}"),
             Self::SwitchBack => f.write_str("switched back"),
+            Self::SyncGroup { group, member, cause } => {
+                write!(f, "sync group {group}: member {member}: {cause}")
+            }
             Self::Reload => f.write_str("configuration reloaded"),
             Self::Shutdown => f.write_str("stopping"),
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::kernel::{AddressRequest, Announcement, LinkOperation, ReceiveSocket};
 use crate::net::InterfaceIndex;
 
-use super::{Report, Transition, Transmission};
+use super::{GroupTransition, Report, Transition, Transmission};
 
 /// Room that each bucket keeps from one wake-up to the next: the many of a start or of a takeover are not to be
 /// paid for ever after.
@@ -50,6 +50,8 @@ pub enum SocketRequest {
 pub enum News {
     /// A router changed its state.
     Transition(Transition),
+    /// A sync group changed its state: behind the transitions of its members, at the start before them.
+    GroupTransition(GroupTransition),
     /// Something an operator wants to read.
     Report(Report),
 }
@@ -59,7 +61,7 @@ impl News {
     pub fn transitions(news: &[Self]) -> impl Iterator<Item = &Transition> {
         news.iter().filter_map(|news| match news {
             Self::Transition(transition) => Some(transition),
-            Self::Report(_) => None,
+            Self::GroupTransition(_) | Self::Report(_) => None,
         })
     }
 }
@@ -139,6 +141,11 @@ impl Actions {
         self.news.push(News::Transition(transition));
     }
 
+    /// Adds a group's transition to the news.
+    pub fn group_transition(&mut self, transition: GroupTransition) {
+        self.news.push(News::GroupTransition(transition));
+    }
+
     /// Adds a report to the news.
     pub fn report(&mut self, report: Report) {
         self.news.push(News::Report(report));
@@ -153,7 +160,7 @@ impl Actions {
     pub fn reports(&self) -> impl Iterator<Item = &Report> {
         self.news.iter().filter_map(|news| match news {
             News::Report(report) => Some(report),
-            News::Transition(_) => None,
+            News::Transition(_) | News::GroupTransition(_) => None,
         })
     }
 }

@@ -22,7 +22,7 @@ pub(super) struct Backup {
     left: Option<IpAddr>,
     /// End of `preempt_delay`, from the first advertisement of lower priority on.
     preempt_at: Option<Instant>,
-    /// Why it wants to become master, until the node has granted that.
+    /// Why it wants to become master, until the node has granted that, or a master is there to follow.
     wish: Option<Cause>,
 }
 
@@ -49,6 +49,18 @@ impl Backup {
         self.wish.take()
     }
 
+    /// Why it wants to become master, if it does.
+    pub(super) const fn wanted(&self) -> Option<&Cause> {
+        self.wish.as_ref()
+    }
+
+    /// What its wish came from may not hold any more: it listens once more.
+    pub(super) fn reconsider(&mut self, core: &Core, now: Now) {
+        if self.wish.take().is_some() {
+            self.restart(core, now);
+        }
+    }
+
     /// RFC 9568 §6.4.2: an advertisement is received.
     pub(super) fn hear(
         &mut self,
@@ -68,6 +80,7 @@ impl Backup {
             return;
         }
         if self.follows(core, now, from, advertisement.priority, out) {
+            self.wish = None;
             self.wait_for(core, now, from, advertisement, out);
             if core.addresses.has_leftovers() {
                 core.release_addresses(out);
@@ -75,6 +88,10 @@ impl Backup {
                 core.addresses.decide();
             }
         } else {
+            // Who has to wait for its sync group cannot tell for how long the other one is master.
+            if core.group.is_some() && core.addresses.has_leftovers() {
+                core.release_addresses(out);
+            }
             // (440) A lower priority is discarded: the timer runs on, and we preempt.
             self.lower = Some((from, advertisement.priority));
             if self.master.is_some_and(|(master, _)| master == from) {
@@ -160,12 +177,14 @@ impl Backup {
 
     /// Starts the wait for a master anew.
     pub(super) fn restart(&mut self, core: &Core, now: Now) {
+        self.wish = None;
         self.master_down = now.instant + core.master_down_interval();
         self.left = None;
     }
 
     /// The configuration was changed.
     pub(super) fn retime(&mut self, core: &Core, now: Now, before: &RouterConfig) {
+        self.reconsider(core, now);
         if let Some(at) = &mut self.preempt_at {
             *at = (*at - before.preempt_delay) + core.config.preempt_delay;
         }

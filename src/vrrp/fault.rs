@@ -13,10 +13,22 @@ use crate::time::Now;
 impl Core {
     /// Every reason at this moment.
     pub(super) fn current_faults(&self) -> BTreeSet<FaultReason> {
+        let mut faults = self.own_faults();
+        faults.extend(self.imposed.clone());
+        faults
+    }
+
+    /// Those of its own, without what other members of its sync group suffer from.
+    pub(super) fn own_faults(&self) -> BTreeSet<FaultReason> {
         let mut faults = self.environment.faults(&self.config);
         faults.extend(self.abstention.reason().cloned());
         faults.extend(self.tracked_faults.iter().map(|name| FaultReason::Tracked(Arc::clone(name))));
         faults
+    }
+
+    /// Whether there is one of its own among those that hold.
+    pub(super) fn has_own_fault(&self) -> bool {
+        self.faults.iter().any(|fault| !matches!(fault, FaultReason::Member { .. }))
     }
 
     /// If the reasons are not what they were, gives what they were.

@@ -1,24 +1,11 @@
-//! Configuration of groups: instances that change state together (`vrrp_sync_group`), interfaces that share a
-//! pace of announcements (`garp_group`), and the routes and rules that go with mastership.
+//! Configuration of interfaces that share a pace of announcements (`garp_group`), and of the routes and rules that go
+//! with mastership.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use crate::kernel::{Route, Rule};
 use crate::net::InterfaceName;
 use crate::time::Duration;
-
-/// `vrrp_sync_group`: its members become master together, and leave together. Held only: nobody acts on it yet.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct SyncGroupConfig {
-    /// Its name.
-    pub name: Arc<str>,
-    /// `group`: names of instances, at least one, none twice; an instance is in one group at most.
-    pub members: Vec<Arc<str>>,
-    /// `sync_group_tracking_weight`, `global_tracking`: weights of the members' trackers count, and not only
-    /// their faults.
-    pub tracking_weight: bool,
-}
 
 /// `garp_group`: interfaces on which announcements share one pace.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -1,5 +1,7 @@
 //! Initialize (RFC 9568 §6.4.1, RFC 3768 §6.4.1): a router that has not started, or was stopped.
 
+use std::collections::BTreeSet;
+
 use super::environment::Listening;
 use super::router_core::Core;
 use super::timing::{skew_time, unnoticed_silence};
@@ -23,16 +25,21 @@ impl Core {
     /// Looks at the surroundings.
     pub(super) fn start(&mut self) -> Start {
         self.faults = self.current_faults();
-        if self.environment.preparing || self.faults.is_empty() && self.tracker_pending {
+        self.way_to_start(&self.faults)
+    }
+
+    /// How it would start with these faults.
+    pub(super) fn way_to_start(&self, faults: &BTreeSet<FaultReason>) -> Start {
+        if self.environment.preparing || faults.is_empty() && self.tracker_pending {
             return Start::NotYet;
         }
-        if self.faults.is_empty() {
+        if faults.is_empty() {
             return Start::Backup(self.first_wait());
         }
         let pending = self.environment.listening == Listening::Pending;
         let passes =
             |fault: &FaultReason| matches!(fault, FaultReason::NotListening(_) | FaultReason::Tracked(_));
-        if pending && self.faults.iter().all(passes) { Start::NotYet } else { Start::InFault }
+        if pending && faults.iter().all(passes) { Start::NotYet } else { Start::InFault }
     }
 
     /// Whether a predecessor that has been silent for so long was master, and nobody has taken its place, or if so,

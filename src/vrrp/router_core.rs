@@ -16,7 +16,9 @@ use super::report_limit::ReportLimits;
 use super::sending::Sending;
 use super::timing::{master_down_interval, skew_time};
 use super::transmit::Outgoing;
-use super::{Cause, Counters, FaultReason, Output, PacketReport, Report, ReportKind, RouterConfig};
+use super::{
+    Cause, Counters, FaultReason, Output, PacketReport, Report, ReportKind, RouterConfig, SyncGroupId,
+};
 use crate::kernel::RouterId;
 use crate::net::Family;
 use crate::time::{Duration, Now, WallTime};
@@ -32,6 +34,10 @@ pub(super) struct Core {
     pub(super) faults: BTreeSet<FaultReason>,
     /// Faults that trackers report, by their name.
     pub(super) tracked_faults: BTreeSet<Arc<str>>,
+    /// The sync group that it is a member of.
+    pub(super) group: Option<SyncGroupId>,
+    /// The fault of another member.
+    pub(super) imposed: Option<FaultReason>,
     /// A tracker that may report one has not found out yet.
     pub(super) tracker_pending: bool,
     pub(super) priority: EffectivePriority,
@@ -63,6 +69,8 @@ impl Core {
             environment: Environment::default(),
             faults: BTreeSet::new(),
             tracked_faults: BTreeSet::new(),
+            group: None,
+            imposed: None,
             tracker_pending: false,
             priority: EffectivePriority::new(config.priority),
             addresses: WantedSet::new(wishes(&config)),

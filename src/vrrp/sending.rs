@@ -46,6 +46,10 @@ impl Sending {
         !matches!(self.proof, Proof::NotNeeded)
     }
 
+    pub(super) const fn awaits_proof(&self) -> bool {
+        matches!(self.proof, Proof::Awaited(_))
+    }
+
     /// An advertisement is on its way; if it leaves, the router becomes master for this reason.
     pub(super) fn await_proof(&mut self, cause: Cause) {
         self.proof = Proof::Awaited(cause);
@@ -73,7 +77,7 @@ impl VirtualRouter {
         if let Some(cause) = self.core.sending.take_awaited()
             && self.state() == State::Backup
         {
-            self.take_mastership(now, cause, out);
+            self.take_proven_mastership(now, cause, out);
         }
         let Some(failing) = self.core.sending.failing.take() else { return };
         let after = now.instant.saturating_since(failing.since);
@@ -114,7 +118,7 @@ impl VirtualRouter {
             self.core.sending.begin_again(true);
         } else if !self.hand_on_unsent(now, obstacle, out) {
             self.core.sending.failing = Some(Failing { since: now.instant, failed: 1 });
-            self.take_mastership(now, cause, out);
+            self.take_proven_mastership(now, cause, out);
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::ReportKind;
-use super::router::{Output, VirtualRouter};
+use super::router::{Output, Phase, VirtualRouter};
 use crate::time::Now;
 
 /// Everything that trackers say of a router, by names that an operator knows them by.
@@ -29,6 +29,11 @@ impl VirtualRouter {
         let after = core.priority.get();
         if after != before {
             core.report(ReportKind::PriorityChanged { from: before, to: after }, out);
+        }
+        if after < before
+            && let Phase::Backup(backup) = &mut self.phase
+        {
+            backup.reconsider(core, now);
         }
         core.tracked_faults = faults;
         core.tracker_pending = pending;

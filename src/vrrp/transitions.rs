@@ -6,13 +6,20 @@ use super::backup::Backup;
 use super::initialize::Start;
 use super::master::Mastership;
 use super::router::{Output, Phase, VirtualRouter};
-use super::{Cause, ReportKind, State, Transition};
+use super::{Cause, FaultReason, ReportKind, State, Transition};
 use crate::time::{Duration, Instant, Now};
 
 impl VirtualRouter {
     /// Leaves Initialize (RFC 9568 §6.4.1) as soon as the surroundings are known: to Backup, or to Fault. If a
-    /// predecessor was killed, `silent_since` tells when.
+    /// predecessor was killed, `silent_since` tells when. The members of a sync group start when all can.
     pub fn start(&mut self, now: Now, silent_since: Option<Instant>, out: &mut Output<'_>) {
+        if self.core.group.is_none() {
+            self.start_now(now, silent_since, out);
+        }
+    }
+
+    /// The same for a member that its group has told to.
+    pub(super) fn start_now(&mut self, now: Now, silent_since: Option<Instant>, out: &mut Output<'_>) {
         if self.state() != State::Initialize {
             return;
         }
@@ -71,6 +78,9 @@ impl VirtualRouter {
         if !mastership.hands_over() {
             self.core.send_leaving(now, out);
         }
+        if matches!(cause.root(), Cause::SwitchOver { .. }) {
+            self.core.yielded = true;
+        }
         self.yield_mastership(now, cause, out);
     }
 
@@ -83,8 +93,8 @@ impl VirtualRouter {
 
     /// Enters Backup and waits `wait` for a master; an owner does not (RFC 9568 §6.4.1 (100)).
     fn enter_backup(&mut self, now: Now, wait: Duration, cause: Cause, out: &mut Output<'_>) {
-        let owns =
-            matches!(cause, Cause::Startup | Cause::FaultCleared(_)) && self.core.priority.get().is_owner();
+        let owns = matches!(cause.root(), Cause::Startup | Cause::FaultCleared(_))
+            && self.core.priority.get().is_owner();
         let mut backup = Backup::new(now, wait);
         if owns {
             backup.wish(Cause::Owner);
@@ -104,9 +114,38 @@ impl VirtualRouter {
                 self.core.master_interval = self.core.config.interval;
                 self.enter_backup(now, self.core.master_down_interval(), Cause::FaultCleared(last), out);
             }
-            (State::Fault, false) => self.core.report_faults(out),
+            (State::Fault, false) => {
+                // Of the faults of other members these tell.
+                if self.core.has_own_fault() {
+                    self.core.report_faults(out);
+                }
+            }
             (_, false) => self.enter_fault(now, out),
             (_, true) => {}
+        }
+    }
+
+    /// Another member's fault holds from now on.
+    pub(super) fn impose(&mut self, now: Now, fault: FaultReason, out: &mut Output<'_>) {
+        self.core.imposed = Some(fault);
+        if self.state() != State::Initialize
+            && self.core.renew_faults().is_some()
+            && self.state() != State::Fault
+        {
+            self.enter_fault(now, out);
+        }
+    }
+
+    /// No other member's fault holds from now on, because of `cause`. Who has faults of its own has told of these.
+    pub(super) fn clear_imposed(&mut self, now: Now, cause: Cause, out: &mut Output<'_>) {
+        self.core.imposed = None;
+        if self.state() != State::Initialize
+            && self.core.renew_faults().is_some()
+            && self.state() == State::Fault
+            && self.core.faults.is_empty()
+        {
+            self.core.master_interval = self.core.config.interval;
+            self.enter_backup(now, self.core.master_down_interval(), cause, out);
         }
     }
 

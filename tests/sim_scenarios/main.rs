@@ -17,6 +17,7 @@ mod sending;
 mod standstill;
 mod statics;
 mod switch_over;
+mod sync_groups;
 mod tracking;
 mod unicast;
 mod virtual_mac;

@@ -13,12 +13,13 @@ use alived::sim::process::Sabotage;
 use alived::sim::{Fault, MachineId, MachineSpec};
 use alived::time::{Duration, Now};
 use alived::track::{FileReading, Tracker};
-use alived::vrrp::{Actions, AntiReplay, Cause, State, Transmission};
+use alived::vrrp::{Actions, AntiReplay, Cause, News, State, Transmission};
 use alived::wire::ip::IpFields;
 use alived::wire::vrrp::{HmacKey, Stamp};
 
 use super::authentication::{KEY, signing};
 use super::lan::{IMPATIENT, LAN, Lan, R1, R2, node, prefix, router, with_statics};
+use super::sync_groups::{OTHER, OTHER_LAN, pair};
 use super::tracking::{CHECK, LOAD, WEB, delayed, tracking};
 use super::virtual_mac::on_virtual_mac;
 
@@ -43,9 +44,19 @@ fn sabotaged_with(
     make: impl Fn() -> Box<dyn Sabotage>,
     course: impl Fn(&mut Lan),
 ) -> Vec<Violation> {
+    sabotaged_pair([first, &with_own_static(100)], machines, make, course)
+}
+
+/// The same with other configurations.
+fn sabotaged_pair(
+    configs: [&NodeConfig; 2],
+    machines: &[MachineId],
+    make: impl Fn() -> Box<dyn Sabotage>,
+    course: impl Fn(&mut Lan),
+) -> Vec<Violation> {
     let fresh = || {
-        let machine = |config| MachineSpec { config, ..MachineSpec::default() };
-        Lan::of(vec![machine(first.clone()), machine(with_own_static(100))])
+        let machine = |config: &NodeConfig| MachineSpec { config: config.clone(), ..MachineSpec::default() };
+        Lan::of(configs.into_iter().map(machine).collect())
     };
     let run = |lan: &mut Lan| {
         for id in [R1, R2] {
@@ -589,4 +600,55 @@ fn a_second_master_that_is_not_named_is_seen() {
     };
     let broken = signed(AntiReplay::Time, || Box::new(Deaf), course);
     assert_seen(&broken, Rule::SkewUnnamed, Some(R2));
+}
+
+/// The same with two routers in a sync group on each machine.
+fn sabotaged_groups(
+    machines: &[MachineId],
+    make: impl Fn() -> Box<dyn Sabotage>,
+    course: impl Fn(&mut Lan),
+) -> Vec<Violation> {
+    sabotaged_pair([&pair(150, 150), &pair(100, 100)], machines, make, course)
+}
+
+#[test]
+fn members_of_a_sync_group_in_different_states_are_seen() {
+    // It says nothing of the second one becoming master, as if that had not.
+    let silent = || -> Box<dyn Sabotage> {
+        Box::new(Tamper(|_, actions: &mut Actions| {
+            actions.news.retain(
+                |news| !matches!(news, News::Transition(t) if &*t.name == OTHER && t.to == State::Master),
+            );
+        }))
+    };
+    assert_seen(&sabotaged_groups(&[R1], silent, |_| {}), Rule::GroupDivided, Some(R1));
+}
+
+#[test]
+fn a_master_beside_a_member_in_fault_is_seen() {
+    #[derive(Debug)]
+    struct Untold;
+    impl Sabotage for Untold {
+        fn tell(&mut self, event: &Event) -> bool {
+            !matches!(event, Event::Kernel(KernelEvent::LinkChanged(link)) if !link.running)
+        }
+    }
+    let course = |lan: &mut Lan| {
+        lan.apply(Fault::CablePulled(R1, OTHER_LAN));
+        lan.cluster.run_for(Duration::from_millis(20));
+    };
+    let broken = sabotaged_groups(&[R1], || Box::new(Untold), course);
+    assert_seen(&broken, Rule::MasterBesideFault, Some(R1));
+}
+
+#[test]
+fn sync_groups_without_a_master_are_seen() {
+    let broken = sabotaged_groups(&[R1, R2], || Box::new(NeverServed), |_| {});
+    assert_seen(&broken, Rule::NoMasterInTime, None);
+    assert_seen(&broken, Rule::NotOneMaster, None);
+}
+
+#[test]
+fn the_wrong_master_of_a_sync_group_is_seen() {
+    assert_seen(&sabotaged_groups(&[R1], || Box::new(NeverServed), |_| {}), Rule::WrongMaster, Some(R2));
 }

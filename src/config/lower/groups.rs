@@ -60,8 +60,7 @@ pub(super) fn sync_groups(
             });
         }
         if !members.is_empty() {
-            let tracking_weight = block.sync_group_tracking_weight.is_some();
-            groups.push(SyncGroupConfig { name: name.into(), members, tracking_weight });
+            groups.push(SyncGroupConfig { name: name.into(), members });
         }
     }
     groups

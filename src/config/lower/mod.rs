@@ -11,6 +11,7 @@ mod balancer;
 mod bfd;
 mod check;
 mod fields;
+mod group_tracking;
 mod groups;
 mod http;
 mod instance_rules;
@@ -198,6 +199,7 @@ impl Lowering {
             Owner::Instance(name) => notifications.instances.contains_key(name),
             Owner::SyncGroup(name) => notifications.groups.contains_key(name),
         });
+        group_tracking::settle(reading, config, &sync_groups, &routers, &mut tracking.references);
         let node = NodeConfig {
             routers: if options.without_routers { Vec::new() } else { routers },
             sync_groups,

@@ -256,7 +256,7 @@ fn trackers_and_references_resolve_their_weights() {
          track_file f {{\nfile /x\ninit_file 7 overwrite\n}}\n\
          vrrp_track_process p {{\nprocess haproxy -f\nquorum 2\nquorum_max 4\ndelay 1.5\nfork_delay 2\n}}\n\
          bfd_instance b {{\nneighbor_ip 192.0.2.9\nweight -7\n}}\n{}{}\
-         vrrp_sync_group g {{\ngroup {{\nA\nB\n}}\ntrack_interface {{\neth2\n}}\n}}\n",
+         vrrp_sync_group g {{\ngroup {{\nA\nB\n}}\nsync_group_tracking_weight\ntrack_interface {{\neth2\n}}\n}}\n",
         instance(
             "A",
             1,
@@ -296,6 +296,63 @@ fn trackers_and_references_resolve_their_weights() {
         (0, false)
     );
     assert_eq!(*loaded.node.sync_groups[0].members, ["A".into(), "B".into()]);
+}
+
+const TRACKERS: &str = "vrrp_script s {\nscript \"/bin/t x\"\nweight 5\n}\ntrack_file f {\nfile /x\n}\n";
+
+/// What A, B and their group depend on, with weights.
+fn references(loaded: &Loaded) -> Vec<String> {
+    let line = |(owner, reference): &(Owner, crate::track::TrackReference)| {
+        let name = match owner {
+            Owner::Instance(name) | Owner::SyncGroup(name) => name,
+        };
+        format!("{name}: {} {}", reference.tracker, reference.weight.value())
+    };
+    loaded.node.tracking.references.iter().map(line).collect()
+}
+
+#[test]
+fn weights_of_members_do_not_count_in_a_sync_group() {
+    let a = instance(
+        "A",
+        1,
+        "track_script {\ns\n}\ntrack_file {\nf weight 2\n}\ntrack_interface {\neth1 weight 3\n}",
+    );
+    let b = instance("B", 2, "track_script {\ns weight 0\n}");
+    let text = |more: &str| {
+        format!("{SECURE}{TRACKERS}{a}{b}vrrp_sync_group g {{\ngroup {{\nA\nB\n}}\n{more}\n}}\n")
+    };
+    assert_eq!(
+        faults(&text("")),
+        [
+            ("group-weight", "s".to_owned()),
+            ("group-weight", "f".to_owned()),
+            ("group-weight", "eth1".to_owned())
+        ]
+    );
+    assert_eq!(references(&loaded(&text(""))), ["A: interface eth1 3", "A: file f 0", "B: script s 0"]);
+    for keyword in ["sync_group_tracking_weight", "global_tracking"] {
+        let of_all = ["A: interface eth1 3", "A: script s 5", "A: file f 2", "B: script s 0"];
+        assert_eq!(references(&loaded(&text(keyword))), of_all);
+    }
+}
+
+#[test]
+fn what_a_member_and_its_sync_group_track_the_group_alone_does() {
+    let a = instance("A", 1, "track_script {\ns weight 0\n}");
+    let text = |b: &str| {
+        format!(
+            "{SECURE}{TRACKERS}{a}{b}vrrp_sync_group g {{\ngroup {{\nA\nB\n}}\ntrack_script {{\ns\n}}\n\
+             track_file {{\nf weight 0\n}}\n}}\n"
+        )
+    };
+    let both = loaded(&text(&instance("B", 2, "")));
+    assert_eq!(references(&both), ["g: script s 5", "g: file f 0"]);
+    assert!(both.diagnostics.iter().any(|fault| fault.code == "tracked-twice" && fault.status.is_none()));
+    // A group with an owner takes no weights.
+    let owner = text(&instance("B", 2, "priority 255\nstate MASTER"));
+    assert_eq!(references(&loaded(&owner)), ["g: script s 0", "g: file f 0"]);
+    assert_eq!(faults(&owner), [("group-weight", "s".to_owned())]);
 }
 
 #[test]

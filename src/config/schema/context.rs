@@ -158,7 +158,6 @@ impl Context {
     /// Support of keywords that have none of their own in the table.
     pub(super) const fn inherited_support(self) -> Support {
         match self {
-            Self::SyncGroup => Support::NotYet("sync groups are not served yet"),
             Self::TrackGroup => Support::NotYet("static addresses are not kept yet"),
             Self::VrrpScript
             | Self::TrackProcess

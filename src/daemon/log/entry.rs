@@ -7,7 +7,7 @@ use tracing::Level;
 use super::levels::VRRP;
 use super::record::Kept;
 use crate::sys::clock::local_time;
-use crate::vrrp::{Cause, Report, ReportKind, State, Transition};
+use crate::vrrp::{Cause, GroupTransition, Report, ReportKind, State, Transition};
 
 /// What is to be logged, made into text by the log's own thread.
 #[derive(Debug)]
@@ -15,6 +15,7 @@ pub(in crate::daemon) enum Entry {
     /// A text of the vrrp thread.
     Text(Level, String),
     Transition(Transition),
+    GroupTransition(GroupTransition),
     Report(Report),
     /// What another thread has said through `tracing`.
     Event(Kept),
@@ -51,6 +52,20 @@ impl Entry {
                     TransitionText(transition)
                 );
             }
+            Self::GroupTransition(transition) => {
+                let GroupTransition { name, from, to, cause } = transition;
+                let level = if *to == State::Fault { Level::WARN } else { Level::INFO };
+                event_at!(
+                    level,
+                    target: VRRP,
+                    group = &**name,
+                    from = %from,
+                    state = %to,
+                    cause = %cause,
+                    "{}",
+                    GroupTransitionText(transition)
+                );
+            }
             Self::Report(report) => {
                 let level = level_of(&report.kind);
                 event_at!(level, target: VRRP, instance = &*report.router, "{}", ReportText(report));
@@ -71,6 +86,22 @@ impl fmt::Display for TransitionText<'_> {
             (_, Cause::Startup) => write!(f, "({name}) Entering {to} STATE (init)"),
             (State::Master, _) => write!(f, "({name}) Entering MASTER STATE ({cause}; priority {priority})"),
             _ => write!(f, "({name}) Entering {to} STATE ({cause})"),
+        }
+    }
+}
+
+/// `VRRP_Group(G) Syncing instances to MASTER state (why)`; the first words are keepalived's.
+struct GroupTransitionText<'a>(&'a GroupTransition);
+
+impl fmt::Display for GroupTransitionText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let GroupTransition { name, from, to, cause } = self.0;
+        match (to, cause) {
+            (State::Initialize, _) => write!(f, "VRRP_Group({name}) Stopped, was {from} ({cause})"),
+            (_, Cause::SyncGroup { member, cause, .. }) => {
+                write!(f, "VRRP_Group({name}) Syncing instances to {to} state (member {member}: {cause})")
+            }
+            _ => write!(f, "VRRP_Group({name}) Syncing instances to {to} state ({cause})"),
         }
     }
 }

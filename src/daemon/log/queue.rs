@@ -77,7 +77,11 @@ impl Log {
     /// Queues an entry. Never blocks; when the queue is full the entry is dropped and counted.
     pub(in crate::daemon) fn entry(&self, wall: WallTime, entry: Entry) {
         let Shared { transitions, others, next, dropped, waker, .. } = &*self.shared;
-        let queue = if matches!(entry, Entry::Transition(_)) { transitions } else { others };
+        let queue = if matches!(entry, Entry::Transition(_) | Entry::GroupTransition(_)) {
+            transitions
+        } else {
+            others
+        };
         let line = Line { number: next.fetch_add(1, Ordering::Relaxed), wall, entry };
         if queue.push(Box::new(line)).is_err() {
             dropped.fetch_add(1, Ordering::Relaxed);

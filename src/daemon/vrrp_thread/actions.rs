@@ -139,6 +139,7 @@ impl Driver for Act<'_> {
                 self.thread.channels.tally.note(transition.from, transition.to);
                 Entry::Transition(transition)
             }
+            News::GroupTransition(transition) => Entry::GroupTransition(transition),
             News::Report(report) => Entry::Report(report),
         };
         self.thread.channels.log.entry(self.now.wall, entry);

@@ -5,6 +5,7 @@ mod crash;
 mod cut;
 mod kill;
 mod link;
+mod member;
 mod stall;
 mod stop;
 mod switch;
@@ -32,12 +33,23 @@ pub enum Scenario {
     Check,
     /// The successor no longer hears the master, which hears it, and later does again.
     Cut,
+    /// A member of a sync group loses its cable.
+    Member,
 }
 
 impl Scenario {
     /// All, in the order in which they are run.
-    pub const ALL: [Self; 8] =
-        [Self::Kill, Self::Crash, Self::Stop, Self::Link, Self::Stall, Self::Switch, Self::Check, Self::Cut];
+    pub const ALL: [Self; 9] = [
+        Self::Kill,
+        Self::Crash,
+        Self::Stop,
+        Self::Link,
+        Self::Stall,
+        Self::Switch,
+        Self::Check,
+        Self::Cut,
+        Self::Member,
+    ];
 
     /// Name for options and reports.
     pub const fn name(self) -> &'static str {
@@ -50,6 +62,7 @@ impl Scenario {
             Self::Switch => "switch",
             Self::Check => "check",
             Self::Cut => "cut",
+            Self::Member => "member",
         }
     }
 
@@ -69,7 +82,13 @@ impl Scenario {
             Self::Switch => "the operator switches over",
             Self::Check => "a check on the master fails and recovers",
             Self::Cut => "the backup stops hearing the master, one way only",
+            Self::Member => "a member of the master's sync group loses its cable",
         }
+    }
+
+    /// Whether the routers have a second segment, and on each a virtual router of one sync group.
+    pub const fn needs_sync_group(self) -> bool {
+        matches!(self, Self::Member)
     }
 
     /// Whether the master says that it leaves.
@@ -110,6 +129,7 @@ impl Scenario {
             Self::Switch => switch::strike(stage),
             Self::Check => check::strike(stage),
             Self::Cut => cut::strike(stage),
+            Self::Member => member::strike(stage),
         }
     }
 }

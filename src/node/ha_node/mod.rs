@@ -1,6 +1,7 @@
 //! [`HaNode`]: the virtual routers of one daemon, what they share, and who is told of what.
 
 mod environments;
+mod groups;
 mod index;
 mod link_states;
 mod links;
@@ -15,6 +16,7 @@ mod unknown;
 pub(crate) use retired::Retired;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::{Event, KernelModel, NodeConfig};
 
@@ -31,6 +33,7 @@ use crate::vrrp::{
 };
 use crate::wanted::{Addresses, Collateral};
 use crate::wire::vrrp::{Vrid, peek};
+use groups::Groups;
 use index::Index;
 use link_states::LinkStates;
 use links::OwnLinks;
@@ -72,6 +75,7 @@ pub struct HaNode {
     trackers: Trackers<RouterId>,
     /// Routers that depend on a tracker which has changed, and do not know it yet.
     untold: BTreeSet<RouterId>,
+    groups: Groups,
     timers: TimerQueue<RouterId>,
     announcements: AnnouncementQueue,
     /// Of interfaces that share one.
@@ -122,6 +126,7 @@ impl HaNode {
             link_states: LinkStates::default(),
             trackers: Trackers::default(),
             untold: BTreeSet::new(),
+            groups: Groups::default(),
             timers: TimerQueue::default(),
             announcements: AnnouncementQueue::default(),
             phase: Phase::New,
@@ -150,7 +155,7 @@ impl HaNode {
         let before = actions.kernel.len();
         self.notice_stall(now, actions);
         self.deliver(now, datagram, actions);
-        self.restore_taken(before, actions);
+        self.conclude(now, before, actions);
     }
 
     fn deliver(&mut self, now: Now, datagram: &Datagram<'_>, actions: &mut Actions) {
@@ -220,10 +225,16 @@ impl HaNode {
                 let plan = self.plan(config);
                 self.carry_out(now, plan, actions);
             }
-            Event::SwitchOver => self.for_each(now, actions, |router, out| router.switch_over(now, out)),
+            Event::SwitchOver => self.switch_over(now, actions),
             Event::SwitchBack => self.for_each(now, actions, |router, out| router.switch_back(now, out)),
             Event::Stop => self.stop(now, actions),
         }
+        self.conclude(now, before, actions);
+    }
+
+    /// The end of whatever has asked for changes since `before`.
+    fn conclude(&mut self, now: Now, before: usize, actions: &mut Actions) {
+        self.settle_groups(now, actions);
         self.restore_taken(before, actions);
     }
 
@@ -236,6 +247,7 @@ impl HaNode {
             self.phase = Phase::Running;
             let silent_since = self.silent_since;
             self.for_each(now, actions, |router, out| router.start(now, silent_since, out));
+            self.groups.touch_all();
         }
         let horizon = now.instant + COALESCE;
         let mut due = Vec::new();
@@ -255,6 +267,8 @@ impl HaNode {
             actions.sockets.extend(self.sockets.failed().map(SocketRequest::Open));
         }
         self.announce_what_was_not(now, actions);
+        self.groups.handle_timeout(now.instant);
+        self.settle_groups(now, actions);
         self.announcements.take_due(now.instant, ANNOUNCEMENTS_PER_WAKE_UP, &mut actions.announce);
         self.restore_taken(before, actions);
     }
@@ -269,6 +283,7 @@ impl HaNode {
             (!self.untold.is_empty()).then_some(Instant::ZERO),
             self.statics.poll_timeout(),
             self.links.poll_timeout(),
+            self.groups.poll_timeout(),
             self.socket_retry,
             self.unannounced.values().min().copied(),
             self.held_until(),
@@ -312,7 +327,7 @@ impl HaNode {
                 Err(obstacle) => router.on_send_failed(now, obstacle, out),
             });
         }
-        self.restore_taken(before, actions);
+        self.conclude(now, before, actions);
     }
 
     /// The kernel refused to send announcements on this interface: its masters announce their addresses once more, as
@@ -477,9 +492,11 @@ impl HaNode {
         };
         self.statics.begin(&self.kernel, actions);
         self.links.begin(&self.kernel, actions);
+        let mut names = BTreeMap::new();
         for config in core::mem::take(&mut self.config.routers) {
-            self.add_router(config, self.reservation);
+            names.insert(Arc::clone(&config.name), self.add_router(config, self.reservation));
         }
+        self.configure_groups(now, &names, actions);
         self.configure_links();
         self.configure_trackers(now, actions);
         self.update_all(now, actions);
@@ -602,10 +619,11 @@ impl HaNode {
     ) {
         let Some(router) = self.routers.get_mut(&id) else { return };
         let mut out = Output { actions, announcements: &mut self.announcements };
-        let before = out.actions.news.len();
+        let (before, mark) = (out.actions.news.len(), groups::before(router));
         tell(router, &self.kernel, &mut out);
         self.note_transitions(before, actions);
         self.settle(now, id, actions);
+        self.note_change(id, mark);
     }
 
     /// Learns of the changes of state among the news since `before`.
@@ -614,6 +632,11 @@ impl HaNode {
             // Who is master no longer announces nothing any more.
             if transition.from == State::Master {
                 self.announcements.cancel(transition.router);
+                if transition.to == State::Backup
+                    && let Some(group) = self.routers.get(&transition.router).and_then(|r| r.sync_group())
+                {
+                    self.groups.note_left(group, transition.router);
+                }
             }
         }
     }
@@ -642,10 +665,12 @@ impl HaNode {
         self.statics.restore(&|key| collateral.takes(Requester::Static, key), actions);
     }
 
-    /// After a router was told something: grants its wish and notes its deadline.
+    /// After a router was told something: grants its wish, unless a group has to agree, and notes its deadline.
     fn settle(&mut self, now: Now, id: RouterId, actions: &mut Actions) {
         let Some(router) = self.routers.get_mut(&id) else { return };
-        if let Some(cause) = router.take_wish() {
+        if router.sync_group().is_none()
+            && let Some(cause) = router.take_wish()
+        {
             let mut out = Output { actions, announcements: &mut self.announcements };
             router.become_master(now, cause, &mut out);
         }

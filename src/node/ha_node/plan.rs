@@ -2,6 +2,7 @@
 
 use core::fmt;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use super::links::OwnLinks;
 use super::statics::Statics;
@@ -85,8 +86,10 @@ impl HaNode {
             (tracking.interface_delays.clone(), tracking.link_polling.clone())
         };
         let watched_otherwise = watched(&before) != watched(&self.config);
-        let mut other_trackers =
-            before.tracking != self.config.tracking || !removed.is_empty() || !added.is_empty();
+        let mut other_trackers = before.tracking != self.config.tracking
+            || before.sync_groups != self.config.sync_groups
+            || !removed.is_empty()
+            || !added.is_empty();
         self.retired = Retired { others: Some(before), ..Retired::default() };
         match self.phase {
             Phase::New => {
@@ -113,21 +116,30 @@ impl HaNode {
         if other_links {
             self.links.reconfigure(&self.config.links, &self.kernel, actions);
         }
+        let mut names: BTreeMap<Arc<str>, RouterId> =
+            kept.iter().map(|(id, config)| (Arc::clone(&config.name), *id)).collect();
+        // One that is added now may have been there before, and gone.
+        let later = |all: Reservation| Reservation { from: all.until, ..all };
+        let reservation = self.reservation.map(later);
+        let mut new = Vec::new();
+        for config in added {
+            let name = Arc::clone(&config.name);
+            let id = self.add_router(config, reservation);
+            names.insert(name, id);
+            new.push(id);
+        }
+        // Who is a member from now on waits for the others from now on.
+        self.configure_groups(now, &names, actions);
         for (id, config) in kept {
             let same = self.router(id).is_none_or(|router| *router.config() == config);
             other_trackers |= !same;
             let unused = if same { config } else { self.reconfigure_router(now, id, config, actions) };
             self.retired.configs.push(unused);
         }
-        // One that is added now may have been there before, and gone.
-        let later = |all: Reservation| Reservation { from: all.until, ..all };
-        let reservation = self.reservation.map(later);
-        let added: Vec<RouterId> =
-            added.into_iter().map(|config| self.add_router(config, reservation)).collect();
         if other_trackers {
             self.configure_trackers(now, actions);
         }
-        self.update_routers(now, added, actions);
+        self.update_routers(now, new, actions);
         if watched_otherwise {
             let at_once = self.configure_links();
             let names: Vec<&InterfaceName> = at_once.iter().collect();
@@ -142,5 +154,7 @@ impl HaNode {
             let silent_since = self.silent_since;
             self.for_each(now, actions, |router, out| router.start(now, silent_since, out));
         }
+        // Before anybody else is told something.
+        self.settle_groups(now, actions);
     }
 }

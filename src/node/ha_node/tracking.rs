@@ -22,8 +22,7 @@ impl HaNode {
             self.routers().map(|router| (Arc::clone(&router.config().name), router.id())).collect();
         let find = |owner: &Owner| match owner {
             Owner::Instance(name) => routers.get(name).copied().into_iter().collect(),
-            // Refused by the configuration.
-            Owner::SyncGroup(_) => Vec::new(),
+            Owner::SyncGroup(name) => self.groups.members_of(name).to_vec(),
         };
         let (kernel, states) = (&self.kernel, &self.link_states);
         let up =

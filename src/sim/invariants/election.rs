@@ -68,6 +68,7 @@ mod tests {
             priority,
             preempt,
             source: Some([10, 0, 0, machine as u8 + 1].into()),
+            unit: None,
             able: true,
             state: State::Backup,
             switch: Switch::Off,

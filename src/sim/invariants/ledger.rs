@@ -13,6 +13,7 @@
 
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::bounds::master_down_time;
 use super::tracking::{LinkOpinions, Standard, Verdicts};
@@ -47,6 +48,8 @@ pub struct Ledger {
     pub removed: BTreeMap<(Option<InterfaceName>, Option<IpAddr>, Family, Vrid), Instant>,
     /// Where it was ever configured to advertise to, by family and virtual router identifier.
     destinations: BTreeMap<(Family, u8), BTreeSet<IpAddr>>,
+    /// When a reload last changed who is in a sync group (simulator's time).
+    pub joined: BTreeMap<Arc<str>, Instant>,
     /// Of its scripts, files and processes.
     pub verdicts: Verdicts,
     /// Of its interfaces.
@@ -72,6 +75,7 @@ impl Ledger {
             wanted: BTreeSet::new(),
             foreign: BTreeSet::new(),
             removed: BTreeMap::new(),
+            joined: BTreeMap::new(),
             verdicts: Verdicts::default(),
             link_opinions: LinkOpinions::default(),
             stopping: false,
@@ -137,7 +141,7 @@ impl Ledger {
                         standing.switch = Switch::Off;
                     }
                 }
-                News::Report(_) => {}
+                News::GroupTransition(_) | News::Report(_) => {}
             }
         }
     }
@@ -154,6 +158,13 @@ impl Ledger {
     pub fn router_config(&self, name: &str) -> Option<RouterConfig> {
         let config = self.config.routers.iter().find(|config| &*config.name == name)?;
         Some(RouterConfig { priority: self.standard(config).priority, ..config.clone() })
+    }
+
+    /// The members of a router's sync group, by their names; none without a group.
+    pub fn companions(&self, name: &str) -> &[Arc<str>] {
+        let mut groups = self.config.sync_groups.iter();
+        let group = groups.find(|group| group.members.iter().any(|member| **member == *name));
+        group.map_or(&[], |group| group.members.as_slice())
     }
 
     /// What the daemon's trackers make of a router.
@@ -236,19 +247,21 @@ impl Ledger {
     }
 
     fn note_heard(&mut self, batch: &Batch<'_>, heard: &Heard) {
-        let mut routers = core::mem::take(&mut self.routers);
-        for standing in routers.values_mut() {
-            let Some(config) = self.router_config(&standing.name) else { continue };
-            if !self.concerns(&config, heard) {
+        let configs = self.config.routers.iter();
+        let concerned = configs.filter(|config| config.vrid.get() == heard.glance.vrid);
+        let names: Vec<Arc<str>> = concerned.map(|config| Arc::clone(&config.name)).collect();
+        for name in names {
+            let Some(config) = self.router_config(&name).filter(|config| self.concerns(config, heard)) else {
                 continue;
-            }
-            match standing.state {
-                State::Backup => standing.hear(batch.local - ARRIVAL_MAX, &config, heard),
-                State::Master if heard.glance.priority > 0 => standing.rival = Some(batch.at),
-                State::Master | State::Initialize | State::Fault => {}
+            };
+            for standing in self.routers.values_mut().filter(|standing| standing.name == name) {
+                match standing.state {
+                    State::Backup => standing.hear(batch.local - ARRIVAL_MAX, &config, heard),
+                    State::Master if heard.glance.priority > 0 => standing.rival = Some(batch.at),
+                    State::Master | State::Initialize | State::Fault => {}
+                }
             }
         }
-        self.routers = routers;
     }
 
     fn note_event(&mut self, batch: &Batch<'_>, event: &Event) {
@@ -309,6 +322,11 @@ impl Ledger {
                         self.removed.insert(group, batch.at);
                     }
                 }
+                for group in &config.sync_groups {
+                    if !self.config.sync_groups.contains(group) {
+                        self.joined.insert(Arc::clone(&group.name), batch.at);
+                    }
+                }
                 self.verdicts.reconfigure(batch.at, &self.config, config);
                 note_destinations(config, &mut self.destinations);
                 self.config = config.clone();
@@ -318,7 +336,10 @@ impl Ledger {
             Event::SwitchOver => {
                 let mut routers = core::mem::take(&mut self.routers);
                 for standing in routers.values_mut().filter(|s| s.state == State::Master) {
-                    let owner = self.router_config(&standing.name).is_none_or(|c| c.priority.is_owner());
+                    // A group with an owner refuses.
+                    let owns = |name| self.router_config(name).is_none_or(|c| c.priority.is_owner());
+                    let owner =
+                        owns(&standing.name) || self.companions(&standing.name).iter().any(|name| owns(name));
                     if !owner {
                         standing.switch = Switch::Leaving;
                     }
@@ -365,7 +386,7 @@ impl Ledger {
                 if let Cause::BetterMaster { from, .. } = transition.cause {
                     standing.yielded = Some((from, batch.at));
                 }
-                let handed_over = matches!(transition.cause, Cause::SwitchOver { .. });
+                let handed_over = matches!(transition.cause.root(), Cause::SwitchOver { .. });
                 standing.switch = match standing.switch {
                     Switch::Leaving if handed_over => Switch::Held,
                     Switch::Leaving => Switch::Off,

@@ -3,6 +3,7 @@
 //!
 //! - [`step`]: after every wake-up of a daemon, from its [`Ledger`] and the [`Batch`] of that wake-up.
 //! - [`returns`]: during faults, who stood still does not dispute what happened meanwhile.
+//! - [`unity`]: always, the members of a sync group are in the same state.
 //! - [`service`]: during faults, each group whose members all hear each other has a master in time.
 //! - [`settled`]: after quiet for a [`Bounds`], exactly the permitted master, addresses and caches there.
 
@@ -16,6 +17,7 @@ pub mod standing;
 pub mod step;
 pub mod survey;
 pub mod tracking;
+pub mod unity;
 
 pub use bounds::{Bounds, Pace};
 pub use ledger::Ledger;
@@ -23,7 +25,8 @@ pub use returns::{Contest, Returns, Standstill};
 pub use service::Service;
 pub use settled::Settling;
 pub use standing::{Standing, Switch};
-pub use survey::{GroupKey, HeldOnLan, HostRoute, Member, Survey};
+pub use survey::{Component, GroupKey, HeldOnLan, HostRoute, Member, Survey};
+pub use unity::{SyncGroupLook, Unity};
 
 use core::fmt;
 use core::net::IpAddr;
@@ -70,6 +73,10 @@ pub struct Batch<'a> {
 pub enum Rule {
     /// Every step: never a master in Fault.
     MasterInFault,
+    /// Every step: never a master beside a member of its sync group that is in Fault.
+    MasterBesideFault,
+    /// Always: the members of a sync group are in the same state.
+    GroupDivided,
     /// Every step: no advertisement from a router that is not master, except the priority 0 of one that leaves.
     AdvertisesWithoutMastership,
     /// Every step: advertisements go to the configured destinations alone.
@@ -118,6 +125,8 @@ impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::MasterInFault => "a router in fault must not be master",
+            Self::MasterBesideFault => "who is in a sync group with a router in fault must not be master",
+            Self::GroupDivided => "the members of a sync group are in the same state",
             Self::AdvertisesWithoutMastership => "only a master advertises",
             Self::SentAstray => "advertisements go where the configuration says",
             Self::AddressWithoutMastership => "only a master wants its addresses",

@@ -2,10 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{GroupKey, Member, Rule, Survey, Violation};
+use super::{Component, GroupKey, Member, Rule, Survey, Violation};
 use crate::sim::MachineId;
+use crate::sim::network::SegmentId;
 use crate::time::{Duration, Instant};
 use crate::vrrp::State;
+
+/// How many times sync groups that contend may make backups of each other, each time for an election and what they hold
+/// back after it, which is no longer: with sixteen lots all is decided by then.
+pub const ROUNDS: u32 = 8;
 
 /// Follows which members hear each other since when.
 #[derive(Clone, Debug, Default)]
@@ -24,45 +29,66 @@ impl Service {
     ) -> Vec<Violation> {
         let mut now_whole = BTreeMap::new();
         let mut broken = Vec::new();
-        for group in survey.groups() {
-            let (lossy, delay) = survey.segment(group.segment);
-            if lossy || survey.group(group).any(|member| survey.deaf.contains(&member.machine)) {
+        for Component { keys, uniform } in survey.components() {
+            let conditions = || keys.iter().map(|key| survey.segment(key.segment));
+            let deaf =
+                survey.members.iter().any(|m| keys.contains(&m.group) && survey.deaf.contains(&m.machine));
+            if !uniform || deaf || conditions().any(|(lossy, _)| lossy) {
                 continue;
             }
-            let able: Vec<&Member> = survey.group(group).filter(|member| member.able).collect();
-            for machines in circles(survey, group, &able) {
-                let members = || able.iter().filter(|member| machines.contains(&member.machine));
-                // Also who cannot take part may say a last word to them when something happens to it.
-                let heard_by_them = |(machine, _): &(MachineId, Instant)| {
-                    machines.contains(machine)
-                        || machines.iter().any(|m| survey.hearing.contains(&(*machine, *m, group.segment)))
-                };
-                let touched = survey.group(group).map(|member| (member.machine, member.touched));
-                let leavers = survey.leavers.iter().map(|(machine, touched)| (*machine, *touched));
-                let removed = survey.removed.iter().filter(|((_, of), _)| *of == group);
-                let removed = removed.map(|((machine, _), at)| (*machine, *at));
-                let touched =
-                    touched.chain(leavers).chain(removed).filter(heard_by_them).map(|(_, touched)| touched);
-                let touched = touched.max().unwrap_or_default();
-                let key = (group, machines.clone());
-                let since = self.since.get(&key).map_or(survey.at, |since| touched.max(*since));
-                let bound = election(group, delay);
-                if members().any(|member| member.state == State::Master) {
-                    self.reported.remove(&key);
-                } else if survey.at.saturating_since(since) > bound && self.reported.insert(key.clone()) {
-                    let names: Vec<String> = machines.iter().map(ToString::to_string).collect();
-                    broken.push(Violation {
-                        at: survey.at,
-                        rule: Rule::NoMasterInTime,
-                        machine: None,
-                        detail: format!(
-                            "{group}: {} hear each other since {since} and have no master after {} ms",
-                            names.join(", "),
-                            bound.as_millis()
-                        ),
-                    });
+            let delay = conditions().map(|(_, delay)| delay).max().unwrap_or_default();
+            // Who is in a sync group takes over only where all of its members do.
+            let bound = keys.iter().map(|key| election(*key, delay)).max().unwrap_or_default();
+            let bound = bound * if survey.is_contested(&keys) { 1 + ROUNDS } else { 1 };
+            let segments: BTreeSet<SegmentId> = keys.iter().map(|key| key.segment).collect();
+            let mut common: Option<Vec<BTreeSet<MachineId>>> = None;
+            for key in &keys {
+                let able: Vec<&Member> = survey.group(*key).filter(|member| member.able).collect();
+                let circles = circles(survey, *key, &able);
+                match &mut common {
+                    None => common = Some(circles),
+                    Some(common) => common.retain(|circle| circles.contains(circle)),
                 }
-                now_whole.insert(key, since);
+            }
+            for machines in common.unwrap_or_default() {
+                // Also who cannot take part may say a last word to them when something happens to it.
+                let heard_by_them = |machine: &MachineId| {
+                    machines.contains(machine)
+                        || segments.iter().any(|segment| {
+                            machines.iter().any(|m| survey.hearing.contains(&(*machine, *m, *segment)))
+                        })
+                };
+                let of_them = survey.members.iter().filter(|member| keys.contains(&member.group));
+                let mut touched: BTreeMap<MachineId, Instant> = survey.leavers.clone();
+                let removed = survey.removed.iter().filter(|((_, of), _)| keys.contains(of));
+                let others = of_them.map(|member| (member.machine, member.touched));
+                for (machine, at) in others.chain(removed.map(|((machine, _), at)| (*machine, *at))) {
+                    let latest = touched.entry(machine).or_insert(at);
+                    *latest = at.max(*latest);
+                }
+                let touched = touched.iter().filter(|(machine, _)| heard_by_them(machine));
+                let touched = touched.map(|(_, at)| *at).max().unwrap_or_default();
+                for &group in &keys {
+                    let key = (group, machines.clone());
+                    let since = self.since.get(&key).map_or(survey.at, |since| touched.max(*since));
+                    let mut members = survey.group(group).filter(|member| machines.contains(&member.machine));
+                    if members.any(|member| member.state == State::Master) {
+                        self.reported.remove(&key);
+                    } else if survey.at.saturating_since(since) > bound && self.reported.insert(key.clone()) {
+                        let names: Vec<String> = machines.iter().map(ToString::to_string).collect();
+                        broken.push(Violation {
+                            at: survey.at,
+                            rule: Rule::NoMasterInTime,
+                            machine: None,
+                            detail: format!(
+                                "{group}: {} hear each other since {since} and have no master after {} ms",
+                                names.join(", "),
+                                bound.as_millis()
+                            ),
+                        });
+                    }
+                    now_whole.insert(key, since);
+                }
             }
         }
         self.since = now_whole;

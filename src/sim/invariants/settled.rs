@@ -15,7 +15,8 @@
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{GroupKey, Member, Rule, Survey, Violation, election};
+use super::service::ROUNDS;
+use super::{Component, GroupKey, Member, Rule, Survey, Switch, Violation, election};
 use crate::sim::MachineId;
 use crate::time::{Duration, Instant};
 use crate::vrrp::State;
@@ -33,6 +34,31 @@ pub struct Deadlines {
     pub caches: Duration,
     /// How long a master at rest may lack an address that went with another one.
     pub restoration: Duration,
+}
+
+impl Deadlines {
+    /// All of them later by a time, but for the restoration of a master at rest.
+    fn later(self, time: Duration) -> Self {
+        let Self { election, settlement, addresses, caches, restoration } = self;
+        Self {
+            election: election + time,
+            settlement: settlement + time,
+            addresses: addresses + time,
+            caches: caches + time,
+            restoration,
+        }
+    }
+
+    /// The later ones of two groups that wait for each other.
+    fn with(self, other: Self) -> Self {
+        Self {
+            election: self.election.max(other.election),
+            settlement: self.settlement.max(other.settlement),
+            addresses: self.addresses.max(other.addresses),
+            caches: self.caches.max(other.caches),
+            restoration: self.restoration.max(other.restoration),
+        }
+    }
 }
 
 /// Some for each router that may give up its addresses in a quiet period.
@@ -92,7 +118,17 @@ impl Settling {
         let elapsed = survey.at.saturating_since(self.rest);
         let mut broken = Vec::new();
         let mut resting = BTreeMap::new();
-        for group in survey.groups() {
+        let components = survey.components();
+        for Component { keys, uniform } in components.iter().filter(|component| component.keys.len() > 1) {
+            let due = keys.iter().map(|key| deadlines(*key)).reduce(Deadlines::with);
+            let due =
+                due.map(|due| if survey.is_contested(keys) { due.later(due.election * ROUNDS) } else { due });
+            if let Some(due) = due.filter(|due| *uniform && elapsed >= due.settlement) {
+                judge_tied(survey, keys, due, &mut resting, &mut broken);
+            }
+        }
+        for group in components.iter().filter(|of| of.keys.len() == 1).flat_map(|of| of.keys.iter().copied())
+        {
             let due = deadlines(group);
             if elapsed < due.election {
                 continue;
@@ -133,7 +169,10 @@ impl Settling {
             }
         }
         self.judge_lacking(survey, elapsed, &resting, alone, &mut broken);
-        judge_addresses(survey, elapsed, &deadlines, alone.addresses, &mut broken);
+        let contested = components.iter().filter(|of| survey.is_contested(&of.keys)).flat_map(|of| &of.keys);
+        let contest = contested.map(|key| deadlines(*key).election * ROUNDS).max().unwrap_or_default();
+        let quiet = elapsed.saturating_sub(contest);
+        judge_addresses(survey, quiet, &deadlines, alone.addresses, &mut broken);
         judge_routes(survey, self.since, elapsed, &resting, &mut broken);
         for &(machine, since) in &survey.stopping {
             if survey.at.saturating_since(since.max(self.since)) > stop {
@@ -184,6 +223,61 @@ impl Settling {
             }
         }
         self.lacking = lacking;
+    }
+}
+
+/// What must have become of groups whose members are all in one sync group on each machine.
+///
+/// No machine takes over from a master that it does not beat everywhere. So each machine that can take part is master,
+/// or follows somewhere a master that it does not take over from; and nobody else is master.
+fn judge_tied(
+    survey: &Survey,
+    keys: &BTreeSet<GroupKey>,
+    due: Deadlines,
+    resting: &mut BTreeMap<GroupKey, (MachineId, Deadlines)>,
+    broken: &mut Broken,
+) {
+    let mut following: BTreeSet<MachineId> = BTreeSet::new();
+    let mut whole = true;
+    for &group in keys {
+        let members: Vec<&Member> = survey.group(group).collect();
+        let masters = survey.masters(group);
+        if masters.len() > 1 {
+            let detail = format!("{group}: masters: {}; {}", names(&masters), states(&members));
+            broken.push((Rule::NotOneMaster, None, detail));
+            whole = false;
+            continue;
+        }
+        let Some(master) = members.iter().find(|member| member.state == State::Master) else { continue };
+        if !master.able {
+            let detail = format!("{group}: master though not able");
+            broken.push((Rule::NotOneMaster, Some(master.machine), detail));
+        }
+        resting.insert(group, (master.machine, due));
+        let takes_over = |member: &&&Member| {
+            member.priority > master.priority
+                && ((member.preempt && member.switch != Switch::Held) || member.priority == 255)
+        };
+        following.extend(members.iter().filter(|member| !takes_over(member)).map(|member| member.machine));
+    }
+    for member in survey.members.iter().filter(|_| whole) {
+        if !keys.contains(&member.group) || !member.able || member.state == State::Master {
+            continue;
+        }
+        if !following.contains(&member.machine) {
+            let members: Vec<&Member> = survey.group(member.group).collect();
+            let (rule, machine) = match survey.masters(member.group).first() {
+                Some(master) => (Rule::WrongMaster, Some(*master)),
+                None => (Rule::NotOneMaster, None),
+            };
+            let group = member.group;
+            let detail = format!(
+                "{group}: {} has nobody to follow in its sync group; {}",
+                member.machine,
+                states(&members)
+            );
+            broken.push((rule, machine, detail));
+        }
     }
 }
 

@@ -145,6 +145,18 @@ pub fn judge(machine: MachineId, ledger: &mut Ledger, batch: &Batch<'_>) -> Vec<
             break_rule(Rule::MasterInFault, format!("({}) is master though {fault}", standing.name));
         }
     }
+    for group in &ledger.config.sync_groups {
+        let standings = || group.members.iter().filter_map(|name| ledger.standing(name));
+        let Some(master) = standings().find(|standing| standing.state == State::Master) else { continue };
+        // Who has not started yet is no fault of the others'.
+        for other in standings().filter(|standing| standing.state != State::Initialize) {
+            let config = ledger.router_config(&other.name).filter(|_| other.name != master.name);
+            if let Some(fault) = config.and_then(|config| ledger.fault(&config)) {
+                let detail = format!("({}) is master beside ({}): {fault}", master.name, other.name);
+                break_rule(Rule::MasterBesideFault, detail);
+            }
+        }
+    }
     broken
 }
 

@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Standstill, Switch};
+use super::{Standstill, Switch, SyncGroupLook};
 use crate::net::Family;
 use crate::sim::MachineId;
 use crate::sim::host::HostId;
@@ -46,7 +46,9 @@ pub struct Member {
     pub preempt: bool,
     /// Where it sends from, if it can.
     pub source: Option<IpAddr>,
-    /// Whether it can take part: daemon running, not stopping, interface usable, source address there, and the
+    /// Its sync group.
+    pub unit: Option<Arc<str>>,
+    /// Whether it and all members of its sync group can take part: daemon running, not stopping, interface usable, source address there, and the
     /// advertisement no larger than the MTU.
     pub able: bool,
     /// Its state.
@@ -97,6 +99,16 @@ pub struct HostRoute {
     pub machine: Option<MachineId>,
 }
 
+/// Groups that depend on one another by the sync groups of their members; a group alone without such.
+#[derive(Clone, Debug)]
+pub struct Component {
+    /// The groups.
+    pub keys: BTreeSet<GroupKey>,
+    /// Whether all who take part in one of them take part in all of them, in one sync group. Where some do and others do
+    /// not, there may be no state that all of them leave as it is.
+    pub uniform: bool,
+}
+
 /// Everything at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Survey {
@@ -104,6 +116,10 @@ pub struct Survey {
     pub at: Instant,
     /// All routers of live daemons.
     pub members: Vec<Member>,
+    /// All sync groups of live daemons that do not stand still.
+    pub sync_groups: Vec<SyncGroupLook>,
+    /// Where the members of each sync group advertise.
+    pub units: Vec<Arc<BTreeSet<GroupKey>>>,
     /// All addresses.
     pub held: Vec<HeldOnLan>,
     /// Static addresses of live daemons that their kernels do not hold, though the interface is there.
@@ -135,9 +151,50 @@ impl Survey {
         self.members.iter().filter(move |member| member.group == key)
     }
 
+    /// Whether of two machines that can take part each beats the other in some of these groups: they may make backups of
+    /// each other more than once.
+    pub fn is_contested(&self, keys: &BTreeSet<GroupKey>) -> bool {
+        let mut better: BTreeSet<(MachineId, MachineId)> = BTreeSet::new();
+        for key in keys.iter().filter(|_| keys.len() > 1) {
+            let able: Vec<&Member> = self.group(*key).filter(|member| member.able).collect();
+            for member in &able {
+                let beaten =
+                    able.iter().filter(|o| (o.priority, o.source) < (member.priority, member.source));
+                better.extend(beaten.map(|other| (member.machine, other.machine)));
+            }
+        }
+        better.iter().any(|(winner, loser)| better.contains(&(*loser, *winner)))
+    }
+
     /// The masters of a group.
     pub fn masters(&self, key: GroupKey) -> BTreeSet<MachineId> {
         self.group(key).filter(|m| m.state == State::Master).map(|m| m.machine).collect()
+    }
+
+    /// All groups, those together that depend on one another by sync groups.
+    pub fn components(&self) -> Vec<Component> {
+        let mut components: Vec<BTreeSet<GroupKey>> = Vec::new();
+        for unit in &self.units {
+            let mut merged: BTreeSet<GroupKey> = (**unit).clone();
+            components.retain(|other| {
+                let apart = other.is_disjoint(&merged);
+                if !apart {
+                    merged.extend(other);
+                }
+                apart
+            });
+            components.push(merged);
+        }
+        let tied: BTreeSet<GroupKey> = components.iter().flatten().copied().collect();
+        components.extend(self.groups().difference(&tied).map(|key| BTreeSet::from([*key])));
+        let component = |keys: BTreeSet<GroupKey>| {
+            let units = self.units.iter().filter(|unit| !unit.is_disjoint(&keys));
+            let mut alone = self.members.iter().filter(|member| member.unit.is_none());
+            let uniform = keys.len() == 1
+                || (units.clone().all(|unit| **unit == keys) && !alone.any(|m| keys.contains(&m.group)));
+            Component { keys, uniform }
+        };
+        components.into_iter().map(component).collect()
     }
 
     /// Whether frames get lost on a segment, and the longest way.

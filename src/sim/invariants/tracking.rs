@@ -211,7 +211,14 @@ impl Verdicts {
         let mut sum = i32::from(router.priority.0);
         let (mut fault, mut pending) = (false, false);
         for (owner, reference) in &config.tracking.references {
-            if *owner != Owner::Instance(Arc::clone(&router.name)) {
+            let concerns = match owner {
+                Owner::Instance(name) => *name == router.name,
+                Owner::SyncGroup(name) => config
+                    .sync_groups
+                    .iter()
+                    .any(|group| group.name == *name && group.members.contains(&router.name)),
+            };
+            if !concerns {
                 continue;
             }
             let weight = reference.weight;
