@@ -172,9 +172,12 @@ impl Kernel {
         self.change(key, |nic| nic.cable = cable);
     }
 
-    /// `ip link set mtu`, also below the 68 bytes that Linux allows, since simulated address lists are short.
+    /// `ip link set mtu`, also below the 68 bytes that Linux allows, since simulated address lists are short. Linux takes
+    /// what is on top along when it becomes less; when it becomes more, whoever does that does it there, too.
     pub fn set_mtu(&mut self, key: InterfaceIndex, mtu: u32) {
         self.change(key, |nic| nic.link.mtu = mtu);
+        let upper: Vec<InterfaceIndex> = self.on_top_of(key).collect();
+        upper.into_iter().for_each(|upper| self.change_one(upper, |nic| nic.link.mtu = mtu));
     }
 
     /// `ip link set up` or `down`; down removes the interface's IPv6 addresses, as Linux does.
