@@ -30,7 +30,9 @@ impl Program {
         // Tests of one process run at the same time, and processes have no folder.
         let name = format!("{name}{}", std::process::id() % 10_000);
         let path = folder.path().join(&name);
-        fs::copy("/bin/sleep", &path).unwrap();
+        // By a process of its own: what another test forks meanwhile would hold a copy open that is made here, and what
+        // is open for writing cannot be run.
+        assert!(Command::new("cp").arg("/bin/sleep").arg(&path).status().unwrap().success());
         Self { _folder: folder, path, name }
     }
 
