@@ -73,6 +73,7 @@ pub(super) enum Happening {
 pub(super) enum Owner {
     Machine(MachineId),
     Host(HostId),
+    Gateway,
 }
 
 /// A LAN that runs.
@@ -87,6 +88,8 @@ pub struct Cluster {
     pub(super) machines: Vec<Machine>,
     pub(super) hosts: Vec<Host>,
     pub(super) owners: Vec<Owner>,
+    /// Ports of the router between the segments, if there is one.
+    gateway: Vec<PortId>,
     pub(super) timeline: Timeline,
     pub(super) violations: Vec<Violation>,
     pub(super) bounds: BTreeMap<GroupKey, Bounds>,
@@ -117,6 +120,7 @@ impl Cluster {
             machines: Vec::new(),
             hosts: Vec::new(),
             owners: Vec::new(),
+            gateway: Vec::new(),
             timeline: Timeline::default(),
             violations: Vec::new(),
             bounds: BTreeMap::new(),
@@ -162,6 +166,13 @@ impl Cluster {
     fn add_port(&mut self, segment: SegmentId, owner: Owner) -> PortId {
         self.owners.push(owner);
         self.network.add_port(segment)
+    }
+
+    /// Connects all segments by a router that is none of the machines: what is sent from one to an address on another
+    /// arrives there with a lower TTL.
+    pub fn add_gateway(&mut self) {
+        let segments = (0..self.network.segment_count()).map(SegmentId);
+        self.gateway = segments.map(|segment| self.add_port(segment, Owner::Gateway)).collect();
     }
 
     /// Runs for a time.
@@ -299,7 +310,7 @@ impl Cluster {
         }
         match self.owners[host.port_of(mac)?.0 as usize] {
             Owner::Machine(machine) => Some(machine),
-            Owner::Host(_) => None,
+            Owner::Host(_) | Owner::Gateway => None,
         }
     }
 
@@ -323,6 +334,7 @@ impl Cluster {
             Happening::Arrival { port, frame, damage } => match self.owners[port.0 as usize] {
                 Owner::Machine(machine) => self.arrive_at_machine(machine, port, frame, damage),
                 Owner::Host(host) => self.arrive_at_host(host, &frame),
+                Owner::Gateway => self.pass_on(port, &frame, damage),
             },
             Happening::Wake(machine) => self.wake(machine),
             Happening::Tell { machine, generation, event } => {
@@ -440,6 +452,28 @@ impl Cluster {
             }
             Frame::Announcement { .. } | Frame::Answer { .. } => {}
         }
+    }
+
+    /// What arrives at the router between the segments goes to the one where its destination is.
+    fn pass_on(&mut self, port: PortId, frame: &Frame, damage: Option<u64>) {
+        let Frame::Advertisement(packet) = frame else { return };
+        let from = self.network.segment(port);
+        let hop_limit = packet.hop_limit.saturating_sub(1);
+        let others = (0..self.network.segment_count()).map(SegmentId).filter(|segment| *segment != from);
+        let found = others
+            .into_iter()
+            .find_map(|segment| Some((segment, self.holder(segment, &packet.destination)?)));
+        let (Some((segment, to)), true) = (found, hop_limit > 0) else { return };
+        let packet = super::frame::Packet { hop_limit, ..arriving(packet, damage) };
+        self.carry(self.gateway[segment.0 as usize], Some(to), &Frame::Advertisement(packet));
+    }
+
+    /// The port of the machine that has an address on a segment.
+    fn holder(&self, segment: SegmentId, address: &IpAddr) -> Option<PortId> {
+        let has = |machine: &&Machine| {
+            machine.link(segment).is_some_and(|key| machine.kernel.answers(key, address))
+        };
+        self.machines.iter().find(has).map(|machine| machine.ports[segment.0 as usize])
     }
 
     fn arrive_at_host(&mut self, id: HostId, frame: &Frame) {
@@ -678,12 +712,11 @@ impl Cluster {
             None
         } else {
             let segment = self.network.segment(port);
-            let holder = self.machines.iter().find(|machine| {
-                machine.id != id
-                    && machine.link(segment).is_some_and(|key| machine.kernel.answers(key, &sent.destination))
-            });
-            let Some(holder) = holder else { return };
-            Some(holder.ports[segment.0 as usize])
+            let here = self.holder(segment, &sent.destination).filter(|holder| *holder != port);
+            match here.or_else(|| self.gateway.get(segment.0 as usize).copied()) {
+                Some(to) => Some(to),
+                None => return,
+            }
         };
         let packet = super::frame::Packet {
             frame: mac.map(|mac| (mac, port)),

@@ -12,6 +12,7 @@ use super::process::{Process, Sabotage};
 use crate::net::{InterfaceIndex, InterfaceName, MacAddress, Prefix};
 use crate::node::NodeConfig;
 use crate::time::{Duration, Instant, Now, WallTime, micros};
+use crate::vrrp::RouterConfig;
 use crate::wire::vrrp::{Stamp, Vrid};
 
 /// A machine's number.
@@ -226,18 +227,12 @@ impl Machine {
         (0..self.ports.len() as u32).map(SegmentId).find(is_on)
     }
 
-    /// The segment where a router advertises: that of its interface, or without one that of its source address.
-    pub fn segment_for(
-        &self,
-        interface: Option<&InterfaceName>,
-        source: Option<IpAddr>,
-    ) -> Option<SegmentId> {
-        if let Some(name) = interface {
-            return self.segment_of(name);
+    /// The segment of a router's group: that of its interface, or of the place where it meets its peers.
+    pub fn segment_for(&self, interface: Option<&InterfaceName>, place: Option<IpAddr>) -> Option<SegmentId> {
+        match place {
+            Some(place) => segment_of_own(&place),
+            None => self.segment_of(interface?),
         }
-        let mut segments = (0..self.ports.len() as u32).map(SegmentId);
-        segments
-            .find(|segment| own_addresses(self.id, *segment).iter().any(|own| Some(own.address()) == source))
     }
 
     /// The name that a renamed interface has.
@@ -270,6 +265,26 @@ impl Machine {
     /// The wall clock less the simulator's, for the timeline.
     pub fn uptime_at_start(&self) -> u64 {
         micros(self.clock_offset)
+    }
+}
+
+/// Where routers that speak to each other's addresses meet: the lowest of these, which is one thing for all of them.
+pub fn meeting_place(config: &RouterConfig) -> Option<IpAddr> {
+    let all = config.destinations.addresses().chain(config.source);
+    all.filter(|_| config.destinations.is_unicast()).min()
+}
+
+/// The segment of a machine's own address, which tells it.
+pub const fn segment_of_own(address: &IpAddr) -> Option<SegmentId> {
+    match address {
+        IpAddr::V4(address) => match address.octets() {
+            [10, 0, lan, _] => Some(SegmentId(lan as u32)),
+            _ => None,
+        },
+        IpAddr::V6(address) => match address.segments() {
+            [0xfe80, .., lan, _] | [0x2001, 0xdb8, lan, ..] => Some(SegmentId(lan as u32)),
+            _ => None,
+        },
     }
 }
 

@@ -11,7 +11,7 @@ use super::invariants::settled::Deadlines;
 use super::invariants::{
     Bounds, GroupKey, HeldOnLan, HostRoute, Member, Pace, Settling, Survey, Switch, SyncGroupLook,
 };
-use super::machine::{Machine, MachineId};
+use super::machine::{Machine, MachineId, meeting_place, segment_of_own};
 use super::network::{Conditions, SegmentId};
 use super::process::Process;
 use super::timeline::EntryKind;
@@ -93,7 +93,7 @@ impl Cluster {
 
     fn member(&self, machine: &Machine, config: &RouterConfig) -> Option<Member> {
         let process = machine.process.as_ref()?;
-        let segment = machine.segment_for(config.interfaces.hears_by(), config.source)?;
+        let segment = machine.segment_for(config.interfaces.hears_by(), meeting_place(config))?;
         let standing = process.ledger.standing(&config.name);
         let up = |link: &Link| link.usable() && process.ledger.counts_as_up(&link.name);
         let usable = |name| machine.kernel.by_name(name).filter(|link| up(link) || !config.track_primary);
@@ -106,7 +106,10 @@ impl Cluster {
             .all(|name| machine.kernel.by_name(name).is_some_and(up));
         let out = match config.interfaces.source_by().or_else(|| config.interfaces.sends_by()) {
             Some(name) => usable(name),
-            None => machine.link(segment).and_then(|key| machine.kernel.link(key)),
+            None => {
+                let on = config.source.and_then(|source| segment_of_own(&source));
+                on.and_then(|on| machine.link(on)).and_then(|key| machine.kernel.link(key))
+            }
         };
         let source = out.and_then(|link| match config.source {
             Some(source) => machine.kernel.answers(link.key, &source).then_some(source),
@@ -154,7 +157,7 @@ impl Cluster {
         let startup_delay = config.startup_delay + trackers::latency(&config.tracking);
         for router in &config.routers {
             let hears_by = router.interfaces.hears_by();
-            let Some(segment) = machine.segment_for(hears_by, router.source) else { continue };
+            let Some(segment) = machine.segment_for(hears_by, meeting_place(router)) else { continue };
             let group = GroupKey { segment, family: router.family, vrid: router.vrid };
             self.bounds.entry(group).or_default().include(router, startup_delay);
             for address in router.addresses.iter().chain(&router.excluded) {

@@ -5,7 +5,8 @@ use core::net::IpAddr;
 use alived::kernel::AddressSpec;
 use alived::net::{Family, Prefix};
 use alived::sim::machine::{interface_name, own_addresses};
-use alived::sim::{Fault, MachineId};
+use alived::sim::network::SegmentId;
+use alived::sim::{Fault, MachineId, MachineSpec};
 use alived::vrrp::{Destinations, RouterConfig, RouterInterfaces, State, UnicastPeer, VirtualAddress};
 use alived::wire::vrrp::HopLimits;
 
@@ -27,6 +28,10 @@ fn unicast(machine: MachineId, others: &[MachineId], priority: u8) -> RouterConf
 /// Three that know each other.
 fn three() -> [RouterConfig; 3] {
     [unicast(R1, &[R2, R3], 150), unicast(R2, &[R1, R3], 120), unicast(R3, &[R1, R2], 100)]
+}
+
+fn machine(router: RouterConfig) -> MachineSpec {
+    MachineSpec { config: node(router), ..MachineSpec::default() }
 }
 
 fn routed(config: RouterConfig) -> RouterConfig {
@@ -108,9 +113,7 @@ fn the_source_address_goes_and_comes_back() {
 
 #[test]
 fn a_source_address_may_appear_after_the_start() {
-    let mut lan = Lan::of(
-        three().map(|router| alived::sim::MachineSpec { config: node(router), ..Default::default() }).into(),
-    );
+    let mut lan = Lan::of(three().map(machine).into());
     lan.apply(Fault::OwnAddressRemoved(R1, LAN));
     lan.start_all();
     lan.assert_served_by(R2);
@@ -127,7 +130,7 @@ fn a_stranger_is_obeyed_only_where_sources_are_not_checked() {
         let stranger = unicast(R3, &[R1, R2], 200);
         let mut lan = Lan::of(
             [checked(unicast(R1, &[R2], 150)), checked(unicast(R2, &[R1], 100)), stranger]
-                .map(|router| alived::sim::MachineSpec { config: node(router), ..Default::default() })
+                .map(machine)
                 .into(),
         );
         for machine in [R1, R2, R3] {
@@ -153,11 +156,7 @@ fn a_peer_is_heard_with_the_ttl_that_is_expected_of_it() {
     for (ttl, heard) in [(64, true), (63, false)] {
         let sender = RouterConfig { hop_limit: ttl, ..unicast(R1, &[R2], 150) };
         let receiver = RouterConfig { destinations: at_least(R1, 64), ..unicast(R2, &[R1], 100) };
-        let mut lan = Lan::of(
-            [sender, receiver]
-                .map(|router| alived::sim::MachineSpec { config: node(router), ..Default::default() })
-                .into(),
-        );
+        let mut lan = Lan::of([sender, receiver].map(machine).into());
         lan.apply(Fault::Started(R1));
         lan.apply(Fault::Started(R2));
         lan.run(3_000);
@@ -185,9 +184,7 @@ fn routers_of_one_identifier_and_other_peers_do_not_hear_each_other() {
         named("B", pair(R3, r4, 120, 1)),
         named("B", pair(r4, R3, 110, 1)),
     ];
-    let mut lan = Lan::of(
-        routers.map(|router| alived::sim::MachineSpec { config: node(router), ..Default::default() }).into(),
-    );
+    let mut lan = Lan::of(routers.map(machine).into());
     for machine in [R1, R2, R3, r4] {
         lan.apply(Fault::Started(machine));
     }
@@ -198,4 +195,59 @@ fn routers_of_one_identifier_and_other_peers_do_not_hear_each_other() {
     lan.run(3_000);
     assert_eq!(lan.cluster.masters("A"), [R2].into());
     assert_eq!(lan.cluster.masters("B"), [R3].into());
+}
+
+const FAR: SegmentId = SegmentId(1);
+
+/// Two that share an address on one segment, and speak to each other over a router: the second from another segment.
+/// Each expects this TTL of the other.
+fn apart(ttl: u8) -> Lan {
+    let hop_limits = HopLimits { least: ttl, most: ttl };
+    let far = own_addresses(R2, FAR)[0].address();
+    let make = |source, peer, segment, priority| {
+        let mut config = RouterConfig {
+            source: Some(source),
+            destinations: Destinations::Unicast(vec![UnicastPeer { address: peer, hop_limits }]),
+            check_source: true,
+            interfaces: RouterInterfaces::single(interface_name(segment)),
+            ..router(priority)
+        };
+        config.addresses[0].interface = Some(interface_name(LAN));
+        config
+    };
+    let routers = [make(own(R1), far, LAN, 150), make(far, own(R1), FAR, 100)];
+    let mut lan = Lan::of(routers.map(machine).into());
+    lan.cluster.add_gateway();
+    lan
+}
+
+#[test]
+fn routers_elect_one_over_a_router() {
+    let mut lan = apart(254);
+    lan.start_all();
+    lan.assert_served_by(R1);
+    lan.apply(Fault::PowerLost(R1));
+    lan.settle();
+    lan.assert_served_by(R2);
+    lan.apply(Fault::Booted(R1));
+    lan.apply(Fault::Started(R1));
+    lan.settle();
+    lan.assert_served_by(R1);
+    lan.apply(Fault::Stopped(R1));
+    let stopped = lan.now();
+    lan.settle();
+    lan.assert_served_by(R2);
+    assert!(lan.delay(stopped, "BACKUP -> MASTER") < 200, "{}", lan.cluster.timeline());
+}
+
+#[test]
+fn what_a_router_has_passed_on_does_not_have_the_ttl_of_a_neighbour() {
+    let mut lan = apart(255);
+    for machine in [R1, R2] {
+        lan.apply(Fault::Started(machine));
+    }
+    lan.run(1_000);
+    lan.assert_state(R1, State::Master);
+    lan.assert_state(R2, State::Master);
+    assert!(!lan.since(alived::time::Instant::ZERO, "Received 254 and expect 255").is_empty());
 }

@@ -22,6 +22,7 @@ use crate::kernel::{HeldAddress, KernelEvent, Link, LinkOperation, Requester, Ro
 use crate::net::{Family, InterfaceIndex, InterfaceName, Prefix};
 use crate::node::{Event, NodeConfig};
 use crate::sim::kernel::usable_source;
+use crate::sim::machine::meeting_place;
 use crate::time::{ARRIVAL_MAX, Duration, Instant};
 use crate::vrrp::{Cause, FaultReason, News, ReportKind, RouterConfig, State, Transition};
 use crate::wire::vrrp::{Version, Vrid};
@@ -318,7 +319,8 @@ impl Ledger {
                 }
                 for old in &self.config.routers {
                     if !config.routers.iter().any(|new| new.name == old.name) {
-                        let group = (old.interfaces.hears_by().cloned(), old.source, old.family, old.vrid);
+                        let place = meeting_place(old);
+                        let group = (old.interfaces.hears_by().cloned(), place, old.family, old.vrid);
                         self.removed.insert(group, batch.at);
                     }
                 }
