@@ -6,6 +6,7 @@ use alived::kernel::AddressSpec;
 use alived::net::{Family, Prefix};
 use alived::sim::machine::{interface_name, own_addresses};
 use alived::sim::network::SegmentId;
+use alived::sim::scenario::Scenario;
 use alived::sim::{Fault, MachineId, MachineSpec};
 use alived::vrrp::{Destinations, RouterConfig, RouterInterfaces, State, UnicastPeer, VirtualAddress};
 use alived::wire::vrrp::HopLimits;
@@ -250,4 +251,32 @@ fn what_a_router_has_passed_on_does_not_have_the_ttl_of_a_neighbour() {
     lan.assert_state(R1, State::Master);
     lan.assert_state(R2, State::Master);
     assert!(!lan.since(alived::time::Instant::ZERO, "Received 254 and expect 255").is_empty());
+}
+
+#[test]
+fn random_lans_have_every_kind_of_it() {
+    let mut kinds = std::collections::BTreeMap::new();
+    for seed in 1..=300 {
+        let machines = Scenario::new(seed, None).cluster.machines;
+        for config in machines.iter().flat_map(|machine| &machine.config.routers) {
+            let Destinations::Unicast(peers) = &config.destinations else { continue };
+            let global = matches!(config.source, Some(IpAddr::V6(source)) if !source.is_unicast_link_local());
+            for (kind, is) in [
+                ("IPv4", config.family == Family::Ipv4),
+                ("IPv6, global", global),
+                ("IPv6, of the link", config.family == Family::Ipv6 && !global),
+                ("without an interface", config.interfaces.transmit.is_none()),
+                ("a source of the interface's", config.source.is_none()),
+                ("limited TTLs", peers.iter().any(|peer| peer.hop_limits != HopLimits::ANY)),
+                ("checked sources", config.check_source),
+                (
+                    "itself on its list",
+                    config.destinations.addresses().any(|peer| Some(peer) == config.source),
+                ),
+            ] {
+                *kinds.entry(kind).or_insert(0) += usize::from(is);
+            }
+        }
+    }
+    assert!(kinds.len() == 8 && kinds.values().all(|count| *count > 10), "{kinds:?}");
 }
