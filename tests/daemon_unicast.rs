@@ -314,3 +314,32 @@ fn the_old_checksum_is_understood_and_spoken() {
     ours.wait("a while of advertisements", |host| sent(host) > before + 20);
     assert!(!theirs.holds(ADDRESS), "{}", theirs.log());
 }
+
+/// Advertisements go from address to address on the interface below, the addresses are at the virtual MAC.
+#[test]
+fn beside_keepalived_on_virtual_macs() {
+    let Some((mut ours, mut theirs)) = Host::beside_keepalived() else { return };
+    let on_top = |statements: String| format!("use_vmac\n    vmac_xmit_base\n    {statements}");
+    for priorities in [[150, 100], [100, 150]] {
+        ours.configure(&instance("VI_1", priorities[0], &on_top(on_lan("192.0.2.1", "192.0.2.2")), ADDRESS));
+        theirs.configure(&instance(
+            "VI_1",
+            priorities[1],
+            &on_top(on_lan("192.0.2.2", "192.0.2.1")),
+            ADDRESS,
+        ));
+        for host in [&mut ours, &mut theirs] {
+            host.start(&[]);
+        }
+        let (better, other) =
+            if priorities[0] > priorities[1] { (&mut ours, &mut theirs) } else { (&mut theirs, &mut ours) };
+        wait_for(better, ADDRESS, true);
+        wait_for(other, ADDRESS, false);
+        better.signal(libc::SIGTERM);
+        better.wait_for_end();
+        wait_for(other, ADDRESS, true);
+        other.signal(libc::SIGTERM);
+        other.wait_for_end();
+    }
+    assert!(!ours.log().contains("dropping"), "{}", ours.log());
+}

@@ -458,13 +458,14 @@ impl Cluster {
     fn pass_on(&mut self, port: PortId, frame: &Frame, damage: Option<u64>) {
         let Frame::Advertisement(packet) = frame else { return };
         let from = self.network.segment(port);
-        let hop_limit = packet.hop_limit.saturating_sub(1);
+        let hop_limit = packet.ip.hop_limit.saturating_sub(1);
         let others = (0..self.network.segment_count()).map(SegmentId).filter(|segment| *segment != from);
         let found = others
             .into_iter()
             .find_map(|segment| Some((segment, self.holder(segment, &packet.destination)?)));
         let (Some((segment, to)), true) = (found, hop_limit > 0) else { return };
-        let packet = super::frame::Packet { hop_limit, ..arriving(packet, damage) };
+        let mut packet = arriving(packet, damage);
+        packet.ip.hop_limit = hop_limit;
         self.carry(self.gateway[segment.0 as usize], Some(to), &Frame::Advertisement(packet));
     }
 

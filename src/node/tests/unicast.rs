@@ -173,6 +173,9 @@ fn a_message_to_the_group_is_none_for_a_unicast_router() {
     script.hear_by(ReceiveSocket::vrrp(ETH0, GROUP.into()), "224.0.0.18", &Heard::default());
     assert_eq!(script.counted(1, RejectionKind::Destination), (0, 1));
     assert_eq!(script.node.unknown_vrids(), 0);
+    // What was sent to its own address it has heard by its own socket already.
+    script.hear_by(ReceiveSocket::vrrp(ETH0, GROUP.into()), OWN, &Heard::default());
+    assert_eq!(script.counted(1, RejectionKind::Destination), (0, 1));
     let told = script.reports();
     assert!(told[0].contains("sent to the group 224.0.0.18, while we use unicast"), "{told:?}");
 }
