@@ -9,7 +9,6 @@ mod host;
 #[path = "support/skip.rs"]
 mod skip;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 

@@ -22,6 +22,9 @@ pub(super) const TOLERANCE: Duration = Duration::from_millis(250);
 /// How long routers may take from their start to one master.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
+/// How long a line of a log may take.
+const LOG_LIMIT: Duration = Duration::from_secs(2);
+
 /// Time between two looks at what was recorded.
 const GLANCE: Duration = Duration::from_millis(5);
 
@@ -248,6 +251,18 @@ impl Stage {
     /// Notes what is wrong.
     pub fn fail(&mut self, text: impl Into<String>) {
         self.failures.push(text.into());
+    }
+
+    /// Whether a router's daemon says something like it, or does soon: logs are written behind the events.
+    pub fn says(&mut self, router: usize, told: impl Fn(&str) -> bool) -> io::Result<bool> {
+        let start = Instant::now();
+        while !self.lab.daemon(router)?.log().lines().any(&told) {
+            if start.elapsed() > LOG_LIMIT {
+                return Ok(false);
+            }
+            pause(GLANCE)?;
+        }
+        Ok(true)
     }
 
     /// Waits until `count` routers were elected since the strike; in vain is no error, the verdict will tell.

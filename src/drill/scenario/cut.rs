@@ -21,11 +21,10 @@ pub(super) fn strike(stage: &mut Stage) -> io::Result<()> {
     pause(interval * 5)?;
     if stage.plan.programs[0].kind == Kind::Alived {
         let rival = stage.lab.layout.router_address(1, 0).to_string();
-        let log = stage.lab.daemon(0)?.log();
         // Over IPv6 r2 speaks by an address of the kernel's making.
-        let named = log
-            .lines()
-            .any(|line| line.contains("lower priority") && (line.contains(&rival) || rival.contains(':')));
+        let named = stage.says(0, |line| {
+            line.contains("lower priority") && (line.contains(&rival) || rival.contains(':'))
+        })?;
         if !named {
             stage.fail("r1 hears another master and does not say so");
         }

@@ -19,7 +19,7 @@ pub(super) fn strike(stage: &mut Stage) -> io::Result<()> {
     stage.mark("r1 goes on");
     stage.lab.daemon(0)?.thaw(&processes);
     stage.wait_for_elections(2, limit)?;
-    if stage.plan.programs[0].kind == Kind::Alived && !stage.lab.daemon(0)?.log().contains("stood still") {
+    if stage.plan.programs[0].kind == Kind::Alived && !stage.says(0, |line| line.contains("stood still"))? {
         stage.fail("r1 does not say that it stood still");
     }
     let together = stage.measure(&ProbeRun::default()).dual_master;
