@@ -8,6 +8,7 @@
 //! No clock, no I/O, no randomness but the seed's.
 
 mod apply;
+mod carry_out;
 mod clocks;
 pub mod cluster;
 pub mod fault;
