@@ -37,7 +37,7 @@ fn share(seeds: impl Iterator<Item = u64>) -> Share {
 
 #[test]
 fn random_seeds_break_no_rule() {
-    let count = number("ALIVED_SIM_SEEDS").unwrap_or_else(|| soak::count(200, 10_000));
+    let count = number("ALIVED_SIM_SEEDS").unwrap_or_else(|| soak::count(60, 10_000));
     let first = number("ALIVED_SIM_FIRST").unwrap_or(1);
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(8) as u64;
     let shares: Vec<Share> = std::thread::scope(|scope| {
