@@ -8,6 +8,7 @@ mod host;
 #[path = "support/skip.rs"]
 mod skip;
 
+use std::fs;
 use std::net::IpAddr;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -419,6 +420,16 @@ fn crowded_ipv6(priority: u8) -> String {
     crowded(priority, ["fe80::5e:1/64".to_owned()].into_iter().chain(addresses))
 }
 
+/// Whether the interface has an address that the kernel still looks for elsewhere: nobody can send from that.
+fn detects_duplicates(host: &Host) -> bool {
+    const TENTATIVE: u32 = 0x40;
+    let table = host.namespace.run(|| fs::read_to_string("/proc/thread-self/net/if_inet6")).unwrap().unwrap();
+    table.lines().filter(|line| line.ends_with("lan0")).any(|line| {
+        let flags = line.split_ascii_whitespace().nth(4).unwrap();
+        u32::from_str_radix(flags, 16).unwrap() & TENTATIVE != 0
+    })
+}
+
 #[test]
 fn a_master_whose_advertisements_do_not_fit_hands_on_and_comes_back_with_the_mtu() {
     let Some((mut first, mut second)) = Host::pair() else { return };
@@ -450,6 +461,7 @@ fn a_master_whose_advertisements_do_not_fit_hands_on_and_comes_back_with_the_mtu
 /// The backup hears a master at the least MTU of IPv6: it stays backup.
 fn a_master_at_the_least_mtu(mut master: Host, mut backup: Host) {
     for (host, priority) in [(&mut master, 150), (&mut backup, 100)] {
+        host.wait("the end of the detection of duplicates", |host| !detects_duplicates(host));
         host.configure(&crowded_ipv6(priority));
         host.start(&[]);
         host.wait_for_lines("(VI_1) Entering BACKUP STATE", 1);
