@@ -73,11 +73,19 @@ impl Environment {
         })
     }
 
-    /// Whether the interface of that name is another one, takes packets of another size, or came up or went down.
+    /// Whether the interface of that name is another one, takes packets of another size, or came up or went down. Without
+    /// a name the routes say which one sends: it may be any.
     pub(super) fn sends_otherwise(&self, other: &Self, name: Option<&InterfaceName>) -> bool {
-        let Some(name) = name else { return false };
-        let of = |environment: &Self| environment.interface(name).map(|i| (i.key, i.mtu, i.usable));
-        of(self) != of(other)
+        let matters = |i: Interface| (i.key, i.mtu, i.usable);
+        match name {
+            Some(name) => self.interface(name).map(matters) != other.interface(name).map(matters),
+            None => {
+                let all = |environment: &Self| -> Vec<_> {
+                    environment.interfaces.iter().map(|(_, interface)| matters(*interface)).collect()
+                };
+                all(self) != all(other)
+            }
+        }
     }
 
     /// Every reason why a router of this configuration cannot take part here.
