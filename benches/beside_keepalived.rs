@@ -6,22 +6,22 @@
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::print_stdout)]
 
+#[path = "support/beside.rs"]
+mod beside;
+
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::fs;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use alived::drill::{
-    Authentication, Daemon, Ground, Kind, Lab, Layout, Plan, Program, Recorder, RouterText, Scenario,
-    Sighting, Stage, What,
+    Authentication, Daemon, Ground, Lab, Layout, Plan, Program, Recorder, RouterText, Scenario, Sighting,
+    Stage, What,
 };
 use alived::net::Family;
-use alived::sys::namespace::acquire_privilege;
 use alived::time::WallTime;
 use alived::wire::vrrp::{AdvertisementInterval, Priority, Version};
-
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+use beside::{Beside, Result};
 
 /// 0.1 s.
 const INTERVAL_CENTISECONDS: u16 = 10;
@@ -39,33 +39,13 @@ struct Bench {
 }
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            println!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    beside::run(run)
 }
 
-fn run() -> Result<()> {
-    if let Err(forbidden) = acquire_privilege() {
-        println!("not run: this machine forbids network namespaces ({})", forbidden.error);
-        return Ok(());
-    }
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let (options, rows): (Vec<&String>, Vec<&String>) = arguments.iter().partition(|a| a.starts_with("--"));
-    let quick = options.iter().any(|option| *option == "--quick");
-    let wanted = |row: &str| rows.is_empty() || rows.iter().any(|wanted| *wanted == row);
-
-    let ours = Program::new(Kind::Alived, env!("CARGO_BIN_EXE_alived"));
-    let plain = Program { arguments: vec!["--realtime=off".to_owned()], ..ours.clone() };
-    let mut contenders = vec![("alived", ours), ("alived, no FIFO", plain)];
-    match Program::keepalived() {
-        Some(program) => contenders.insert(0, ("keepalived", program)),
-        None => println!("keepalived is not installed: ours alone, no ratios"),
-    }
-    let bench = Bench { runs: if quick { 3 } else { 10 }, contenders };
+fn run(beside: &Beside) -> Result<()> {
+    let wanted = |row: &str| beside.wants(row);
+    let runs = if beside.quick { 3 } else { 10 };
+    let bench = Bench { runs, contenders: beside.contenders.clone() };
     println!("medians of {} (lowest to highest); ratio to keepalived\n", bench.runs);
     if wanted("takeover") {
         bench.takeover(1)?;

@@ -9,16 +9,18 @@
 
 #[path = "../tests/daemon_runner/daemon.rs"]
 mod daemon;
+#[path = "support/lateness.rs"]
+mod lateness;
 
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use alived::drill::{Authentication, Ground, Kind, Lab, Layout, Program, RouterText};
 use alived::net::Family;
 use alived::sys::namespace::acquire_privilege;
 use alived::wire::vrrp::{AdvertisementInterval, Priority, Version};
+use lateness::{Lateness, status};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_alived");
 
@@ -114,58 +116,5 @@ fn wait_for_masters(pid_file: &Path) {
         }
         assert!(start.elapsed() < Duration::from_secs(30), "{masters:?} of {ROUTERS} are master");
         std::thread::sleep(Duration::from_millis(100));
-    }
-}
-
-fn status(pid_file: &Path) -> Option<serde_json::Value> {
-    let output = Command::new(PROGRAM).args(["status", "--json", "-r"]).arg(pid_file).output().unwrap();
-    serde_json::from_slice(&output.stdout).ok()
-}
-
-/// The daemon's histogram: how many timers were served late by less than so many microseconds (`u64::MAX` for the last
-/// class).
-struct Lateness(BTreeMap<u64, u64>);
-
-impl Lateness {
-    fn of(pid_file: &Path) -> Self {
-        let status = status(pid_file).unwrap();
-        let classes = status["node"]["timers_late"].as_array().unwrap();
-        let class = |class: &serde_json::Value| {
-            (class["below_us"].as_u64().unwrap_or(u64::MAX), class["count"].as_u64().unwrap())
-        };
-        Self(classes.iter().map(class).collect())
-    }
-
-    fn since(mut self, before: &Self) -> Self {
-        for (bound, count) in &mut self.0 {
-            *count -= before.0.get(bound).copied().unwrap_or(0);
-        }
-        self.0.retain(|_, count| *count > 0);
-        self
-    }
-
-    /// The bound of the class in which this part of the timers ends.
-    fn percentile(&self, part: f64) -> Option<u64> {
-        let total: u64 = self.0.values().sum();
-        let mut rest = (total as f64 * part).ceil() as u64;
-        self.0.iter().find_map(|(bound, count)| {
-            let found = *count >= rest;
-            rest = rest.saturating_sub(*count);
-            found.then_some(*bound)
-        })
-    }
-}
-
-impl std::fmt::Display for Lateness {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} timers", self.0.values().sum::<u64>())?;
-        for (name, part) in [("50 %", 0.5), ("99 %", 0.99), ("99.9 %", 0.999), ("all", 1.0)] {
-            match self.percentile(part) {
-                Some(u64::MAX) => write!(f, ", {name} without bound")?,
-                Some(bound) => write!(f, ", {name} below {bound}")?,
-                None => {}
-            }
-        }
-        Ok(())
     }
 }

@@ -9,8 +9,12 @@
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::print_stdout)]
 
+#[path = "support/beside.rs"]
+mod beside;
+#[path = "support/lateness.rs"]
+mod lateness;
+
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::fs;
 use std::net::IpAddr;
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -20,15 +24,14 @@ use alived::drill::{
     Authentication, Daemon, Ground, Kind, Lab, Layout, Program, Recorder, RouterText, Sighting, What,
 };
 use alived::net::Family;
-use alived::sys::namespace::acquire_privilege;
 use alived::sys::packet::{Packet, Sender};
 use alived::time::WallTime;
 use alived::wire::ip::{IpFields, VRRP_PROTOCOL};
 use alived::wire::vrrp::{
     Advertisement, AdvertisementInterval, AuthenticationData, ChecksumMode, Priority, Version, Vrid,
 };
-
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+use beside::{Beside, Result};
+use lateness::Lateness;
 
 const ROUTERS: u8 = 20;
 
@@ -42,40 +45,18 @@ const FLOOD_TIME: Duration = Duration::from_secs(10);
 const BURST: usize = 64;
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            println!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    beside::run(run)
 }
 
-fn run() -> Result<()> {
-    if let Err(forbidden) = acquire_privilege() {
-        println!("not run: this machine forbids network namespaces ({})", forbidden.error);
-        return Ok(());
-    }
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let (options, rows): (Vec<&String>, Vec<&String>) = arguments.iter().partition(|a| a.starts_with("--"));
-    let quick = options.iter().any(|option| *option == "--quick");
-    let wanted = |row: &str| rows.is_empty() || rows.iter().any(|wanted| *wanted == row);
-
-    let ours = Program::new(Kind::Alived, env!("CARGO_BIN_EXE_alived"));
-    let plain = Program { arguments: vec!["--realtime=off".to_owned()], ..ours.clone() };
-    let mut contenders = vec![("alived", ours), ("alived, no FIFO", plain)];
-    match Program::keepalived() {
-        Some(program) => contenders.insert(0, ("keepalived", program)),
-        None => println!("keepalived is not installed: ours alone"),
-    }
-    for (name, program) in &contenders {
-        if wanted("busy") {
-            let time = Duration::from_secs(if quick { 10 } else { 60 });
+fn run(beside: &Beside) -> Result<()> {
+    for (name, program) in &beside.contenders {
+        if beside.wants("busy") {
+            let time = Duration::from_secs(if beside.quick { 10 } else { 60 });
             for centiseconds in [3, 1] {
                 println!("{name:<16} {}", busy(program, centiseconds, time)?);
             }
         }
-        if wanted("flood") {
+        if beside.wants("flood") {
             println!("{name:<16} {}", flood(program)?);
         }
     }
@@ -159,7 +140,7 @@ fn busy(program: &Program, centiseconds: u16, time: Duration) -> Result<String> 
     let gap = recorder.look(longest_gap);
     let late: Vec<String> = [0, 1]
         .into_iter()
-        .filter_map(|router| Some(since(late(&lab, program, router)?, before[router].as_ref()?)))
+        .filter_map(|router| Some(words(&late(&lab, program, router)?.since(before[router].as_ref()?))))
         .collect();
     Ok(format!(
         "busy, {} ms, {} s: {elected} false elections, longest pause of the master {:.1} ms{}",
@@ -283,37 +264,15 @@ fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
-/// How many timers were served late by less than so many microseconds.
-type Late = BTreeMap<u64, u64>;
-
-/// The daemon's own histogram; keepalived has none.
-fn late(lab: &Lab, program: &Program, router: usize) -> Option<Late> {
-    if program.kind != Kind::Alived {
-        return None;
-    }
+/// keepalived counts nothing of that.
+fn late(lab: &Lab, program: &Program, router: usize) -> Option<Lateness> {
     let pid_file = lab.folder().path().join(format!("{}.vrrp.pid", lab.routers[router].name));
-    let output = Command::new(&program.path).args(["status", "--json", "-r"]).arg(pid_file).output().ok()?;
-    let status: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
-    let classes = status["node"]["timers_late"].as_array()?;
-    let class = |class: &serde_json::Value| {
-        Some((class["below_us"].as_u64().unwrap_or(u64::MAX), class["count"].as_u64()?))
-    };
-    classes.iter().map(class).collect()
+    (program.kind == Kind::Alived).then(|| Lateness::of(&pid_file))
 }
 
-fn since(now: Late, before: &Late) -> String {
-    let mut classes = now;
-    for (bound, count) in &mut classes {
-        *count -= before.get(bound).copied().unwrap_or(0);
-    }
-    let total: u64 = classes.values().sum();
-    let beyond = |limit: u64| classes.range(limit + 1..).map(|(_, count)| count).sum::<u64>();
-    format!(
-        "{total}, late by more than 1 ms {}, 4 ms {}, 16 ms {}",
-        beyond(1_024),
-        beyond(4_096),
-        beyond(16_384)
-    )
+fn words(late: &Lateness) -> String {
+    let [one, four, sixteen] = [1_024, 4_096, 16_384].map(|us| late.beyond(us));
+    format!("{}, late by more than 1 ms {one}, 4 ms {four}, 16 ms {sixteen}", late.total())
 }
 
 /// A process that does nothing, as fast as it can; it ends by itself.

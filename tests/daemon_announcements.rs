@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, clippy::disallowed_types)]
 
+#[path = "support/cable.rs"]
+mod cable;
 #[path = "support/host.rs"]
 mod host;
 #[path = "support/skip.rs"]
@@ -14,9 +16,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use alived::drill::Program;
-use alived::net::InterfaceName;
 use host::{Host, LAN, instance, name, prefix};
-use pnet_datalink::{Channel, Config, DataLinkReceiver};
+use pnet_datalink::DataLinkReceiver;
 use pnet_packet::Packet;
 use pnet_packet::arp::ArpPacket;
 use pnet_packet::ethernet::{EtherTypes, EthernetPacket};
@@ -34,20 +35,6 @@ fn programs() -> Vec<Option<PathBuf>> {
         skip::skip(std::thread::current().name().unwrap(), "keepalived is not installed");
     }
     [Some(None), keepalived].into_iter().flatten().collect()
-}
-
-/// Opens the other end of a cable of the host.
-fn listen(host: &Host, port: &InterfaceName) -> Box<dyn DataLinkReceiver> {
-    let open = || {
-        let port = pnet_datalink::interfaces().into_iter().find(|link| link.name == port.as_str()).unwrap();
-        let config = Config { read_timeout: Some(Duration::from_millis(100)), ..Config::default() };
-        match pnet_datalink::channel(&port, config).unwrap() {
-            Channel::Ethernet(_, receiver) => receiver,
-            _ => panic!("not a channel of Ethernet frames"),
-        }
-    };
-    // The socket stays in the namespace that it is opened in.
-    host.switch.run(open).unwrap()
 }
 
 /// The address that a frame announces.
@@ -116,7 +103,7 @@ fn blocks_and_refreshes_are_keepalived_s() {
         let lines = "garp_master_repeat 3\n    garp_master_delay 2\n    garp_master_refresh 5\n    \
                      garp_master_refresh_repeat 2";
         host.configure(&with(lines));
-        let mut receiver = listen(&host, &host.port());
+        let (_, mut receiver) = cable::open(&host, &host.port());
         host.start(&[]);
         // Two blocks of three rounds, two refreshes of two.
         let found = collect(&host, &mut *receiver, 20);
@@ -132,7 +119,7 @@ fn a_garp_group_sets_the_pace() {
     let Some(mut host) = Host::new() else { return };
     let group = format!("garp_group {{\n    garp_interval 0.1\n    interface {LAN}\n}}\n");
     host.configure(&(group + &with("garp_master_repeat 3\n    garp_master_delay 0")));
-    let mut receiver = listen(&host, &host.port());
+    let (_, mut receiver) = cable::open(&host, &host.port());
     host.start(&[]);
     let found = collect(&host, &mut *receiver, 6);
     assert_eq!(addresses(&found), [50, 51].repeat(3), "{found:?}");
@@ -154,7 +141,7 @@ fn an_address_on_another_interface_is_announced_from_time_to_time_as_by_keepaliv
         let lines = "garp_master_repeat 1\n    garp_master_delay 0\n    garp_extra_if all 1";
         let text = with(lines).replace("192.0.2.51/24", "198.51.100.51/24 dev lan1");
         host.configure(&text);
-        let mut receiver = listen(&host, &far);
+        let (_, mut receiver) = cable::open(&host, &far);
         host.start(&[]);
         let found = collect(&host, &mut *receiver, 4);
         assert_eq!(addresses(&found), [51; 4], "{program:?}: {found:?}");
@@ -169,7 +156,7 @@ fn an_address_with_a_virtual_mac_of_its_own_is_announced_from_time_to_time() {
     let Some(mut host) = Host::new() else { return };
     let lines = "garp_master_repeat 1\n    garp_master_delay 0\n    garp_extra_if 1";
     host.configure(&with(lines).replace("192.0.2.51/24", "192.0.2.51/32 dev lan0 use_vmac"));
-    let mut receiver = listen(&host, &host.port());
+    let (_, mut receiver) = cable::open(&host, &host.port());
     host.start(&[]);
     let found = collect(&host, &mut *receiver, 5);
     let mut first = addresses(&found[..2]);
@@ -191,7 +178,7 @@ fn detecting() -> String {
 fn an_address_is_announced_when_the_kernel_has_found_it_unique() {
     let Some(mut host) = Host::new() else { return };
     host.configure(&detecting());
-    let mut receiver = listen(&host, &host.port());
+    let (_, mut receiver) = cable::open(&host, &host.port());
     host.start(&[]);
     let found = collect(&host, &mut *receiver, 2);
     let expected: Vec<IpAddr> = ["fe80::50", "2001:db8::50"].map(|text| text.parse().unwrap()).into();
@@ -206,7 +193,7 @@ fn an_address_that_another_host_has_is_told_and_taken_when_it_is_free() {
     let lan = other.lan();
     other.socket.add_address(lan, prefix("2001:db8::50/64")).unwrap();
     host.configure(&detecting());
-    let mut receiver = listen(&host, &host.port());
+    let (_, mut receiver) = cable::open(&host, &host.port());
     host.start(&[]);
     host.wait_for_lines("another host on lan0 has 2001:db8::50/64", 1);
     other.socket.remove_address(lan, prefix("2001:db8::50/64")).unwrap();

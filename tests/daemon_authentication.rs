@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, clippy::disallowed_types)]
 
+#[path = "support/cable.rs"]
+mod cable;
 #[path = "support/host.rs"]
 mod host;
 #[path = "support/skip.rs"]
@@ -23,7 +25,7 @@ use alived::wire::vrrp::{
     Version, Vrid,
 };
 use host::{Host, instance};
-use pnet_datalink::{Channel, Config, DataLinkReceiver, DataLinkSender};
+use pnet_datalink::{DataLinkReceiver, DataLinkSender};
 use serde_json::Value;
 
 const ADDRESS: &str = "192.0.2.50/24";
@@ -152,17 +154,8 @@ struct Attacker {
 impl Attacker {
     /// In the switch, at the far end of a host's cable.
     fn at(host: &Host) -> Self {
-        let port = host.port();
-        let open = || {
-            let port =
-                pnet_datalink::interfaces().into_iter().find(|link| link.name == port.as_str()).unwrap();
-            let config = Config { read_timeout: Some(Duration::from_millis(100)), ..Config::default() };
-            match pnet_datalink::channel(&port, config).unwrap() {
-                Channel::Ethernet(sender, receiver) => Self { sender, receiver },
-                _ => panic!("not a channel of Ethernet frames"),
-            }
-        };
-        host.switch.run(open).unwrap()
+        let (sender, receiver) = cable::open(host, &host.port());
+        Self { sender, receiver }
     }
 
     /// Records advertisements.

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, clippy::disallowed_types)]
 
+#[path = "support/cable.rs"]
+mod cable;
 #[path = "support/host.rs"]
 mod host;
 #[path = "support/skip.rs"]
@@ -16,7 +18,7 @@ use std::time::{Duration, Instant};
 use alived::net::InterfaceIndex;
 use alived::sys::process::signal;
 use host::{Host, LAN, instance, name};
-use pnet_datalink::{Channel, Config, DataLinkReceiver, MacAddr};
+use pnet_datalink::{DataLinkReceiver, MacAddr};
 use pnet_packet::Packet;
 use pnet_packet::arp::ArpPacket;
 use pnet_packet::ethernet::{EtherTypes, EthernetPacket};
@@ -84,17 +86,7 @@ struct Wire(Box<dyn DataLinkReceiver>);
 
 impl Wire {
     fn of(host: &Host) -> Self {
-        let port = host.port();
-        let open = || {
-            let port =
-                pnet_datalink::interfaces().into_iter().find(|link| link.name == port.as_str()).unwrap();
-            let config = Config { read_timeout: Some(Duration::from_millis(100)), ..Config::default() };
-            match pnet_datalink::channel(&port, config).unwrap() {
-                Channel::Ethernet(_, receiver) => receiver,
-                _ => panic!("not a channel of Ethernet frames"),
-            }
-        };
-        Self(host.switch.run(open).unwrap())
+        Self(cable::open(host, &host.port()).1)
     }
 
     /// Collects what the host sends, with the MACs it comes from, until `done` of all.

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, clippy::disallowed_types)]
 
+#[path = "support/cable.rs"]
+mod cable;
 #[path = "support/host.rs"]
 mod host;
 #[path = "support/skip.rs"]
@@ -13,7 +15,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use host::{Host, instance};
-use pnet_datalink::{Channel, Config, DataLinkReceiver, MacAddr};
+use pnet_datalink::{DataLinkReceiver, MacAddr};
 use pnet_packet::Packet;
 use pnet_packet::arp::{ArpHardwareTypes, ArpOperations, ArpPacket};
 use pnet_packet::ethernet::{EtherTypes, EthernetPacket};
@@ -53,18 +55,7 @@ struct Wire {
 impl Wire {
     fn new() -> Option<Self> {
         let host = Host::new()?;
-        let port = host.port();
-        let open = || {
-            let port =
-                pnet_datalink::interfaces().into_iter().find(|link| link.name == port.as_str()).unwrap();
-            let config = Config { read_timeout: Some(Duration::from_millis(100)), ..Config::default() };
-            match pnet_datalink::channel(&port, config).unwrap() {
-                Channel::Ethernet(_, receiver) => receiver,
-                _ => panic!("not a channel of Ethernet frames"),
-            }
-        };
-        // The socket stays in the namespace that it is opened in.
-        let receiver = host.switch.run(open).unwrap();
+        let (_, receiver) = cable::open(&host, &host.port());
         Some(Self { host, receiver })
     }
 

@@ -18,7 +18,6 @@ use crate::sys::netlink::nftables::{
 const SET: &str = "vips";
 const CHAINS: [(&str, Hook); 2] = [("in", Hook::Input), ("out", Hook::Output)];
 
-const ICMPV6: u8 = 58;
 /// Neighbour solicitations and advertisements, without which no host would find the address.
 const NEIGHBOUR_DISCOVERY: [u8; 2] = [135, 136];
 
@@ -114,13 +113,9 @@ fn build(transaction: &mut Transaction, family: Family, table: &str, addresses: 
         transaction.chain(family, table, chain, hook);
         if family == Family::Ipv6 {
             for kind in NEIGHBOUR_DISCOVERY {
-                let steps = [
-                    Expression::Protocol(register),
-                    Expression::Equals(register, &[ICMPV6]),
-                    Expression::Payload(Header::Transport, 0, 1, register),
-                    Expression::Equals(register, &[kind]),
-                    Expression::Accept,
-                ];
+                let kind = [kind];
+                let mut steps = Expression::icmpv6(register, &kind).to_vec();
+                steps.push(Expression::Accept);
                 transaction.rule(family, table, chain, &steps);
             }
         }

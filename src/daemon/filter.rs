@@ -24,7 +24,6 @@ const LOCALS: &str = "vmac_nd";
 const OUT: &str = "out";
 
 const IGMP: u8 = 2;
-const ICMPV6: u8 = 58;
 const ROUTER_SOLICITATION: u8 = 133;
 const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
 /// Reports and the end of membership of MLD, and reports of MLD version 2.
@@ -178,19 +177,19 @@ impl Filter {
             Family::Ipv6 => {
                 let kinds = MLD.map(|(kind, name)| ([kind], name));
                 for (kind, name) in &kinds {
-                    let mut steps = icmpv6(first, kind).to_vec();
+                    let mut steps = Expression::icmpv6(first, kind).to_vec();
                     steps.extend(by_parent(24, 16));
                     let text = format!("icmpv6 type {name} dup to ip6 daddr device oif map @{PARENTS} drop");
                     rule(text, &steps);
                 }
-                let mut steps = icmpv6(first, &[ROUTER_SOLICITATION]).to_vec();
+                let mut steps = Expression::icmpv6(first, &[ROUTER_SOLICITATION]).to_vec();
                 steps.extend([
                     Expression::OutputInterface(first),
                     Expression::In(VIRTUAL, first),
                     Expression::Drop,
                 ]);
                 rule(format!("icmpv6 type nd-router-solicit oif @{VIRTUAL} drop"), &steps);
-                let mut steps = icmpv6(first, &[NEIGHBOUR_ADVERTISEMENT]).to_vec();
+                let mut steps = Expression::icmpv6(first, &[NEIGHBOUR_ADVERTISEMENT]).to_vec();
                 steps.extend([
                     Expression::OutputInterface(first),
                     Expression::Payload(Header::Transport, 8, 16, Register(1)),
@@ -210,16 +209,6 @@ impl Filter {
             tracing::warn!("cannot {what} the nftables table {}: {error}", self.table);
         }
     }
-}
-
-/// Of this type.
-fn icmpv6(register: Register, kind: &[u8]) -> [Expression<'_>; 4] {
-    [
-        Expression::Protocol(register),
-        Expression::Equals(register, &[ICMPV6]),
-        Expression::Payload(Header::Transport, 0, 1, register),
-        Expression::Equals(register, kind),
-    ]
 }
 
 fn put_in(

@@ -73,18 +73,17 @@ impl Environment {
         })
     }
 
+    fn all(&self) -> impl Iterator<Item = Interface> {
+        self.interfaces.iter().map(|(_, interface)| *interface)
+    }
+
     /// Whether the interface of that name is another one, takes packets of another size, or came up or went down. Without
     /// a name the routes say which one sends: it may be any.
     pub(super) fn sends_otherwise(&self, other: &Self, name: Option<&InterfaceName>) -> bool {
         let matters = |i: Interface| (i.key, i.mtu, i.usable);
         match name {
             Some(name) => self.interface(name).map(matters) != other.interface(name).map(matters),
-            None => {
-                let all = |environment: &Self| -> Vec<_> {
-                    environment.interfaces.iter().map(|(_, interface)| matters(*interface)).collect()
-                };
-                all(self) != all(other)
-            }
+            None => self.all().map(matters).ne(other.all().map(matters)),
         }
     }
 

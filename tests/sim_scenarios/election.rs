@@ -71,13 +71,7 @@ fn priority_zero_is_obeyed_by_all_and_the_best_takes_over() {
 #[test]
 fn the_preferred_router_takes_back_on_its_return() {
     let mut lan = Lan::started([router(150), router(100)]);
-    lan.apply(Fault::PowerLost(R1));
-    lan.settle();
-    lan.assert_served_by(R2);
-    lan.apply(Fault::Booted(R1));
-    lan.apply(Fault::Started(R1));
-    lan.settle();
-    lan.assert_served_by(R1);
+    lan.assert_fails_over_and_back();
     assert_eq!(lan.since(Instant::ZERO, "preempting master 10.0.0.2").len(), 1);
 }
 

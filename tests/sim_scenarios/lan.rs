@@ -139,6 +139,19 @@ impl Lan {
         }
     }
 
+    /// R1 is master, R2 while it is without power, and R1 again on its return.
+    #[track_caller]
+    pub(crate) fn assert_fails_over_and_back(&mut self) {
+        self.assert_served_by(R1);
+        self.apply(Fault::PowerLost(R1));
+        self.settle();
+        self.assert_served_by(R2);
+        self.apply(Fault::Booted(R1));
+        self.apply(Fault::Started(R1));
+        self.settle();
+        self.assert_served_by(R1);
+    }
+
     #[track_caller]
     pub(crate) fn assert_state(&self, machine: MachineId, state: State) {
         assert_eq!(self.cluster.state(machine, NAME), Some(state), "{}", self.cluster.timeline());

@@ -131,17 +131,20 @@ impl Sabotage for Deaf {
     }
 }
 
+/// Is not told that a cable was pulled.
+#[derive(Debug)]
+struct DeafToCables;
+
+impl Sabotage for DeafToCables {
+    fn tell(&mut self, event: &Event) -> bool {
+        !matches!(event, Event::Kernel(KernelEvent::LinkChanged(link)) if !link.running)
+    }
+}
+
 #[test]
 fn a_master_in_fault_is_seen() {
-    #[derive(Debug)]
-    struct Untold;
-    impl Sabotage for Untold {
-        fn tell(&mut self, event: &Event) -> bool {
-            !matches!(event, Event::Kernel(KernelEvent::LinkChanged(link)) if !link.running)
-        }
-    }
     let course = |lan: &mut Lan| lan.apply(Fault::CablePulled(R1, LAN));
-    assert_seen(&sabotaged(&[R1], || Box::new(Untold), course), Rule::MasterInFault, Some(R1));
+    assert_seen(&sabotaged(&[R1], || Box::new(DeafToCables), course), Rule::MasterInFault, Some(R1));
 }
 
 #[test]
@@ -198,18 +201,11 @@ fn a_master_that_is_not_told_of_its_files_and_processes_is_seen() {
 
 #[test]
 fn a_master_whose_interface_never_comes_to_count_as_down_is_seen() {
-    #[derive(Debug)]
-    struct Untold;
-    impl Sabotage for Untold {
-        fn tell(&mut self, event: &Event) -> bool {
-            !matches!(event, Event::Kernel(KernelEvent::LinkChanged(link)) if !link.running)
-        }
-    }
     let course = |lan: &mut Lan| {
         lan.apply(Fault::CablePulled(R1, LAN));
         lan.cluster.run_for(Duration::from_secs(8));
     };
-    let broken = sabotaged_with(&delayed(1, 0), &[R1], || Box::new(Untold), course);
+    let broken = sabotaged_with(&delayed(1, 0), &[R1], || Box::new(DeafToCables), course);
     assert_seen(&broken, Rule::MasterInFault, Some(R1));
 }
 
@@ -626,18 +622,11 @@ fn members_of_a_sync_group_in_different_states_are_seen() {
 
 #[test]
 fn a_master_beside_a_member_in_fault_is_seen() {
-    #[derive(Debug)]
-    struct Untold;
-    impl Sabotage for Untold {
-        fn tell(&mut self, event: &Event) -> bool {
-            !matches!(event, Event::Kernel(KernelEvent::LinkChanged(link)) if !link.running)
-        }
-    }
     let course = |lan: &mut Lan| {
         lan.apply(Fault::CablePulled(R1, OTHER_LAN));
         lan.cluster.run_for(Duration::from_millis(20));
     };
-    let broken = sabotaged_groups(&[R1], || Box::new(Untold), course);
+    let broken = sabotaged_groups(&[R1], || Box::new(DeafToCables), course);
     assert_seen(&broken, Rule::MasterBesideFault, Some(R1));
 }
 

@@ -43,14 +43,7 @@ fn routed(config: RouterConfig) -> RouterConfig {
 fn three_routers_elect_one_whoever_fails() {
     for routers in [three(), three().map(routed)] {
         let mut lan = Lan::started(routers);
-        lan.assert_served_by(R1);
-        lan.apply(Fault::PowerLost(R1));
-        lan.settle();
-        lan.assert_served_by(R2);
-        lan.apply(Fault::Booted(R1));
-        lan.apply(Fault::Started(R1));
-        lan.settle();
-        lan.assert_served_by(R1);
+        lan.assert_fails_over_and_back();
         lan.apply(Fault::Stopped(R1));
         lan.settle();
         lan.assert_served_by(R2);
@@ -226,14 +219,7 @@ fn apart(ttl: u8) -> Lan {
 fn routers_elect_one_over_a_router() {
     let mut lan = apart(254);
     lan.start_all();
-    lan.assert_served_by(R1);
-    lan.apply(Fault::PowerLost(R1));
-    lan.settle();
-    lan.assert_served_by(R2);
-    lan.apply(Fault::Booted(R1));
-    lan.apply(Fault::Started(R1));
-    lan.settle();
-    lan.assert_served_by(R1);
+    lan.assert_fails_over_and_back();
     lan.apply(Fault::Stopped(R1));
     let stopped = lan.now();
     lan.settle();

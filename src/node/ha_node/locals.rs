@@ -3,7 +3,7 @@
 use core::net::{IpAddr, Ipv6Addr};
 use std::collections::BTreeMap;
 
-use super::statics::{Key, locate, request_for};
+use super::statics::{Key, locate, request_again, request_for};
 use crate::kernel::{AddressReply, AddressSpec, Requester};
 use crate::net::{InterfaceName, Prefix};
 use crate::node::KernelModel;
@@ -78,10 +78,7 @@ impl Locals {
             let key = (outcome.link, outcome.prefix);
             self.addresses.on_answer(now.instant, outcome.verb, key, outcome.error.is_some());
         }
-        let mut changes = Vec::new();
-        let answered = reply.outcomes.iter().map(|outcome| (outcome.link, outcome.prefix));
-        self.addresses.request_again(answered, &mut changes);
-        request(changes, actions);
+        request_again(&mut self.addresses, reply, actions);
     }
 
     /// When [`Locals::handle_timeout`] shall be called next.

@@ -85,10 +85,7 @@ impl Statics {
                 report(ReportKind::AddressRefused { prefix, error }, actions);
             }
         }
-        let mut changes = Vec::new();
-        let answered = reply.outcomes.iter().map(|outcome| (outcome.link, outcome.prefix));
-        self.addresses.request_again(answered, &mut changes);
-        request(changes, actions);
+        request_again(&mut self.addresses, reply, actions);
     }
 
     /// When [`Statics::handle_timeout`] shall be called next.
@@ -146,6 +143,18 @@ pub(super) fn locate(kernel: &KernelModel) -> impl Fn(&AddressWish) -> Option<Ke
 
 fn request(changes: Vec<Change<Addresses>>, actions: &mut Actions) {
     request_for(Requester::Static, changes, actions);
+}
+
+/// Asks once more, on behalf of whom the answer is for, for what it has not settled.
+pub(super) fn request_again(
+    addresses: &mut WantedSet<Addresses>,
+    reply: &AddressReply,
+    actions: &mut Actions,
+) {
+    let mut changes = Vec::new();
+    let answered = reply.outcomes.iter().map(|outcome| (outcome.link, outcome.prefix));
+    addresses.request_again(answered, &mut changes);
+    request_for(reply.requester, changes, actions);
 }
 
 /// Asks for changes that are not announced.

@@ -116,6 +116,21 @@ pub(crate) enum Expression<'a> {
     Accept,
 }
 
+/// `IPPROTO_ICMPV6`.
+const ICMPV6: u8 = 58;
+
+impl<'a> Expression<'a> {
+    /// The steps by which a rule is for ICMPv6 messages of this type alone.
+    pub(crate) const fn icmpv6(register: Register, kind: &'a [u8]) -> [Self; 4] {
+        [
+            Self::Protocol(register),
+            Self::Equals(register, &[ICMPV6]),
+            Self::Payload(Header::Transport, 0, 1, register),
+            Self::Equals(register, kind),
+        ]
+    }
+}
+
 /// Where a chain stands (`NF_INET_*`).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Hook {

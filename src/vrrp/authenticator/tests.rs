@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::kernel::{ReceiveSocket, RouterId};
-use crate::net::{Family, InterfaceIndex};
+use crate::net::{Family, InterfaceIndex, InterfaceName};
 use crate::secret::Secret;
 use crate::vrrp::{
     Actions, AnnouncementQueue, Cause, Datagram, Destinations, Environment, Interface, Listening, Output,
@@ -13,6 +13,20 @@ use crate::wire::ip::ipv4_header;
 use crate::wire::vrrp::{AuthenticationData, HmacKey, Priority, RejectionKind, Version, Vrid};
 
 const NOON: u64 = 1_800_000_000_000_000;
+
+/// The interface of every router here.
+fn eth0() -> (InterfaceName, Interface) {
+    let interface = Interface {
+        key: InterfaceIndex::LOWEST,
+        mac: None,
+        usable: true,
+        ipv6_forwarding: false,
+        mtu: 1500,
+        on_top: false,
+        pace: None,
+    };
+    ("eth0".parse().unwrap(), interface)
+}
 
 fn key(byte: u8) -> HmacKey {
     HmacKey::new(&[byte; 32]).unwrap()
@@ -59,21 +73,11 @@ impl Bench {
     }
 
     fn start(&mut self, last: u8) {
-        let key = InterfaceIndex::LOWEST;
-        let interface = Interface {
-            key,
-            mac: None,
-            usable: true,
-            ipv6_forwarding: false,
-            mtu: 1500,
-            on_top: false,
-            pace: None,
-        };
         let source = Some(match self.router.config().family {
             Family::Ipv4 => IpAddr::from([192, 0, 2, last]),
             Family::Ipv6 => IpAddr::from([0xfe80, 0, 0, 0, 0, 0, 0, last.into()]),
         });
-        let interfaces = vec![("eth0".parse().unwrap(), interface)];
+        let interfaces = vec![eth0()];
         let environment =
             Environment { interfaces, source, listening: Listening::Open, ..Environment::default() };
         self.tell(|router, now, out| {
@@ -243,22 +247,8 @@ fn keys_are_exchanged_one_after_the_other_without_a_packet_lost() {
         config.hmac = Some(Box::new(both(active)));
         let environment = Environment { listening: Listening::Open, ..Environment::default() };
         // The surroundings stay as they were.
-        let environment = Environment {
-            interfaces: vec![(
-                "eth0".parse().unwrap(),
-                Interface {
-                    key: InterfaceIndex::LOWEST,
-                    mac: None,
-                    usable: true,
-                    ipv6_forwarding: false,
-                    mtu: 1500,
-                    on_top: false,
-                    pace: None,
-                },
-            )],
-            source: Some([192, 0, 2, 10].into()),
-            ..environment
-        };
+        let environment =
+            Environment { interfaces: vec![eth0()], source: Some([192, 0, 2, 10].into()), ..environment };
         sender.tell(|router, now, out| router.reconfigure(now, &mut config, environment, &|_| None, out));
         let sent = sender.sends();
         assert_eq!(sent.payload[17], id);
