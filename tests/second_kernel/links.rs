@@ -158,6 +158,10 @@ fn an_ipvlan_has_the_address_and_sends_from_its_own() {
             let settings = settings.replace(".11/", &format!(".{own}/"));
             host.configure(&router.replace("version 3", &format!("version 3\n    {settings}")));
             host.start(&[]);
+            // The second hears the first from its beginning.
+            if own == 11 {
+                host.wait("the address", |host| host.holds(ADDRESS));
+            }
         }
         let mut pair = Pair { first, second, link: name(host::LAN) };
         pair.wait_for_master(true);

@@ -80,7 +80,18 @@ impl Host {
             switch.set_controller(port, Some(bridge)).unwrap();
         }
         switch.set_up(bridge, true).unwrap();
+        let (mut first, mut second) = (first, second);
+        first.wait_for_carrier();
+        second.wait_for_carrier();
         Some((first, second))
+    }
+
+    /// A kernel tells of a carrier up to a second after the cable is in.
+    fn wait_for_carrier(&mut self) {
+        let lan = self.lan();
+        self.wait("a carrier", |host| {
+            host.socket.links().unwrap().iter().any(|link| link.index == lan && link.running)
+        });
     }
 
     /// Ours, and a host with keepalived.
