@@ -286,3 +286,34 @@ fn a_file_with_scripts_is_printed_without_fault() {
         assert!(String::from_utf8_lossy(&output.stdout).contains("bin/"), "{name}");
     }
 }
+
+/// A remark shows its code, and by its code more is told of it.
+#[test]
+fn remarks_are_explained_by_their_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let router = |name: &str, priority: u8| {
+        let path = folder.path().join(name);
+        let text = format!(
+            "vrrp_instance A {{\ninterface eth0\nvirtual_router_id 7\npriority {priority}\nauthentication {{\n\
+             auth_type PASS\nauth_pass pa!ss\n}}\nvirtual_ipaddress {{\n192.0.2.7\n}}\n}}\n"
+        );
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let check = |arguments: &[&std::ffi::OsStr]| {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_alived")).arg("check").args(arguments).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let (status, cluster, said) = check(&[router("a", 100).as_os_str(), router("b", 100).as_os_str()]);
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.contains("warning[cut-password]"), "{said}");
+    assert!(said.ends_with("--explain CODE` tells more of: cut-password priority\n"), "{said}");
+    assert!(cluster.starts_with("warning[priority]: VRID 7"), "{cluster}");
+    let explain = |code: &str| check(&["--explain".as_ref(), code.as_ref()]);
+    let (status, text, _) = explain("cut-password");
+    assert!(status == Some(0) && text.contains("auth_pass \"pa!sword\""), "{text}");
+    let (status, _, said) = explain("nonsense");
+    assert!(status == Some(64) && said.contains("never-tracked"), "{said}");
+}

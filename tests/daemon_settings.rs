@@ -112,9 +112,9 @@ fn scheduling_changes_at_a_reload() {
     host.configure(&instance("VI_1", 51, 100, "192.0.2.60/24"));
     host.signal(libc::SIGHUP);
     host.wait_for_lines("was not reloaded", 1);
-    assert!(
-        host.log().contains("own.toml:2:1: error: there is no setting `realtme`; did you mean `realtime`?")
-    );
+    assert!(host.log().contains(
+        "own.toml:2:1: error[unknown-setting]: there is no setting `realtme`; did you mean `realtime`?"
+    ));
     fs::remove_file(&settings).unwrap();
     host.signal(libc::SIGHUP);
     host.wait_for_lines("was not reloaded", 2);

@@ -1,6 +1,6 @@
 //! `alived check FILE…`: judges configurations, several as one cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -9,12 +9,15 @@ use super::arguments::Loading;
 use super::config_test::colour_wanted;
 use crate::config::cluster::{ClusterFinding, lint};
 use crate::config::diagnostics::{Severity, Style, to_json};
+use crate::config::lints::{explain, explained};
 use crate::config::{Loaded, OwnSettings, SettingsFault, load, load_settings, settings_file_beside};
 use crate::daemon::RealHost;
 
 const CLEAN: u8 = 0;
 const WARNINGS: u8 = 1;
 const ERRORS: u8 = 2;
+/// As for a bad command line.
+const UNKNOWN: u8 = 64;
 
 const EXITS: &str = "Exit status: 0 clean, 1 warnings (with --strict), 2 errors, 64 bad command line.";
 
@@ -26,7 +29,7 @@ const EXITS: &str = "Exit status: 0 clean, 1 warnings (with --strict), 2 errors,
 #[command(after_help = EXITS)]
 pub(super) struct Arguments {
     /// Files to judge
-    #[arg(value_name = "FILE", required_unless_present = "more")]
+    #[arg(value_name = "FILE", required_unless_present_any = ["more", "explain"])]
     files: Vec<String>,
     /// One more file, as the daemon is given it
     #[arg(id = "more", short = 'f', long = "use-file", value_name = "FILE")]
@@ -40,6 +43,9 @@ pub(super) struct Arguments {
     /// For editors and pipelines
     #[arg(long)]
     json: bool,
+    /// Tell more of a remark, by the word in its brackets
+    #[arg(long, value_name = "CODE", conflicts_with_all = ["files", "more"])]
+    explain: Option<String>,
     /// Show passwords and keys in source lines
     #[arg(long)]
     show_secrets: bool,
@@ -49,6 +55,9 @@ pub(super) struct Arguments {
 
 /// Runs the subcommand.
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
+    if let Some(code) = &arguments.explain {
+        return tell(code);
+    }
     let named: Vec<&str> = arguments.files.iter().chain(&arguments.more).map(String::as_str).collect();
     let host = RealHost { text_only: !arguments.here, ..RealHost::default() };
     let mut settings = SettingsFiles::default();
@@ -75,9 +84,36 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         for finding in &cluster {
             super::print(&format!("{finding}\n"));
         }
+        super::say(&explanations(&loaded, &cluster));
     }
     let status = status(&loaded, &cluster, arguments.strict);
     ExitCode::from(if settings.faults().next().is_some() { ERRORS } else { status })
+}
+
+/// `--explain`.
+fn tell(code: &str) -> ExitCode {
+    if let Some(text) = explain(code) {
+        super::print(&format!("{text}\n"));
+        return ExitCode::from(CLEAN);
+    }
+    let codes: Vec<&str> = explained().collect();
+    super::say(&format!(
+        "no more is to be told of `{code}` than its message does; there is of: {}\n",
+        codes.join(" ")
+    ));
+    ExitCode::from(UNKNOWN)
+}
+
+/// The line that says of what more is to be told.
+fn explanations(loaded: &[Loaded], cluster: &[ClusterFinding]) -> String {
+    let codes = loaded.iter().flat_map(|loaded| loaded.diagnostics.iter().map(|diagnostic| diagnostic.code));
+    let wrong = cluster.iter().filter(|finding| finding.code != "winner").map(|finding| finding.code);
+    let codes: BTreeSet<&str> = codes.chain(wrong).filter(|code| explain(code).is_some()).collect();
+    if codes.is_empty() {
+        return String::new();
+    }
+    let codes: Vec<&str> = codes.into_iter().collect();
+    format!("`alived check --explain CODE` tells more of: {}\n", codes.join(" "))
 }
 
 /// The settings beside the configurations, each read once.

@@ -1,5 +1,7 @@
 //! Several configurations judged as one cluster: routers that should meet must agree.
 
+mod priorities;
+
 use core::fmt::Write as _;
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +13,7 @@ use super::diagnostics::Severity;
 use super::model::VrrpInstance;
 use super::values::AuthKey;
 use crate::net::Family;
+use crate::node::NodeConfig;
 use crate::secret::Secret;
 use crate::vrrp::{AntiReplay, RouterConfig};
 use crate::wire::vrrp::Version;
@@ -38,7 +41,7 @@ fn severity_word<S: serde::Serializer>(severity: &Severity, serializer: S) -> Re
 
 impl core::fmt::Display for ClusterFinding {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{}: ", self.severity.word())?;
+        write!(f, "{}[{}]: ", self.severity.word(), self.code)?;
         match (self.vrid, &self.family) {
             (Some(vrid), Some(family)) => write!(f, "VRID {vrid} ({family}): ")?,
             (Some(vrid), None) => write!(f, "VRID {vrid}: ")?,
@@ -51,6 +54,7 @@ impl core::fmt::Display for ClusterFinding {
 /// One router of the cluster.
 struct Member<'a> {
     file: &'a str,
+    node: &'a NodeConfig,
     router: &'a RouterConfig,
     instance: &'a VrrpInstance,
 }
@@ -74,7 +78,7 @@ pub fn lint(files: &[(&str, &Loaded)]) -> Vec<ClusterFinding> {
         for router in &loaded.node.routers {
             let Some(instance) = instances.remove(&*router.name) else { continue };
             let key = (router.vrid.get(), router.family);
-            groups.entry(key).or_default().push(Member { file, router, instance });
+            groups.entry(key).or_default().push(Member { file, node: &loaded.node, router, instance });
         }
         findings.extend(instances.into_iter().map(|(name, instance)| ClusterFinding {
             severity: Severity::Warning,
@@ -283,45 +287,6 @@ impl Group<'_> {
             self.say(severity, "peers", message);
         }
     }
-
-    fn priorities(&mut self) {
-        let mut order: Vec<&Member<'_>> = self.members.iter().collect();
-        order.sort_by_key(|member| core::cmp::Reverse(member.router.priority));
-        let owners = order.iter().filter(|member| member.router.priority.is_owner()).count();
-        let [first, second, ..] = order.as_slice() else { return };
-        let (first, second) = (*first, *second);
-        let name = |member: &Member<'_>| {
-            format!("{} ({}, priority {})", member.file, member.router.name, member.router.priority)
-        };
-        if owners > 1 {
-            self.say(
-                Severity::Error,
-                "owners",
-                format!("{} and {} are both owner (255): there can be one", name(first), name(second)),
-            );
-        } else if first.router.priority == second.router.priority {
-            self.say(
-                Severity::Warning,
-                "priority",
-                format!(
-                    "{} and {} have the same priority: the higher source address wins",
-                    name(first),
-                    name(second)
-                ),
-            );
-        }
-        let rest: Vec<String> = order.iter().skip(1).map(|member| name(member)).collect();
-        let holds = if first.router.preempt {
-            "becomes master"
-        } else {
-            "becomes master unless another already is (nopreempt)"
-        };
-        self.say(
-            Severity::Hint,
-            "winner",
-            format!("{} {holds}, after it {}", name(first), rest.join(", then ")),
-        );
-    }
 }
 
 #[cfg(test)]
@@ -368,14 +333,17 @@ mod tests {
             let (a, b) = (load(&host, "a", &options), load(&host, "b", &options));
             lint(&[("a", &a), ("b", &b)]).iter().map(ToString::to_string).collect::<Vec<_>>()
         };
-        let alone = "warning: VRID 7 (IPv4): only a has it: nobody takes over from it, unless the errors in b hide it";
+        let alone = "warning[alone]: VRID 7 (IPv4): only a has it: nobody takes over from it, unless the errors in b hide it";
         assert_eq!(
             find(&good.replace("interface eth0", "")),
-            ["warning: VRID 7: b: `V` has errors and is not compared: correct them first", alone]
+            [
+                "warning[not-compared]: VRID 7: b: `V` has errors and is not compared: correct them first",
+                alone
+            ]
         );
         assert_eq!(
             find(&good.replace("virtual_router_id 7", "")),
-            ["warning: b: `V` has errors and is not compared: correct them first", alone]
+            ["warning[not-compared]: b: `V` has errors and is not compared: correct them first", alone]
         );
         // A block that is not closed is not there at all.
         assert_eq!(find(good.trim_end().trim_end_matches('}')), [alone]);

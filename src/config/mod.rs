@@ -15,6 +15,7 @@ mod fake;
 mod host;
 mod iproute;
 mod limits;
+pub mod lints;
 mod long_line;
 mod lower;
 pub(crate) mod model;
@@ -46,6 +47,7 @@ use core::cell::{Cell, RefCell};
 use crate::node::{BalancerConfig, NodeConfig};
 use crate::notify::Notifications;
 use diagnostics::{Diagnostic, Diagnostics, Dropped, Severity, Style};
+use lints::Lints;
 use model::Config;
 use source::SourceMap;
 
@@ -130,6 +132,7 @@ pub fn load(host: &dyn Host, main_file: &str, options: &LoadOptions) -> Loaded {
     let diagnostics = Diagnostics::new(options.limits.diagnostics, options.limits.errors);
     let unsupported = RefCell::new(values::Unsupported::default());
     let headless = Cell::new(false);
+    let lints = Lints::default();
     let mut config = Config::default();
     let mut lowering = lower::Lowering::default();
 
@@ -141,6 +144,7 @@ pub fn load(host: &dyn Host, main_file: &str, options: &LoadOptions) -> Loaded {
             diagnostics: &diagnostics,
             host,
             unsupported: &unsupported,
+            lints: &lints,
             headless: &headless,
         };
         for statement in batch.statements() {
@@ -157,10 +161,12 @@ pub fn load(host: &dyn Host, main_file: &str, options: &LoadOptions) -> Loaded {
         diagnostics: &diagnostics,
         host,
         unsupported: &unsupported,
+        lints: &lints,
         headless: &headless,
     };
     let lower::Lowered { node, balancer, notifications, settings } =
         lowering.finish(&reading, &config, options);
+    lints.report(&diagnostics);
 
     let gravest = diagnostics.gravest();
     let exit_code = diagnostics.exit_code();

@@ -144,7 +144,9 @@ fn an_error_in_an_expansion_shows_where_it_was_written_and_used() {
     assert!(text.contains("used here"), "{text}");
     let line = loaded.log_lines().next().unwrap().1;
     assert!(
-        line.starts_with("/etc/k/k.conf:1:13: error: `priority` must be from 1 to 255, not 300"),
+        line.starts_with(
+            "/etc/k/k.conf:1:13: error[invalid-value]: `priority` must be from 1 to 255, not 300"
+        ),
         "{line}"
     );
 }

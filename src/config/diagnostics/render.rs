@@ -142,7 +142,7 @@ pub fn one_line(diagnostic: &Diagnostic, sources: &SourceMap) -> String {
     if let Some(location) = location {
         let _ = write!(text, "{}:{}:{}: ", location.file, location.line, location.column);
     }
-    let _ = write!(text, "{}: {}", diagnostic.severity.word(), diagnostic.message);
+    let _ = write!(text, "{}[{}]: {}", diagnostic.severity.word(), diagnostic.code, diagnostic.message);
     if let Some(span) = diagnostic.span {
         for used in sources.uses(span) {
             if let Some(location) = sources.location(used) {

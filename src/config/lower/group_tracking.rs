@@ -113,6 +113,14 @@ macro_rules! place {
     };
 }
 
+/// Where an instance or a group tracks this.
+pub(super) fn place(config: &Config, owner: &Owner, tracker: &Tracker) -> Option<Position> {
+    match owner {
+        Owner::Instance(name) => of_instance(config, name, tracker),
+        Owner::SyncGroup(name) => of_group(config, name, tracker),
+    }
+}
+
 fn of_instance(config: &Config, name: &str, tracker: &Tracker) -> Option<Position> {
     let block = config.instances.iter().find(|block| *block.header.value.0 == *name)?;
     place!(block, tracker)

@@ -43,9 +43,9 @@ use self::interfaces::Interfaces;
 use self::order::Defined;
 use self::statics::Statics;
 use self::track::{Lists, Tracking, lists};
-use super::LoadOptions;
 use super::model::Config;
 use super::values::Reading;
+use super::{LoadOptions, lints};
 use crate::node::{BalancerConfig, NodeConfig};
 use crate::notify::{InstanceNotifications, Notifications};
 use crate::track::Owner;
@@ -189,6 +189,7 @@ impl Lowering {
         statics.addresses.extend(addresses);
         self.defined.report_missing(reading);
         self.defined.report_unfit(reading);
+        self.defined.report_unused(reading);
         script::report_user(reading, config);
         script::of_processes(reading, config, !balancer.virtual_servers.is_empty(), &mut checks.scripts);
         script::report_security(reading, config, &checks.scripts);
@@ -215,6 +216,15 @@ impl Lowering {
                 .is_some_and(|global| global.log_unknown_vrids.is_some()),
             keep_addresses_on_stop: options.keep_addresses_on_stop,
         };
+        let asks =
+            node.routers.iter().any(|router| router.priority.is_owner() || router.destinations.is_unicast());
+        let host = if asks { reading.host.interfaces() } else { None };
+        lints::weights(reading, &node, |owner, tracker| group_tracking::place(config, owner, tracker));
+        lints::owners(reading, host.as_deref(), config, &node.routers);
+        if let Some(host) = &host {
+            lints::own_peers(reading, host, config, &node.routers);
+        }
+        lints::mail(reading, config, !balancer.virtual_servers.is_empty());
         Lowered { node, balancer, notifications, settings }
     }
 

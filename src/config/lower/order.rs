@@ -1,7 +1,7 @@
 //! What is defined so far: a block can only refer to what stands above it.
 
 use core::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::diagnostics::{Diagnostic, Severity};
 use crate::config::schema::nearest;
@@ -49,6 +49,13 @@ impl Defined {
         }
     }
 
+    /// Remarks on trackers that nothing tracks, once everything is read.
+    pub(super) fn report_unused(&self, reading: &Reading<'_>) {
+        for kind in [&self.scripts, &self.files, &self.processes] {
+            kind.report_unused(reading);
+        }
+    }
+
     /// Reports all references that led nowhere, once everything is read.
     pub(super) fn report_missing(&self, reading: &Reading<'_>) {
         for kind in [&self.scripts, &self.files, &self.processes, &self.bfd] {
@@ -63,12 +70,18 @@ impl Defined {
 pub(super) struct Kind<T> {
     keyword: &'static str,
     by_name: BTreeMap<Box<str>, (T, Position)>,
+    used: RefCell<BTreeSet<Box<str>>>,
     missing: RefCell<Vec<(Box<str>, Position)>>,
 }
 
 impl<T: Copy> Kind<T> {
     const fn new(keyword: &'static str) -> Self {
-        Self { keyword, by_name: BTreeMap::new(), missing: RefCell::new(Vec::new()) }
+        Self {
+            keyword,
+            by_name: BTreeMap::new(),
+            used: RefCell::new(BTreeSet::new()),
+            missing: RefCell::new(Vec::new()),
+        }
     }
 
     /// Where a name was defined.
@@ -85,10 +98,28 @@ impl<T: Copy> Kind<T> {
     /// whether it comes too late.
     pub(super) fn find(&self, name: &str, at: Position) -> Option<T> {
         let found = self.by_name.get(name).map(|(value, _)| *value);
+        // One that is used too early is used: what is wrong with it is said.
+        self.used.borrow_mut().insert(name.into());
         if found.is_none() {
             self.missing.borrow_mut().push((name.into(), at));
         }
         found
+    }
+
+    /// Remarks on definitions that nothing refers to.
+    fn report_unused(&self, reading: &Reading<'_>) {
+        let keyword = self.keyword;
+        let used = self.used.borrow();
+        let mut unused: Vec<_> = self.by_name.iter().filter(|(name, _)| !used.contains(*name)).collect();
+        unused.sort_by_key(|(_, (_, at))| *at);
+        for (name, (_, at)) in unused {
+            reading.lints.note("never-tracked", || {
+                Diagnostic::warning("never-tracked", format!("nothing tracks the {keyword} `{name}`"))
+                    .at(reading.sources.word_at(*at))
+                    .label("never looked at")
+                    .help("track it in the instances or groups that depend on it, or remove it")
+            });
+        }
     }
 
     fn report_missing(&self, reading: &Reading<'_>) {

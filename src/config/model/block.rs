@@ -3,6 +3,7 @@
 use thin_vec::ThinVec;
 
 use crate::config::diagnostics::{Diagnostic, Severity, Status};
+use crate::config::lints;
 use crate::config::schema::{Context, Keyword, Support, nearest, schema};
 use crate::config::tree::Statement;
 use crate::config::values::{Args, Argument, At, Printed, Reading};
@@ -46,6 +47,9 @@ pub(in crate::config) fn read_block<B: Block>(
     if !has_block(reading, keyword, statement) {
         return None;
     }
+    if EMPTY.contains(&keyword.name) {
+        note_empty(reading, keyword, statement);
+    }
     let block = B::begin(&mut args);
     if block.is_some() {
         args.finish();
@@ -65,6 +69,7 @@ pub(in crate::config) fn read_merged<B: Block>(
 ) {
     match field {
         Some(block) if statement.block().is_some() && statement.is_closed() => {
+            note_empty(reading, keyword, statement);
             for child in statement.children() {
                 read_statement(reading, &mut **block, child);
             }
@@ -251,8 +256,21 @@ fn expect_list(reading: &Reading<'_>, keyword: &'static Keyword, statement: Stat
     let found = has_block(reading, keyword, statement);
     if found {
         Args::of_keyword(reading, keyword, statement).finish();
+        note_empty(reading, keyword, statement);
     }
     found && statement.is_closed()
+}
+
+/// Blocks of statements that say nothing when they are empty; those of others may stand for themselves.
+const EMPTY: [&str; 3] = ["global_defs", "authentication", "auth_hmac"];
+
+fn note_empty(reading: &Reading<'_>, keyword: &Keyword, statement: Statement<'_>) {
+    // What was in it may have been dropped for an error.
+    let is_whole = reading.diagnostics.gravest() < Some(Severity::Error);
+    if is_whole && statement.is_closed() && statement.children().next().is_none() {
+        let at = statement.words().first().copied().unwrap_or_else(|| statement.text());
+        lints::empty_block(reading, keyword.name, at);
+    }
 }
 
 /// Whether a statement has the block it needs; reports it if not.

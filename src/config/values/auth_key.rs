@@ -4,6 +4,7 @@ use super::number::in_range;
 use super::words::{Args, Argument, Printed};
 use crate::config::diagnostics::Status;
 use crate::config::host::{Lookup, ReadError};
+use crate::config::lints;
 use crate::config::source::Span;
 #[cfg(test)]
 use crate::prng::Prng;
@@ -42,6 +43,7 @@ impl Argument for AuthKey {
         let word = args.required()?;
         let id = u8::try_from(in_range(args, word, 1, 255, "key")?).ok()?;
         let (text, at) = args.required()?;
+        lints::cut(args.reading, args.name(), at);
         let secret = Secret::new(text.into());
         let bytes = match (text.strip_prefix("hex:"), text.strip_prefix("file:")) {
             (Some(digits), _) => hexadecimal(args, digits, at)?,

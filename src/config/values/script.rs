@@ -7,6 +7,7 @@
 use std::ffi::{CStr, CString};
 
 use super::words::{Args, Argument, Printed};
+use crate::config::lints;
 use crate::kernel::{NamedUser, Script, ScriptUser};
 #[cfg(test)]
 use crate::prng::Prng;
@@ -64,6 +65,8 @@ impl Argument for Script {
                 return None;
             }
         };
+        let seen: Vec<&str> = words.iter().map(String::as_str).collect();
+        lints::command(args.reading, args.name(), place, &seen, outer.as_slice());
         // The tokeniser refuses NUL bytes.
         let mut words = words.into_iter().map_while(|word| CString::new(word).ok());
         let Some(program) = words.next().filter(|program| !program.is_empty()) else {

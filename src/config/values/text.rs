@@ -1,6 +1,7 @@
 //! Words: names, paths, interface names, one of several, masks.
 
 use super::words::{Args, Argument, Printed};
+use crate::config::lints;
 use crate::net::InterfaceName;
 #[cfg(test)]
 use crate::prng::Prng;
@@ -32,7 +33,10 @@ pub(crate) struct SecretText(pub Secret<Box<str>>);
 
 impl Argument for SecretText {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
-        args.required().map(|(text, _)| Self(Secret::new(text.into())))
+        let (text, at) = args.required()?;
+        lints::cut(args.reading, args.name(), at);
+        lints::sample(args.reading, args.name(), text, at);
+        Some(Self(Secret::new(text.into())))
     }
 
     fn print(&self, out: &mut Printed) {

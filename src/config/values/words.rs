@@ -5,6 +5,7 @@ use core::fmt::{Debug, Display, Write as _};
 
 use crate::config::diagnostics::{Diagnostic, Diagnostics, Status};
 use crate::config::host::Host;
+use crate::config::lints::Lints;
 use crate::config::schema::{Context, Keyword, Support, nearest, schema};
 use crate::config::source::{Position, SourceMap, Span};
 use crate::config::tree::Statement;
@@ -19,6 +20,8 @@ pub(crate) struct Reading<'a> {
     pub host: &'a dyn Host,
     /// First use and number of uses of each keyword that is not acted on, by its number in the schema.
     pub unsupported: &'a RefCell<Unsupported>,
+    /// Where remarks on mistakes go that are no faults.
+    pub lints: &'a Lints,
     /// The last statement lacks its `{`: what follows is out of place for want of it.
     pub headless: &'a Cell<bool>,
 }
