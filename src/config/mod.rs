@@ -44,6 +44,8 @@ pub(crate) use values::parse::decimal;
 
 use core::cell::{Cell, RefCell};
 
+pub use crate::notify::HookSettings;
+
 use crate::node::{BalancerConfig, NodeConfig};
 use crate::notify::Notifications;
 use diagnostics::{Diagnostic, Diagnostics, Dropped, Severity, Style};
@@ -82,8 +84,7 @@ pub struct Loaded {
     /// What the load balancer is told. Held only: nobody acts on it yet.
     #[cfg_attr(not(test), expect(dead_code, reason = "held until virtual servers are served"))]
     pub(crate) balancer: BalancerConfig,
-    /// What instances and sync groups tell others. Held only: nobody acts on it yet.
-    #[expect(dead_code, reason = "held until scripts are told of changes")]
+    /// What instances and sync groups tell others.
     pub(crate) notifications: Notifications,
     /// What the daemon is told.
     pub settings: Settings,

@@ -11,6 +11,7 @@ use super::diagnostics::{self, Diagnostic, Style};
 use super::host::{Host, ReadError};
 use super::schema::nearest;
 use super::source::{SourceMap, Span};
+use crate::notify::HookSettings;
 
 /// Name of the file, which is looked for beside the configuration.
 pub const SETTINGS_FILE: &str = "alived.toml";
@@ -103,6 +104,8 @@ pub struct OwnSettings {
     pub limits: Limits,
     /// `[scripts]`: how scripts are run.
     pub scripts: Scripts,
+    /// `[hooks]`: how scripts are told of events.
+    pub hooks: HookSettings,
     /// `[reload]`: which configurations a reload takes.
     pub reload: ReloadSettings,
 }
@@ -256,16 +259,17 @@ fn explain(error: &toml::de::Error, word: &str) -> Diagnostic {
     // serde's words for a key that no field has.
     if error.message().starts_with("unknown field") {
         let fault = Diagnostic::fatal("unknown-setting", format!("there is no setting `{word}`"));
-        let names = ["realtime", "limits", "scripts"]
+        let names = ["realtime", "limits", "scripts", "hooks", "reload"]
             .into_iter()
             .chain(ReloadSettings::NAMES)
             .chain(Scripts::NAMES)
+            .chain(HookSettings::NAMES)
             .chain(Limits::NAMES.iter().map(|(name, _)| *name));
         return match nearest(word, names) {
             Some(name) => fault.help(format!("did you mean `{name}`?")),
             None => fault.help(
-                "there are `realtime`, in the table [scripts] `at-once` and `prepare`, and in the table [limits] \
-                 those of `alived check --help`; \
+                "there are `realtime`, in the table [scripts] `at-once` and `prepare`, in the table [hooks] `limit`, `waiting`, `at-stop` \
+                 and `json`, in the table [reload] `allow-empty`, and in the table [limits] those of `alived check --help`; \
                  what keepalived knows belongs into keepalived.conf",
             ),
         };
@@ -317,7 +321,8 @@ mod tests {
             let scripts = Scripts { at_once: 3, prepare: true };
             let limits = Limits { files: 9, ..Limits::default() };
             let reload = ReloadSettings { allow_empty: true };
-            let own = OwnSettings { realtime, limits, scripts, reload };
+            let hooks = HookSettings { limit: 1, waiting: 2, at_stop: 0, json: true };
+            let own = OwnSettings { realtime, limits, scripts, hooks, reload };
             let text = serde_json::to_string(&own).unwrap();
             assert_eq!(serde_json::from_str::<OwnSettings>(&text).unwrap(), own, "{text}");
         }
@@ -347,6 +352,8 @@ mod tests {
             ("\nscripts.at-once = 0", ":19: ", "a number from 1 to 1000, not 0"),
             ("\nscripts.at-once = 1001", ":19: ", "a number from 1 to 1000, not 1001"),
             ("[scripts]\nprepared = true", ":1: ", "did you mean `prepare`?"),
+            ("\nhooks.limit = 0", ":15: ", "a number from 1 to 86400, not 0"),
+            ("[hooks]\nat-stops = 1", ":1: ", "did you mean `at-stop`?"),
             ("\nrealtime 5", ":", "error"),
             ("realtime = 5\nrealtime = 5", ":1: ", "duplicate"),
         ] {
@@ -372,10 +379,12 @@ mod tests {
         assert_eq!(read.realtime, Realtime::Priority(REALTIME_PRIORITY));
         assert_eq!(read.limits, Limits::default());
         assert_eq!(read.scripts, Scripts::default());
+        assert_eq!(read.hooks, HookSettings::default());
         for name in ["realtime"]
             .into_iter()
             .chain(ReloadSettings::NAMES)
             .chain(Scripts::NAMES)
+            .chain(HookSettings::NAMES)
             .chain(Limits::NAMES.map(|(name, _)| name))
         {
             assert!(all.lines().any(|line| line.starts_with(&format!("{name} = "))), "{name}");

@@ -84,6 +84,11 @@ impl Child {
         [self.respawn_at, self.kill_at].into_iter().flatten().min()
     }
 
+    /// Whether it had its time to end.
+    pub(super) fn is_kill_due(&self, now: Instant) -> bool {
+        self.kill_at.is_some_and(|at| at <= now)
+    }
+
     /// Kills it if it had its time to end. True if so.
     pub(super) fn kill_if_due(&mut self, now: Instant) -> bool {
         let due = self.kill_at.take_if(|at| *at <= now).is_some() && self.runs();

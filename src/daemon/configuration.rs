@@ -8,6 +8,7 @@ use super::options::Options;
 use crate::config::diagnostics::{Severity, Style};
 use crate::config::{self, Limits, LoadOptions, Loaded, OwnSettings, PrintOptions, SettingsFault};
 use crate::node::NodeConfig;
+use crate::notify::Notifications;
 
 pub(super) use crate::config::Settings;
 
@@ -15,6 +16,7 @@ pub(super) use crate::config::Settings;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Configuration {
     pub(super) node: NodeConfig,
+    pub(super) notifications: Notifications,
     pub(super) settings: Settings,
     /// For the log, one line each.
     pub(super) warnings: Vec<String>,
@@ -91,7 +93,7 @@ fn take(
         Ok(own) if loaded.usable => own,
         own => return Err(refuse(own.err().as_ref(), &loaded, lines)),
     };
-    let Loaded { node, settings, mut config, .. } = loaded;
+    let Loaded { node, notifications, settings, mut config, .. } = loaded;
     let dump = options.dump_configuration.then(|| config::print(&config, PrintOptions::default()));
     // A later worker runs with the keys that are in force, whatever is in their files then.
     config::spell_out_keys(&mut config);
@@ -101,7 +103,7 @@ fn take(
         serde_json::to_string(&own).unwrap_or_default(),
         config::print(&config, everything)
     );
-    Ok(Configuration { node, settings, warnings: lines, dump, kept })
+    Ok(Configuration { node, notifications, settings, warnings: lines, dump, kept })
 }
 
 fn load_own(host: &RealHost, options: &Options) -> Result<OwnSettings, SettingsFault> {

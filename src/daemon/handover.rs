@@ -1,5 +1,5 @@
 //! What a worker that dies leaves to the next one, in memory that supervisor and workers hold: reloads that were asked
-//! for by a signal and that it has not begun, and whether it has served.
+//! for by a signal and that it has not begun, and whether it has served. And what one that stops says to the supervisor.
 //!
 //! A worker that dies *of* a reload leaves it to nobody, or the next one would die of it too.
 
@@ -8,10 +8,12 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use crate::sys::process;
+use crate::time::{Duration, micros};
 
 const ASKED: u64 = 0;
 const BEGUN: u64 = 8;
 const SERVED: u64 = 16;
+const LEFT: u64 = 24;
 
 /// How many reloads were asked for and begun, and whether the last worker has served.
 #[derive(Debug)]
@@ -23,7 +25,7 @@ impl Handover {
     /// Nothing was asked for.
     pub(super) fn new() -> io::Result<Self> {
         let file = process::memory_file("alived-handover")?;
-        file.write_all_at(&[0; 24], 0)?;
+        file.write_all_at(&[0; 32], 0)?;
         Ok(Self { file })
     }
 
@@ -57,6 +59,18 @@ impl Handover {
         let served = self.number(SERVED) != 0;
         self.set(SERVED, 0);
         served
+    }
+
+    /// For the worker: its routers have left, and hooks may take so long to be told of it.
+    pub(super) fn note_left(&self, hooks: Duration) {
+        self.set(LEFT, micros(hooks));
+    }
+
+    /// For the supervisor: how long a worker may take that has just left; nothing the second time.
+    pub(super) fn take_left(&self) -> Duration {
+        let hooks = Duration::from_micros(self.number(LEFT));
+        self.set(LEFT, 0);
+        hooks
     }
 
     // The memory is there since `new`: neither can fail.

@@ -21,6 +21,7 @@ mod descriptors;
 mod files;
 mod filter;
 mod handover;
+mod hooks;
 mod host;
 mod host_with_text;
 mod interface_settings;

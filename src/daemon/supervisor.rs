@@ -183,6 +183,13 @@ impl Supervisor<'_> {
                 return status;
             }
             let now = clock::now().instant;
+            if self.vrrp.is_kill_due(now) {
+                // Its routers have left, and hooks hear of it.
+                let hooks = self.handover.take_left();
+                if !hooks.is_zero() {
+                    self.vrrp.kill_at(now + hooks);
+                }
+            }
             for child in [&mut self.vrrp, &mut self.runner].into_iter().chain(&mut self.retired) {
                 if child.kill_if_due(now) {
                     tracing::warn!("the {} does not stop, killing it", child.name());

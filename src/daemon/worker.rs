@@ -18,6 +18,7 @@ use super::descriptors;
 use super::files;
 use super::filter::Filter;
 use super::handover::Handover;
+use super::hooks::Hooks;
 use super::interface_settings::InterfaceSettings;
 use super::kernel_thread::{KernelThread, Request, view_failed};
 use super::leftovers::Leftovers;
@@ -154,6 +155,7 @@ struct Worker<'a> {
     settings: Settings,
     readiness: Option<File>,
     runner: Runner,
+    hooks: Hooks,
     tracked_scripts: TrackedScripts,
     tracked_files: TrackedFiles,
     tracked_processes: TrackedProcesses,
@@ -219,7 +221,7 @@ impl<'a> Worker<'a> {
         for warning in options.warnings.iter().chain(&configuration.warnings) {
             tracing::warn!("{warning}");
         }
-        let Configuration { node, settings, kept, .. } = configuration;
+        let Configuration { node, notifications, settings, kept, .. } = configuration;
         drop(kept);
         let has_routers = !node.routers.is_empty();
         let tally = Tally::new().map_err(|error| fatal(&error))?;
@@ -283,6 +285,7 @@ impl<'a> Worker<'a> {
             leftovers,
             handover,
             kept: kept_text,
+            hooks: Hooks::new(notifications, settings.hooks),
             settings,
             readiness,
             runner,
@@ -350,6 +353,7 @@ impl<'a> Worker<'a> {
                     }
                 }
                 changed = runner.changed() => changed?,
+                () = self.hooks.due() => {}
                 () = self.stamps.due() => self.renew_stamps(),
                 () = self.memory.due() => self.memory.give_back(&self.settings),
                 changed = self.progress.changed(&tallied) => {
@@ -361,6 +365,11 @@ impl<'a> Worker<'a> {
             self.runner.handle();
             while let Some(event) = self.runner.next_event() {
                 self.tracked_scripts.finish(&event);
+                self.hooks.finish(&event);
+            }
+            if self.hooks.serve(&mut self.runner) {
+                tracing::info!("Stopped");
+                return Ok(0);
             }
         }
     }
@@ -387,6 +396,7 @@ impl<'a> Worker<'a> {
             Notice::Ready => self.announce_readiness(),
             Notice::Snapshot(snapshot) => self.use_snapshot(&snapshot),
             Notice::Reconfigured(changes) => self.finish_reload(&changes),
+            Notice::News(at, news) => self.hooks.tell(at, &news),
             Notice::Retired(retired) => self.memory.free(retired, &self.settings),
             Notice::Late(late) => {
                 if let Some(auto) = self.settings.auto_priority {
@@ -397,8 +407,7 @@ impl<'a> Worker<'a> {
             Notice::RunScript(name) => self.tracked_scripts.run(name, &mut self.runner),
             Notice::Stopped => {
                 self.acceptance.end();
-                tracing::info!("Stopped");
-                return Some(0);
+                self.handover.note_left(self.hooks.leave());
             }
             Notice::Failed(text) => {
                 tracing::error!("{text}");
@@ -538,6 +547,7 @@ impl<'a> Worker<'a> {
             tracing::info!("{line}");
         }
         tracing::info!("Reloaded");
+        self.hooks.reconfigured();
         let asked = self.reloads.pop_front().flatten();
         if self.reloads.is_empty() {
             self.acceptance.set(self.not_accepted.clone());
@@ -591,6 +601,7 @@ impl<'a> Worker<'a> {
             tracing::warn!("cannot keep the configuration for a later worker: {error}");
         }
         self.reloads.push_back(asked);
+        self.hooks.configure(configuration.notifications);
         self.tracked_scripts.configure(&configuration.node.tracking, &mut self.runner);
         // What is not to be accepted is not from now on, what is to be once nobody thinks otherwise.
         self.not_accepted = acceptance::not_accepted(&configuration.node);
@@ -632,6 +643,8 @@ impl<'a> Worker<'a> {
         self.settings.data_use_instance = new.data_use_instance;
         self.settings.state_dump_file = new.state_dump_file;
         self.settings.json_version = new.json_version;
+        self.settings.hooks = new.hooks;
+        self.hooks.set(new.hooks);
         self.settings.scripts = new.scripts;
         apply_to_runner(new.scripts, &mut self.runner);
         self.settings.auto_priority = new.auto_priority;

@@ -218,6 +218,8 @@ impl Driver for CarryOut<'_> {
                 let text = format_args!("group {}: {} -> {}: {}", t.name, t.from, t.to, t.cause);
                 self.cluster.record(EntryKind::Transition, self.id, text);
             }
+            // Of a rival a report tells, too.
+            News::LowerPriorityReceived { .. } => {}
             News::Report(report) => {
                 let text = format_args!("({}) {}", report.router, report.kind);
                 self.cluster.record(EntryKind::Report, self.id, text);

@@ -6,6 +6,7 @@ use crate::kernel::{AddressRequest, Announcement, LinkOperation, ReceiveSocket};
 use crate::net::InterfaceIndex;
 
 use super::{GroupTransition, Report, Transition, Transmission};
+use crate::wire::vrrp::Priority;
 
 /// Room that each bucket keeps from one wake-up to the next: the many of a start or of a takeover are not to be
 /// paid for ever after.
@@ -52,6 +53,14 @@ pub enum News {
     Transition(Transition),
     /// A sync group changed its state: behind the transitions of its members, at the start before them.
     GroupTransition(GroupTransition),
+    /// While master, a router heard another master of lower priority (`notify_master_rx_lower_pri`); however often that one
+    /// sends, twice in an interval at most.
+    LowerPriorityReceived {
+        /// Name of the router.
+        router: Arc<str>,
+        /// Its effective priority.
+        priority: Priority,
+    },
     /// Something an operator wants to read.
     Report(Report),
 }
@@ -61,7 +70,7 @@ impl News {
     pub fn transitions(news: &[Self]) -> impl Iterator<Item = &Transition> {
         news.iter().filter_map(|news| match news {
             Self::Transition(transition) => Some(transition),
-            Self::GroupTransition(_) | Self::Report(_) => None,
+            Self::GroupTransition(_) | Self::LowerPriorityReceived { .. } | Self::Report(_) => None,
         })
     }
 }
@@ -160,7 +169,7 @@ impl Actions {
     pub fn reports(&self) -> impl Iterator<Item = &Report> {
         self.news.iter().filter_map(|news| match news {
             News::Report(report) => Some(report),
-            News::Transition(_) | News::GroupTransition(_) => None,
+            News::Transition(_) | News::GroupTransition(_) | News::LowerPriorityReceived { .. } => None,
         })
     }
 }

@@ -1,10 +1,11 @@
 //! Master (RFC 9568 §6.4.3, RFC 3768 §6.4.3).
 
 use core::net::IpAddr;
+use std::sync::Arc;
 
 use super::rivals::Rivals;
 use super::router_core::Core;
-use super::{AnnounceSettings, Cause, Output, ReportKind};
+use super::{AnnounceSettings, Cause, News, Output, ReportKind};
 use crate::time::{Duration, Instant, Now};
 use crate::wire::vrrp::{Message, Priority};
 
@@ -34,6 +35,8 @@ pub(super) struct Mastership {
     /// One interval after the election. Until then an advertisement of the lower master that was preempted may be on
     /// its way still: it is answered, and not reported as a rival.
     predecessor_silent_from: Instant,
+    /// Hooks hear of beaten rivals twice in an interval at most.
+    rival_untold_until: Instant,
     /// A rival sent within that interval: hosts may have believed it since, and it may say no more.
     pub(super) rival_due: Option<Instant>,
     /// A switch-over is under way: priority 0 is sent, no successor heard yet, give up at this time.
@@ -105,6 +108,7 @@ impl Mastership {
             answer_due: None,
             rival_quiet_until: now.instant,
             predecessor_silent_from: now.instant + interval,
+            rival_untold_until: now.instant,
             rival_due: None,
             handover: None,
             listening_until: None,
@@ -201,6 +205,11 @@ impl Mastership {
             self.answer(core, now, out);
         }
         self.announce_over_rival(core, now, out);
+        if self.rival_untold_until <= now.instant {
+            self.rival_untold_until = now.instant + core.config.interval.duration() / 2;
+            let (router, priority) = (Arc::clone(&core.config.name), core.priority.get());
+            out.actions.news.push(News::LowerPriorityReceived { router, priority });
+        }
         if self.predecessor_silent_from <= now.instant {
             let silence = core.master_down_interval_at(advertisement.interval);
             if self.rivals.hear(now.instant, from, priority, silence) {

@@ -128,10 +128,16 @@ impl VirtualRouter {
         if self.core.config == *config {
             return self.set_environment(now, environment, known, out);
         }
+        let started = self.state() != State::Initialize;
         let core = &mut self.core;
         core::mem::swap(&mut core.config, config);
         let before = &*config;
+        let from = core.priority.get();
         core.priority.set_base(core.config.priority);
+        let to = core.priority.get();
+        if started && from != to {
+            core.report(ReportKind::PriorityChanged { from, to }, out);
+        }
         core.outgoing.forget();
         core.compared = None;
         core.peers.forget_told();

@@ -3,6 +3,7 @@
 use crate::config::model::{Config, GlobalDefs};
 use crate::config::values::{At, Natural, Reading, Seconds};
 use crate::config::{LoadOptions, Realtime, ReloadSettings, Scripts};
+use crate::notify::HookSettings;
 use crate::time::Duration;
 
 /// What keepalived.conf, alived.toml and the flags say to the daemon besides its virtual routers.
@@ -47,6 +48,8 @@ pub struct Settings {
     pub filter_table: String,
     /// `[scripts]` of alived.toml.
     pub scripts: Scripts,
+    /// `[hooks]` of alived.toml.
+    pub hooks: HookSettings,
     /// `[reload]` of alived.toml.
     pub reload: ReloadSettings,
 }
@@ -82,6 +85,7 @@ impl Default for Settings {
             json_version: 1,
             filter_table: "keepalived".to_owned(),
             scripts: Scripts::default(),
+            hooks: HookSettings::default(),
             reload: ReloadSettings::default(),
         }
     }
@@ -103,6 +107,7 @@ pub(super) fn settings(config: &Config, options: &LoadOptions) -> Settings {
         instance: config.instance.as_ref().and_then(|e| text(&e.value.0)),
         use_pid_dir: config.use_pid_dir.is_some(),
         scripts: options.own.scripts,
+        hooks: options.own.hooks,
         reload: options.own.reload,
         ..Settings::default()
     };

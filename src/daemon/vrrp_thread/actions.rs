@@ -13,6 +13,7 @@ use super::{Notice, VrrpThread};
 use crate::kernel::{AddressRequest, Announcement, LinkOperation, ReceiveSocket, Verb};
 use crate::net::InterfaceIndex;
 use crate::node::HaNode;
+use crate::notify;
 use crate::sys::packet::{Frame, Packet};
 use crate::time::Now;
 use crate::vrrp::{Driver, News, SendObstacle, SocketRequest, Transmission, VirtualRouter};
@@ -134,12 +135,17 @@ impl Driver for Act<'_> {
     }
 
     fn news(&mut self, news: News) {
+        if notify::is_told(&news) {
+            self.thread.channels.notices.send(Notice::News(self.now.wall, news.clone()));
+        }
         let entry = match news {
             News::Transition(transition) => {
                 self.thread.channels.tally.note(transition.from, transition.to);
                 Entry::Transition(transition)
             }
             News::GroupTransition(transition) => Entry::GroupTransition(transition),
+            // Of a rival a report tells, too.
+            News::LowerPriorityReceived { .. } => return,
             News::Report(report) => Entry::Report(report),
         };
         self.thread.channels.log.entry(self.now.wall, entry);

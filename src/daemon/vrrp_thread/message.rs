@@ -13,9 +13,9 @@ use crate::node::{Changes, NodeConfig, Retired};
 use crate::status::Snapshot;
 use crate::sys::packet::Receiver;
 use crate::sys::realtime::Loan;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, WallTime};
 use crate::track::FileReading;
-use crate::vrrp::Reservation;
+use crate::vrrp::{News, Reservation};
 
 /// What other threads tell the vrrp thread.
 #[derive(Debug)]
@@ -70,8 +70,10 @@ pub(in crate::daemon) enum Notice {
     Ready,
     /// The answer to [`Message::Snapshot`].
     Snapshot(Box<Snapshot>),
-    /// The answer to [`Message::Reconfigure`]: it is in force, and this is what it changed.
+    /// The answer to [`Message::Reconfigure`], behind its news: it is in force, and this is what it changed.
     Reconfigured(Changes),
+    /// What happened, for those who are told.
+    News(WallTime, News),
     /// What a reload has left over, for the main thread to free.
     Retired(Retired),
     /// A timer was served later than [`Channels::late`] allows, by so much.

@@ -21,7 +21,7 @@ use super::log::Entry;
 use super::receive_pace::{Change, ReceivePace};
 use super::send_failures::SendFailures;
 use crate::kernel::{KernelError, KernelEvent, KernelView, ReceiveSocket, SocketEvent};
-use crate::node::{Event, HaNode, NodeConfig};
+use crate::node::{Changes, Event, HaNode, NodeConfig};
 use crate::status::{Lateness, Snapshot};
 use crate::sys::clock::{self, Alarm};
 use crate::sys::netlink::{Followed, Monitor};
@@ -65,6 +65,8 @@ pub(super) struct VrrpThread {
     starting: Option<usize>,
     /// Requests for interfaces answered in this wake-up.
     answered: usize,
+    /// What the configurations changed that were taken in this wake-up.
+    reconfigured: Vec<Changes>,
     actions: Actions,
     failures: SendFailures,
     report_addresses: bool,
@@ -98,6 +100,7 @@ impl VrrpThread {
             held_back: None,
             starting: Some(0),
             answered: 0,
+            reconfigured: Vec::new(),
             actions: Actions::default(),
             failures: SendFailures::default(),
             report_addresses,
@@ -175,7 +178,11 @@ impl VrrpThread {
             {
                 self.node.handle_timeout(now, &mut self.actions);
             }
-            if self.act(now)? {
+            let stopped = self.act(now)?;
+            for changes in self.reconfigured.drain(..) {
+                self.channels.notices.send(Notice::Reconfigured(changes));
+            }
+            if stopped {
                 return Ok(());
             }
             for _ in 0..core::mem::take(&mut self.answered) {
@@ -310,9 +317,8 @@ impl VrrpThread {
             }
             Message::Reconfigure(config) => {
                 let mut plan = self.node.plan(config);
-                let changes = plan.take_changes();
+                self.reconfigured.push(plan.take_changes());
                 self.node.apply(now, plan, &mut self.actions);
-                self.channels.notices.send(Notice::Reconfigured(changes));
                 return Ok(());
             }
             Message::Script { name, end, ending } => Event::Script { name, end, ending },

@@ -142,7 +142,7 @@ impl Ledger {
                         standing.switch = Switch::Off;
                     }
                 }
-                News::GroupTransition(_) | News::Report(_) => {}
+                News::GroupTransition(_) | News::LowerPriorityReceived { .. } | News::Report(_) => {}
             }
         }
     }

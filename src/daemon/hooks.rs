@@ -1,0 +1,152 @@
+//! Telling others what happened: scripts, through the runner. Which runs when is the engine's affair
+//! ([`crate::notify`]); this does what it says.
+
+use std::collections::BTreeMap;
+
+use super::runner::{self, Command, Cut, Outcome, RunId, Runner};
+use crate::notify::{Account, Action, CallId, Event, HookSettings, Notifications, Run};
+use crate::sys::clock;
+use crate::sys::process::Ended;
+use crate::time::{Duration, Instant, WallTime};
+use crate::vrrp::News;
+
+/// What a stop takes beyond the time that hooks may take: for ending what hangs.
+const MARGIN: Duration = Duration::from_secs(1);
+
+/// Hooks of the worker.
+#[derive(Debug)]
+pub(super) struct Hooks {
+    settings: HookSettings,
+    account: Account,
+    engine: crate::notify::Hooks,
+    actions: Vec<Action>,
+    runs: BTreeMap<RunId, CallId>,
+}
+
+impl Hooks {
+    /// Nothing has happened yet.
+    pub(super) const fn new(notifications: Notifications, settings: HookSettings) -> Self {
+        Self {
+            settings,
+            account: Account::new(notifications),
+            engine: crate::notify::Hooks::new(settings),
+            actions: Vec::new(),
+            runs: BTreeMap::new(),
+        }
+    }
+
+    /// Other settings.
+    pub(super) const fn set(&mut self, settings: HookSettings) {
+        self.settings = settings;
+        self.engine.configure(settings);
+    }
+
+    /// The vrrp thread is about to get another configuration.
+    pub(super) fn configure(&mut self, notifications: Notifications) {
+        self.account.reconfigure(notifications);
+    }
+
+    /// It has taken it.
+    pub(super) fn reconfigured(&mut self) {
+        self.account.reconfigured();
+    }
+
+    /// Something happened. What follows is done by [`Hooks::serve`].
+    pub(super) fn tell(&mut self, at: WallTime, news: &News) {
+        if let Some(told) = self.account.take(at, news) {
+            self.engine.push(told, &mut self.actions);
+        }
+    }
+
+    /// All routers have left. Gives how long it may take until [`Hooks::serve`] says that all is told.
+    pub(super) fn leave(&mut self) -> Duration {
+        self.engine.leave(clock::now().instant);
+        self.settings.at_stop() + MARGIN
+    }
+
+    /// Waits until there is something for [`Hooks::serve`] without an event.
+    pub(super) async fn due(&self) {
+        match self.engine.poll_timeout() {
+            Some(at) => tokio::time::sleep(at.saturating_since(clock::now().instant)).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Takes what the runner says of a hook; what is about something else is passed over.
+    pub(super) fn finish(&mut self, event: &runner::Event) {
+        match event {
+            runner::Event::Finished { id, outcome } => {
+                let Some(call) = self.runs.remove(id) else { return };
+                let Some(run) = self.engine.ended(call, &mut self.actions) else { return };
+                self.report(&run, outcome);
+            }
+            runner::Event::Lost { id } => {
+                let Some(call) = self.runs.remove(id) else { return };
+                let Some(run) = self.engine.lost(call, &mut self.actions) else { return };
+                tracing::warn!("{} was lost with the process that ran it", words(&run));
+            }
+        }
+    }
+
+    /// Does what is to be done. True when the daemon stops and all is told.
+    pub(super) fn serve(&mut self, runner: &mut Runner) -> bool {
+        let now: Instant = clock::now().instant;
+        if self.engine.poll_timeout().is_some_and(|at| at <= now) {
+            self.engine.handle_timeout(now, &mut self.actions);
+        }
+        for action in core::mem::take(&mut self.actions) {
+            match action {
+                Action::Run(call, run) => {
+                    let id = runner.start(self.command(&run));
+                    self.runs.insert(id, call);
+                }
+                Action::Cancel(call) => {
+                    if let Some((id, _)) = self.runs.iter().find(|(_, other)| **other == call) {
+                        runner.cancel(*id);
+                    }
+                }
+                Action::SayBehind(object) => tracing::warn!(
+                    "the scripts of {object} take longer than what happens to it: of its events the oldest that \
+                     wait are left out ([hooks] of alived.toml)"
+                ),
+                Action::SayLeftOut(object, count) => {
+                    tracing::warn!(
+                        "the scripts of {object} were not told of {count} events; now of the newest"
+                    );
+                }
+                Action::SayAbandoned(run) => {
+                    tracing::warn!("stopping without waiting for {} any longer", words(&run));
+                }
+            }
+        }
+        self.engine.is_over()
+    }
+
+    fn command(&self, run: &Run) -> Command {
+        let Run { hook, event, .. } = run;
+        Command {
+            input: if self.settings.json { event.to_json() } else { Vec::new() },
+            deadline: Some(self.settings.limit()),
+            ..Command::new(hook.command(event))
+        }
+    }
+
+    fn report(&self, run: &Run, outcome: &Outcome) {
+        match outcome {
+            Outcome::Ended { how: Ended::Exited(0), cut: None, .. } => {}
+            Outcome::Ended { cut: Some(Cut::Deadline), .. } => tracing::warn!(
+                "{} {outcome} ([hooks] of alived.toml: limit = {})",
+                words(run),
+                self.settings.limit
+            ),
+            outcome => tracing::warn!("{} {outcome}", words(run)),
+        }
+    }
+}
+
+/// `notify_master of vrrp_instance VI_1, told of MASTER, '/x/y' 'z',`.
+fn words(run: &Run) -> String {
+    let Run { hook, event, .. } = run;
+    let Event { object, word, .. } = &**event;
+    format!("{} of {object}, told of {word}, {},", hook.keyword, hook.script)
+}
