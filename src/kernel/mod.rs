@@ -3,6 +3,7 @@
 //! What the kernel holds arrives as [`KernelEvent`]s (first a [`KernelView`], then changes); what we want of
 //! it leaves as [`AddressRequest`]s, answered chunk by chunk with [`AddressReply`]s.
 
+pub mod ipvs;
 mod link;
 mod route;
 mod rule;

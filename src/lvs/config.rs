@@ -1,11 +1,13 @@
 //! Configuration of virtual and real servers (`virtual_server`, `virtual_server_group`).
 
-use core::net::{IpAddr, Ipv4Addr};
-use core::num::{NonZeroU16, NonZeroU32};
+use core::net::IpAddr;
+use core::num::NonZeroU32;
 use std::sync::Arc;
 
-use super::{ForwardingMethod, Scheduler, SchedulerFlags};
 use crate::kernel::Script;
+use crate::kernel::ipvs::{
+    FirewallMark, ForwardingMethod, HostPort, Persistence, Protocol, Scheduler, SchedulerFlags,
+};
 use crate::net::Family;
 
 /// A virtual server: a service of the kernel's IPVS, or one for each member of a group.
@@ -75,68 +77,6 @@ pub(crate) enum Service {
     FirewallMark(FirewallMark),
     /// `group`: the members of the [`VirtualServerGroup`] of this name.
     Group(Arc<str>, Protocol),
-}
-
-/// An address, perhaps with a port.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub(crate) struct HostPort {
-    /// The address.
-    pub address: IpAddr,
-    /// The port; `None` where keepalived writes 0.
-    pub port: Option<NonZeroU16>,
-}
-
-/// As keepalived writes it: `[192.0.2.1]:80`.
-impl core::fmt::Display for HostPort {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "[{}]:{}", self.address, self.port.map_or(0, NonZeroU16::get))
-    }
-}
-
-/// Packets that the firewall marked.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub(crate) struct FirewallMark {
-    /// The mark.
-    pub mark: NonZeroU32,
-    /// `ip_family`, or the family of the real servers.
-    pub family: Family,
-}
-
-/// Transport protocol of a virtual server.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub(crate) enum Protocol {
-    /// `TCP`.
-    Tcp,
-    /// `UDP`: what keepalived assumes when none is named.
-    #[default]
-    Udp,
-    /// `SCTP`.
-    Sctp,
-}
-
-/// `persistence_timeout`, `persistence_granularity`, `persistence_engine`.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Persistence {
-    /// Seconds after the last connection: 1 to 2,678,400 (31 days); 360 unless set.
-    pub timeout_s: NonZeroU32,
-    /// Which clients count as one.
-    pub granularity: Option<PersistenceGranularity>,
-    /// The kernel's module that looks into packets (`sip`), at most 15 bytes.
-    pub engine: Option<Arc<str>>,
-}
-
-impl Persistence {
-    /// What holds when persistence is switched on without a time.
-    pub(crate) const DEFAULT_TIMEOUT_S: NonZeroU32 = NonZeroU32::new(360).unwrap();
-}
-
-/// Which clients count as one.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(crate) enum PersistenceGranularity {
-    /// A netmask.
-    Ipv4(Ipv4Addr),
-    /// Prefix length, 1 to 128.
-    Ipv6(core::num::NonZeroU8),
 }
 
 /// How much weight must be alive.

@@ -2,13 +2,8 @@
 //! kernel's IPVS ought to hold.
 
 mod config;
-mod method;
-mod scheduler;
 
 pub(crate) use config::{
-    FirewallMark, GroupMember, HostPort, Persistence, PersistenceGranularity, Protocol, Quorum,
-    QuorumNotifications, RealServer, RealServerDetails, RealServerKey, Service, SorryServer, VirtualServer,
-    VirtualServerGroup,
+    GroupMember, Quorum, QuorumNotifications, RealServer, RealServerDetails, RealServerKey, Service,
+    SorryServer, VirtualServer, VirtualServerGroup,
 };
-pub(crate) use method::{ForwardingMethod, GueChecksum, Tunnel};
-pub(crate) use scheduler::{Scheduler, SchedulerFlags};

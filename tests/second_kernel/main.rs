@@ -10,5 +10,6 @@ mod second_kernel;
 mod skip;
 
 mod boot;
+mod ipvs;
 mod links;
 mod vrf;

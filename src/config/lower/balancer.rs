@@ -15,10 +15,8 @@ use crate::config::diagnostics::Diagnostic;
 use crate::config::model::{self, Config};
 use crate::config::source::Position;
 use crate::config::values::{Reading, VirtualServerKey};
-use crate::lvs::{
-    FirewallMark, GroupMember, HostPort, Persistence, RealServer, RealServerKey, Service, VirtualServer,
-    VirtualServerGroup,
-};
+use crate::kernel::ipvs::{FirewallMark, HostPort, Persistence};
+use crate::lvs::{GroupMember, RealServer, RealServerKey, Service, VirtualServer, VirtualServerGroup};
 use crate::net::Family;
 use crate::node::BalancerConfig;
 
@@ -311,7 +309,10 @@ fn tls(ssl: &model::Ssl) -> TlsClient {
 }
 
 /// What a virtual server serves, as its header says.
-pub(super) fn service(block: &model::VirtualServer, protocol: crate::lvs::Protocol) -> Option<Service> {
+pub(super) fn service(
+    block: &model::VirtualServer,
+    protocol: crate::kernel::ipvs::Protocol,
+) -> Option<Service> {
     Some(match &block.header.value {
         VirtualServerKey::Endpoint(endpoint) => Service::Address(*endpoint, protocol),
         VirtualServerKey::Mark(mark) => Service::FirewallMark(FirewallMark {

@@ -11,9 +11,11 @@ use crate::config::model;
 use crate::config::source::Position;
 use crate::config::values::{At, Flag, OptionalNatural, Reading, VirtualServerKey};
 use crate::kernel::Script;
+use crate::kernel::ipvs::{
+    ForwardingMethod, HostPort, Persistence, PersistenceGranularity, Protocol, Scheduler, SchedulerFlags,
+};
 use crate::lvs::{
-    ForwardingMethod, HostPort, Persistence, PersistenceGranularity, Protocol, Quorum, QuorumNotifications,
-    RealServer, RealServerDetails, Scheduler, SchedulerFlags, Service, SorryServer, VirtualServer,
+    Quorum, QuorumNotifications, RealServer, RealServerDetails, Service, SorryServer, VirtualServer,
 };
 use crate::net::Family;
 

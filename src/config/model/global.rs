@@ -3,9 +3,10 @@
 use super::block::block;
 use super::{I32_MAX, I32_MIN, TIMER_MAX, U32_MAX};
 use crate::config::values::{
-    Bool, BufferPolicy, Fifo, Flag, Integer, Interface, Leading, LvsTimeouts, Multicast4, Multicast6, Name,
-    Natural, OptionalAll, OptionalInteger, OptionalText, Seconds, SmtpServer, SyncDaemon, Text, Umask, Words,
+    Bool, BufferPolicy, Fifo, Flag, Integer, Interface, Leading, Multicast4, Multicast6, Name, Natural,
+    OptionalAll, OptionalInteger, OptionalText, Seconds, SmtpServer, SyncDaemon, Text, Umask, Words,
 };
+use crate::kernel::ipvs::Timeouts;
 use crate::kernel::{NamedUser, Script};
 
 block! {
@@ -39,7 +40,7 @@ block! {
     once "default_interface" default_interface: Interface;
     once "disable_local_igmp" disable_local_igmp: Flag;
     once "v3_checksum_as_v2" v3_checksum_as_v2: Bool;
-    once "lvs_timeouts" lvs_timeouts: LvsTimeouts;
+    once "lvs_timeouts" lvs_timeouts: Timeouts;
     once "lvs_flush" lvs_flush: Flag;
     once "lvs_flush_on_stop" | "lvs_flush_onstop" lvs_flush_on_stop: Words<0, 1>;
     once "lvs_sync_daemon" lvs_sync_daemon: SyncDaemon;

@@ -14,7 +14,8 @@ use crate::config::values::{
     VirtualServerKey,
 };
 use crate::kernel::Script;
-use crate::lvs::{ForwardingMethod, GroupMember, HostPort, PersistenceGranularity, Protocol, Scheduler};
+use crate::kernel::ipvs::{ForwardingMethod, HostPort, PersistenceGranularity, Protocol, Scheduler};
+use crate::lvs::GroupMember;
 use crate::net::Family;
 
 block! {

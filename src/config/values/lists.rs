@@ -9,7 +9,8 @@ use super::text::interface;
 use super::words::{Args, Argument, Printed};
 use super::{parse, words_of};
 use crate::config::schema::Context;
-use crate::lvs::{FirewallMark, GroupMember, HostPort};
+use crate::kernel::ipvs::{FirewallMark, HostPort};
+use crate::lvs::GroupMember;
 use crate::net::{Family, Prefix};
 #[cfg(test)]
 use crate::prng::Prng;

@@ -12,8 +12,8 @@ use super::{parse, words_of};
 use crate::check::{BodyDigest, StatusCodes};
 use crate::config::schema::Context;
 use crate::kernel::Script;
-use crate::lvs::{
-    ForwardingMethod, GueChecksum, HostPort, PersistenceGranularity, Protocol, Scheduler, Tunnel,
+use crate::kernel::ipvs::{
+    ForwardingMethod, GueChecksum, HostPort, PersistenceGranularity, Protocol, Scheduler, Timeouts, Tunnel,
 };
 use crate::net::InterfaceName;
 #[cfg(test)]
@@ -295,18 +295,8 @@ impl Argument for StatusCodes {
     }
 }
 
-/// `lvs_timeouts`, in seconds.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) struct LvsTimeouts {
-    /// `tcp`.
-    pub tcp: Option<u32>,
-    /// `tcpfin`.
-    pub tcpfin: Option<u32>,
-    /// `udp`.
-    pub udp: Option<u32>,
-}
-
-impl Argument for LvsTimeouts {
+/// `lvs_timeouts`.
+impl Argument for Timeouts {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
         let mut timeouts = Self::default();
         let mut next = Some(args.required()?);
@@ -314,7 +304,7 @@ impl Argument for LvsTimeouts {
             args.note_inline(Context::TimeoutWords, word);
             let field = match word.0 {
                 "tcp" => &mut timeouts.tcp,
-                "tcpfin" => &mut timeouts.tcpfin,
+                "tcpfin" => &mut timeouts.tcp_fin,
                 "udp" => &mut timeouts.udp,
                 _ => {
                     args.reject_inline(word, Context::TimeoutWords);
@@ -329,7 +319,7 @@ impl Argument for LvsTimeouts {
     }
 
     fn print(&self, out: &mut Printed) {
-        for (name, value) in [("tcp", self.tcp), ("tcpfin", self.tcpfin), ("udp", self.udp)] {
+        for (name, value) in [("tcp", self.tcp), ("tcpfin", self.tcp_fin), ("udp", self.udp)] {
             if let Some(value) = value {
                 out.option(name, value);
             }
@@ -338,7 +328,7 @@ impl Argument for LvsTimeouts {
 
     #[cfg(test)]
     fn sample(random: &mut Prng) -> Self {
-        Self { tcp: Some(900), tcpfin: random.chance(1, 2).then_some(120), udp: None }
+        Self { tcp: Some(900), tcp_fin: random.chance(1, 2).then_some(120), udp: None }
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) use address_line::AddressLine;
 pub(super) use auth_key::AuthKey;
 pub(super) use line::NamedInterfaces;
 pub(super) use lists::{ServerWeight, TrackedName, TrackedWeight, TrackerWeight, UnicastPeer};
-pub(super) use lvs::{LvsTimeouts, OptionalScript, SyncDaemon, VirtualServerKey};
+pub(super) use lvs::{OptionalScript, SyncDaemon, VirtualServerKey};
 pub(super) use network::{
     AuthType, BufferPolicy, HexPattern, IpvlanMode, IpvlanSettings, MacPattern, OptionalAll, SmtpServer,
     VmacSettings,

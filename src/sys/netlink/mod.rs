@@ -4,6 +4,8 @@
 mod address;
 mod datagram;
 mod encode;
+mod generic;
+pub mod ipvs;
 mod link;
 mod message;
 mod monitor;

@@ -168,8 +168,8 @@ impl NetlinkSocket {
     /// before the call returns.
     ///
     /// # Errors
-    /// The outer error means that the batch was not sent, or that its answers were lost (`ENOBUFS`): read the
-    /// state again.
+    /// The outer error means that the batch was not sent, or that its answers were lost (`ENOBUFS`) or not all given
+    /// (`EINTR`): read the state again.
     pub(crate) fn send(
         &mut self,
         mut batch: Batch,
@@ -180,7 +180,12 @@ impl NetlinkSocket {
         let first = self.transmit(&mut batch, acknowledge)?;
         let mut refused = BTreeMap::new();
         loop {
-            self.receive().map_err(|error| error_from_io(&error))?;
+            // All has been carried out and answered by now, but for a request that was interrupted: the kernel
+            // leaves such a one without an answer.
+            self.receive_with(libc::MSG_DONTWAIT).map_err(|error| match error.kind() {
+                io::ErrorKind::WouldBlock => error_from_errno(Errno::EINTR),
+                _ => error_from_io(&error),
+            })?;
             for (header, body) in datagram::messages(&self.buffer) {
                 let position = header.sequence.wrapping_sub(first) as usize;
                 let Message::Answer(answer) = datagram::classify(header, body) else { continue };
@@ -236,15 +241,29 @@ impl NetlinkSocket {
         let mut batch = Batch::default();
         batch.push(request, NLM_F_DUMP);
         for _ in 0..DUMP_ATTEMPTS {
-            if let Some(objects) = self.dump_once(batch.clone(), &mut read)? {
+            if let Some(objects) = self.objects(batch.clone(), &mut read)? {
                 return Ok(objects);
             }
         }
         Err(error_from_errno(Errno::EINTR))
     }
 
+    /// What `read` makes of each object that comes before the answer to `request`.
+    ///
+    /// # Errors
+    /// In the kernel's words.
+    pub(crate) fn query<T>(
+        &mut self,
+        request: impl NetlinkSerializable,
+        mut read: impl FnMut(Header, &[u8]) -> Option<T>,
+    ) -> Result<Vec<T>, KernelError> {
+        let mut batch = Batch::default();
+        batch.push(request, 0);
+        Ok(self.objects(batch, &mut read)?.unwrap_or_default())
+    }
+
     /// `None` when the state changed during the dump.
-    fn dump_once<T>(
+    fn objects<T>(
         &mut self,
         mut batch: Batch,
         read: &mut impl FnMut(Header, &[u8]) -> Option<T>,

@@ -3,8 +3,8 @@
 use core::num::NonZeroU16;
 
 /// How IPVS passes packets on.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-pub(crate) enum ForwardingMethod {
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum ForwardingMethod {
     /// `NAT`: addresses are rewritten, answers come back through the director.
     #[default]
     Nat,
@@ -16,14 +16,14 @@ pub(crate) enum ForwardingMethod {
 
 impl ForwardingMethod {
     /// Whether the real server sees the virtual server's port.
-    pub(crate) const fn keeps_port(self) -> bool {
+    pub const fn keeps_port(self) -> bool {
         !matches!(self, Self::Nat)
     }
 }
 
 /// `type`: the wrapping of [`ForwardingMethod::Tunnel`].
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-pub(crate) enum Tunnel {
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Tunnel {
     /// `ipip`: IP in IP.
     #[default]
     Ipip,
@@ -42,8 +42,8 @@ pub(crate) enum Tunnel {
 }
 
 /// Checksum of a `gue` tunnel's outer UDP header.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-pub(crate) enum GueChecksum {
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum GueChecksum {
     /// `nocsum`.
     #[default]
     None,

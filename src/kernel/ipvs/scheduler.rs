@@ -2,7 +2,7 @@
 
 /// An IPVS scheduler of the kernel.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub(crate) enum Scheduler {
+pub enum Scheduler {
     /// `rr`: in turn.
     RoundRobin,
     /// `wrr`: in turn, by weight.
@@ -36,7 +36,7 @@ pub(crate) enum Scheduler {
 
 impl Scheduler {
     /// All, in the order of the manual.
-    pub(crate) const ALL: [Self; 14] = [
+    pub const ALL: [Self; 14] = [
         Self::RoundRobin,
         Self::WeightedRoundRobin,
         Self::LeastConnection,
@@ -54,7 +54,7 @@ impl Scheduler {
     ];
 
     /// The kernel's name and the keyword.
-    pub(crate) const fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::RoundRobin => "rr",
             Self::WeightedRoundRobin => "wrr",
@@ -74,7 +74,7 @@ impl Scheduler {
     }
 
     /// The scheduler of a keyword.
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|scheduler| scheduler.name() == name)
     }
 }
@@ -82,8 +82,8 @@ impl Scheduler {
 /// `flag-1` to `flag-3`; the kernel gives them a meaning for each scheduler (`IP_VS_SVC_F_SCHED1` …).
 ///
 /// For `sh` and `mh`, `sh-fallback` and `mh-fallback` are the first, `sh-port` and `mh-port` the second.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-pub(crate) struct SchedulerFlags {
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct SchedulerFlags {
     /// `flag-1`, `sh-fallback`, `mh-fallback`: another server when the hashed one is not available.
     pub first: bool,
     /// `flag-2`, `sh-port`, `mh-port`: the source port counts too.
