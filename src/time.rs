@@ -116,7 +116,7 @@ pub struct Now {
 impl Now {
     /// The time at which a packet arrived that is read now: a master-down time runs from there. The wall clock
     /// may have been set between, so what it says is believed as far as it says little.
-    pub fn of_arrival(self, arrived: WallTime) -> Self {
+    pub(crate) fn of_arrival(self, arrived: WallTime) -> Self {
         let waited = self.wall.saturating_since(arrived).min(ARRIVAL_MAX);
         Self { instant: self.instant - waited, ..self }
     }

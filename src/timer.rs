@@ -60,7 +60,7 @@ impl<Owner: Copy + Ord> TimerQueue<Owner> {
     }
 
     /// Takes the owner with the earliest deadline if that is not after `until`.
-    pub fn pop_due(&mut self, until: Instant) -> Option<(Instant, Owner)> {
+    pub(crate) fn pop_due(&mut self, until: Instant) -> Option<(Instant, Owner)> {
         let &(at, owner) = self.by_time.first()?;
         if at > until {
             return None;

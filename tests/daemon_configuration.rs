@@ -52,7 +52,7 @@ fn a_worker_that_replaces_another_runs_what_was_in_force() {
         signal(host.worker(), libc::SIGKILL);
         host.wait_for_lines(GOING_ON, round + 1);
         host.wait_for_lines("Entering MASTER STATE", round + 2);
-        assert!(host.holds(ADDRESS));
+        host.wait("the address", |host| host.holds(ADDRESS));
         assert_priority(&mut host, 120);
     }
     host.signal(libc::SIGHUP);

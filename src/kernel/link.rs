@@ -63,7 +63,7 @@ pub struct VirtualLink {
 
 impl VirtualLink {
     /// Whether it is to have its parent's link-local address: an ipvlan makes one of its own.
-    pub const fn needs_local(&self) -> bool {
+    pub(crate) const fn needs_local(&self) -> bool {
         self.ipv6 && matches!(self.kind, VirtualLinkKind::Macvlan(_))
     }
 }

@@ -51,7 +51,7 @@ pub struct Link {
 
 impl Link {
     /// Which interface of ours it is like.
-    pub fn virtual_key(&self) -> Option<LinkKey> {
+    pub(crate) fn virtual_key(&self) -> Option<LinkKey> {
         self.stacked.map(|Stacked { parent, kind }| LinkKey { parent, name: self.name.packed(), kind })
     }
 
@@ -85,7 +85,7 @@ pub struct HeldAddress {
 
 impl HeldAddress {
     /// Not usable as a source, and not answered for.
-    pub const fn is_tentative(&self) -> bool {
+    pub(crate) const fn is_tentative(&self) -> bool {
         !matches!(self.detection, Detection::Done)
     }
 }

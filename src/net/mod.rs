@@ -64,12 +64,12 @@ impl InterfaceName {
     }
 
     /// A copy that shares no memory with this one.
-    pub fn detached(&self) -> Self {
+    pub(crate) fn detached(&self) -> Self {
         Self(Arc::from(&*self.0))
     }
 
     /// The same name in a value that can be copied.
-    pub fn packed(&self) -> PackedName {
+    pub(crate) fn packed(&self) -> PackedName {
         let mut bytes = [0; 15];
         for (to, from) in bytes.iter_mut().zip(self.0.bytes()) {
             *to = from;
@@ -145,7 +145,7 @@ pub struct InterfaceIndex(NonZeroU32);
 
 impl InterfaceIndex {
     /// The first of all, in order.
-    pub const LOWEST: Self = Self(NonZeroU32::MIN);
+    pub(crate) const LOWEST: Self = Self(NonZeroU32::MIN);
 
     /// `None` for 0, which the kernel uses for "no interface".
     pub fn new(index: u32) -> Option<Self> {
@@ -183,7 +183,7 @@ pub struct Prefix {
 
 impl Prefix {
     /// The first of all, in order.
-    pub const LOWEST: Self = Self { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), length: 0 };
+    pub(crate) const LOWEST: Self = Self { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), length: 0 };
 
     /// `None` when `length` exceeds the address' bits (32 or 128).
     pub const fn new(address: IpAddr, length: u8) -> Option<Self> {

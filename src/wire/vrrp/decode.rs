@@ -52,7 +52,7 @@ impl Message<'_> {
     }
 
     /// A copy of its own.
-    pub fn to_advertisement(&self) -> Advertisement {
+    pub(crate) fn to_advertisement(self) -> Advertisement {
         Advertisement {
             version: self.version,
             vrid: self.vrid,

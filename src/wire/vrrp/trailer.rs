@@ -66,17 +66,17 @@ impl Stamp {
     }
 
     /// Whether it is later than another one, by less than half of all stamps (68 years).
-    pub const fn is_after(self, other: Self) -> bool {
+    pub(crate) const fn is_after(self, other: Self) -> bool {
         self.0.wrapping_sub(other.0).cast_signed() > 0
     }
 
     /// The later of two.
-    pub const fn or_later(self, other: Self) -> Self {
+    pub(crate) const fn or_later(self, other: Self) -> Self {
         if other.is_after(self) { other } else { self }
     }
 
     /// Microseconds by which it is ahead of a clock; negative where it is behind.
-    pub fn ahead_of_us(self, wall: WallTime) -> i64 {
+    pub(crate) fn ahead_of_us(self, wall: WallTime) -> i64 {
         let ahead = self.0.wrapping_sub(Self::of(wall).0).cast_signed();
         // At most 2^31 seconds: it fits.
         ((i128::from(ahead) * 1_000_000) >> 32) as i64

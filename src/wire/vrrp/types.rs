@@ -63,12 +63,12 @@ impl Priority {
     pub const OWNER: Self = Self(255);
 
     /// Whether this is the owner's priority.
-    pub const fn is_owner(self) -> bool {
+    pub(crate) const fn is_owner(self) -> bool {
         self.0 == 255
     }
 
     /// Whether this says that the master leaves.
-    pub const fn is_leaving(self) -> bool {
+    pub(crate) const fn is_leaving(self) -> bool {
         self.0 == 0
     }
 }
@@ -116,7 +116,7 @@ impl AdvertisementInterval {
     }
 
     /// In microseconds.
-    pub const fn micros(self) -> u64 {
+    pub(crate) const fn micros(self) -> u64 {
         self.centiseconds as u64 * 10_000
     }
 }
