@@ -31,6 +31,18 @@ impl Child {
         self.name
     }
 
+    /// What it is doing, for people: `process 4711 for 12 s`.
+    pub(super) fn describe(&self) -> String {
+        let now = crate::sys::clock::now().instant;
+        match (self.process, self.respawn_at) {
+            (Some(Process { pid, started }), _) => {
+                format!("process {pid}, for {} s", now.saturating_since(started).as_secs())
+            }
+            (None, Some(at)) => format!("started again in {} s", at.saturating_since(now).as_secs()),
+            (None, None) => "not needed".to_owned(),
+        }
+    }
+
     /// A process was started.
     pub(super) const fn started(&mut self, pid: u32, now: Instant) {
         self.process = Some(Process { pid, started: now });

@@ -16,6 +16,7 @@ pub(super) use crate::config::Settings;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Configuration {
     pub(super) node: NodeConfig,
+    /// What instances and sync groups tell others.
     pub(super) notifications: Notifications,
     pub(super) settings: Settings,
     /// For the log, one line each.

@@ -57,8 +57,8 @@ pub fn default_log_file() -> PathBuf {
 
 /// Folder and name of the dump that `.data` stands for. `state_dump_file` is a path, with a `/` at its end a
 /// folder, and without one at its beginning in the folder of the dumps. `data_use_instance` puts the names of
-/// the network namespace and of the instance before the extension.
-pub(super) fn data_dump(options: &Options, settings: &Settings) -> (PathBuf, String) {
+/// the network namespace and of the instance before the extension, after `of` (`_parent`), which says whose it is.
+pub(super) fn data_dump(options: &Options, settings: &Settings, of: &str) -> (PathBuf, String) {
     let path = dump_folder().join(settings.state_dump_file.as_deref().unwrap_or_default());
     let is_folder =
         settings.state_dump_file.as_ref().is_none_or(|path| path.is_empty() || path.ends_with('/'));
@@ -68,13 +68,13 @@ pub(super) fn data_dump(options: &Options, settings: &Settings) -> (PathBuf, Str
     let namespace = options.namespace.as_ref().or(settings.namespace.as_ref());
     let parts: Vec<&str> =
         [namespace, settings.instance.as_ref()].into_iter().flatten().map(String::as_str).collect();
-    if !settings.data_use_instance || parts.is_empty() {
-        return (folder, name);
-    }
-    let parts = parts.join("_");
+    let parts = match parts.join("_") {
+        parts if settings.data_use_instance && !parts.is_empty() => format!(".{parts}"),
+        _ => String::new(),
+    };
     let name = match name.rsplit_once('.') {
-        Some((stem, extension)) => format!("{stem}.{parts}.{extension}"),
-        None => format!("{name}.{parts}"),
+        Some((stem, extension)) => format!("{stem}{of}{parts}.{extension}"),
+        None => format!("{name}{of}{parts}"),
     };
     (folder, name)
 }
@@ -191,7 +191,7 @@ mod tests {
             options.namespace = namespace.map(str::to_owned);
             settings.instance = instance.map(str::to_owned);
             settings.data_use_instance = namespace.is_some() || instance.is_some();
-            let (folder, name) = data_dump(&options, &settings);
+            let (folder, name) = data_dump(&options, &settings, "");
             folder.join(name)
         };
         assert_eq!(path(None, None, None), dump_folder().join("keepalived.data"));
@@ -202,7 +202,12 @@ mod tests {
         assert_eq!(path(Some("/b.txt"), Some("n"), None), Path::new("/b.n.txt"));
         assert_eq!(path(Some("/b"), Some("n"), Some("i")), Path::new("/b.n_i"));
         settings.data_use_instance = false;
-        assert_eq!(data_dump(&options, &settings).1, "b");
+        assert_eq!(data_dump(&options, &settings, "").1, "b");
+        assert_eq!(data_dump(&options, &settings, "_parent").1, "b_parent");
+        settings.state_dump_file = None;
+        assert_eq!(data_dump(&options, &settings, "_parent").1, "keepalived_parent.data");
+        settings.data_use_instance = true;
+        assert_eq!(data_dump(&options, &settings, "_parent").1, "keepalived_parent.n_i.data");
     }
 
     /// Does something in a folder of its own, once for each thing that may stand in the place of `path` there;

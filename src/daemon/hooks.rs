@@ -41,6 +41,11 @@ impl Hooks {
         self.engine.configure(settings);
     }
 
+    /// Who is told of what, in force.
+    pub(super) const fn notifications(&self) -> &Notifications {
+        self.account.notifications()
+    }
+
     /// The vrrp thread is about to get another configuration.
     pub(super) fn configure(&mut self, notifications: Notifications) {
         self.account.reconfigure(notifications);

@@ -10,6 +10,7 @@ use crate::config::{Host, HostInterface, Lookup, PathKind, PathMetadata, ReadErr
 use crate::kernel::Link;
 use crate::net::{InterfaceIndex, Prefix};
 use crate::sys::netlink::{Ownership, view};
+use crate::sys::process;
 
 /// How often files are read that change while they are read.
 const ATTEMPTS: u32 = 5;
@@ -138,9 +139,7 @@ impl Host for RealHost {
     }
 
     fn node_name(&self) -> String {
-        nix::sys::utsname::uname()
-            .map(|names| names.nodename().to_string_lossy().into_owned())
-            .unwrap_or_default()
+        process::node_name()
     }
 
     fn random_seed(&self) -> u64 {

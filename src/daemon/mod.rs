@@ -18,6 +18,7 @@ mod child;
 mod configuration;
 mod control;
 mod descriptors;
+mod dumps;
 mod files;
 mod filter;
 mod handover;

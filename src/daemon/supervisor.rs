@@ -6,6 +6,7 @@ use std::io::{self, Write};
 
 use super::child::Child;
 use super::configuration::{Configuration, Settings};
+use super::dumps;
 use super::handover::Handover;
 use super::leftovers::Leftovers;
 use super::options::Options;
@@ -268,7 +269,13 @@ impl Supervisor<'_> {
                 self.handover.ask_for_reload();
                 self.vrrp.signal(signal.number());
             }
-            other => self.vrrp.signal(other.number()),
+            other => {
+                if other == Signal::Data {
+                    let children = [&self.vrrp, &self.runner].map(|child| (child.name(), child.describe()));
+                    dumps::write_parent(self.options, &self.settings, &children);
+                }
+                self.vrrp.signal(other.number());
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread::JoinHandle;
 
 use caps::Capability;
@@ -15,6 +15,7 @@ use super::acceptance::{self, Acceptance};
 use super::configuration::{self, Configuration, Settings, Tolerance};
 use super::control::{Asked, ControlSocket};
 use super::descriptors;
+use super::dumps::{self, Dump, Dumps};
 use super::files;
 use super::filter::Filter;
 use super::handover::Handover;
@@ -44,9 +45,7 @@ use super::vrrp_thread::{Before, Channels, LateLimit, Message, Notice, VrrpThrea
 use crate::config::Scripts;
 use crate::control::{Answer, Code, Command, LevelChange, Refusal};
 use crate::node::{Changes, NodeConfig};
-use crate::status::{
-    DaemonStatus, ReloadStatus, Snapshot, Status, keepalived_data, keepalived_json, keepalived_stats,
-};
+use crate::status::{DaemonStatus, ReloadStatus, Snapshot, Status};
 use crate::sys::capabilities;
 use crate::sys::channel::Channel;
 use crate::sys::clock;
@@ -184,9 +183,8 @@ struct Worker<'a> {
 /// What a snapshot is for.
 #[derive(Debug)]
 enum Purpose {
-    Data,
-    Json,
-    Stats,
+    /// A file.
+    Dump(Dump),
     /// The answer to a client.
     Status(Asked),
 }
@@ -454,15 +452,15 @@ impl<'a> Worker<'a> {
                 self.handover.begin_reload();
                 self.reload(None);
             }
-            Signal::Data => self.ask(Purpose::Data),
-            Signal::Stats => self.ask(Purpose::Stats),
+            Signal::Data => self.ask(Purpose::Dump(Dump::Data)),
+            Signal::Stats => self.ask(Purpose::Dump(Dump::Stats)),
             Signal::StatsClear => {
-                self.ask(Purpose::Stats);
+                self.ask(Purpose::Dump(Dump::Stats));
                 self.inbox.send(Message::ClearCounters);
             }
             Signal::SwitchOver => self.inbox.send(Message::SwitchOver),
             Signal::SwitchBack => self.inbox.send(Message::SwitchBack),
-            Signal::Json => self.ask(Purpose::Json),
+            Signal::Json => self.ask(Purpose::Dump(Dump::Json)),
             Signal::ThreadDump => {
                 tracing::warn!("the thread dump (signal TDUMP) has no meaning here");
             }
@@ -476,35 +474,18 @@ impl<'a> Worker<'a> {
     }
 
     fn use_snapshot(&mut self, snapshot: &Snapshot) {
-        let folder = files::dump_folder;
         match self.wanted.pop_front() {
             None => {}
-            Some(Purpose::Data) => {
-                let (folder, name) = files::data_dump(self.options, &self.settings);
-                self.write_dump(&folder, &name, &keepalived_data::text(snapshot, clock::local_date));
-            }
-            Some(Purpose::Stats) => {
-                self.write_dump(&folder(), "keepalived.stats", &keepalived_stats::text(snapshot));
-            }
-            Some(Purpose::Json) => {
-                // As keepalived: no file without virtual routers.
-                if let Some(text) = keepalived_json::text(snapshot, self.settings.json_version) {
-                    self.write_dump(&folder(), "keepalived.json", &text);
-                }
+            Some(Purpose::Dump(dump)) => {
+                let (options, settings, notifications) =
+                    (self.options, &self.settings, self.hooks.notifications());
+                Dumps { options, settings, notifications }.write(dump, snapshot);
             }
             Some(Purpose::Status(Asked { request, answer })) => {
                 let status = serde_json::to_value(self.status(snapshot)).unwrap_or_default();
                 // Who does not wait any more needs no answer.
                 let _ = answer.send(Answer::result(request.id, status));
             }
-        }
-    }
-
-    fn write_dump(&self, folder: &Path, name: &str, text: &str) {
-        let path = folder.join(name);
-        match files::write_dump(folder, name, text) {
-            Ok(_) => tracing::info!("wrote {}", path.display()),
-            Err(error) => tracing::error!("cannot write {}: {error}", path.display()),
         }
     }
 
@@ -516,6 +497,7 @@ impl<'a> Worker<'a> {
                 pid: process::own_pid(),
                 started_unix_us: self.started.as_unix_micros(),
                 configuration: self.options.configuration.display().to_string(),
+                router_id: dumps::router_id(&self.settings),
                 last_reload: self.last_reload.clone(),
             },
         )
@@ -640,6 +622,8 @@ impl<'a> Worker<'a> {
 
     /// Changes the settings that can change while the daemon runs.
     fn take_settings(&mut self, new: Settings) {
+        self.settings.router_id = new.router_id;
+        self.settings.mail_on_changes = new.mail_on_changes;
         self.settings.data_use_instance = new.data_use_instance;
         self.settings.state_dump_file = new.state_dump_file;
         self.settings.json_version = new.json_version;

@@ -52,6 +52,11 @@ impl Account {
         Self { current: notifications, pending: VecDeque::new(), masters: BTreeMap::new() }
     }
 
+    /// What is in force.
+    pub(crate) const fn notifications(&self) -> &Notifications {
+        &self.current
+    }
+
     /// The protocol core is about to be given another configuration.
     pub(crate) fn reconfigure(&mut self, notifications: Notifications) {
         self.pending.push_back(notifications);

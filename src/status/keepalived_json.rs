@@ -1,34 +1,50 @@
 //! `keepalived.json`, in the very form of keepalived: one line, its order of fields, `/` written `\/`.
 
-use core::fmt::{self, Write as _};
 use std::io;
+use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 use serde_json::ser::Formatter;
 use serde_json::value::RawValue;
 
+use super::keepalived_lines;
 use super::snapshot::{RouterSnapshot, Snapshot};
-use crate::kernel::{AddressSpec, scope_name};
-use crate::net::Family;
-use crate::time::WallTime;
-use crate::vrrp::{Counters, State, VirtualAddress};
+use crate::kernel::Script;
+use crate::notify::{InstanceNotifications, Notifications};
+use crate::time::{Duration, WallTime};
+use crate::track::{ParameterMatch, ProcessState, ProcessTracker, Quorum, Tracker, Verdict};
+use crate::vrrp::{Counters, State};
 use crate::wire::vrrp::{AdvertisementInterval, AuthenticationData, Priority, RejectionKind};
+
+/// What the settings say of instances and not of their routers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told<'a> {
+    /// Whom each instance tells of itself.
+    pub(crate) notifications: &'a Notifications,
+    /// `smtp_alert_vrrp`, `smtp_alert` of `global_defs`.
+    pub(crate) mail: bool,
+}
 
 /// The whole file in the layout of `json_version` 1 or 2; `None` without virtual routers, when keepalived
 /// writes none.
-pub(crate) fn text(snapshot: &Snapshot, version: u8) -> Option<String> {
+pub(crate) fn text(snapshot: &Snapshot, told: Told<'_>, version: u8) -> Option<String> {
     #[derive(Serialize)]
     struct Named {
         vrrp: Vec<Router>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        track_process: Vec<Process>,
     }
     if snapshot.routers.is_empty() {
         return None;
     }
-    let routers = snapshot.routers.iter().map(Router::of).collect();
+    let routers = snapshot.routers.iter().map(|router| Router::of(router, snapshot, told)).collect();
     let mut bytes = Vec::new();
     let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, EscapedSlashes);
     let written = match version {
-        2 => Named { vrrp: routers }.serialize(&mut serializer),
+        2 => {
+            let track_process = snapshot.processes.iter().map(Process::of).collect();
+            Named { vrrp: routers, track_process }.serialize(&mut serializer)
+        }
         _ => routers.serialize(&mut serializer),
     };
     written.ok()?;
@@ -43,8 +59,8 @@ struct Router {
 }
 
 impl Router {
-    fn of(router: &RouterSnapshot) -> Self {
-        Self { data: Data::of(router), stats: Stats::of(&router.counters) }
+    fn of(router: &RouterSnapshot, snapshot: &Snapshot, told: Told<'_>) -> Self {
+        Self { data: Data::of(router, snapshot, told), stats: Stats::of(&router.counters) }
     }
 }
 
@@ -55,10 +71,11 @@ struct Data {
     dont_track_primary: u8,
     skip_check_adv_addr: u8,
     strict_mode: u8,
-    vmac_ifname: &'static str,
-    ifp_ifname: String,
+    vmac_ifname: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ifp_ifname: Option<String>,
     master_priority: u8,
-    #[serde(serialize_with = "seconds")]
+    #[serde(serialize_with = "wall_time")]
     last_transition: WallTime,
     garp_delay: u64,
     garp_refresh: u64,
@@ -85,17 +102,64 @@ struct Data {
     version: u8,
     smtp_alert: bool,
     notify_deleted: bool,
+    #[serde(flatten)]
+    scripts: ScriptLines,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     vips: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     evips: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    vroutes: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    vrules: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    track_ifp: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    track_script: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    track_process: Vec<String>,
     auth_type: u8,
     #[serde(skip_serializing_if = "Option::is_none")]
     auth_data: Option<&'static str>,
 }
 
+/// The commands of an instance that tells of itself, as it is configured.
+#[derive(Serialize)]
+struct ScriptLines {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    script_backup: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    script_master: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    script_fault: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    script_stop: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    script_deleted: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    script: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    script_master_rx_lower_pri: Option<String>,
+}
+
+impl ScriptLines {
+    fn of(told: &InstanceNotifications) -> Self {
+        let line = |script: &Option<Arc<Script>>| script.as_ref().map(ToString::to_string);
+        let states = &told.states;
+        Self {
+            script_backup: line(&states.backup),
+            script_master: line(&states.master),
+            script_fault: line(&states.fault),
+            script_stop: line(&states.stop),
+            script_deleted: told.deleted.as_ref().and_then(line),
+            script: line(&states.any),
+            script_master_rx_lower_pri: line(&told.lower_priority_received),
+        }
+    }
+}
+
 impl Data {
-    fn of(router: &RouterSnapshot) -> Self {
+    fn of(router: &RouterSnapshot, snapshot: &Snapshot, told: Told<'_>) -> Self {
         let config = &router.config;
         let announce = &config.announce;
         let state = match router.state {
@@ -109,14 +173,16 @@ impl Data {
             AuthenticationData::SimplePassword(_) => 1,
             AuthenticationData::AuthenticationHeader(_) => 2,
         };
+        let nothing = InstanceNotifications::default();
+        let notifications = told.notifications.instances.get(&config.name).unwrap_or(&nothing);
+        let tracked = Tracked::of(router, snapshot);
         Self {
             iname: config.name.to_string(),
             dont_track_primary: (!config.track_primary).into(),
             skip_check_adv_addr: config.skip_check_adv_addr.into(),
-            // vrrp_strict and virtual MACs are refused by the configuration.
-            strict_mode: 0,
-            vmac_ifname: "",
-            ifp_ifname: config.interfaces.hears_by().map(ToString::to_string).unwrap_or_default(),
+            strict_mode: config.strict.into(),
+            vmac_ifname: router.own_interface().map(ToString::to_string).unwrap_or_default(),
+            ifp_ifname: router.working_interface().map(ToString::to_string),
             master_priority: router.master.map_or(0, |(_, Priority(priority))| priority),
             last_transition: router.last_transition,
             garp_delay: announce.delay.as_secs(),
@@ -131,59 +197,114 @@ impl Data {
             base_priority: config.priority.0,
             effective_priority: router.priority.0,
             vipset: router.holds_addresses,
-            promote_secondaries: false,
+            promote_secondaries: config.promote_secondaries && router.own_interface().is_none(),
             adver_int: config.interval,
             master_adver_int: router.master_interval,
-            accept: 1,
+            accept: config.accept.into(),
             nopreempt: !config.preempt,
             preempt_delay: config.preempt_delay.as_secs(),
             state,
             wantstate: state,
             version: config.version.number(),
-            smtp_alert: false,
-            notify_deleted: false,
-            vips: address_lines(&config.addresses, router),
-            evips: address_lines(&config.excluded, router),
+            smtp_alert: notifications.mail.unwrap_or(told.mail),
+            notify_deleted: notifications.deleted.is_some(),
+            scripts: ScriptLines::of(notifications),
+            vips: router.address_lines(&config.addresses),
+            evips: router.address_lines(&config.excluded),
+            vroutes: config.routes.iter().map(keepalived_lines::route).collect(),
+            vrules: config.rules.iter().map(keepalived_lines::rule).collect(),
+            track_ifp: tracked.interfaces,
+            track_script: tracked.scripts,
+            track_process: tracked.processes,
             auth_type,
             auth_data: (auth_type != 0).then_some("********"),
         }
     }
 }
 
-fn address_lines(addresses: &[VirtualAddress], router: &RouterSnapshot) -> Vec<String> {
-    let line = |address: &VirtualAddress| {
-        let interface = address.interface.as_ref().unwrap_or(&router.config.interfaces.addresses);
-        // Writing to a String cannot fail.
-        address_line(&address.spec, interface.as_str(), router.holds_addresses).unwrap_or_default()
-    };
-    addresses.iter().map(line).collect()
+/// What the instance itself tracks; what its sync group does is not here, as in keepalived.
+#[derive(Default)]
+struct Tracked {
+    interfaces: Vec<String>,
+    scripts: Vec<String>,
+    processes: Vec<String>,
 }
 
-fn address_line(spec: &AddressSpec, interface: &str, set: bool) -> Result<String, fmt::Error> {
-    let mut line = spec.prefix.address().to_string();
-    if spec.prefix.length() != spec.prefix.family().bits() {
-        write!(line, "/{}", spec.prefix.length())?;
+impl Tracked {
+    fn of(router: &RouterSnapshot, snapshot: &Snapshot) -> Self {
+        let mut tracked = Self::default();
+        for (reference, _) in router.tracked.iter().filter(|(_, own)| *own) {
+            match &reference.tracker {
+                Tracker::Interface(name) => tracked.interfaces.push(name.to_string()),
+                Tracker::Script(name) => {
+                    let script = snapshot.scripts.iter().find(|(script, _)| script.name == *name);
+                    tracked.scripts.extend(script.map(|(script, _)| script.test.to_string()));
+                }
+                Tracker::Process(name) => tracked.processes.push(name.to_string()),
+                Tracker::File(_) | Tracker::Bfd(_) => {}
+            }
+        }
+        tracked
     }
-    if let Some(peer) = &spec.peer {
-        write!(line, " peer {peer}")?;
+}
+
+/// In the order of keepalived.
+#[derive(Serialize)]
+struct Process {
+    process: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameters: Option<String>,
+    param_match: &'static str,
+    min_processes: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_processes: Option<u16>,
+    current_processes: u32,
+    have_quorum: bool,
+    weight: i16,
+    #[serde(serialize_with = "seconds")]
+    terminate_delay: Duration,
+    #[serde(serialize_with = "seconds")]
+    fork_delay: Duration,
+    fork_delay_timer_running: bool,
+    terminate_delay_timer_running: bool,
+    full_command: bool,
+}
+
+impl Process {
+    fn of((process, state): &(ProcessTracker, ProcessState)) -> Self {
+        let text = |text: &std::ffi::CString| text.to_string_lossy().into_owned();
+        let parameters: Vec<String> = process.parameters.iter().map(text).collect();
+        let (min_processes, max_processes) = process.quorum.bounds();
+        let waits = state.deadline().is_some();
+        let met = state.count().is_some_and(|count| process.quorum.is_met(count));
+        // A quorum that is met and not counted yet waits for `fork_delay` where more processes are better.
+        let for_fork = match process.quorum {
+            Quorum::AtLeast(_) => met,
+            Quorum::Between(_) | Quorum::None => {
+                state.count().is_some_and(|count| count > min_processes.into())
+            }
+        };
+        Self {
+            process: text(&process.process),
+            parameters: (!parameters.is_empty()).then(|| parameters.join(" ")),
+            param_match: match process.parameter_match {
+                ParameterMatch::Ignored => "none",
+                ParameterMatch::Exact => "exact",
+                ParameterMatch::Initial => "initial",
+                ParameterMatch::Partial => "partial",
+            },
+            min_processes,
+            max_processes,
+            current_processes: state.count().unwrap_or_default(),
+            have_quorum: state.verdict() == Verdict::Good,
+            weight: process.weight.value(),
+            terminate_delay: process.timing.terminate_delay,
+            fork_delay: process.timing.fork_delay,
+            fork_delay_timer_running: waits && for_fork,
+            terminate_delay_timer_running: waits && !for_fork,
+            full_command: process.reads_command_line(),
+        }
     }
-    if let Some(broadcast) = &spec.broadcast {
-        write!(line, " brd {broadcast}")?;
-    }
-    write!(line, " dev {interface} scope {}", scope_name(spec.scope))?;
-    if let Some(label) = &spec.label {
-        write!(line, " label {label}")?;
-    }
-    match (spec.prefix.family(), spec.preferred_lifetime_s) {
-        (Family::Ipv4, _) => {}
-        (Family::Ipv6, Some(0)) => line.push_str(" deprecated"),
-        (Family::Ipv6, None) => line.push_str(" preferred_lft forever"),
-        (Family::Ipv6, Some(seconds)) => write!(line, " preferred_lft {seconds}")?,
-    }
-    if set {
-        line.push_str(" set");
-    }
-    Ok(line)
 }
 
 /// In the order of keepalived.
@@ -241,9 +362,15 @@ impl Stats {
 }
 
 /// Seconds since 1970 with six places.
-fn seconds<S: Serializer>(time: &WallTime, serializer: S) -> Result<S::Ok, S::Error> {
+fn wall_time<S: Serializer>(time: &WallTime, serializer: S) -> Result<S::Ok, S::Error> {
     let us = time.as_unix_micros();
     number(format!("{}.{:06}", us / 1_000_000, us % 1_000_000), serializer)
+}
+
+/// Seconds with as many places as it takes.
+fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    let digits = format!("{}.{:06}", duration.as_secs(), duration.subsec_micros());
+    number(digits.trim_end_matches('0').trim_end_matches('.').to_owned(), serializer)
 }
 
 /// Seconds with as many places as it takes.
@@ -273,9 +400,11 @@ impl Formatter for EscapedSlashes {
 mod tests {
     use super::super::snapshot::Lateness;
     use super::*;
+    use crate::kernel::AddressSpec;
+    use crate::net::Family;
     use crate::node::{Event, HaNode, NodeConfig};
     use crate::time::Now;
-    use crate::vrrp::{Actions, RouterConfig};
+    use crate::vrrp::{Actions, RouterConfig, VirtualAddress};
     use crate::wire::vrrp::Vrid;
 
     /// Written by keepalived 2.2.7 for the configuration below, up to `vips` and with what a router that has
@@ -288,6 +417,8 @@ mod tests {
 
     #[test]
     fn data_are_keepalived_s() {
+        let notifications = Notifications::default();
+        let told = Told { notifications: &notifications, mail: false };
         let mut config =
             RouterConfig::new("VI_1", Vrid::new(51).unwrap(), Family::Ipv4, "v0".parse().unwrap());
         config.priority = Priority::OWNER;
@@ -295,30 +426,19 @@ mod tests {
         let spec = AddressSpec { label: Some("v0:1".into()), ..AddressSpec::new(prefix("192.0.2.50", 24)) };
         config.addresses.push(VirtualAddress { spec, interface: None, track: true });
         let mut node = HaNode::new(NodeConfig { routers: vec![config], ..NodeConfig::default() });
-        assert_eq!(text(&Snapshot::of(Now::default().instant, &node, &Lateness::default(), 0), 1), None);
+        assert_eq!(
+            text(&Snapshot::of(Now::default().instant, &node, &Lateness::default(), 0), told, 1),
+            None
+        );
         let view = crate::kernel::KernelEvent::View(crate::kernel::KernelView::default());
         let mut actions = Actions::default();
         node.handle(Now::default(), Event::Kernel(view), &mut actions);
-        let text = text(&Snapshot::of(Now::default().instant, &node, &Lateness::default(), 0), 1).unwrap();
+        let text =
+            text(&Snapshot::of(Now::default().instant, &node, &Lateness::default(), 0), told, 1).unwrap();
         let text = text.replace("\"state\":3,\"wantstate\":3", "\"state\":0,\"wantstate\":0");
         assert!(text.starts_with(DATA), "{text}");
         assert!(text.ends_with("\"pri_zero_rcvd\":0,\"pri_zero_sent\":0}}]\n"), "{text}");
         let parsed: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(parsed[0]["data"]["vips"][0], "192.0.2.50/24 dev v0 scope global label v0:1");
-    }
-
-    #[test]
-    fn addresses_are_keepalived_s() {
-        let line = |spec: &AddressSpec| address_line(spec, "v0", true).unwrap();
-        let spec = AddressSpec {
-            broadcast: Some("192.0.2.255".parse().unwrap()),
-            scope: 253,
-            ..AddressSpec::new(prefix("192.0.2.51", 32))
-        };
-        assert_eq!(line(&spec), "192.0.2.51 brd 192.0.2.255 dev v0 scope link set");
-        let host = AddressSpec::new(prefix("2001:db8::99", 128));
-        assert_eq!(line(&host), "2001:db8::99 dev v0 scope global deprecated set");
-        let net = AddressSpec::new(prefix("2001:db8::98", 64));
-        assert_eq!(line(&net), "2001:db8::98/64 dev v0 scope global preferred_lft forever set");
     }
 }

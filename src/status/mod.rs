@@ -2,6 +2,7 @@
 
 pub(crate) mod keepalived_data;
 pub(crate) mod keepalived_json;
+mod keepalived_lines;
 pub(crate) mod keepalived_stats;
 mod report;
 mod snapshot;

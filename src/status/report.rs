@@ -38,6 +38,9 @@ pub(crate) struct DaemonStatus {
     pub(crate) started_unix_us: u64,
     /// The configuration file.
     pub(crate) configuration: String,
+    /// `router_id`, or the host's name.
+    #[serde(default)]
+    pub(crate) router_id: String,
     /// What became of the last reload, if there was one.
     pub(crate) last_reload: Option<ReloadStatus>,
 }

@@ -2,12 +2,17 @@
 
 use core::fmt;
 use core::net::IpAddr;
+use std::sync::Arc;
 
+use super::keepalived_lines;
 use super::trackers::TrackerStatus;
-use crate::net::Prefix;
+use crate::net::{InterfaceName, Prefix};
 use crate::node::HaNode;
 use crate::time::{Duration, Instant, WallTime, micros};
-use crate::vrrp::{Cause, Counters, Peer, Rival, RouterConfig, State, SyncGroup, VirtualRouter};
+use crate::track::{FileReading, ProcessState, ProcessTracker, ScriptState, ScriptTracker, TrackReference};
+use crate::vrrp::{
+    Cause, Counters, Peer, Rival, RouterConfig, State, SyncGroup, VirtualAddress, VirtualRouter,
+};
 use crate::wire::vrrp::{AdvertisementInterval, Priority};
 
 /// Classes of [`Lateness`]: below 64 µs, 128 µs, … 1 s, and beyond.
@@ -75,6 +80,28 @@ pub(crate) struct RouterSnapshot {
     pub(crate) last_transition: WallTime,
     pub(crate) counters: Counters,
     pub(crate) group: Option<String>,
+    /// Everything that it depends on, and whether that is its own or of its sync group.
+    pub(crate) tracked: Vec<(TrackReference, bool)>,
+}
+
+impl RouterSnapshot {
+    /// The interface of our own that holds its addresses, if there is one.
+    pub(super) fn own_interface(&self) -> Option<&InterfaceName> {
+        let interfaces = &self.config.interfaces;
+        interfaces.base.as_ref().map(|_| &interfaces.addresses)
+    }
+
+    /// What keepalived calls its interface.
+    pub(super) fn working_interface(&self) -> Option<&InterfaceName> {
+        self.own_interface().or_else(|| self.config.interfaces.hears_by())
+    }
+
+    /// Some of its addresses, as keepalived's dumps write them.
+    pub(super) fn address_lines(&self, addresses: &[VirtualAddress]) -> Vec<String> {
+        let (set, filtered) = (self.holds_addresses, self.holds_addresses && !self.config.accept);
+        let line = |of| keepalived_lines::address(of, &self.config.interfaces, set, filtered);
+        addresses.iter().map(line).collect()
+    }
 }
 
 /// One sync group.
@@ -89,6 +116,14 @@ pub(crate) struct GroupSnapshot {
     pub(crate) members: Vec<(String, bool)>,
 }
 
+/// One tracked file.
+#[derive(Clone, Debug)]
+pub(crate) struct FileSnapshot {
+    pub(crate) name: Arc<str>,
+    pub(crate) path: Arc<str>,
+    pub(crate) reading: Option<FileReading>,
+}
+
 /// All of them.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
@@ -96,6 +131,9 @@ pub(crate) struct Snapshot {
     pub(crate) routers: Vec<RouterSnapshot>,
     pub(crate) groups: Vec<GroupSnapshot>,
     pub(crate) trackers: Vec<TrackerStatus>,
+    pub(crate) scripts: Vec<(ScriptTracker, ScriptState)>,
+    pub(crate) files: Vec<FileSnapshot>,
+    pub(crate) processes: Vec<(ProcessTracker, ProcessState)>,
     pub(crate) unknown_vrids: u64,
     pub(crate) send_failures: u64,
     pub(crate) lateness: Lateness,
@@ -104,11 +142,20 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     /// Describes a node.
     pub(crate) fn of(now: Instant, node: &HaNode, lateness: &Lateness, send_failures: u64) -> Self {
+        let trackers = node.trackers();
+        let file = |(name, path, reading): (&Arc<str>, &Arc<str>, _)| FileSnapshot {
+            name: Arc::clone(name),
+            path: Arc::clone(path),
+            reading,
+        };
         Self {
             taken_at: now,
             routers: node.routers().map(|of| router(node, of, now)).collect(),
             groups: node.sync_groups().map(|of| group(node, of)).collect(),
-            trackers: TrackerStatus::of(node.trackers()),
+            trackers: TrackerStatus::of(trackers),
+            scripts: trackers.scripts().map(|(script, state)| (script.clone(), state.clone())).collect(),
+            files: trackers.files().map(file).collect(),
+            processes: trackers.processes().map(|(process, state)| (process.clone(), *state)).collect(),
             unknown_vrids: node.unknown_vrids(),
             send_failures,
             lateness: lateness.clone(),
@@ -157,6 +204,7 @@ fn router(node: &HaNode, router: &VirtualRouter, now: Instant) -> RouterSnapshot
         yielded: router.has_yielded(),
         last_transition: router.last_transition(),
         counters: router.counters().clone(),
+        tracked: node.trackers().tracked(router.id()).map(|(of, own)| (of.clone(), own)).collect(),
     }
 }
 

@@ -19,6 +19,9 @@ pub(crate) fn text(status: &Status, now_unix_us: u64, only: Option<&str>) -> Str
         span(now_unix_us.saturating_sub(daemon.started_unix_us))
     );
     let _ = writeln!(text, "configuration {}", daemon.configuration);
+    if !daemon.router_id.is_empty() {
+        let _ = writeln!(text, "router ID {}", daemon.router_id);
+    }
     if let Some(reload) = &daemon.last_reload {
         let ago = span(now_unix_us.saturating_sub(reload.at_unix_us));
         let word = if reload.taken { "taken" } else { "refused" };

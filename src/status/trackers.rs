@@ -62,7 +62,7 @@ impl TrackerStatus {
             count: state.count(),
             ..Self::new(&Tracker::Process(Arc::clone(&config.name)))
         });
-        let files = trackers.files().map(|(name, reading)| {
+        let files = trackers.files().map(|(name, _, reading)| {
             let status = Self::new(&Tracker::File(Arc::clone(name)));
             match reading {
                 None => Self { verdict: Some(VerdictWord::Unknown), ..status },

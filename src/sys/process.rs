@@ -99,6 +99,13 @@ pub fn exists(pid: u32) -> bool {
     i32::try_from(pid).is_ok_and(|pid| pid > 0 && send(Pid::from_raw(pid), None).is_ok())
 }
 
+/// The name of this node, as `uname -n` gives it.
+pub fn node_name() -> String {
+    nix::sys::utsname::uname()
+        .map(|names| names.nodename().to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
 /// The number of the calling process.
 pub fn own_pid() -> u32 {
     std::process::id()

@@ -134,6 +134,17 @@ pub enum ScriptTest {
     Never(Arc<str>),
 }
 
+/// The command line as an operator reads it.
+impl fmt::Display for ScriptTest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Run(script) => script.fmt(f),
+            Self::Open(path) => write!(f, "< '{}'", path.to_string_lossy()),
+            Self::Never(why) => write!(f, "({why})"),
+        }
+    }
+}
+
 /// `track_file`: a file that holds a number.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct FileTracker {
@@ -178,6 +189,11 @@ pub struct ProcessTracker {
 }
 
 impl ProcessTracker {
+    /// Whether the command line of a process is looked at, not its short name alone: keepalived's `full_command`.
+    pub const fn reads_command_line(&self) -> bool {
+        self.full_command || !self.parameters.is_empty()
+    }
+
     /// Whether the same processes count for both.
     pub fn counts_the_same(&self, other: &Self) -> bool {
         let what = |tracker: &Self| (tracker.parameter_match, tracker.full_command);
@@ -194,6 +210,17 @@ pub enum Quorum {
     Between(IdRange<u16>),
     /// `quorum_max 0`: none.
     None,
+}
+
+impl Quorum {
+    /// The fewest and the most that may run, as the keywords have them.
+    pub const fn bounds(self) -> (u16, Option<u16>) {
+        match self {
+            Self::AtLeast(least) => (least.get(), None),
+            Self::Between(range) => (range.first(), Some(range.last())),
+            Self::None => (0, Some(0)),
+        }
+    }
 }
 
 /// How parameters of a process are compared.

@@ -53,6 +53,8 @@ struct File {
 struct Reference {
     tracked: TrackReference,
     label: Arc<str>,
+    /// Not its sync group's.
+    own: bool,
 }
 
 impl<Dependent> Default for Trackers<Dependent> {
@@ -87,7 +89,8 @@ impl<Dependent: Copy + Ord> Trackers<Dependent> {
             let tracker = &tracked.tracker;
             for dependent in find(owner) {
                 let label = labels.entry(tracker).or_insert_with(|| tracker.to_string().into());
-                let reference = Reference { tracked: tracked.clone(), label: Arc::clone(label) };
+                let own = matches!(owner, Owner::Instance(_));
+                let reference = Reference { tracked: tracked.clone(), label: Arc::clone(label), own };
                 self.dependents.entry(tracker.clone()).or_default().insert(dependent);
                 self.references.entry(dependent).or_default().push(reference);
             }
@@ -251,9 +254,15 @@ impl<Dependent: Copy + Ord> Trackers<Dependent> {
         self.processes.get(name)
     }
 
-    /// The tracked files, and what was read from them, if they were read yet.
-    pub fn files(&self) -> impl Iterator<Item = (&Arc<str>, Option<FileReading>)> {
-        self.files.iter().map(|(name, file)| (name, file.reading))
+    /// The tracked files by name, their paths, and what was read from them, if they were read yet.
+    pub fn files(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<str>, Option<FileReading>)> {
+        self.files.iter().map(|(name, file)| (name, &file.path, file.reading))
+    }
+
+    /// Everything that it depends on, in the order of the file, and whether that is its own or of its sync group.
+    pub fn tracked(&self, dependent: Dependent) -> impl Iterator<Item = (&TrackReference, bool)> {
+        let references = self.references.get(&dependent).map_or(&[][..], Vec::as_slice);
+        references.iter().map(|reference| (&reference.tracked, reference.own))
     }
 
     /// Who depends on it.

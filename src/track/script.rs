@@ -29,6 +29,11 @@ impl ScriptState {
         self.verdict
     }
 
+    /// Whether it runs now.
+    pub const fn is_running(&self) -> bool {
+        self.running
+    }
+
     /// When [`ScriptState::handle_timeout`] wants to be called.
     pub const fn deadline(&self) -> Instant {
         self.due

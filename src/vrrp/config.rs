@@ -91,6 +91,8 @@ pub struct RouterConfig {
     pub skip_check_adv_addr: bool,
     /// `owner_ignore_adverts`: an owner (255) yields to nobody.
     pub owner_ignore_adverts: bool,
+    /// `strict_mode`, `vrrp_strict`. What follows from it is in the other fields: this is told to operators only.
+    pub strict: bool,
 }
 
 /// The interfaces of a virtual router. All the same without virtual MAC.
@@ -368,6 +370,7 @@ impl RouterConfig {
             higher_prio_send_advert: true,
             skip_check_adv_addr: false,
             owner_ignore_adverts: false,
+            strict: false,
         }
     }
 

@@ -38,6 +38,8 @@ pub struct Settings {
     pub worker_name: Option<String>,
     /// `child_wait_time`: how long to wait for the worker to end.
     pub child_wait_time: Duration,
+    /// `smtp_alert_vrrp`, else `smtp_alert`: what holds for instances and sync groups that do not say it themselves.
+    pub mail_on_changes: bool,
     /// `data_use_instance`: the names of namespace and instance in the names of `.data` dumps.
     pub data_use_instance: bool,
     /// `state_dump_file`: pattern of the path of `.data` dumps.
@@ -80,6 +82,7 @@ impl Default for Settings {
             supervisor_name: None,
             worker_name: None,
             child_wait_time: Duration::from_secs(5),
+            mail_on_changes: false,
             data_use_instance: false,
             state_dump_file: None,
             json_version: 1,
@@ -151,6 +154,8 @@ fn of_global(global: &GlobalDefs, settings: &mut Settings) {
     if let Some(table) = global.nftables.as_ref().and_then(|entry| entry.value.0.as_ref()) {
         settings.filter_table = table.to_string();
     }
+    let mail = global.smtp_alert_vrrp.as_ref().or(global.smtp_alert.as_ref());
+    settings.mail_on_changes = mail.is_some_and(|entry| entry.value.0);
     settings.data_use_instance = global.data_use_instance.as_ref().is_some_and(|e| e.value.0);
     settings.state_dump_file = global.state_dump_file.as_ref().and_then(|e| text(&e.value.0));
     settings.json_version =

@@ -15,6 +15,7 @@ impl Whole<'_> {
         let owner = router.priority.is_owner();
         router.initial = if owner { InitialState::Master } else { InitialState::Backup };
         router.preempt_delay = Duration::ZERO;
+        router.strict = true;
         router.down_timer_adverts = 3;
         // Of a second master that loses, the RFC takes no notice.
         router.announce.lower_prio_repeat = 0;
