@@ -133,7 +133,12 @@ pub(super) const FLAGS: &[Flag] = &[
     flag('d', "dump-conf", No, "write the configuration as understood to the log"),
     flag('a', "address-monitoring", No, "log every change of an address on this host"),
     flag('m', "core-dump", No, "leave a core file after a crash"),
-    flag('M', "core-dump-pattern", Optional("PATTERN"), "and set the kernel's core_pattern"),
+    flag(
+        'M',
+        "core-dump-pattern",
+        Optional("PATTERN"),
+        "and set the kernel's core_pattern, default core, until the end",
+    ),
     flag('x', "snmp", No, "SNMP"),
     flag('A', "snmp-agent-socket", Required("SOCKET"), "SNMP master agent"),
     long(
@@ -245,8 +250,8 @@ impl Reading {
                 self.no_effect_yet(flag, "health checks are not supported, so there is no such file")
             }
             "bfd_pid" => self.no_effect_yet(flag, "BFD is not supported, so there is no such file"),
-            "vrrp" => self.no_effect_yet(flag, "virtual routers are all that is supported"),
-            "no_bfd" => self.no_effect_yet(flag, "BFD is not supported"),
+            // Nothing else runs yet.
+            "vrrp" | "no_bfd" => {}
             "all" => {
                 self.no_effect_yet(flag, "virtual routers are all that is supported, and they always run")
             }
@@ -267,7 +272,7 @@ impl Reading {
             "help" => self.answer_with(Request::Help),
             "core-dump-pattern" => {
                 options.core_dump = true;
-                self.not_supported(flag, "changing the kernel's core_pattern");
+                options.core_pattern = Some(value.map_or_else(|| "core".to_owned(), |_| text()));
             }
             "genhash" => {
                 return Err(UsageError("genhash (-T) is not supported yet".to_owned()));
@@ -421,7 +426,10 @@ mod tests {
     fn what_has_no_effect_is_said() {
         assert_eq!(options(&["-x"]).warnings, ["option -x (SNMP) is not supported yet and has no effect"]);
         assert_eq!(options(&["surplus"]).warnings, ["unexpected arguments: surplus"]);
-        for words in [&["-P"][..], &["-C"], &["-B"], &["--all"], &["-c", "/c"], &["-b", "/b"]] {
+        assert_eq!(options(&["-P", "-B", "-M"]).warnings, Vec::<String>::new());
+        assert_eq!(options(&["-M"]).core_pattern.as_deref(), Some("core"));
+        assert_eq!(options(&["-M/var/core.%p"]).core_pattern.as_deref(), Some("/var/core.%p"));
+        for words in [&["-C"][..], &["--all"], &["-c", "/c"], &["-b", "/b"]] {
             let warnings = options(words).warnings;
             assert!(matches!(&warnings[..], [one] if one.contains(&words[0][..2])), "{warnings:?}");
         }

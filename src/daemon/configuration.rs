@@ -10,7 +10,7 @@ use crate::config::{self, Limits, LoadOptions, Loaded, OwnSettings, PrintOptions
 use crate::node::NodeConfig;
 use crate::notify::Notifications;
 
-pub(super) use crate::config::Settings;
+pub(super) use crate::config::{QueueSizes, Settings};
 
 /// A configuration that was read and found good.
 #[derive(Clone, Debug, Default)]

@@ -31,15 +31,21 @@ pub(super) struct Dumps<'a> {
 }
 
 impl Dumps<'_> {
+    /// What `keepalived.data` says.
+    pub(super) fn data(&self, snapshot: &Snapshot) -> String {
+        let told = Told { notifications: self.notifications, mail: self.settings.mail_on_changes };
+        let settings = definitions(self.options, self.settings);
+        let clock = Clock { now: clock::wall(), local: clock::local_date };
+        keepalived_data::text(snapshot, &settings, told, clock)
+    }
+
     /// Writes one of them, and says so.
     pub(super) fn write(&self, dump: Dump, snapshot: &Snapshot) {
         let told = Told { notifications: self.notifications, mail: self.settings.mail_on_changes };
         let (folder, name, text) = match dump {
             Dump::Data => {
                 let (folder, name) = files::data_dump(self.options, self.settings, "");
-                let settings = definitions(self.options, self.settings);
-                let clock = Clock { now: clock::wall(), local: clock::local_date };
-                (folder, name, keepalived_data::text(snapshot, &settings, told, clock))
+                (folder, name, self.data(snapshot))
             }
             Dump::Stats => {
                 let name = "keepalived.stats".to_owned();

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::IpAddr;
 
+use super::configuration::QueueSizes;
 use super::descriptors;
 use super::mailbox::Mailbox;
 use super::record::AddressRecord;
@@ -16,7 +17,7 @@ use crate::kernel::{
 };
 use crate::net::{InterfaceIndex, MacAddress, Prefix};
 use crate::sys::clock;
-use crate::sys::netlink::{self, Ownership, RouteSocket};
+use crate::sys::netlink::{self, Ownership, RouteSocket, error_from_io};
 use crate::sys::packet::{Announcer, Frame, Receiver};
 use crate::sys::poll::Poller;
 use crate::sys::realtime::Loan;
@@ -81,6 +82,8 @@ pub(super) struct KernelThread {
     poller: Poller,
     /// What the vrrp thread lends.
     loan: Loan,
+    /// Room for what waits to be read, where more than usual is asked for.
+    queues: QueueSizes,
     ending: bool,
 }
 
@@ -92,8 +95,10 @@ impl KernelThread {
         record: Option<AddressRecord>,
         links: VirtualLinks,
         loan: Loan,
+        queues: QueueSizes,
     ) -> io::Result<Self> {
         let socket = RouteSocket::open().map_err(|error| io::Error::from_raw_os_error(error.errno))?;
+        socket.hold_at_least(queues.commands)?;
         let poller = Poller::new()?;
         poller.add(&requests, 0)?;
         let mut thread = Self {
@@ -108,6 +113,7 @@ impl KernelThread {
             record_failed: false,
             poller,
             loan,
+            queues,
             ending: false,
         };
         thread.rehearse()?;
@@ -198,7 +204,9 @@ impl KernelThread {
 
     fn open(&self, key: ReceiveSocket) -> Result<Receiver, KernelError> {
         descriptors::spare_for_socket(&self.poller)?;
-        Receiver::open(key)
+        let receiver = Receiver::open(key)?;
+        receiver.hold_at_least(self.queues.advertisements).map_err(|error| error_from_io(&error))?;
+        Ok(receiver)
     }
 
     /// Those that are first in the queue.

@@ -69,6 +69,8 @@ pub struct Options {
     pub address_monitoring: bool,
     /// `-m`: leave a core file after a crash.
     pub core_dump: bool,
+    /// `-M`: what the kernel calls core files while the daemon runs.
+    pub core_pattern: Option<String>,
     /// `--ignore-sigint`.
     pub ignore_interrupt: bool,
     /// `--realtime`: wins over `alived.toml` and `vrrp_rt_priority`.
@@ -98,6 +100,7 @@ impl Default for Options {
             namespace: None,
             address_monitoring: false,
             core_dump: false,
+            core_pattern: None,
             ignore_interrupt: false,
             realtime: Realtime::Default,
             warnings: Vec::new(),

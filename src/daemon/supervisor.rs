@@ -6,6 +6,7 @@ use std::io::{self, Write};
 
 use super::child::Child;
 use super::configuration::{Configuration, Settings};
+use super::core_pattern::CorePattern;
 use super::dumps;
 use super::handover::Handover;
 use super::leftovers::Leftovers;
@@ -60,6 +61,7 @@ pub(super) fn run(
     manager: ServiceManager,
 ) -> u8 {
     let settings = configuration.settings.clone();
+    let core_pattern = CorePattern::set(options.core_pattern.as_deref());
     if let Some(name) = &settings.supervisor_name {
         process::name_thread(name);
     }
@@ -97,6 +99,7 @@ pub(super) fn run(
                 code_kept: true,
             };
             let status = supervisor.serve(configuration, worker_readiness);
+            drop(core_pattern);
             supervisor.finish(status);
             status
         }

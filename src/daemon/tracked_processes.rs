@@ -48,14 +48,20 @@ pub(super) struct TrackedProcesses {
     vrrp_thread: Mailbox<Message>,
     /// Until the thread has it.
     socket: Option<ProcessSocket>,
+    /// Room in bytes for what the kernel tells, where more than usual is asked for.
+    queue: usize,
     /// Once there is something to count.
     thread: Option<Mailbox<Vec<ProcessTracker>>>,
 }
 
 impl TrackedProcesses {
     /// No process yet.
-    pub(super) const fn new(vrrp_thread: Mailbox<Message>, socket: Option<ProcessSocket>) -> Self {
-        Self { vrrp_thread, socket, thread: None }
+    pub(super) const fn new(
+        vrrp_thread: Mailbox<Message>,
+        socket: Option<ProcessSocket>,
+        queue: usize,
+    ) -> Self {
+        Self { vrrp_thread, socket, queue, thread: None }
     }
 
     /// Takes a configuration that the vrrp thread has, or has been sent. It is told all numbers then.
@@ -66,7 +72,7 @@ impl TrackedProcesses {
         };
         let processes: Vec<ProcessTracker> = config.processes.iter().filter(tracked).cloned().collect();
         if self.thread.is_none() && !processes.is_empty() {
-            match start(self.vrrp_thread.clone(), self.socket.take()) {
+            match start(self.vrrp_thread.clone(), self.socket.take(), self.queue) {
                 Ok(inbox) => self.thread = Some(inbox),
                 Err(error) => {
                     tracing::error!("tracked processes cannot be counted and count as absent: {error}");
@@ -86,6 +92,7 @@ impl TrackedProcesses {
 fn start(
     vrrp_thread: Mailbox<Message>,
     socket: Option<ProcessSocket>,
+    queue: usize,
 ) -> io::Result<Mailbox<Vec<ProcessTracker>>> {
     let inbox = Mailbox::new()?;
     let poller = Poller::new()?;
@@ -94,6 +101,7 @@ fn start(
         inbox: inbox.clone(),
         vrrp_thread,
         socket,
+        queue,
         poller,
         census: Census::default(),
         source: Source::None,
@@ -108,6 +116,7 @@ struct ProcessThread {
     inbox: Mailbox<Vec<ProcessTracker>>,
     vrrp_thread: Mailbox<Message>,
     socket: Option<ProcessSocket>,
+    queue: usize,
     poller: Poller,
     census: Census,
     source: Source,
@@ -207,7 +216,9 @@ impl ProcessThread {
     fn open(&mut self) -> io::Result<()> {
         let no_socket = || io::Error::other("no socket could be opened");
         let shared = self.socket.clone().ok_or_else(no_socket);
-        self.source = match shared.and_then(|socket| ProcessEvents::listen(socket, QUEUE_BYTES)) {
+        self.source = match shared
+            .and_then(|socket| ProcessEvents::listen(socket, QUEUE_BYTES.max(self.queue)))
+        {
             Ok(events) => {
                 self.poller.add(&events, EVENTS)?;
                 Source::Events(events)

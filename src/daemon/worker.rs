@@ -1,6 +1,8 @@
 //! The worker: the process that runs the virtual routers. This is its main thread: start, signals, reload,
 //! dumps. It may take its time, no other thread waits for it.
 
+mod reload;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::io::{self, Write};
@@ -12,7 +14,7 @@ use caps::Capability;
 use tracing::dispatcher;
 
 use super::acceptance::{self, Acceptance};
-use super::configuration::{self, Configuration, Settings, Tolerance};
+use super::configuration::{self, Configuration, Settings};
 use super::control::{Asked, ControlSocket};
 use super::descriptors;
 use super::dumps::{self, Dump, Dumps};
@@ -23,6 +25,7 @@ use super::hooks::Hooks;
 use super::interface_settings::InterfaceSettings;
 use super::kernel_thread::{KernelThread, Request, view_failed};
 use super::leftovers::Leftovers;
+use super::local_reports;
 use super::log::{Levels, Log, Logger};
 use super::mailbox::Mailbox;
 use super::memory::Memory;
@@ -30,6 +33,8 @@ use super::options::Options;
 use super::polled_links::PolledLinks;
 use super::progress::Progress;
 use super::record;
+use super::reload_files::{Keepsakes, ReadingMarker};
+use super::reload_schedule::ReloadSchedule;
 use super::runner::{Runner, Supply};
 use super::scheduling::{self, RealtimeScheduling};
 use super::shared_text::SharedText;
@@ -43,8 +48,8 @@ use super::tracked_scripts::TrackedScripts;
 use super::virtual_links::VirtualLinks;
 use super::vrrp_thread::{Before, Channels, LateLimit, Message, Notice, VrrpThread};
 use crate::config::Scripts;
-use crate::control::{Answer, Code, Command, LevelChange, Refusal};
-use crate::node::{Changes, NodeConfig};
+use crate::control::{Answer, Code, Command, LevelChange};
+use crate::node::NodeConfig;
 use crate::status::{DaemonStatus, ReloadStatus, Snapshot, Status};
 use crate::sys::capabilities;
 use crate::sys::channel::Channel;
@@ -167,6 +172,8 @@ struct Worker<'a> {
     not_accepted: BTreeSet<IpAddr>,
     /// What the snapshots asked for and not answered yet are for.
     wanted: VecDeque<Purpose>,
+    schedule: ReloadSchedule,
+    keepsakes: Keepsakes,
     /// Who waits for the answers to reloads, in their order; `None` for a signal.
     reloads: VecDeque<Option<Asked>>,
     last_reload: Option<ReloadStatus>,
@@ -185,6 +192,8 @@ struct Worker<'a> {
 enum Purpose {
     /// A file.
     Dump(Dump),
+    /// The state before (`pre`) or after (`post`) the reload of this number, with the settings of then.
+    Keepsake(u64, &'static str, Box<Settings>),
     /// The answer to a client.
     Status(Asked),
 }
@@ -219,8 +228,16 @@ impl<'a> Worker<'a> {
         for warning in options.warnings.iter().chain(&configuration.warnings) {
             tracing::warn!("{warning}");
         }
-        let Configuration { node, notifications, settings, kept, .. } = configuration;
+        let Configuration { node, settings, notifications, kept, .. } = configuration;
+        if is_first {
+            ReadingMarker::end_of_start(&settings, pid_file.path());
+        }
+        local_reports::apply(&settings);
+        let keepsakes = Keepsakes::new(&settings);
+        keepsakes.keep_configuration(&kept);
         drop(kept);
+        let mut schedule = ReloadSchedule::default();
+        schedule.configure(settings.reload_time_file.as_deref(), settings.reload_repeat);
         let has_routers = !node.routers.is_empty();
         let tally = Tally::new().map_err(|error| fatal(&error))?;
         let mut progress = Progress::new(progress, tally.clone());
@@ -259,15 +276,15 @@ impl<'a> Worker<'a> {
         let tracked_scripts = TrackedScripts::new(&node.tracking, inbox.clone());
         let mut tracked_files = TrackedFiles::new(inbox.clone());
         tracked_files.configure(&node.tracking);
-        let mut tracked_processes = TrackedProcesses::new(inbox.clone(), process_socket);
+        let mut tracked_processes =
+            TrackedProcesses::new(inbox.clone(), process_socket, settings.queues.processes);
         tracked_processes.configure(&node.tracking);
         let mut polled_links = PolledLinks::new(inbox.clone());
         polled_links.configure(&node.tracking.link_polling);
         let mut stamps = Stamps::new(pid_file.path());
         let before = Before { silent_since, reservation: stamps.configure(&node) };
-        let filter_table = settings.filter_table.clone();
         let (vrrp_thread, kernel_thread) =
-            start_threads(options, node, before, &pid_file, filter_table, channels)?;
+            start_threads(options, node, before, &pid_file, &settings, channels)?;
         let mut scheduling = RealtimeScheduling::new(vrrp_thread, loan);
         if settings.realtime_priority.is_some() {
             scheduling.set(settings.realtime_priority);
@@ -297,6 +314,8 @@ impl<'a> Worker<'a> {
             acceptance,
             not_accepted,
             wanted: VecDeque::new(),
+            schedule,
+            keepsakes,
             reloads: VecDeque::new(),
             last_reload: None,
             has_routers,
@@ -353,6 +372,9 @@ impl<'a> Worker<'a> {
                 changed = runner.changed() => changed?,
                 () = self.hooks.due() => {}
                 () = self.stamps.due() => self.renew_stamps(),
+                () = self.schedule.due() => if self.schedule.look() {
+                    self.reload(None);
+                },
                 () = self.memory.due() => self.memory.give_back(&self.settings),
                 changed = self.progress.changed(&tallied) => {
                     changed?;
@@ -473,6 +495,12 @@ impl<'a> Worker<'a> {
         self.inbox.send(Message::Snapshot);
     }
 
+    fn ask_for_keepsake(&mut self, reload: u64, when: &'static str) {
+        if self.keepsakes.are_wanted() {
+            self.ask(Purpose::Keepsake(reload, when, Box::new(self.settings.clone())));
+        }
+    }
+
     fn use_snapshot(&mut self, snapshot: &Snapshot) {
         match self.wanted.pop_front() {
             None => {}
@@ -480,6 +508,11 @@ impl<'a> Worker<'a> {
                 let (options, settings, notifications) =
                     (self.options, &self.settings, self.hooks.notifications());
                 Dumps { options, settings, notifications }.write(dump, snapshot);
+            }
+            Some(Purpose::Keepsake(reload, when, settings)) => {
+                let (options, notifications) = (self.options, self.hooks.notifications());
+                let text = Dumps { options, settings: &settings, notifications }.data(snapshot);
+                self.keepsakes.keep_state(reload, when, &text);
             }
             Some(Purpose::Status(Asked { request, answer })) => {
                 let status = serde_json::to_value(self.status(snapshot)).unwrap_or_default();
@@ -501,148 +534,6 @@ impl<'a> Worker<'a> {
                 last_reload: self.last_reload.clone(),
             },
         )
-    }
-
-    /// A reload came to its end.
-    fn note_reload(&mut self, taken: bool, lines: Vec<String>, asked: Option<Asked>) {
-        let reload = ReloadStatus { at_unix_us: clock::wall().as_unix_micros(), taken, lines };
-        self.last_reload = Some(reload.clone());
-        self.memory.left_over();
-        let why = reload.lines.first().map_or("", String::as_str);
-        self.progress.reload_ended((!taken).then_some(why));
-        let Some(Asked { request, answer }) = asked else { return };
-        let id = request.id;
-        // Who does not wait any more needs no answer.
-        let _ = answer.send(if taken {
-            Answer::result(id, serde_json::json!({ "lines": reload.lines }))
-        } else {
-            let message =
-                "the configuration was not reloaded, the daemon goes on with the one before".to_owned();
-            Answer::refusal(id, Refusal { code: Code::Refused, message, lines: reload.lines })
-        });
-    }
-
-    /// The vrrp thread has taken a configuration.
-    fn finish_reload(&mut self, changes: &Changes) {
-        let lines = changes.lines();
-        for line in &lines {
-            tracing::info!("{line}");
-        }
-        tracing::info!("Reloaded");
-        self.hooks.reconfigured();
-        let asked = self.reloads.pop_front().flatten();
-        if self.reloads.is_empty() {
-            self.acceptance.set(self.not_accepted.clone());
-        }
-        self.note_reload(true, lines, asked);
-    }
-
-    /// Reads the configuration again. A bad one changes nothing. The answer follows when the vrrp thread has taken it.
-    fn reload(&mut self, asked: Option<Asked>) {
-        tracing::info!("Reloading");
-        self.progress.reload_begun();
-        let configuration = match configuration::load(self.options, Tolerance::Strict) {
-            Ok(configuration) => configuration,
-            Err(refusal) => {
-                for line in &refusal.lines {
-                    tracing::error!("{line}");
-                }
-                tracing::error!(
-                    "the configuration was not reloaded, the daemon goes on with the one before; correct the \
-                     file and send HUP again"
-                );
-                self.note_reload(false, refusal.lines, asked);
-                return;
-            }
-        };
-        if configuration.node.routers.is_empty()
-            && self.has_routers
-            && !configuration.settings.reload.allow_empty
-        {
-            let text = "the new configuration has no virtual router, and would stop all that run: it was not \
-                        reloaded; if that is wanted, write allow-empty = true under [reload] in alived.toml, or stop \
-                        the daemon";
-            tracing::error!("{text}");
-            self.note_reload(false, vec![text.to_owned()], asked);
-            return;
-        }
-        self.has_routers = !configuration.node.routers.is_empty();
-        self.progress.set_routers(configuration.node.routers.len());
-        for warning in &configuration.warnings {
-            tracing::warn!("{warning}");
-        }
-        if let Some(text) = descriptors::too_few(&configuration.node) {
-            tracing::error!("{text}");
-        }
-        self.keep_settings(&configuration.settings);
-        self.take_settings(configuration.settings);
-        if let Err(error) = self.leftovers.write(&configuration.node) {
-            tracing::warn!("cannot note the addresses for the supervisor: {error}");
-        }
-        if let Err(error) = self.kept.write(&configuration.kept) {
-            tracing::warn!("cannot keep the configuration for a later worker: {error}");
-        }
-        self.reloads.push_back(asked);
-        self.hooks.configure(configuration.notifications);
-        self.tracked_scripts.configure(&configuration.node.tracking, &mut self.runner);
-        // What is not to be accepted is not from now on, what is to be once nobody thinks otherwise.
-        self.not_accepted = acceptance::not_accepted(&configuration.node);
-        self.acceptance.extend(&self.not_accepted);
-        if let Some(reservation) = self.stamps.configure(&configuration.node) {
-            self.inbox.send(Message::Reserved(reservation));
-        }
-        // Strewn over all that reading it took, it would keep that from being given back.
-        self.inbox.send(Message::Reconfigure(configuration.node.detached()));
-        self.tracked_files.configure(&configuration.node.tracking);
-        self.tracked_processes.configure(&configuration.node.tracking);
-        self.polled_links.configure(&configuration.node.tracking.link_polling);
-    }
-
-    /// Says which settings need a restart.
-    fn keep_settings(&self, new: &Settings) {
-        let old = &self.settings;
-        for (name, differs) in [
-            ("net_namespace", old.namespace != new.namespace),
-            ("instance", old.instance != new.instance),
-            ("use_pid_dir", old.use_pid_dir != new.use_pid_dir),
-            ("vrrp_priority", old.nice != new.nice),
-            ("vrrp_rlimit_rttime", old.realtime_limit_us != new.realtime_limit_us),
-            ("vrrp_cpu_affinity", old.processors != new.processors),
-            ("vrrp_no_swap", old.no_swap != new.no_swap),
-            ("umask", old.umask != new.umask),
-            ("process_name", old.supervisor_name != new.supervisor_name),
-            ("vrrp_process_name", old.worker_name != new.worker_name),
-            ("child_wait_time", old.child_wait_time != new.child_wait_time),
-        ] {
-            if differs {
-                tracing::warn!("{name} cannot change on a reload: restart for that");
-            }
-        }
-    }
-
-    /// Changes the settings that can change while the daemon runs.
-    fn take_settings(&mut self, new: Settings) {
-        self.settings.router_id = new.router_id;
-        self.settings.mail_on_changes = new.mail_on_changes;
-        self.settings.data_use_instance = new.data_use_instance;
-        self.settings.state_dump_file = new.state_dump_file;
-        self.settings.json_version = new.json_version;
-        self.settings.hooks = new.hooks;
-        self.hooks.set(new.hooks);
-        self.settings.scripts = new.scripts;
-        apply_to_runner(new.scripts, &mut self.runner);
-        self.settings.auto_priority = new.auto_priority;
-        self.late.set(new.auto_priority.map(|auto| auto.late_us));
-        if self.settings.realtime_priority == new.realtime_priority {
-            return;
-        }
-        let priority = new.realtime_priority;
-        if self.scheduling.set(priority) {
-            self.settings.realtime_priority = priority;
-            let what = priority
-                .map_or_else(|| "ordinary".to_owned(), |priority| format!("real-time (priority {priority})"));
-            tracing::info!("the thread that sends advertisements has {what} scheduling now");
-        }
     }
 
     fn announce_readiness(&mut self) {
@@ -689,7 +580,7 @@ fn start_threads(
     node: NodeConfig,
     before: Before,
     pid_file: &PidFile,
-    filter_table: String,
+    settings: &Settings,
     channels: Channels,
 ) -> Result<(JoinHandle<()>, JoinHandle<()>), (u8, String)> {
     let (ownership, record) = record::ownership(pid_file.path());
@@ -697,10 +588,14 @@ fn start_threads(
     let monitor = Monitor::open(ownership.clone())
         .map_err(|error| (FATAL, format!("cannot follow the kernel: {error}")))?;
     let view = netlink::view(&ownership).map_err(|error| (FATAL, view_failed(&error)))?;
+    monitor.hold_at_least(settings.queues.monitor).map_err(|error| fatal(&error))?;
     let Channels { kernel, inbox, loan, .. } = channels.clone();
-    let links = VirtualLinks::new(InterfaceSettings::open(pid_file.path()), Filter::new(filter_table));
-    let kernel_thread =
-        KernelThread::new(kernel, inbox, record, links, loan).map_err(|error| no_privilege(&error))?;
+    let links = VirtualLinks::new(
+        InterfaceSettings::open(pid_file.path()),
+        Filter::new(settings.filter_table.clone()),
+    );
+    let kernel_thread = KernelThread::new(kernel, inbox, record, links, loan, settings.queues)
+        .map_err(|error| no_privilege(&error))?;
     let vrrp_thread = VrrpThread::new(monitor, channels, options.address_monitoring)
         .map_err(|error| no_privilege(&error))?;
     let kernel_thread = spawn("kernel", move || kernel_thread.run()).map_err(|error| fatal(&error))?;

@@ -64,6 +64,59 @@ fn formatted(wall: WallTime, format: &CStr, break_down: BreakDown) -> String {
     String::from_utf8_lossy(text.get(..length).unwrap_or_default()).into_owned()
 }
 
+/// A date and a time of day.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct CivilTime {
+    /// Year, month from 1, day from 1.
+    pub date: (i32, u8, u8),
+    /// Hour, minute, second.
+    pub time: (u8, u8, u8),
+}
+
+/// What a clock on the wall shows then, in the zone of the host or in UTC.
+pub fn civil(wall: WallTime, utc: bool) -> Option<CivilTime> {
+    let seconds = libc::time_t::try_from(wall.as_unix_micros() / 1_000_000).ok()?;
+    // SAFETY: all zero is a valid `tm`, which the calls write into.
+    let broken = unsafe {
+        let mut broken: libc::tm = core::mem::zeroed();
+        let of = if utc { libc::gmtime_r } else { libc::localtime_r };
+        if of(&raw const seconds, &raw mut broken).is_null() {
+            return None;
+        }
+        broken
+    };
+    let small = |number: i32| u8::try_from(number).ok();
+    Some(CivilTime {
+        date: (broken.tm_year + 1900, small(broken.tm_mon + 1)?, small(broken.tm_mday)?),
+        time: (small(broken.tm_hour)?, small(broken.tm_min)?, small(broken.tm_sec)?),
+    })
+}
+
+/// When a clock on the wall shows that, so many days after its date. `None` where there is no such day or time.
+pub fn wall_of(civil_time: CivilTime, days: u8, utc: bool) -> Option<WallTime> {
+    let CivilTime { date: (year, month, day), time: (hour, minute, second) } = civil_time;
+    let seconds_at = |days: u8| {
+        // SAFETY: all zero is a valid `tm`; the calls read and normalise it.
+        unsafe {
+            let mut broken: libc::tm = core::mem::zeroed();
+            broken.tm_year = year.checked_sub(1900)?;
+            broken.tm_mon = i32::from(month) - 1;
+            broken.tm_mday = i32::from(day) + i32::from(days);
+            broken.tm_hour = hour.into();
+            broken.tm_min = minute.into();
+            broken.tm_sec = second.into();
+            // Whether summer time holds is for the zone to say.
+            broken.tm_isdst = -1;
+            let of = if utc { libc::timegm } else { libc::mktime };
+            u64::try_from(of(&raw mut broken)).ok()
+        }
+    };
+    let wall = |seconds: u64| Some(WallTime::from_unix_micros(seconds.checked_mul(1_000_000)?));
+    // The 31st of a month of 30 days is the first of another one.
+    let same = civil(wall(seconds_at(0)?)?, utc)?.date == civil_time.date;
+    if same { wall(seconds_at(days)?) } else { None }
+}
+
 /// One timer on `CLOCK_BOOTTIME` that makes its descriptor readable at a given time.
 #[derive(Debug)]
 pub struct Alarm {

@@ -18,6 +18,11 @@ pub(crate) fn set_receive_queue(socket: &impl AsFd, bytes: usize) -> io::Result<
     Ok(forced.or_else(|_| setsockopt(socket, sockopt::RcvBuf, &bytes))?)
 }
 
+/// Makes room for so many bytes that wait to be read, unless there is more already.
+pub(crate) fn hold_at_least(socket: &impl AsFd, usual: usize, bytes: usize) -> io::Result<()> {
+    if bytes > usual { set_receive_queue(socket, bytes) } else { Ok(()) }
+}
+
 /// Room in bytes for what waits to be sent, likewise.
 pub(crate) fn set_send_queue(socket: &impl AsFd, bytes: usize) -> io::Result<()> {
     let forced = setsockopt(socket, sockopt::SndBufForce, &bytes);

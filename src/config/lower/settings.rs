@@ -1,7 +1,7 @@
 //! What the daemon is told, apart from the routers.
 
-use crate::config::model::{Config, GlobalDefs};
-use crate::config::values::{At, Natural, Reading, Seconds};
+use crate::config::model::{Config, GlobalDefs, U32_MAX};
+use crate::config::values::{At, BufferPolicy, Natural, Reading, Seconds};
 use crate::config::{LoadOptions, Realtime, ReloadSettings, Scripts};
 use crate::notify::HookSettings;
 use crate::time::Duration;
@@ -46,6 +46,20 @@ pub struct Settings {
     pub state_dump_file: Option<String>,
     /// `json_version`: layout of keepalived.json, 1 or 2.
     pub json_version: u8,
+    /// `reload_file`: the path that is there while the configuration is read; `Some(None)` = beside the pid files.
+    pub reload_file: Option<Option<String>>,
+    /// `reload_check_config`: where it is said why a configuration was refused.
+    pub reload_log: Option<String>,
+    /// `reload_time_file`: says when the configuration is read again.
+    pub reload_time_file: Option<String>,
+    /// `reload_repeat`: that file stays, and its time comes each day.
+    pub reload_repeat: bool,
+    /// `config_save_dir`: where what reloads change is kept.
+    pub save_folder: Option<String>,
+    /// `disable_local_igmp`: this host reports no membership in groups of the link.
+    pub no_local_reports: bool,
+    /// How much may wait to be read, where that is more than usual.
+    pub queues: QueueSizes,
     /// `nftables`: name of the tables of filters.
     pub filter_table: String,
     /// `[scripts]` of alived.toml.
@@ -54,6 +68,19 @@ pub struct Settings {
     pub hooks: HookSettings,
     /// `[reload]` of alived.toml.
     pub reload: ReloadSettings,
+}
+
+/// What receive queues hold at least, in bytes; 0 = as much as usual.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct QueueSizes {
+    /// `vrrp_rx_bufs_policy`, `kernel_rx_buf_size`: of each socket that hears advertisements.
+    pub advertisements: usize,
+    /// `vrrp_netlink_monitor_rcv_bufs`: of what the kernel tells of interfaces and addresses.
+    pub monitor: usize,
+    /// `vrrp_netlink_cmd_rcv_bufs`: of the kernel's answers.
+    pub commands: usize,
+    /// `process_monitor_rcv_bufs`: of what the kernel tells of processes.
+    pub processes: usize,
 }
 
 /// Each timer that is served late by so much raises the priority by one.
@@ -86,6 +113,13 @@ impl Default for Settings {
             data_use_instance: false,
             state_dump_file: None,
             json_version: 1,
+            reload_file: None,
+            reload_log: None,
+            reload_time_file: None,
+            reload_repeat: false,
+            save_folder: None,
+            no_local_reports: false,
+            queues: QueueSizes::default(),
             filter_table: "keepalived".to_owned(),
             scripts: Scripts::default(),
             hooks: HookSettings::default(),
@@ -123,6 +157,9 @@ pub(super) fn settings(config: &Config, options: &LoadOptions) -> Settings {
         let priority = natural(&global.vrrp_rt_priority).and_then(|priority| u8::try_from(priority).ok());
         keyword = priority.map_or(keyword, Realtime::Priority);
     }
+    let of_instances = config.instances.iter().filter_map(|instance| natural(&instance.kernel_rx_buf_size));
+    let of_instances = of_instances.map(bytes).max().unwrap_or_default();
+    settings.queues.advertisements = settings.queues.advertisements.max(of_instances);
     settings.realtime_priority = options.realtime.or(options.own.realtime).or(keyword).priority();
     if options.realtime.or(options.own.realtime) == Realtime::Off {
         settings.auto_priority = None;
@@ -151,6 +188,15 @@ fn of_global(global: &GlobalDefs, settings: &mut Settings) {
         global.process_name.as_ref().and_then(|e| text(&e.value.0)).or_else(|| named("keepalived"));
     settings.worker_name =
         global.vrrp_process_name.as_ref().and_then(|e| text(&e.value.0)).or_else(|| named("keepalived_vrrp"));
+    settings.reload_file =
+        global.reload_file.as_ref().map(|e| e.value.0.as_ref().map(|path| path.to_string()));
+    settings.reload_log =
+        global.reload_check_config.as_ref().and_then(|e| e.value.0.as_deref().and_then(text));
+    settings.reload_time_file = global.reload_time_file.as_ref().and_then(|e| text(&e.value.0));
+    settings.reload_repeat = global.reload_repeat.is_some();
+    settings.save_folder = global.config_save_dir.as_ref().and_then(|e| text(&e.value.0));
+    settings.no_local_reports = global.disable_local_igmp.is_some();
+    settings.queues = queues(global);
     if let Some(table) = global.nftables.as_ref().and_then(|entry| entry.value.0.as_ref()) {
         settings.filter_table = table.to_string();
     }
@@ -160,6 +206,34 @@ fn of_global(global: &GlobalDefs, settings: &mut Settings) {
     settings.state_dump_file = global.state_dump_file.as_ref().and_then(|e| text(&e.value.0));
     settings.json_version =
         natural(&global.json_version).and_then(|version| u8::try_from(version).ok()).unwrap_or(1);
+}
+
+/// Of Ethernet, in bytes.
+const LARGEST_MTU: u32 = 9216;
+
+/// With 255 IPv6 addresses, in bytes.
+const LARGEST_ADVERTISEMENT: u32 = 4160;
+
+/// The kernel takes no more than half of what fits into 31 bits, which it doubles.
+fn bytes(asked: u32) -> usize {
+    usize::try_from(asked.min(1 << 29)).unwrap_or_default()
+}
+
+fn queues(global: &GlobalDefs) -> QueueSizes {
+    let multiplier = natural(&global.vrrp_rx_bufs_multiplier).unwrap_or(3);
+    let advertisements = global.vrrp_rx_bufs_policy.as_ref().map(|entry| match entry.value {
+        BufferPolicy::Bytes(asked) => bytes(asked),
+        // So many of the largest packets.
+        BufferPolicy::Mtu => bytes(LARGEST_MTU.saturating_mul(multiplier)),
+        BufferPolicy::Advert => bytes(LARGEST_ADVERTISEMENT.saturating_mul(multiplier)),
+    });
+    let of = |field: &Option<At<Natural<0, U32_MAX>>>| natural(field).map(bytes).unwrap_or_default();
+    QueueSizes {
+        advertisements: advertisements.unwrap_or_default(),
+        monitor: of(&global.vrrp_netlink_monitor_rcv_bufs),
+        commands: of(&global.vrrp_netlink_cmd_rcv_bufs),
+        processes: of(&global.process_monitor_rcv_bufs),
+    }
 }
 
 /// `vrrp_startup_delay`, or what is left of `vrrp_delay_after_boot`, whichever is longer.

@@ -21,7 +21,7 @@ use super::values::{AddressLine, Flag, Name, Natural, OptionalText, RouteLine, R
 use crate::track::{InterfaceDelay, LinkPolling};
 use block::block;
 
-pub(super) const U32_MAX: u32 = u32::MAX;
+pub(in crate::config) const U32_MAX: u32 = u32::MAX;
 pub(super) const I32_MAX: i32 = i32::MAX;
 pub(super) const I32_MIN: i32 = i32::MIN;
 /// Longest time in seconds, in microseconds: keepalived keeps them in 32 bits of seconds.

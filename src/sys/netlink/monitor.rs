@@ -10,6 +10,7 @@ use super::ownership::{OwnAddresses, Ownership};
 use super::transport::{Drained, NetlinkSocket, Options, RawMessage};
 use crate::kernel::{Forwarding, HeldAddress, KernelError, KernelEvent, KernelView, Link};
 use crate::net::{InterfaceIndex, Prefix};
+use crate::sys::socket;
 
 /// Room for the notifications of some ten thousand addresses.
 const QUEUE_BYTES: usize = 32 << 20;
@@ -81,6 +82,14 @@ impl Monitor {
     pub fn open(ownership: Ownership) -> Result<Self, KernelError> {
         let socket = open(&GROUPS)?;
         Ok(Self { socket, ownership, links: BTreeMap::new(), struck_out: Vec::new() })
+    }
+
+    /// Lets at least so many bytes wait to be read; as many as usual where that is more.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn hold_at_least(&self, bytes: usize) -> std::io::Result<()> {
+        socket::hold_at_least(&self.socket, QUEUE_BYTES, bytes)
     }
 
     /// Takes a [`view`] as the state that later changes refer to. What it does not hold goes off the record, so that

@@ -8,6 +8,7 @@ use netlink_sys::protocols::NETLINK_ROUTE;
 use super::datagram::Header;
 use super::transport::{Acknowledge, Batch, NetlinkSocket, Options};
 use crate::kernel::KernelError;
+use crate::sys::socket;
 
 /// The answers to 500 refused requests fit.
 const RECEIVE_QUEUE_BYTES: usize = 4 << 20;
@@ -32,6 +33,14 @@ impl RouteSocket {
             send_queue: SEND_QUEUE_BYTES,
         };
         NetlinkSocket::open(options).map(Self)
+    }
+
+    /// Lets at least so many bytes of answers wait; as many as usual where that is more.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn hold_at_least(&self, bytes: usize) -> std::io::Result<()> {
+        socket::hold_at_least(&self.0, RECEIVE_QUEUE_BYTES, bytes)
     }
 
     /// As [`NetlinkSocket::send`]. About 10 µs an IPv4 address, more where thousands are there already, so keep

@@ -47,6 +47,14 @@ impl Receiver {
         Ok(Self { socket, key })
     }
 
+    /// Lets at least so many bytes wait to be read; as many as usual where that is more.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn hold_at_least(&self, bytes: usize) -> io::Result<()> {
+        socket::hold_at_least(&self.socket, RECEIVE_QUEUE_BYTES, bytes)
+    }
+
     /// What it was opened for.
     pub const fn key(&self) -> ReceiveSocket {
         self.key
