@@ -19,7 +19,7 @@
 //! | 6 | [`cli`] | the command line |
 
 pub mod bfd;
-mod check;
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod control;

@@ -10,7 +10,7 @@ use crate::time::Duration;
 
 /// A health check.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub(crate) struct Checker {
+pub struct Checker {
     /// When it runs.
     pub timing: Timing,
     /// What it does.
@@ -28,7 +28,7 @@ pub(crate) struct CheckAssignment<Key> {
 
 /// When a check runs and when its result counts.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(crate) struct Timing {
+pub struct Timing {
     /// `delay_loop`: from one check to the next, at least 1 µs; default 60 s.
     pub delay_loop: Duration,
     /// `retry`: failures of a live server that are forgiven; default 1, DNS 3, program 0.
@@ -46,7 +46,7 @@ pub(crate) struct Timing {
 
 /// What a check does.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub(crate) enum CheckerKind {
+pub enum CheckerKind {
     /// `TCP_CHECK`: connects.
     Tcp(Connection),
     /// `HTTP_GET`, `SSL_GET`: fetches pages.
@@ -69,7 +69,7 @@ pub(crate) enum CheckerKind {
 
 /// `SSL`: what the daemon shows when it connects with TLS. Certificates of servers are not verified.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) struct TlsClient {
+pub struct TlsClient {
     /// `ca`: file of certificates.
     pub authorities: Option<Arc<str>>,
     /// `certificate`: file of our certificate.

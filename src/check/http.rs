@@ -8,7 +8,7 @@ use super::probe::Connection;
 
 /// `HTTP_GET`, `SSL_GET`: all pages must be as expected.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub(crate) struct HttpCheck {
+pub struct HttpCheck {
     /// Where it connects to.
     pub connection: Connection,
     /// Present for `SSL_GET`.
@@ -23,14 +23,14 @@ pub(crate) struct HttpCheck {
 
 /// TLS settings of `SSL_GET`.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub(crate) struct TlsCheck {
+pub struct TlsCheck {
     /// `enable_sni`, `sni_name`.
     pub server_name: ServerName,
 }
 
 /// What the client says about the server it wants (RFC 6066 §3).
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
-pub(crate) enum ServerName {
+pub enum ServerName {
     /// Nothing.
     #[default]
     None,
@@ -42,7 +42,7 @@ pub(crate) enum ServerName {
 
 /// Version in the request line.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-pub(crate) enum HttpVersion {
+pub enum HttpVersion {
     /// `1.0`.
     #[default]
     V1_0,
@@ -54,7 +54,7 @@ pub(crate) enum HttpVersion {
 
 /// `url`: one page and what it must be like.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub(crate) struct UrlCheck {
+pub struct UrlCheck {
     /// `path`: target of the request.
     pub path: Arc<str>,
     /// `virtualhost` of the url, checker, real or virtual server; `None` = address and port.
@@ -71,7 +71,7 @@ pub(crate) struct UrlCheck {
 
 /// MD5 of a page's body.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
-pub(crate) struct BodyDigest(pub [u8; 16]);
+pub struct BodyDigest(pub [u8; 16]);
 
 impl fmt::Display for BodyDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -87,28 +87,28 @@ impl fmt::Debug for BodyDigest {
 
 /// Accepted status codes of HTTP: any set of 100 to 599.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
-pub(crate) struct StatusCodes {
+pub struct StatusCodes {
     /// Bit n of word w stands for 100 + 64w + n.
     bits: [u64; 8],
 }
 
 impl StatusCodes {
     /// Lowest code.
-    pub(crate) const FIRST: u16 = 100;
+    pub const FIRST: u16 = 100;
     /// Highest code.
-    pub(crate) const LAST: u16 = 599;
+    pub const LAST: u16 = 599;
     /// None.
-    pub(crate) const NONE: Self = Self { bits: [0; 8] };
+    pub const NONE: Self = Self { bits: [0; 8] };
 
     /// 200 to 299: what is accepted unless set.
-    pub(crate) fn success() -> Self {
+    pub fn success() -> Self {
         let mut codes = Self::NONE;
         codes.insert(200..=299);
         codes
     }
 
     /// Adds codes; those outside of 100 to 599 are left out.
-    pub(crate) fn insert(&mut self, codes: RangeInclusive<u16>) {
+    pub fn insert(&mut self, codes: RangeInclusive<u16>) {
         for code in *codes.start().max(&Self::FIRST)..=*codes.end().min(&Self::LAST) {
             let index = usize::from(code - Self::FIRST);
             self.bits[index / 64] |= 1 << (index % 64);
@@ -116,13 +116,13 @@ impl StatusCodes {
     }
 
     /// Whether a code is accepted.
-    pub(crate) fn contains(&self, code: u16) -> bool {
+    pub fn contains(&self, code: u16) -> bool {
         let Some(index) = code.checked_sub(Self::FIRST).map(usize::from) else { return false };
         self.bits.get(index / 64).is_some_and(|word| word >> (index % 64) & 1 == 1)
     }
 
     /// The codes as runs, in rising order.
-    pub(crate) fn ranges(&self) -> Vec<RangeInclusive<u16>> {
+    pub fn ranges(&self) -> Vec<RangeInclusive<u16>> {
         let mut ranges: Vec<RangeInclusive<u16>> = Vec::new();
         for code in (Self::FIRST..=Self::LAST).filter(|code| self.contains(*code)) {
             match ranges.last_mut() {
@@ -149,7 +149,7 @@ impl fmt::Debug for StatusCodes {
 
 /// `regex…`: what the body must hold, or must not.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub(crate) struct RegexMatch {
+pub struct RegexMatch {
     /// `regex`: a pattern of PCRE2, in bytes.
     pub pattern: Box<[u8]>,
     /// `regex_options`, sorted, each once.
@@ -158,7 +158,7 @@ pub(crate) struct RegexMatch {
     pub must_not_match: bool,
     /// `regex_min_offset`: bytes of the body that are passed over.
     pub minimum_offset: u64,
-    /// `regex_max_offset`: a match must begin before this byte.
+    /// `regex_max_offset`: where a match may begin at the latest.
     pub maximum_offset: Option<u64>,
     /// `regex_stack`: first and largest size of the stack of compiled patterns, in bytes.
     pub stack: Option<(u64, u64)>,
@@ -168,16 +168,16 @@ macro_rules! regex_options {
     ($($(#[$doc:meta])* $name:ident = $keyword:literal,)*) => {
         /// An option of PCRE2, by the name it has in `regex_options` (`pcre2api(3)`).
         #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-        pub(crate) enum RegexOption {
+        pub enum RegexOption {
             $($(#[$doc])* $name,)*
         }
 
         impl RegexOption {
             /// All.
-            pub(crate) const ALL: [Self; [$($keyword),*].len()] = [$(Self::$name),*];
+            pub const ALL: [Self; [$($keyword),*].len()] = [$(Self::$name),*];
 
             /// The keyword.
-            pub(crate) const fn keyword(self) -> &'static str {
+            pub const fn keyword(self) -> &'static str {
                 match self { $(Self::$name => $keyword),* }
             }
         }

@@ -10,7 +10,7 @@ use crate::time::Duration;
 
 /// Where a check connects to, from where, and how long it waits.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub(crate) struct Connection {
+pub struct Connection {
     /// `connect_ip`; `None` = the real server's address.
     pub address: Option<IpAddr>,
     /// `connect_port`; `None` = the real server's port.
@@ -29,12 +29,27 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// keepalived's limit of one try.
-    pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+    pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+}
+
+impl Default for Connection {
+    /// To the real server, from anywhere.
+    fn default() -> Self {
+        Self {
+            address: None,
+            port: None,
+            source: None,
+            source_port: None,
+            interface: None,
+            timeout: Self::DEFAULT_TIMEOUT,
+            mark: 0,
+        }
+    }
 }
 
 /// `SMTP_CHECK`.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub(crate) struct SmtpCheck {
+pub struct SmtpCheck {
     /// The check's own connection, then one for each `host`; all must answer. Never empty.
     pub hosts: Vec<Connection>,
     /// `helo_name`; `None` = `smtpchecker.keepalived.org`.
@@ -43,7 +58,7 @@ pub(crate) struct SmtpCheck {
 
 /// `DNS_CHECK`.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub(crate) struct DnsCheck {
+pub struct DnsCheck {
     /// Where the question goes.
     pub connection: Connection,
     /// `type`.
@@ -54,7 +69,7 @@ pub(crate) struct DnsCheck {
 
 /// Type of a DNS question.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-pub(crate) enum DnsType {
+pub enum DnsType {
     /// An IPv4 address.
     A,
     /// Name servers.
@@ -78,7 +93,7 @@ pub(crate) enum DnsType {
 
 /// `UDP_CHECK`.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub(crate) struct UdpCheck {
+pub struct UdpCheck {
     /// Where the datagram goes.
     pub connection: Connection,
     /// `payload`; `None` = random bytes.
@@ -90,7 +105,7 @@ pub(crate) struct UdpCheck {
 
 /// What must come back.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub(crate) struct ExpectedReply {
+pub struct ExpectedReply {
     /// Shortest accepted, in bytes.
     pub minimum_length: u16,
     /// Longest accepted, in bytes; at least the shortest.
@@ -101,7 +116,7 @@ pub(crate) struct ExpectedReply {
 
 /// A byte of which some bits do not matter (`x` in a hex string).
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(crate) struct WildcardByte {
+pub struct WildcardByte {
     /// The value; bits outside of the mask are 0.
     pub value: u8,
     /// Bits that are compared.
@@ -110,7 +125,7 @@ pub(crate) struct WildcardByte {
 
 /// `MISC_CHECK`.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub(crate) struct MiscCheck {
+pub struct MiscCheck {
     /// `misc_path`, `user`: exit status 0 is success.
     pub script: Arc<Script>,
     /// `misc_timeout`: a run longer than this has failed; `delay_loop` unless set.
@@ -121,7 +136,7 @@ pub(crate) struct MiscCheck {
 
 /// `FILE_CHECK`.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub(crate) struct FileCheck {
+pub struct FileCheck {
     /// `track_file`: name of the file tracker.
     pub tracker: Arc<str>,
     /// `weight`: the file's number is multiplied by it and added to the real server's weight; 0: a number

@@ -2,9 +2,7 @@
 
 use std::collections::HashSet;
 
-use fancy_regex::RegexBuilder;
-
-use crate::check::RegexOption;
+use crate::check::{RegexOption, judge_pattern};
 use crate::config::diagnostics::Diagnostic;
 use crate::config::values::{At, Pattern, Reading};
 
@@ -32,15 +30,7 @@ impl Patterns {
         if !self.0.insert((pattern.clone(), options.to_vec())) {
             return;
         }
-        let Err(error) = RegexBuilder::new(pattern)
-            .case_insensitive(options.contains(&RegexOption::Caseless))
-            .multi_line(options.contains(&RegexOption::MultiLine))
-            .dot_matches_new_line(options.contains(&RegexOption::DotAll))
-            .verbose_mode(options.contains(&RegexOption::Extended))
-            .build()
-        else {
-            return;
-        };
+        let Err(why) = judge_pattern(pattern, options) else { return };
         let foreign = FOREIGN.iter().find(|(sign, _)| pattern.contains(sign));
         let diagnostic = match foreign {
             Some((sign, what)) => Diagnostic::warning(
@@ -48,17 +38,12 @@ impl Patterns {
                 format!("this regular expression uses `{sign}`, {what} of PCRE2, which is not supported"),
             )
             .help("write it without"),
-            None => {
-                let error = error.to_string();
-                // Errors of several lines draw the pattern; the last line says what is wrong.
-                let why = error.lines().last().unwrap_or_default().trim().trim_start_matches("error: ");
-                Diagnostic::warning(
-                    "invalid-pattern",
-                    format!("this regular expression cannot be compiled: {why}"),
-                )
-                .note(format!("the pattern is `{pattern}`, after the escapes of the file are resolved"))
-                .help("a backslash of the pattern is written twice: regex \"\\\\d+\"")
-            }
+            None => Diagnostic::warning(
+                "invalid-pattern",
+                format!("this regular expression cannot be compiled: {why}"),
+            )
+            .note(format!("the pattern is `{pattern}`, after the escapes of the file are resolved"))
+            .help("a backslash of the pattern is written twice: regex \"\\\\d+\""),
         };
         reading
             .diagnostics
