@@ -161,3 +161,37 @@ fn a_file_that_goes_on_changing_while_it_is_read_is_refused() {
     host.wait_for_lines("Reloaded", reloaded + 1);
     assert_priority(&mut host, 120);
 }
+
+/// Errors that the operator has lived with since the start, and those that a rule settles, keep no reload from being
+/// taken; any other does.
+#[test]
+fn errors_that_are_in_force_already_refuse_no_reload() {
+    let Some(mut host) = Host::new() else { return };
+    let with = |more: &str| {
+        let router = instance("VI_1", 51, 100, ADDRESS);
+        router.replace(
+            "    version",
+            &format!("    state MASTER\n    nopreempt\n    nonsense 3\n{more}    version"),
+        )
+    };
+    host.configure(&with(""));
+    host.start(&[]);
+    host.wait_for_lines("Entering MASTER STATE", 1);
+    host.configure(&format!(
+        "# other lines\n\n{}",
+        with("    priority 90\n    track_interface {\n lan0\n }\n")
+    ));
+    host.signal(libc::SIGHUP);
+    host.wait_for_lines("Reloaded", 1);
+    host.configure(&with("    nonsence 3\n"));
+    host.signal(libc::SIGHUP);
+    host.wait_for_lines("was not reloaded", 1);
+    // The next worker knows them too.
+    signal(host.worker(), libc::SIGKILL);
+    host.wait_for_lines("Startup complete", 2);
+    host.configure(&with(""));
+    host.signal(libc::SIGHUP);
+    host.wait_for_lines("Reloaded", 2);
+    host.signal(libc::SIGTERM);
+    assert_eq!(host.wait_for_end().code(), Some(0), "{}", host.log());
+}

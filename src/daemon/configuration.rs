@@ -1,11 +1,14 @@
 //! The configuration as the daemon needs it.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
+
+use serde::{Deserialize, Serialize};
 
 use super::host::RealHost;
 use super::host_with_text::HostWithText;
 use super::options::Options;
-use crate::config::diagnostics::{Severity, Style};
+use crate::config::diagnostics::Style;
 use crate::config::{self, Limits, LoadOptions, Loaded, OwnSettings, PrintOptions, SettingsFault};
 use crate::node::NodeConfig;
 use crate::notify::Notifications;
@@ -23,8 +26,17 @@ pub(super) struct Configuration {
     pub(super) warnings: Vec<String>,
     /// `-d`: all of keepalived.conf as it was understood.
     pub(super) dump: Option<String>,
-    /// For [`load_kept`]: what alived.toml says, in a line, then all of keepalived.conf.
+    /// Its errors, in spite of which it was taken.
+    pub(super) faults: BTreeSet<String>,
+    /// For [`load_kept`]: a [`Kept`] in a line, then all of keepalived.conf.
     pub(super) kept: String,
+}
+
+/// What is kept beside the text of keepalived.conf, which has no errors any more.
+#[derive(Debug, Default, Deserialize, Serialize)]
+struct Kept {
+    own: OwnSettings,
+    faults: BTreeSet<String>,
 }
 
 /// Why a configuration cannot be used.
@@ -39,16 +51,16 @@ pub(super) struct Refusal {
 }
 
 /// What a configuration with errors is good for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Tolerance {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Tolerance<'a> {
     /// A start: statements with errors are dropped, as keepalived does, unless they are fatal.
     Lenient,
-    /// In place of one that runs: half a file, just being written, must not cost what runs.
-    Strict,
+    /// In place of one that runs and that had these errors: half a file, just being written, must not cost what runs.
+    Strict(&'a BTreeSet<String>),
 }
 
 /// Reads alived.toml and the configuration that the options name, again if they change meanwhile.
-pub(super) fn load(options: &Options, tolerance: Tolerance) -> Result<Configuration, Refusal> {
+pub(super) fn load(options: &Options, tolerance: Tolerance<'_>) -> Result<Configuration, Refusal> {
     let read = RealHost::default().read_unchanged(|host| load_once(host, options, tolerance));
     read.unwrap_or_else(|path| {
         let text = format!("`{path}` goes on changing while it is read; when it is written, try again");
@@ -57,7 +69,7 @@ pub(super) fn load(options: &Options, tolerance: Tolerance) -> Result<Configurat
     })
 }
 
-fn load_once(host: &RealHost, options: &Options, tolerance: Tolerance) -> Result<Configuration, Refusal> {
+fn load_once(host: &RealHost, options: &Options, tolerance: Tolerance<'_>) -> Result<Configuration, Refusal> {
     let own = load_own(host, options);
     let load_options = options.load_options(own.as_ref().copied().unwrap_or_default());
     let file = options.configuration.to_string_lossy();
@@ -67,27 +79,37 @@ fn load_once(host: &RealHost, options: &Options, tolerance: Tolerance) -> Result
         let host = RealHost { foreign_namespace: true, ..host.clone() };
         loaded = config::load(&host, &file, &load_options);
     }
-    if tolerance == Tolerance::Strict && loaded.gravest >= Some(Severity::Error) {
-        loaded.usable = false;
+    if let Tolerance::Strict(known) = tolerance {
+        let is_new = |fault: String| !known.contains(&fault);
+        // Those that are not kept are unknown.
+        loaded.usable &= loaded.dropped_diagnostics.errors == 0 && !faults(&loaded).any(is_new);
     }
-    take(options, own, loaded)
+    let faults = faults(&loaded).collect();
+    take(options, own, loaded, faults)
 }
 
 /// Understands [`Configuration::kept`] of a configuration that was good, in place of what is on the disk.
 pub(super) fn load_kept(options: &Options, kept: &str) -> Result<Configuration, Refusal> {
-    let (own, text) = kept.split_once('\n').unwrap_or_default();
+    let (beside, text) = kept.split_once('\n').unwrap_or_default();
     // What we wrote ourselves is understood.
-    let own = serde_json::from_str(own).unwrap_or_default();
+    let Kept { own, faults } = serde_json::from_str(beside).unwrap_or_default();
     let host = HostWithText { host: RealHost::default(), text: text.to_owned() };
     let load_options = LoadOptions { limits: Limits::NONE, ..options.load_options(own) };
     let loaded = config::load(&host, "the configuration in force", &load_options);
-    take(options, Ok(own), loaded)
+    take(options, Ok(own), loaded, faults)
+}
+
+/// Errors that a rule of keepalived's does not settle, each by its kind and words, wherever in the file it is.
+fn faults(loaded: &Loaded) -> impl Iterator<Item = String> {
+    let unsettled = loaded.diagnostics.iter().filter(|diagnostic| !diagnostic.is_settled());
+    unsettled.map(|diagnostic| format!("{}: {}", diagnostic.code, diagnostic.message))
 }
 
 fn take(
     options: &Options,
     own: Result<OwnSettings, SettingsFault>,
     loaded: Loaded,
+    faults: BTreeSet<String>,
 ) -> Result<Configuration, Refusal> {
     let lines: Vec<String> = loaded.log_lines().map(|(_, line)| line).collect();
     let own = match own {
@@ -101,10 +123,10 @@ fn take(
     let everything = PrintOptions { show_secrets: true, defaults: false };
     let kept = format!(
         "{}\n{}",
-        serde_json::to_string(&own).unwrap_or_default(),
+        serde_json::to_string(&Kept { own, faults: faults.clone() }).unwrap_or_default(),
         config::print(&config, everything)
     );
-    Ok(Configuration { node, notifications, settings, warnings: lines, dump, kept })
+    Ok(Configuration { node, notifications, settings, warnings: lines, dump, faults, kept })
 }
 
 fn load_own(host: &RealHost, options: &Options) -> Result<OwnSettings, SettingsFault> {

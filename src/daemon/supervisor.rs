@@ -323,6 +323,10 @@ impl Supervisor<'_> {
 
     /// Another one, also with `-R`: no router stops because of it.
     fn runner_ended(&mut self, pid: u32, lived: Duration, ended: Ended) {
+        // It ends by itself when its worker does, which may be noticed later; one that is needed still is asked for.
+        if self.stopping && ended == Ended::Exited(0) {
+            return;
+        }
         let when = in_seconds(self.runner.respawn_later(clock::now().instant, lived));
         tracing::error!("Runner child process({pid}) died: Respawning{when} (it {})", words(ended));
     }

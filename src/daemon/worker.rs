@@ -174,6 +174,8 @@ struct Worker<'a> {
     wanted: VecDeque<Purpose>,
     schedule: ReloadSchedule,
     keepsakes: Keepsakes,
+    /// Errors of the configuration in force.
+    faults: BTreeSet<String>,
     /// Who waits for the answers to reloads, in their order; `None` for a signal.
     reloads: VecDeque<Option<Asked>>,
     last_reload: Option<ReloadStatus>,
@@ -228,7 +230,7 @@ impl<'a> Worker<'a> {
         for warning in options.warnings.iter().chain(&configuration.warnings) {
             tracing::warn!("{warning}");
         }
-        let Configuration { node, settings, notifications, kept, .. } = configuration;
+        let Configuration { node, settings, notifications, faults, kept, .. } = configuration;
         if is_first {
             ReadingMarker::end_of_start(&settings, pid_file.path());
         }
@@ -316,6 +318,7 @@ impl<'a> Worker<'a> {
             wanted: VecDeque::new(),
             schedule,
             keepsakes,
+            faults,
             reloads: VecDeque::new(),
             last_reload: None,
             has_routers,
@@ -621,12 +624,24 @@ fn no_privilege(error: &io::Error) -> (u8, String) {
     match error.kind() {
         io::ErrorKind::PermissionDenied => (
             PERMISSION,
-            format!(
-                "no right to send packets or to change addresses: {error}; run as root, or with the capabilities CAP_NET_RAW and \
-                 CAP_NET_ADMIN"
-            ),
+            format!("no right to send packets or to change addresses: {error}; {}", what_is_missing()),
         ),
         _ => fatal(error),
+    }
+}
+
+/// What to do about it.
+fn what_is_missing() -> String {
+    let missing = capabilities::missing(&[Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW]);
+    let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    match names.is_empty() {
+        // Something else forbids it: a security module, a user namespace.
+        true => {
+            "CAP_NET_ADMIN and CAP_NET_RAW are there; see what else forbids it (a security module, a user \
+                 namespace without its own network)"
+                .to_owned()
+        }
+        false => format!("run as root, or add the missing {}", names.join(" and ")),
     }
 }
 

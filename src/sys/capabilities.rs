@@ -24,6 +24,12 @@ pub fn keep_only(kept: &[Capability]) -> io::Result<()> {
     Ok(())
 }
 
+/// Those of `wanted` that the calling thread does not have.
+pub fn missing(wanted: &[Capability]) -> Vec<Capability> {
+    let held = caps::read(None, CapSet::Effective).unwrap_or_default();
+    wanted.iter().copied().filter(|capability| !held.contains(capability)).collect()
+}
+
 /// Lays down, of the privileges that the calling thread uses, all but `kept`, until [`take_up`].
 ///
 /// # Errors

@@ -90,10 +90,22 @@ impl std::fmt::Display for StartError {
             Step::LookUp => write!(f, "its user cannot be looked up: {errno}"),
             Step::Fork => write!(f, "no process for it: {errno}"),
             Step::Input => write!(f, "no standard input for it: {errno}"),
-            Step::Groups => write!(f, "it cannot have the rights of its groups: {errno}"),
-            Step::User => write!(f, "it cannot have the rights of its user: {errno}"),
+            Step::Groups => {
+                write!(f, "it cannot have the rights of its groups: {errno}{}", lack(&errno, "CAP_SETGID"))
+            }
+            Step::User => {
+                write!(f, "it cannot have the rights of its user: {errno}{}", lack(&errno, "CAP_SETUID"))
+            }
             Step::Execute => write!(f, "it cannot be executed: {errno}"),
         }
+    }
+}
+
+/// What a refusal most likely comes of.
+fn lack(errno: &io::Error, capability: &str) -> String {
+    match errno.raw_os_error() {
+        Some(libc::EPERM) => format!(" (the daemon lacks {capability})"),
+        _ => String::new(),
     }
 }
 

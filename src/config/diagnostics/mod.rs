@@ -83,7 +83,32 @@ pub struct Diagnostic {
     pub help: Vec<String>,
 }
 
+/// Kinds of errors about what was understood, and which a rule of keepalived's settles without a loss: nothing in them
+/// is misspelt or half-written. Files that programs write have them for ever.
+const SETTLED: &[&str] = &[
+    "duplicate-address",
+    "duplicate-peer",
+    "in-two-groups",
+    "interval-rounded",
+    "native-ipv6",
+    "only-ipv4",
+    "preempt-delay-without-preempt",
+    "preempt-with-master",
+    "small-group",
+    "timer-expired-backup",
+    "too-many-addresses",
+    "tracked-twice",
+    "unicast-on-vmac",
+    "unicast-without-peers",
+    "vrf",
+];
+
 impl Diagnostic {
+    /// Whether a reload may take a configuration with this error.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.severity < Severity::Error || SETTLED.contains(&self.code)
+    }
+
     fn new(severity: Severity, status: Option<Status>, code: &'static str, message: String) -> Self {
         Self {
             severity,

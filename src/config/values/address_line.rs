@@ -67,6 +67,11 @@ impl AddressLine {
         let left_out = |args: &Args<'_>, at, message: String| {
             args.reading.diagnostics.push(args.rejection(at, message).label("left out").note(STAYS));
         };
+        let no_loss = |args: &Args<'_>, at| {
+            let mut diagnostic = args.rejection(at, format!("`{name}` is for IPv4 addresses only"));
+            diagnostic.code = "only-ipv4";
+            args.reading.diagnostics.push(diagnostic.label("left out").note(STAYS));
+        };
         match name {
             "dev" => {
                 let word = args.option_value(name)?;
@@ -76,7 +81,7 @@ impl AddressLine {
                 let word = args.option_value(name)?;
                 let number = iproute::lookup(args.reading.host, iproute::Table::Scopes, word.0);
                 match number.and_then(|number| u8::try_from(number).ok()) {
-                    _ if !ipv4 => left_out(args, at, format!("`{name}` is for IPv4 addresses only")),
+                    _ if !ipv4 => no_loss(args, at),
                     Some(number) => self.spec.scope = number,
                     None => left_out(
                         args,
@@ -93,7 +98,7 @@ impl AddressLine {
             "label" => {
                 let (text, at) = args.option_value(name)?;
                 if !ipv4 {
-                    left_out(args, option.1, format!("`{name}` is for IPv4 addresses only"));
+                    no_loss(args, option.1);
                 } else if text.len() > 15 {
                     args.reject(at, format!("the label `{text}` is too long: at most 15 characters"));
                     return None;

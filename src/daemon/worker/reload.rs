@@ -52,7 +52,7 @@ impl Worker<'_> {
         tracing::info!("Reloading");
         self.progress.reload_begun();
         let reading = ReadingMarker::begin(&self.settings, &self.control);
-        let configuration = configuration::load(self.options, Tolerance::Strict);
+        let configuration = configuration::load(self.options, Tolerance::Strict(&self.faults));
         drop(reading);
         let configuration = match configuration {
             Ok(configuration) => configuration,
@@ -93,6 +93,7 @@ impl Worker<'_> {
         let number = self.keepsakes.next(&configuration.settings);
         self.keepsakes.keep_configuration(&configuration.kept);
         self.ask_for_keepsake(number, "pre");
+        self.faults = configuration.faults;
         self.keep_settings(&configuration.settings);
         self.take_settings(configuration.settings);
         if let Err(error) = self.leftovers.write(&configuration.node) {
