@@ -432,6 +432,36 @@ fn each_process_keeps_the_privileges_that_it_needs() {
     assert_eq!(value("CapBnd:"), value("CapPrm:"), "nothing that it executes has more");
 }
 
+/// Not the supervisor, nor the runner, whose scripts may do what their users may.
+#[test]
+fn the_worker_gives_up_what_it_never_does() {
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
+    // A container may have a filter of its own.
+    let filtered = |process: &str| {
+        let text = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+        let value = |name: &str| -> u32 {
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
+            line.map_or(0, |value| value.trim().parse().unwrap())
+        };
+        ["NoNewPrivs:", "Seccomp:", "Seccomp_filters:"].map(value)
+    };
+    let outside = filtered("self");
+    let inside = [1, 2, outside[2] + 1];
+    let words = "given up for ever: executing programs, becoming another user";
+    for (settings, of_worker) in [("", inside), ("sandbox = false\n", outside)] {
+        host.write("alived.toml", &format!("{settings}[scripts]\nprepare = true\n"));
+        host.start(&[]);
+        host.wait("the address", |host| host.holds(ADDRESS));
+        host.wait("the runner", |host| host.runner().is_some());
+        let pids = [host.supervisor(), host.worker(), host.runner().unwrap()];
+        let all = pids.map(|pid| filtered(&pid.to_string()));
+        assert_eq!(all, [outside, of_worker, outside], "{settings}");
+        assert_eq!(host.log().matches(words).count(), 1, "{}", host.log());
+        host.signal(libc::SIGTERM);
+        assert_eq!(host.wait_for_end().code(), Some(0), "{}", host.log());
+    }
+}
+
 #[test]
 fn a_killed_runner_is_replaced_and_no_router_notices() {
     let Some(mut host) = Host::with_router(ADDRESS) else { return };

@@ -93,6 +93,17 @@ impl Realtime {
     }
 }
 
+/// Whether the processes that serve packets give up what they never do.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Sandbox(pub bool);
+
+impl Default for Sandbox {
+    fn default() -> Self {
+        Self(true)
+    }
+}
+
 /// What `alived.toml` says. An empty or absent file says nothing.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -100,6 +111,8 @@ pub struct OwnSettings {
     /// `realtime`: wins over `vrrp_rt_priority` of keepalived.conf.
     #[serde(skip_serializing_if = "Realtime::is_default")]
     pub realtime: Realtime,
+    /// `sandbox`: the worker gives up what it never does.
+    pub sandbox: Sandbox,
     /// `[limits]`: what reading keepalived.conf may cost.
     pub limits: Limits,
     /// `[scripts]`: how scripts are run.
@@ -259,7 +272,7 @@ fn explain(error: &toml::de::Error, word: &str) -> Diagnostic {
     // serde's words for a key that no field has.
     if error.message().starts_with("unknown field") {
         let fault = Diagnostic::fatal("unknown-setting", format!("there is no setting `{word}`"));
-        let names = ["realtime", "limits", "scripts", "hooks", "reload"]
+        let names = ["realtime", "sandbox", "limits", "scripts", "hooks", "reload"]
             .into_iter()
             .chain(ReloadSettings::NAMES)
             .chain(Scripts::NAMES)
@@ -322,7 +335,7 @@ mod tests {
             let limits = Limits { files: 9, ..Limits::default() };
             let reload = ReloadSettings { allow_empty: true };
             let hooks = HookSettings { limit: 1, waiting: 2, at_stop: 0, json: true };
-            let own = OwnSettings { realtime, limits, scripts, hooks, reload };
+            let own = OwnSettings { realtime, sandbox: Sandbox(false), limits, scripts, hooks, reload };
             let text = serde_json::to_string(&own).unwrap();
             assert_eq!(serde_json::from_str::<OwnSettings>(&text).unwrap(), own, "{text}");
         }
@@ -380,7 +393,7 @@ mod tests {
         assert_eq!(read.limits, Limits::default());
         assert_eq!(read.scripts, Scripts::default());
         assert_eq!(read.hooks, HookSettings::default());
-        for name in ["realtime"]
+        for name in ["realtime", "sandbox"]
             .into_iter()
             .chain(ReloadSettings::NAMES)
             .chain(Scripts::NAMES)

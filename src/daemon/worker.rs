@@ -60,6 +60,7 @@ use crate::sys::process;
 use crate::sys::process_events::ProcessSocket;
 use crate::sys::readiness::Readiness;
 use crate::sys::realtime::Loan;
+use crate::sys::sandbox::{self, FORBIDDEN_WORDS};
 use crate::sys::signals::{Signal, SignalQueue};
 use crate::time::{Instant, WallTime};
 
@@ -141,6 +142,16 @@ fn prepare(settings: &Settings, logger: &Logger) {
     }
     if let Err(error) = capabilities::keep_only(&KEPT) {
         tracing::warn!("cannot give up rights that are not needed: {error}");
+    }
+    if !settings.sandbox {
+        return;
+    }
+    match sandbox::forbid() {
+        Ok(()) => tracing::info!("given up for ever: {FORBIDDEN_WORDS}"),
+        Err(error) => tracing::warn!(
+            "not given up, though never done: {FORBIDDEN_WORDS}: {error} (sandbox = false in alived.toml says that \
+             this is wanted)"
+        ),
     }
 }
 

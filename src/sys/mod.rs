@@ -24,6 +24,7 @@ pub mod process_events;
 pub(crate) mod process_table;
 pub(crate) mod readiness;
 pub mod realtime;
+pub mod sandbox;
 pub mod service_manager;
 pub mod signals;
 pub(crate) mod socket;

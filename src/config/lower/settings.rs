@@ -66,6 +66,8 @@ pub struct Settings {
     pub scripts: Scripts,
     /// `[hooks]` of alived.toml.
     pub hooks: HookSettings,
+    /// `sandbox` of alived.toml.
+    pub sandbox: bool,
     /// `[reload]` of alived.toml.
     pub reload: ReloadSettings,
 }
@@ -123,6 +125,7 @@ impl Default for Settings {
             filter_table: "keepalived".to_owned(),
             scripts: Scripts::default(),
             hooks: HookSettings::default(),
+            sandbox: true,
             reload: ReloadSettings::default(),
         }
     }
@@ -146,6 +149,7 @@ pub(super) fn settings(config: &Config, options: &LoadOptions) -> Settings {
         scripts: options.own.scripts,
         hooks: options.own.hooks,
         reload: options.own.reload,
+        sandbox: options.own.sandbox.0,
         ..Settings::default()
     };
     if let Some(wait) = natural(&config.child_wait_time) {

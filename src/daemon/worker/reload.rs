@@ -131,6 +131,7 @@ impl Worker<'_> {
             ("vrrp_cpu_affinity", old.processors != new.processors),
             ("vrrp_no_swap", old.no_swap != new.no_swap),
             ("umask", old.umask != new.umask),
+            ("sandbox", old.sandbox != new.sandbox),
             ("disable_local_igmp", old.no_local_reports != new.no_local_reports),
             ("the size of receive queues", old.queues != new.queues),
             ("process_name", old.supervisor_name != new.supervisor_name),
