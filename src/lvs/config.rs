@@ -96,13 +96,11 @@ impl Quorum {
     }
 
     /// `quorum`: sum of the weights of live real servers.
-    #[cfg_attr(not(test), expect(dead_code, reason = "held until virtual servers are served"))]
     pub(crate) const fn weight(self) -> NonZeroU32 {
         self.weight
     }
 
     /// `hysteresis`: gained at `quorum` plus this, lost below `quorum` less this.
-    #[cfg_attr(not(test), expect(dead_code, reason = "held until virtual servers are served"))]
     pub(crate) const fn hysteresis(self) -> u32 {
         self.hysteresis
     }

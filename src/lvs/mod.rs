@@ -1,7 +1,25 @@
 //! ENGINE: virtual servers. From configuration and the state of real servers follows the table that the
 //! kernel's IPVS ought to hold.
+//!
+//! The [`Director`](director::Director) is told what checks found, what the kernel's table holds and what it answers,
+//! and which addresses this host has. It tells what is to be written, and news: real servers that go up and down,
+//! quorums gained and lost. Each virtual server is a requester of its own ([`crate::wanted`]): its set of wishes is the
+//! services of the kernel that it stands for and those of its real servers that shall serve. Whose a service is the
+//! configuration says: what it names is ours, what it does not name is left alone, unless a predecessor recorded it.
 
+#[expect(dead_code, reason = "until a worker drives the director")]
+mod action;
 mod config;
+#[cfg_attr(not(test), expect(dead_code, reason = "until a worker drives the director"))]
+mod director;
+#[cfg_attr(not(test), expect(dead_code, reason = "until a worker drives the director"))]
+mod reload;
+mod server;
+#[cfg(test)]
+mod simulator;
+mod table;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use config::{
     GroupMember, Quorum, QuorumNotifications, RealServer, RealServerDetails, RealServerKey, Service,

@@ -34,12 +34,14 @@
 //!   who carries out an addition has to demand that there is none (`NLM_F_EXCL`).
 //! - **nftables rules.** The table is ours alone, so that nothing in it is foreign; the key is set and element.
 //!   Changes go in one transaction, and are answered together.
-//! - **IPVS entries.** The kernel never tells of them. The whole table is read from time to time while all changes
-//!   are answered ([`WantedSet::is_settled`]) and compared ([`WantedSet::resynchronise`]); there is no mark, so that
-//!   what is recorded in the run directory is ours.
+//! - **IPVS entries.** A requester is a virtual server, its wishes are services with their destinations; an addition edits
+//!   what is there. The kernel never tells of them, and there is no mark: the whole table is read again and again, and
+//!   compared while all changes are answered ([`WantedSet::is_settled`], [`WantedSet::resynchronise`]); what was changed
+//!   by hand counts as gone. A destination needs its service ([`WantedSet::hasten`]).
 
 mod address;
 mod collateral;
+mod ipvs;
 mod item;
 mod link;
 mod places;
@@ -51,6 +53,7 @@ use core::fmt::Debug;
 
 pub(crate) use address::{AddressWish, Addresses, distinct};
 pub(crate) use collateral::Collateral;
+pub(crate) use ipvs::IpvsEntries;
 pub(crate) use link::Links;
 pub(crate) use set::WantedSet;
 

@@ -166,6 +166,20 @@ impl<K: Kind> WantedSet<K> {
         }
     }
 
+    /// Asks at once for what is wanted and missing among these, whenever it was to be tried again: what it depends on
+    /// is there now, or it is what others depend on.
+    pub(crate) fn hasten(&mut self, which: &dyn Fn(K::Key) -> bool, changes: &mut Vec<Change<K>>) {
+        if !self.is_wanted() {
+            return;
+        }
+        for item in &mut self.items {
+            if item.held == Held::Absent && item.outstanding == 0 && item.key.is_some_and(which) {
+                item.judge_at = None;
+                item.request_now(Verb::Add, changes);
+            }
+        }
+    }
+
     /// Removes what is there and is ours, and asks for it again once that is done. Nothing while it is not wanted, or
     /// a change of it is under way.
     pub(crate) fn renew(&mut self, key: K::Key, changes: &mut Vec<Change<K>>) {
