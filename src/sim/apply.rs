@@ -162,7 +162,10 @@ impl Cluster {
                 self.tell_soon(*id, Event::Reconfigure(config.clone()));
                 self.tell_of_trackers(*id);
             }
-            Fault::WallClockJumped(id, us) => self.machines[id.0].jump_wall_clock(*us),
+            Fault::WallClockJumped(id, us) => {
+                let now = self.now;
+                self.machines[id.0].jump_wall_clock(now, *us);
+            }
         }
         if let Some(id) = fault.machine() {
             self.touch(id);

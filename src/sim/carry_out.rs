@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::cluster::{Cluster, Happening};
-use super::frame::{Frame, Glance};
+use super::frame::{Frame, Glance, Origin, Packet};
 use super::freshness::Mark;
 use super::invariants::{Rule, Violation};
 use super::machine::MachineId;
@@ -80,8 +80,14 @@ impl Cluster {
     /// What grows from one advertisement to the next must not go back, also over a restart.
     fn judge_mark(&mut self, id: MachineId, sent: &Transmission) {
         let Transmission { source, destination, ip, ref payload, .. } = *sent;
-        let packet =
-            super::frame::Packet { frame: None, source, destination, ip, payload: Arc::clone(payload) };
+        let packet = Packet {
+            frame: None,
+            source,
+            destination,
+            ip,
+            payload: Arc::clone(payload),
+            origin: Origin::Router,
+        };
         let Some(mark) = Mark::of(&packet) else { return };
         let machine = &mut self.machines[id.0];
         let Some(process) = machine.process.as_mut() else { return };
@@ -118,12 +124,13 @@ impl Cluster {
                 None => return,
             }
         };
-        let packet = super::frame::Packet {
+        let packet = Packet {
             frame: mac.map(|mac| (mac, port)),
             source: sent.source,
             destination: sent.destination,
             ip: sent.ip,
             payload: sent.payload.clone(),
+            origin: Origin::Router,
         };
         self.carry(port, only, &Frame::Advertisement(packet));
     }

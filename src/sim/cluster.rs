@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use super::fault::Fault;
 use super::frame::Frame;
-use super::freshness::smallest_window;
 use super::host::{self, Host, HostId};
 use super::invariants::{
     Batch, Bounds, GroupKey, Pace, Returns, Rule, Service, Settling, Unity, Violation, step,
@@ -20,7 +19,7 @@ use crate::kernel::{KernelEvent, Link, ReceiveSocket, SocketEvent};
 use crate::net::{InterfaceIndex, MacAddress, Prefix};
 use crate::node::Event;
 use crate::prng::Prng;
-use crate::time::{Duration, Instant, micros};
+use crate::time::{Duration, Instant, WallTime, micros};
 use crate::vrrp::{Reservation, State};
 
 /// Changes are looked at when they happen; the pause between looks at what should have changed by now.
@@ -29,6 +28,8 @@ const SURVEY_PERIOD: Duration = Duration::from_millis(500);
 pub(super) const DETECTION: Duration = Duration::from_secs(1);
 /// How far clocks are apart that are meant to agree.
 const CLOCKS_US: u64 = 500_000;
+/// The right time at the beginning of each run, in microseconds since 1970.
+const WALL_US: u64 = 1_800_000_000_000_000;
 /// A daemon that wakes up more often in a row without a reason does not sleep at all.
 const SPINS: u32 = 5;
 
@@ -45,6 +46,8 @@ pub struct ClusterSpec {
     pub hosts: Vec<(SegmentId, bool)>,
     /// How quick the machines are.
     pub pace: Pace,
+    /// Whether the machines' wall clocks agree to half a second; otherwise to days.
+    pub clocks_agree: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -138,10 +141,10 @@ impl Cluster {
             // No two clocks agree, and none starts at 0.
             let clock_offset = Duration::from_micros(cluster.prng.between(1, 1 << 40));
             let mut ahead_us = cluster.prng.below(1 << 40);
-            if smallest_window(machine.config.routers.iter()).is_some() {
+            if spec.clocks_agree {
                 ahead_us %= CLOCKS_US;
             }
-            let wall_us = 1_800_000_000_000_000 + ahead_us;
+            let wall_us = WALL_US + ahead_us;
             cluster.machines.push(Machine::new(id, machine, ports, clock_offset, wall_us));
             cluster.machines[index].boot();
         }
@@ -318,6 +321,11 @@ impl Cluster {
                 .any(|port| machine.kernel.by_port(*port).is_some_and(|link| link.mac == Some(mac)))
         };
         self.machines.iter().find(has).map(|machine| machine.id)
+    }
+
+    /// The right time, which no machine's clock needs to have.
+    const fn wall(&self) -> WallTime {
+        WallTime::from_unix_micros(WALL_US + self.now.as_micros())
     }
 
     /// A time of at most `longest`, never zero.
@@ -523,7 +531,8 @@ impl Cluster {
 
     fn forge(&mut self, host: HostId, number: u64) {
         let Some(flood) = self.hosts[host.0].flood.as_ref() else { return };
-        let (packet, next) = (flood.packet(number), self.now + flood.pause.max(Duration::from_micros(1)));
+        let (packet, next) =
+            (flood.packet(number, self.wall()), self.now + flood.pause.max(Duration::from_micros(1)));
         self.carry(self.hosts[host.0].port(), None, &Frame::Advertisement(packet));
         self.schedule(next, Happening::Forge { host, number: number + 1 });
     }
@@ -595,6 +604,13 @@ impl Cluster {
         }
         let wakeup = process.wake(now, spurious, machine.sabotage.as_mut());
         let spins = process.spins;
+        if wakeup.deceived {
+            // Nobody is to blame for what comes of it.
+            self.touch(id);
+            if let Some(settling) = &mut self.settling {
+                settling.begin_anew(self.now);
+            }
+        }
         self.judge(id, &wakeup);
         if spins == SPINS {
             let detail = "wakes up again and again without a reason".to_owned();
@@ -612,7 +628,7 @@ impl Cluster {
         let machine = &mut self.machines[id.0];
         let local = machine.now(self.now).instant;
         let Some(process) = machine.process.as_mut() else { return };
-        let Wakeup { heard, events, actions } = wakeup;
+        let Wakeup { heard, events, actions, deceived: _ } = wakeup;
         let batch = Batch { at: self.now, local, heard, events, actions };
         let broken = step::judge(id, &mut process.ledger, &batch);
         broken.into_iter().for_each(|violation| self.report(violation));

@@ -3,12 +3,15 @@
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::frame::Packet;
+use super::frame::{Origin, Packet};
 use crate::net::Family;
-use crate::time::{Duration, micros};
-use crate::vrrp::{RouterConfig, default_group};
-use crate::wire::ip::IpFields;
-use crate::wire::vrrp::{Advertisement, AdvertisementInterval, Priority};
+use crate::time::{Duration, WallTime, micros};
+use crate::vrrp::{HmacConfig, RouterConfig, default_group};
+use crate::wire::ah::{self, AH_LENGTH, AH_PROTOCOL};
+use crate::wire::ip::{IpFields, ipv4_header};
+use crate::wire::vrrp::{
+    Advertisement, AdvertisementInterval, AuthenticationData, Priority, Stamp, TRAILER_LENGTH, fill_trailer,
+};
 
 /// What a host sends in the name of routers.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -35,11 +38,13 @@ pub enum Forgery {
         /// Its priority.
         priority: Priority,
     },
+    /// A master of the highest priority, who does not know the password or the key.
+    Stranger,
 }
 
 impl Flood {
     /// The packet of this number.
-    pub(super) fn packet(&self, number: u64) -> Packet {
+    pub(super) fn packet(&self, number: u64, wall: WallTime) -> Packet {
         let second = number % 2 == 1;
         let like = &self.like;
         let own = || like.addresses.iter().map(|address| address.spec.prefix.address());
@@ -53,6 +58,7 @@ impl Flood {
             }
             Forgery::Leaving => (stranger, Priority(0), like.interval, own().collect()),
             Forgery::Intervals { source, priority } => (source, priority, longer, own().collect()),
+            Forgery::Stranger => (stranger, Priority(254), like.interval, own().collect()),
         };
         let advertisement = Advertisement {
             version: like.version,
@@ -61,12 +67,36 @@ impl Flood {
             interval,
             addresses,
             authentication: like.authentication,
-            trailer: None,
+            trailer: like.hmac.as_ref().map(|_| [0; TRAILER_LENGTH]),
         };
         let destination = default_group(like.family);
-        let payload = advertisement.encode(source, destination, like.checksum).into();
-        Packet { frame: None, source, destination, ip: IpFields::vrrp(255), payload }
+        let mut payload = advertisement.encode(source, destination, like.checksum);
+        let mut ip = IpFields::vrrp(255);
+        match (&like.hmac, like.authentication, source, destination) {
+            (Some(hmac), ..) => sign(&mut payload, source, hmac, wall),
+            (None, AuthenticationData::AuthenticationHeader(password), IpAddr::V4(from), IpAddr::V4(to)) => {
+                ip.protocol = AH_PROTOCOL;
+                // Nobody's is higher.
+                let sequence = u32::MAX;
+                if let Ok(header) = ipv4_header(from, to, ip, AH_LENGTH + payload.len()) {
+                    payload = ah::encode(&password, &header, from, sequence, &payload);
+                }
+            }
+            (None, ..) => {}
+        }
+        let origin = match self.forgery {
+            Forgery::Stranger => Origin::Stranger,
+            Forgery::Rivals | Forgery::Leaving | Forgery::Intervals { .. } => Origin::Router,
+        };
+        Packet { frame: None, source, destination, ip, payload: payload.into(), origin }
     }
+}
+
+fn sign(payload: &mut [u8], source: IpAddr, hmac: &HmacConfig, wall: WallTime) {
+    let Some((message, _)) = payload.split_last_chunk::<TRAILER_LENGTH>() else { return };
+    let Some(key) = hmac.key(hmac.active) else { return };
+    let trailer = key.sign(source, message, hmac.active, Stamp::of(wall));
+    fill_trailer(payload, Family::of(&source), &trailer);
 }
 
 /// An address that no router has, to send from.
@@ -91,6 +121,7 @@ impl fmt::Display for Flood {
             Forgery::Rivals => "masters of priority 1",
             Forgery::Leaving => "masters that leave",
             Forgery::Intervals { .. } => "changing intervals of the master",
+            Forgery::Stranger => "a master without the secret",
         };
         write!(f, "forges {what} for ({}), one packet every {} µs", self.like.name, micros(self.pause))
     }

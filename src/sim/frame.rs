@@ -54,6 +54,20 @@ pub struct Packet {
     pub ip: IpFields,
     /// What follows it: the VRRP message, or an authentication header in front of it.
     pub payload: Arc<[u8]>,
+    /// Who made it.
+    pub origin: Origin,
+}
+
+/// Who made a packet: what no receiver can see.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Origin {
+    /// Somebody who knows what the routers know.
+    #[default]
+    Router,
+    /// The same, some time ago: it is sent again.
+    Recording,
+    /// Somebody who does not know the password or the key.
+    Stranger,
 }
 
 impl Packet {
@@ -154,6 +168,7 @@ mod tests {
             destination: [224, 0, 0, 18].into(),
             ip: IpFields::vrrp(255),
             payload: [0u8; 8].into(),
+            origin: Origin::Router,
         };
         let ones = |p: &Packet| p.payload.iter().map(|b| b.count_ones()).sum::<u32>();
         assert_eq!(ones(&packet.damaged(77)), 1);

@@ -1,13 +1,15 @@
 //! Which advertisements are fresh, by their bytes and what was there before: what `auth_hmac` and authentication headers
-//! promise, kept a second time and on purpose not with the code under test. Signatures are taken for right here.
+//! promise, kept a second time and on purpose not with the code under test. Signatures are taken for right here, but a
+//! stranger's.
 
 use core::net::IpAddr;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::frame::{Glance, Packet};
+use super::frame::{Glance, Origin, Packet};
+use super::protection::is_protected;
 use crate::net::Family;
-use crate::time::{Duration, WallTime, micros};
+use crate::time::{WallTime, micros};
 use crate::vrrp::{AntiReplay, HmacMode, RouterConfig};
 use crate::wire::vrrp::AuthenticationData;
 
@@ -28,18 +30,23 @@ const TRAILER: usize = 28;
 impl Mark {
     /// Of a packet, if it has one.
     pub fn of(packet: &Packet) -> Option<Self> {
-        let number = |at: usize| packet.payload.get(at..);
-        if packet.ip.protocol == 51 {
+        Self::within(packet.source, packet.ip.protocol, &packet.payload)
+    }
+
+    /// Of what follows the IP header of a packet.
+    pub fn within(source: IpAddr, protocol: u8, payload: &[u8]) -> Option<Self> {
+        let number = |at: usize| payload.get(at..);
+        if protocol == 51 {
             return number(SEQUENCE)?.first_chunk().map(|bytes| Self::Sequence(u32::from_be_bytes(*bytes)));
         }
-        let glance = Glance::of(&packet.payload)?;
-        let (each, password) = match (Family::of(&packet.source), glance.version) {
+        let glance = Glance::of(payload)?;
+        let (each, password) = match (Family::of(&source), glance.version) {
             (Family::Ipv4, 2) => (4, 8),
             (Family::Ipv4, _) => (4, 0),
             (Family::Ipv6, _) => (16, 0),
         };
         let message = 8 + each * usize::from(glance.count) + password;
-        if packet.payload.len() != message + TRAILER {
+        if payload.len() != message + TRAILER {
             return None;
         }
         number(message + STAMP)?.first_chunk().map(|bytes| Self::Stamp(u64::from_be_bytes(*bytes)))
@@ -67,11 +74,39 @@ fn apart_us(stamp: u64, wall: WallTime) -> u64 {
 pub struct Freshness {
     senders: BTreeMap<(Arc<str>, IpAddr), Mark>,
     highest: BTreeMap<Arc<str>, u32>,
+    /// The sequence numbers of senders of whom nobody outside can tell whether they have been believed.
+    uncertain: BTreeMap<(Arc<str>, IpAddr), u32>,
+}
+
+/// What a daemon may make of a packet.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Credit {
+    /// It believes it.
+    Fresh,
+    /// It must not believe it.
+    Stale,
+    /// Either.
+    Uncertain,
 }
 
 impl Freshness {
-    /// Takes a packet that is handed to a router. False for one that it must not believe.
-    pub fn judge(&mut self, router: &RouterConfig, packet: &Packet, wall: WallTime) -> bool {
+    /// Takes a packet that is handed to a router.
+    pub fn judge(&mut self, router: &RouterConfig, packet: &Packet, wall: WallTime) -> Credit {
+        let key = (Arc::clone(&router.name), packet.source);
+        if let (Some(Mark::Sequence(number)), Some(before)) = (Mark::of(packet), self.uncertain.get(&key)) {
+            let highest = self.highest.get(&router.name).copied().unwrap_or_default();
+            if number <= highest {
+                return if number > *before { Credit::Uncertain } else { Credit::Stale };
+            }
+            self.uncertain.remove(&key);
+        }
+        if self.believes(router, packet, wall) { Credit::Fresh } else { Credit::Stale }
+    }
+
+    fn believes(&mut self, router: &RouterConfig, packet: &Packet, wall: WallTime) -> bool {
+        if packet.origin == Origin::Stranger && is_protected(router) {
+            return false;
+        }
         let sealed = matches!(router.authentication, AuthenticationData::AuthenticationHeader(_));
         let mark = Mark::of(packet);
         let key = (Arc::clone(&router.name), packet.source);
@@ -110,6 +145,33 @@ impl Freshness {
         true
     }
 
+    /// The router sends this itself while it is handed a packet that is fresh: before that, as what was overdue after a
+    /// standstill, or in answer to it? From a sender that is new to it, the one makes the packet a stale one and the
+    /// other does not. Returns whether that matters.
+    pub fn note_sent_meanwhile(
+        &mut self,
+        router: &Arc<str>,
+        mark: Mark,
+        packet: &Packet,
+        is_new: bool,
+    ) -> bool {
+        self.note_sent(router, mark);
+        match (Mark::of(packet), mark) {
+            (Some(Mark::Sequence(number)), Mark::Sequence(sent)) if is_new && sent > number => {
+                let key = (Arc::clone(router), packet.source);
+                self.senders.remove(&key);
+                self.uncertain.insert(key, number);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a router has not believed a sender so far.
+    pub fn is_new(&self, router: &Arc<str>, sender: IpAddr) -> bool {
+        !self.senders.contains_key(&(Arc::clone(router), sender))
+    }
+
     /// The router sends this itself: the others go on from there.
     pub fn note_sent(&mut self, router: &Arc<str>, mark: Mark) {
         if let Mark::Sequence(number) = mark {
@@ -123,11 +185,6 @@ impl Freshness {
         let stays = |name: &Arc<str>| routers.iter().any(|router| router.name == *name);
         self.senders.retain(|(name, _), _| stays(name));
         self.highest.retain(|name, _| stays(name));
+        self.uncertain.retain(|(name, _), _| stays(name));
     }
-}
-
-/// Two clocks that differ by this much are taken for the same time by no router of these.
-pub fn smallest_window<'a>(routers: impl Iterator<Item = &'a RouterConfig>) -> Option<Duration> {
-    let timed = routers.filter_map(|router| router.hmac.as_deref());
-    timed.filter(|hmac| hmac.anti_replay == AntiReplay::Time).map(|hmac| hmac.window).min()
 }

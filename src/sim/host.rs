@@ -9,7 +9,7 @@ use core::net::IpAddr;
 use std::collections::{BTreeMap, VecDeque};
 
 use super::flood::Flood;
-use super::frame::Packet;
+use super::frame::{Origin, Packet};
 use super::freshness::Mark;
 use super::network::PortId;
 use crate::net::MacAddress;
@@ -96,7 +96,7 @@ impl Host {
 
     /// Records an advertisement, if it is one of those that cannot be forged.
     pub(super) fn record(&mut self, packet: &Packet) {
-        if Mark::of(packet).is_some() {
+        if packet.origin == Origin::Router && Mark::of(packet).is_some() {
             if self.recorded.len() >= RECORDED_MAX {
                 self.recorded.pop_front();
             }
@@ -106,7 +106,8 @@ impl Host {
 
     /// Begins to send again what it recorded.
     pub(super) fn play(&mut self, pause: Duration, rounds: u32) {
-        let packets = self.recorded.iter().cloned().collect();
+        let again = |packet: &Packet| Packet { origin: Origin::Recording, ..packet.clone() };
+        let packets = self.recorded.iter().map(again).collect();
         self.playing = Some(Playing { packets, pause: pause.max(Duration::from_micros(1)), rounds });
     }
 

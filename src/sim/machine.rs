@@ -89,6 +89,8 @@ pub struct Machine {
     pub marks: BTreeMap<(Arc<str>, IpAddr, u64), Mark>,
     clock_offset: Duration,
     wall_us: u64,
+    /// When the wall clock was last set.
+    pub clock_set: Option<Instant>,
     /// By how much the wall clock was set wrong.
     wall_error_us: i64,
     made: u8,
@@ -144,6 +146,7 @@ impl Machine {
             marks: BTreeMap::new(),
             clock_offset,
             wall_us,
+            clock_set: None,
             wall_error_us: 0,
             made: 0,
         }
@@ -252,7 +255,8 @@ impl Machine {
     }
 
     /// The wall clock jumps.
-    pub const fn jump_wall_clock(&mut self, us: i64) {
+    pub const fn jump_wall_clock(&mut self, at: Instant, us: i64) {
+        self.clock_set = Some(at);
         self.wall_us = self.wall_us.saturating_add_signed(us);
         self.wall_error_us = self.wall_error_us.saturating_add(us);
     }

@@ -23,6 +23,7 @@ mod kernel_work;
 pub mod machine;
 pub mod network;
 pub mod process;
+mod protection;
 pub mod run;
 pub mod scenario;
 pub mod timeline;

@@ -6,8 +6,8 @@ use core::net::IpAddr;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::frame::{Glance, Packet};
-use super::freshness::{Freshness, Mark};
+use super::frame::{Glance, Origin, Packet};
+use super::freshness::{Credit, Freshness, Mark};
 use super::invariants::{Heard, Ledger, Pace, Standstill};
 use crate::kernel::{AddressOperation, LinkOperation, ReceiveSocket, Requester};
 use crate::net::{Family, InterfaceIndex};
@@ -84,6 +84,9 @@ pub struct Wakeup {
     pub events: Vec<Event>,
     /// What the node wants done.
     pub actions: Actions,
+    /// Whether a recording was among the messages that its receiver cannot tell from fresh ones, having heard nothing of
+    /// the sender since.
+    pub deceived: bool,
 }
 
 /// A daemon that runs, stands still or is about to start.
@@ -269,9 +272,37 @@ impl Process {
         }
     }
 
+    /// Notes what is sent while a packet is handed over. Returns whether that leaves it open what its receiver made of it.
+    fn note_sent_meanwhile(
+        &mut self,
+        sent: &[Transmission],
+        packet: &Packet,
+        receiver: Option<&(Arc<str>, bool)>,
+    ) -> bool {
+        let mut open = false;
+        for sent in sent {
+            let Some(mark) = Mark::within(sent.source, sent.ip.protocol, &sent.payload) else { continue };
+            let name = self.ledger.routers.get(&sent.router).map(|standing| &standing.name);
+            match (name, receiver) {
+                (Some(name), Some((receiver, is_new))) if name == receiver => {
+                    open |= self.freshness.note_sent_meanwhile(name, mark, packet, *is_new);
+                }
+                (Some(name), _) => self.freshness.note_sent(name, mark),
+                (None, _) => {}
+            }
+        }
+        open
+    }
+
     /// Whether the router that a message is for may believe it. What is for none is nobody's concern.
-    fn is_fresh(&mut self, received: &Received, glance: Option<Glance>, wall: WallTime) -> bool {
-        let Some(glance) = glance else { return false };
+    /// The name of that router goes with it.
+    fn judge(
+        &mut self,
+        received: &Received,
+        glance: Option<Glance>,
+        wall: WallTime,
+    ) -> (Credit, Option<(Arc<str>, bool)>) {
+        let Some(glance) = glance else { return (Credit::Stale, None) };
         let (links, packet) = (&self.ledger.links, &received.packet);
         let concerns = |config: &&RouterConfig| {
             let by = config.interfaces.hears_by();
@@ -280,26 +311,36 @@ impl Process {
                 && config.family == Family::of(&packet.source)
                 && by.is_none_or(|name| links.get(&received.link).is_some_and(|link| link.name == *name))
         };
-        let config = self.ledger.config.routers.iter().find(concerns);
-        config.is_none_or(|config| self.freshness.judge(config, packet, wall))
+        let Some(config) = self.ledger.config.routers.iter().find(concerns) else {
+            return (Credit::Fresh, None);
+        };
+        let is_new = self.freshness.is_new(&config.name, packet.source);
+        (self.freshness.judge(config, packet, wall), Some((Arc::clone(&config.name), is_new)))
     }
 
     /// One wake-up by the contract. `spurious` calls [`HaNode::handle_timeout`] with nothing due.
     pub fn wake(&mut self, now: Now, spurious: bool, mut sabotage: Option<&mut Box<dyn Sabotage>>) -> Wakeup {
         let mut wakeup = Wakeup::default();
-        let Wakeup { heard, events, actions } = &mut wakeup;
+        let Wakeup { heard, events, actions, deceived } = &mut wakeup;
         for received in core::mem::take(&mut self.received).into_values().flatten() {
-            let Packet { frame: _, source, destination, ip, payload } = &received.packet;
+            let Packet { frame: _, source, destination, ip, payload, origin } = &received.packet;
             let glance = Glance::within(ip.protocol, payload);
             let header = received.packet.ipv4_header();
-            let fresh = !received.damaged && self.is_fresh(&received, glance, now.wall);
-            if let Some(glance) = glance.filter(|_| fresh) {
+            // What was sent to an address comes by the socket of a group too, and is left to the one of the address.
+            let own = received.socket.address == *destination;
+            let (credit, receiver) = match own && !received.damaged {
+                true => self.judge(&received, glance, now.wall),
+                false => (Credit::Stale, None),
+            };
+            *deceived |= credit != Credit::Stale && *origin == Origin::Recording;
+            if let Some(glance) = glance.filter(|_| credit != Credit::Stale) {
                 heard.push(Heard {
                     link: received.link,
                     source: *source,
                     destination: *destination,
                     hop_limit: ip.hop_limit,
                     glance,
+                    certain: credit == Credit::Fresh,
                 });
             }
             if sabotage.as_mut().is_some_and(|sabotage| !sabotage.hear(glance)) {
@@ -314,7 +355,14 @@ impl Process {
                 header: header.as_ref().map_or(&[], |header| header.as_slice()),
                 payload: exchanged.as_deref().unwrap_or(payload),
             };
+            let before = actions.transmit.len();
             self.node.handle_datagram(now.of_arrival(received.arrived), &datagram, actions);
+            let receiver = receiver.as_ref().filter(|_| credit == Credit::Fresh);
+            if self.note_sent_meanwhile(&actions.transmit[before..], &received.packet, receiver)
+                && let Some(heard) = heard.last_mut()
+            {
+                heard.certain = false;
+            }
         }
         for event in core::mem::take(&mut self.events) {
             if let Event::Reconfigure(config) = &event {

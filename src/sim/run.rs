@@ -4,16 +4,19 @@ use core::fmt;
 
 use super::cluster::Cluster;
 use super::fault::Fault;
+use super::flood::{Flood, Forgery};
+use super::host::HostId;
 use super::invariants::Violation;
 use super::kernel::ETHERNET_MTU;
 use super::machine::MachineId;
 use super::network::{Conditions, PortId, Ratio, SegmentId};
+use super::protection::{is_protected, of_a_stranger};
 use super::scenario::{Scenario, pick};
 use super::timeline::Timeline;
 use super::trackers;
 use crate::prng::Prng;
 use crate::time::{Duration, Instant, micros};
-use crate::vrrp::State;
+use crate::vrrp::{RouterConfig, State};
 
 /// What to run.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -83,6 +86,10 @@ enum Kind {
     Script,
     File,
     Processes,
+    /// Somebody sends again what was recorded.
+    Replay,
+    /// Somebody wants to be master and does not know the secret.
+    Stranger,
 }
 
 const KINDS: [Kind; 25] = [
@@ -113,6 +120,9 @@ const KINDS: [Kind; 25] = [
     Kind::Processes,
 ];
 
+/// By how much clocks differ that are near each other: much less than any window.
+const CLOCKS_APART_US: i64 = 700_000;
+
 /// Runs a seed to its end, or to the first broken rule.
 pub fn run(options: Options) -> Outcome {
     let scenario = Scenario::new(options.seed, options.routers);
@@ -121,6 +131,17 @@ pub fn run(options: Options) -> Outcome {
     let mut kinds: Vec<Kind> = KINDS.into_iter().filter(|_| prng.chance(1, 3)).collect();
     if kinds.is_empty() {
         kinds.push(Kind::Crash);
+    }
+    let secret = &mut Prng::new(options.seed ^ 0x5ec2_e7f0);
+    let routers = || scenario.cluster.machines.iter().flat_map(|machine| &machine.config.routers);
+    if routers().any(is_protected) {
+        kinds.extend([Kind::Replay, Kind::Stranger].into_iter().filter(|_| secret.chance(2, 3)));
+    }
+    // What grows with the clock outlives a process, and not the run directory, which is empty after a boot: whose clock
+    // was ahead until then is believed again when the others' have caught up.
+    if routers().any(RouterConfig::counts_over_restarts) {
+        let either = if secret.chance(1, 2) { Kind::Power } else { Kind::WallClock };
+        kinds.retain(|kind| *kind != either);
     }
     for machine in cluster.machine_ids() {
         let at = Instant::from_micros(prng.below(3_000_000));
@@ -140,7 +161,7 @@ pub fn run(options: Options) -> Outcome {
             let pause = gap(&mut prng, &cluster);
             cluster.run_for(pause);
         }
-        mend(&mut prng, &mut cluster);
+        mend(&mut prng, &mut cluster, &scenario);
         unite(&mut prng, &mut cluster, &scenario);
     }
     if cluster.violations().is_empty() {
@@ -256,7 +277,30 @@ fn draw(kind: Kind, prng: &mut Prng, cluster: &Cluster, scenario: &Scenario) -> 
         }
         Kind::File => Fault::FileWritten(id, trackers::FILE.into(), trackers::draw_number(prng)),
         Kind::Processes => Fault::ProcessesRun(id, trackers::PROCESS.into(), prng.below(5) as u32),
-        Kind::WallClock => Fault::WallClockJumped(id, (prng.below(1 << 36) as i64).wrapping_sub(1 << 35)),
+        Kind::WallClock => {
+            let far = (prng.below(1 << 36) as i64).wrapping_sub(1 << 35);
+            let near = CLOCKS_APART_US * [-1, 0, 1][prng.clone().below(3) as usize];
+            let error = if scenario.cluster.clocks_agree && prng.clone().chance(1, 2) { near } else { far };
+            Fault::WallClockJumped(id, error - machine.wall_error_us())
+        }
+        Kind::Replay => {
+            let host = HostId(prng.below(cluster.hosts.len() as u64) as usize);
+            let pause = Duration::from_micros(prng.between(1_000, 100_000));
+            Fault::Replayed(host, pause, prng.between(1, 5) as u32)
+        }
+        Kind::Stranger => {
+            let host = HostId(prng.below(cluster.hosts.len() as u64) as usize);
+            let like: Vec<&RouterConfig> = machine
+                .spec
+                .config
+                .routers
+                .iter()
+                .filter(|router| is_protected(router) && !router.destinations.is_unicast())
+                .collect();
+            let like = Box::new(of_a_stranger(pick(prng, &like)?));
+            let pause = like.interval.duration().max(Duration::from_millis(50));
+            Fault::Flooded(host, Flood { like, forgery: Forgery::Stranger, pause })
+        }
     };
     Some(fault)
 }
@@ -297,7 +341,7 @@ fn unite(prng: &mut Prng, cluster: &mut Cluster, scenario: &Scenario) {
 }
 
 /// Makes everything whole again. Some machines stay off, and some daemons stopped.
-fn mend(prng: &mut Prng, cluster: &mut Cluster) {
+fn mend(prng: &mut Prng, cluster: &mut Cluster, scenario: &Scenario) {
     let mut faults = vec![Fault::HealNetwork];
     for machine in &cluster.machines {
         let id = machine.id;
@@ -331,6 +375,9 @@ fn mend(prng: &mut Prng, cluster: &mut Cluster) {
         if machine.paused.is_some() {
             faults.push(Fault::Resumed(id));
         }
+        if scenario.cluster.clocks_agree && machine.wall_error_us() != 0 {
+            faults.push(Fault::WallClockJumped(id, -machine.wall_error_us()));
+        }
         let mended = machine.failing_scripts.iter().filter(|_| prng.chance(3, 4));
         faults.extend(mended.map(|name| Fault::ScriptFails(id, name.clone(), false)));
         match &machine.process {
@@ -344,8 +391,16 @@ fn mend(prng: &mut Prng, cluster: &mut Cluster) {
             }
         }
     }
+    let set = faults.iter().any(|fault| matches!(fault, Fault::WallClockJumped(..)));
     for fault in faults {
         cluster.apply(&fault);
+    }
+    if set {
+        // What was signed by the clock as it was may be later than what is signed now.
+        let routers = cluster.machines.iter().flat_map(|machine| &machine.spec.config.routers);
+        let windows = routers.filter_map(|router| router.hmac.as_ref()).map(|hmac| hmac.window);
+        let longest = windows.max().unwrap_or_default();
+        cluster.run_for(longest * 2);
     }
     let deaf = cluster.machines.iter().filter_map(|machine| machine.process.as_ref().map(|p| p.deaf_until));
     let starved = cluster.machines.iter().map(|machine| machine.starved_until);

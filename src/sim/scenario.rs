@@ -10,6 +10,7 @@ use super::groups::{self, Grouping};
 use super::invariants::Pace;
 use super::machine::{MachineId, MachineSpec, interface_name, own_addresses, virtual_name};
 use super::network::SegmentId;
+use super::protection::Protection;
 use super::trackers;
 use crate::kernel::{AddressSpec, VirtualLink, VirtualLinkKind};
 use crate::net::{Family, MacAddress, Prefix};
@@ -42,7 +43,7 @@ struct Plan {
     nopreempt: bool,
     preempt_delay: bool,
     oddities: bool,
-    authentication: AuthenticationData,
+    protection: Protection,
     unicast: Option<Unicast>,
     virtual_mac: Option<VirtualMac>,
     /// How many machines there are.
@@ -107,6 +108,8 @@ impl Scenario {
         for plan in &mut plans {
             plan.unicast = spoken.chance(1, 4).then(|| Unicast::draw(spoken, owners));
         }
+        let secret = &mut Prng::new(seed ^ 0x5ec2_e700);
+        plans.iter_mut().for_each(|plan| plan.protect(secret));
         let upper = &mut Prng::new(seed ^ 0x005e_0001);
         for plan in &mut plans {
             let without = || MachineId(upper.clone().below(routers as u64) as usize);
@@ -144,9 +147,11 @@ impl Scenario {
         }
         let tracked = &mut Prng::new(seed ^ 0x7ac4_e200);
         let interfaces: Vec<_> = (0..segments).map(|number| interface_name(SegmentId(number))).collect();
+        let first_small = plans.len();
         plans.extend(
             (0..further.unwrap_or_default()).map(|index| Plan::small(grouped, index, segments, routers)),
         );
+        plans[first_small..].iter_mut().for_each(|plan| plan.protect(secret));
         let names = plans[first_grouped..].iter().map(|plan| plan.name.as_str().into()).collect();
         let grouping = Grouping::draw(grouped, names);
         for (index, machine) in machines.iter_mut().enumerate() {
@@ -176,7 +181,8 @@ impl Scenario {
             }
         }
         let pace = if prng.chance(1, 3) { Pace::SLUGGISH } else { Pace::PROMPT };
-        let cluster = ClusterSpec { seed: prng.next_u64(), segments, machines, hosts, pace };
+        let clocks_agree = plans.iter().any(|plan| plan.protection.follows_clocks());
+        let cluster = ClusterSpec { seed: prng.next_u64(), segments, machines, hosts, pace, clocks_agree };
         Self { cluster, plans, grouping }
     }
 
@@ -313,11 +319,11 @@ impl Plan {
             nopreempt: prng.chance(1, 3),
             preempt_delay: prng.chance(1, 4),
             oddities: prng.chance(1, 3),
-            authentication: if version == Version::V2 && prng.chance(1, 2) {
+            protection: Protection::Password(if version == Version::V2 && prng.chance(1, 2) {
                 AuthenticationData::SimplePassword(Secret::new([index; 8]))
             } else {
                 AuthenticationData::None
-            },
+            }),
             unicast: None,
             virtual_mac: None,
             machines: routers,
@@ -338,6 +344,12 @@ impl Plan {
         plan
     }
 
+    fn protect(&mut self, prng: &mut Prng) {
+        if let Protection::Password(password) = self.protection {
+            self.protection = Protection::draw(prng, self.family, self.version, password);
+        }
+    }
+
     /// The configuration of one machine that takes part.
     fn surely(&self, prng: &mut Prng, machine: MachineId) -> RouterConfig {
         loop {
@@ -352,7 +364,7 @@ impl Plan {
         let interface = interface_name(self.segment);
         let mut config = RouterConfig::new(&self.name, self.vrid, self.family, interface);
         config.version = self.version;
-        config.authentication = self.authentication;
+        self.protection.apply(machine, &mut config);
         config.announce = self.announce;
         config.addresses = self.addresses.clone();
         config.excluded = self.excluded.clone();

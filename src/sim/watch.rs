@@ -20,7 +20,7 @@ use crate::kernel::{HeldAddress, Link};
 use crate::net::Family;
 use crate::node::NodeConfig;
 use crate::time::{Duration, Instant};
-use crate::vrrp::{RouterConfig, State};
+use crate::vrrp::{HmacMode, RouterConfig, State};
 use crate::wire::vrrp::{AuthenticationData, Version};
 
 impl Cluster {
@@ -73,12 +73,13 @@ impl Cluster {
             for other in self.machines.iter().filter(|other| other.id != machine.id) {
                 for segment in segments.clone() {
                     let (from, to) = (machine.ports[segment.0 as usize], other.ports[segment.0 as usize]);
-                    if self.network.reaches(from, to) && self.clocks_agree(machine.id, other.id) {
+                    if self.network.reaches(from, to) {
                         survey.hearing.insert((machine.id, other.id, segment));
                     }
                 }
             }
         }
+        self.compare_clocks(&mut survey);
         for (index, host) in self.hosts.iter().enumerate() {
             survey.routes.extend(host.routes().map(|(address, mac)| HostRoute {
                 host: HostId(index),
@@ -91,7 +92,7 @@ impl Cluster {
         survey
     }
 
-    fn member(&self, machine: &Machine, config: &RouterConfig) -> Option<Member> {
+    pub(super) fn member(&self, machine: &Machine, config: &RouterConfig) -> Option<Member> {
         let process = machine.process.as_ref()?;
         let segment = machine.segment_for(config.interfaces.hears_by(), meeting_place(config))?;
         let standing = process.ledger.standing(&config.name);
@@ -322,9 +323,9 @@ fn packet_size(config: &RouterConfig) -> u32 {
         Version::V3 => 0,
     };
     let more = match (&config.hmac, config.authentication) {
-        (Some(_), _) => 28,
+        (Some(hmac), _) if hmac.mode != HmacMode::ReceiveOnly => 28,
         (None, AuthenticationData::AuthenticationHeader(_)) => 24,
-        (None, _) => 0,
+        (_, _) => 0,
     };
     match config.family {
         Family::Ipv6 => 0,

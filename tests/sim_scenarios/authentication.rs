@@ -2,7 +2,7 @@
 //! are killed or started anew meanwhile.
 
 use alived::secret::Secret;
-use alived::sim::Fault;
+use alived::sim::{Fault, Flood, Forgery};
 use alived::time::Duration;
 use alived::vrrp::{AntiReplay, HmacConfig, HmacMode, RouterConfig};
 use alived::wire::vrrp::{AdvertisementInterval, AuthenticationData, HmacKey, Version};
@@ -31,13 +31,16 @@ fn sealing(priority: u8) -> RouterConfig {
     }
 }
 
+const TIMED: fn(u8) -> RouterConfig = |priority| signing(priority, AntiReplay::Time);
+const GROWING: fn(u8) -> RouterConfig = |priority| signing(priority, AntiReplay::Monotonic);
+const PASSWORD: fn(u8) -> RouterConfig = |priority| RouterConfig {
+    authentication: AuthenticationData::SimplePassword(Secret::new(*b"secret12")),
+    ..sealing(priority)
+};
+
 /// Each kind of authentication that recordings are refused by.
 fn each(course: impl Fn(&mut Lan)) {
-    for make in [
-        (|priority| signing(priority, AntiReplay::Time)) as fn(u8) -> RouterConfig,
-        |priority| signing(priority, AntiReplay::Monotonic),
-        sealing,
-    ] {
+    for make in [TIMED, GROWING, sealing] {
         let mut lan = Lan::started([make(150), make(100)]);
         lan.assert_served_by(R1);
         course(&mut lan);
@@ -65,6 +68,34 @@ fn a_recording_keeps_nobody_from_becoming_master() {
         lan.settle();
         lan.assert_served_by(R1);
     });
+}
+
+#[test]
+fn who_does_not_know_the_secret_is_nobody_s_master_and_nobody_s_rival() {
+    let stranger = |make: &dyn Fn(u8) -> RouterConfig| {
+        let mut like = make(254);
+        let wrong = Secret::new(*b"guessed!");
+        like.authentication = match like.authentication {
+            AuthenticationData::None => AuthenticationData::None,
+            AuthenticationData::SimplePassword(_) => AuthenticationData::SimplePassword(wrong),
+            AuthenticationData::AuthenticationHeader(_) => AuthenticationData::AuthenticationHeader(wrong),
+        };
+        if let Some(hmac) = &mut like.hmac {
+            hmac.keys = [(1, HmacKey::new(&[8; 32]).unwrap())].into();
+        }
+        Flood { like: like.into(), forgery: Forgery::Stranger, pause: Duration::from_millis(50) }
+    };
+    for make in [TIMED, GROWING, sealing, PASSWORD] {
+        let mut lan = Lan::started([make(150), make(100)]);
+        let begin = lan.now();
+        lan.apply(Fault::Flooded(IMPATIENT, stranger(&make)));
+        lan.run(10_000);
+        assert_eq!(lan.transitions(begin), 0, "{}", lan.cluster.timeline());
+        lan.assert_fails_over_and_back();
+        for machine in [R1, R2] {
+            assert!(!lan.since(begin, "10.0.0.241").is_empty(), "{machine} does not tell of it");
+        }
+    }
 }
 
 #[test]

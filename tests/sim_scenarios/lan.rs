@@ -12,7 +12,7 @@ use alived::sim::network::SegmentId;
 use alived::sim::timeline::{Entry, EntryKind};
 use alived::sim::{Cluster, ClusterSpec, Fault, MachineId, MachineSpec};
 use alived::time::{Duration, Instant};
-use alived::vrrp::{RouterConfig, State, VirtualAddress};
+use alived::vrrp::{AntiReplay, RouterConfig, State, VirtualAddress};
 use alived::wire::vrrp::{AdvertisementInterval, Priority, Version, Vrid};
 
 pub(crate) const R1: MachineId = MachineId(0);
@@ -81,12 +81,17 @@ impl Lan {
 
     /// The same of quicker or slower machines.
     pub(crate) fn at_pace(pace: Pace, machines: Vec<MachineSpec>) -> Self {
+        let by_clock = |router: &RouterConfig| {
+            router.hmac.as_ref().is_some_and(|hmac| hmac.anti_replay == AntiReplay::Time)
+        };
+        let clocks_agree = machines.iter().flat_map(|machine| &machine.config.routers).any(by_clock);
         let cluster = Cluster::new(ClusterSpec {
             seed: 1,
             segments: 2,
             machines,
             hosts: vec![(LAN, true), (LAN, false)],
             pace,
+            clocks_agree,
         });
         Self { cluster }
     }

@@ -8,7 +8,7 @@ use alived::sim::machine::interface_name;
 use alived::sim::network::SegmentId;
 use alived::sim::timeline::EntryKind;
 use alived::sim::{Cluster, ClusterSpec, Fault, MachineId, MachineSpec};
-use alived::time::Instant;
+use alived::time::{Duration, Instant};
 use alived::track::{Owner, TrackReference, Tracker, Weight};
 use alived::vrrp::{RouterConfig, State, SyncGroupConfig, VirtualAddress};
 use alived::wire::vrrp::{Priority, Vrid};
@@ -120,6 +120,26 @@ fn the_group_is_told_of_first_at_the_start_and_last_afterwards() {
     assert_eq!(firsts[1..3], ["(VI_1) INIT -> BACKUP", "(VI_2) INIT -> BACKUP"]);
     assert_eq!(firsts[5], "group G");
     assert!(told[5].contains("BACKUP -> MASTER"), "{told:?}");
+}
+
+/// Each member has to have heard nobody for a master-down time of its own. One of them did while it stood back; when the
+/// other one has as well, nothing is left to wait for.
+#[test]
+fn who_heard_nobody_while_it_stood_back_need_not_listen_once_more() {
+    let mut lan = started([pair(250, 58)]);
+    assert_states(&lan, R1, State::Master);
+    // The daemon is not told that its second interface is down.
+    lan.apply(Fault::NotificationsLost(R1, Duration::from_secs(10)));
+    lan.apply(Fault::AdminDown(R1, OTHER_LAN));
+    let down = lan.now();
+    lan.run(1_400);
+    assert_states(&lan, R1, State::Master);
+    // Three intervals and a skew time of 77 ms for the second member; of 2 ms for the first one.
+    let gave_up = lan.delay(down, "(VI_2) MASTER -> FAULT: no advertisement could be sent");
+    let back = lan.delay(down, "(VI_2) FAULT -> BACKUP");
+    let again = lan.delay(down, "(VI_2) BACKUP -> MASTER");
+    assert!((377..390).contains(&(back - gave_up)), "{back} - {gave_up} ms");
+    assert!((302..320).contains(&(again - back)), "{again} - {back} ms");
 }
 
 #[test]
@@ -299,15 +319,16 @@ fn fifty_members_move_as_one() {
         machines: vec![machine(150), machine(100)],
         hosts: Vec::new(),
         pace: Pace::PROMPT,
+        clocks_agree: false,
     });
     cluster.apply(&Fault::Started(R1));
     cluster.apply(&Fault::Started(R2));
-    cluster.run_for(alived::time::Duration::from_secs(2));
+    cluster.run_for(Duration::from_secs(2));
     for number in 0..50 {
         assert_eq!(cluster.masters(&format!("M{number}")), [R1].into());
     }
     cluster.apply(&Fault::CablePulled(R1, OTHER_LAN));
-    cluster.run_for(alived::time::Duration::from_secs(2));
+    cluster.run_for(Duration::from_secs(2));
     for number in 0..50 {
         assert_eq!(cluster.masters(&format!("M{number}")), [R2].into());
     }

@@ -87,7 +87,7 @@ impl Ledger {
     /// Notes what a wake-up brought, in the order of the driver's contract. Returns whether something has lasted until
     /// then, and counts from now on.
     pub fn note_received(&mut self, batch: &Batch<'_>) -> bool {
-        for heard in batch.heard {
+        for heard in batch.heard.iter().filter(|heard| heard.certain) {
             self.note_heard(batch, heard);
         }
         for event in batch.events {
@@ -259,7 +259,8 @@ impl Ledger {
                 match standing.state {
                     State::Backup => standing.hear(batch.local - ARRIVAL_MAX, &config, heard),
                     State::Master if heard.glance.priority > 0 => standing.rival = Some(batch.at),
-                    State::Master | State::Initialize | State::Fault => {}
+                    State::Fault => standing.overhear(batch.local - ARRIVAL_MAX, &config, heard),
+                    State::Master | State::Initialize => {}
                 }
             }
         }
@@ -371,6 +372,7 @@ impl Ledger {
             yielded: None,
             switch: Switch::Off,
             tries: false,
+            alone_from: None,
             earliest: batch.local,
             shortest_interval: config.map_or(Duration::ZERO, |c| c.interval.duration()),
         });
@@ -396,14 +398,21 @@ impl Ledger {
                 };
                 if let Some(config) = config {
                     standing.enter_backup(batch, config, transition);
+                    standing.come_back(batch.local);
                     if transition.from == State::Initialize && may_succeed {
                         standing.earliest = batch.local;
                     }
                 }
             }
             State::Initialize | State::Fault => {
-                if matches!(transition.cause, Cause::Fault(FaultReason::NotSending(..))) {
-                    standing.tries = true;
+                if let Cause::Fault(fault) = &transition.cause {
+                    standing.tries |= matches!(fault, FaultReason::NotSending(..));
+                    let by_itself =
+                        matches!(fault, FaultReason::NotSending(..) | FaultReason::AddressMissing(_));
+                    if let Some(config) = config.filter(|_| by_itself) {
+                        let then = RouterConfig { priority: transition.priority, ..config.clone() };
+                        standing.stand_back(batch.local, &then);
+                    }
                 }
                 if standing.switch == Switch::Leaving {
                     standing.switch = Switch::Off;

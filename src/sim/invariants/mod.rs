@@ -51,6 +51,8 @@ pub struct Heard {
     pub hop_limit: u8,
     /// Its fields.
     pub glance: Glance,
+    /// Whether its receiver believes it for certain.
+    pub certain: bool,
 }
 
 /// One wake-up of a daemon: what it was told and what it did.

@@ -97,7 +97,7 @@ fn elected_meanwhile(member: &Member, rival: &Member) -> bool {
 }
 
 fn hear_each_other(survey: &Survey, a: &Member, b: &Member) -> bool {
-    let hears = |a: &Member, b: &Member| survey.hearing.contains(&(a.machine, b.machine, a.group.segment));
+    let hears = |a: &Member, b: &Member| survey.hears(a.machine, b.machine, a.group);
     hears(a, b) && hears(b, a) && ![a, b].iter().any(|member| survey.deaf.contains(&member.machine))
 }
 
@@ -107,5 +107,12 @@ fn limit(member: &Member, rival: &Member, since: Instant, contest: Contest) -> D
         since <= until && until.saturating_since(stood) > contest.longest_interval
     });
     let wins = (member.priority, member.source) > (rival.priority, rival.source);
-    if member.preempt && wins && overdue { contest.by_one_packet } else { contest.by_the_next }
+    // Who stood still as well, and does not preempt, listens for an interval and a skew time, which is no longer.
+    let listens = !rival.preempt
+        && rival.returned.is_some_and(|Standstill { until, .. }| since <= until + contest.by_the_next);
+    match member.preempt && wins && overdue {
+        true => contest.by_one_packet,
+        false if listens => contest.by_the_next + contest.longest_interval,
+        false => contest.by_the_next,
+    }
 }

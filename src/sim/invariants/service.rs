@@ -98,7 +98,7 @@ impl Service {
 
 /// The sets of members that all hear each other and that nobody else of the group hears or is heard by.
 fn circles(survey: &Survey, group: GroupKey, able: &[&Member]) -> Vec<BTreeSet<MachineId>> {
-    let hears = |a: MachineId, b: MachineId| survey.hearing.contains(&(a, b, group.segment));
+    let hears = |a: MachineId, b: MachineId| survey.hears(a, b, group);
     let mut left: BTreeSet<MachineId> = able.iter().map(|member| member.machine).collect();
     let mut circles = Vec::new();
     while let Some(first) = left.pop_first() {

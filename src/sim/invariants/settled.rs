@@ -95,9 +95,14 @@ impl Settling {
     pub fn disturb(&mut self, now: Instant) {
         if now > self.rest && self.disturbances < DISTURBANCES_MAX {
             self.disturbances += 1;
-            self.rest = now;
-            self.permitted.clear();
+            self.begin_anew(now);
         }
+    }
+
+    /// The same for what no daemon can make happen.
+    pub fn begin_anew(&mut self, now: Instant) {
+        self.rest = now;
+        self.permitted.clear();
     }
 
     /// From when on nothing disturbs the quiet.

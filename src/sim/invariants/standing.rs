@@ -4,6 +4,7 @@ use core::net::IpAddr;
 use std::sync::Arc;
 
 use super::bounds::{at_least, skew_time};
+use super::step::COALESCING;
 use super::{Batch, Heard};
 use crate::time::{ARRIVAL_MAX, Duration, Instant};
 use crate::vrrp::{InitialState, RouterConfig, State, Transition};
@@ -38,6 +39,8 @@ pub struct Standing {
     /// Whether it stood back because nothing that it sent left: it may send one advertisement to see whether it can
     /// be master.
     pub tries: bool,
+    /// From when on (machine's clock) nobody else is there for one who stood back by itself, unless it hears somebody.
+    pub(super) alone_from: Option<Instant>,
     /// Earliest time (machine's clock) at which it may become master.
     pub earliest: Instant,
     /// The shortest interval it may be counting with.
@@ -66,6 +69,28 @@ impl Standing {
                 // While the delay runs the lower master is followed, with its interval.
                 self.earliest = self.earliest.min(local + at_least(config, self.shortest_interval));
             }
+        }
+    }
+
+    /// It stands back because it could not do what a master must; whom it hears is master instead.
+    pub(super) fn stand_back(&mut self, local: Instant, config: &RouterConfig) {
+        self.alone_from = Some(local + at_least(config, self.shortest_interval));
+    }
+
+    /// The same for one who stands back.
+    pub(super) fn overhear(&mut self, local: Instant, config: &RouterConfig, heard: &Heard) {
+        if heard.glance.priority > 0
+            && let Some(alone_from) = &mut self.alone_from
+        {
+            *alone_from = local + at_least(config, heard.glance.interval);
+        }
+    }
+
+    /// It stood back, and is back. Who has listened for a master-down time in vain need not listen once more; it may
+    /// still have to wait for its sync group.
+    pub(super) fn come_back(&mut self, local: Instant) {
+        if self.alone_from.take().is_some_and(|alone_from| alone_from <= local + COALESCING) {
+            self.earliest = local;
         }
     }
 

@@ -11,7 +11,7 @@ use crate::time::Duration;
 use crate::vrrp::{Cause, State};
 
 /// Timers due within this time may be served in one wake-up.
-const COALESCING: Duration = Duration::from_millis(1);
+pub(super) const COALESCING: Duration = Duration::from_millis(1);
 
 /// The priority of who owns the addresses, and does not wait.
 const OWNER: u8 = 255;

@@ -128,9 +128,12 @@ pub struct Survey {
     pub routes: Vec<HostRoute>,
     /// Who hears whom: sender, receiver.
     pub hearing: BTreeSet<(MachineId, MachineId, SegmentId)>,
+    /// Who hears whom and does not believe it, for the time that its clock has: sender, receiver.
+    pub apart: BTreeSet<(MachineId, MachineId, GroupKey)>,
     /// Segments where frames get lost, and the longest way on each.
     pub segments: Vec<(SegmentId, bool, Duration)>,
-    /// Machines whose kernel's notifications are being lost: what they do is nobody's guide.
+    /// Machines whose kernel's notifications are being lost, or whose clock was set a moment ago, so that some of the
+    /// others may believe them and some may not: what they do is nobody's guide.
     pub deaf: BTreeSet<MachineId>,
     /// Machines whose daemon was told to stop and still runs, since when.
     pub stopping: Vec<(MachineId, Instant)>,
@@ -164,6 +167,11 @@ impl Survey {
             }
         }
         better.iter().any(|(winner, loser)| better.contains(&(*loser, *winner)))
+    }
+
+    /// Whether a group's routers on two machines hear the one the other, and believe it.
+    pub fn hears(&self, from: MachineId, to: MachineId, group: GroupKey) -> bool {
+        self.hearing.contains(&(from, to, group.segment)) && !self.apart.contains(&(from, to, group))
     }
 
     /// The masters of a group.
