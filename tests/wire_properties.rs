@@ -7,12 +7,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use alived::net::{Family, MacAddress};
 use alived::secret::Secret;
 use alived::wire::arp::{ArpFrame, Operation};
-use alived::wire::ip;
 use alived::wire::ndisc::NeighbourAdvertisement;
 use alived::wire::vrrp::{
-    Advertisement, AdvertisementInterval, AuthenticationData, ChecksumMode, Expectation, HopLimits,
-    PacketHeader, Priority, Version, Vrid, decode, peek,
+    Advertisement, AdvertisementInterval, AuthenticationData, ChecksumMode, Expectation, HmacKey, HopLimits,
+    PacketHeader, Priority, Stamp, TRAILER_LENGTH, Trailer, Version, Vrid, decode, fill_trailer, frame, peek,
 };
+use alived::wire::{ah, ip};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, prop_oneof};
@@ -149,6 +149,76 @@ proptest! {
             prop_assert!(sent.header.destination.is_ipv4() && at + trailer >= bytes.len());
             prop_assert_eq!(decoded, Advertisement { trailer: None, ..sent.advertisement });
         }
+    }
+
+    /// By all that a router checks that demands a signature; what is added to a message that is whole is padding.
+    #[test]
+    fn what_is_signed_is_believed_and_a_changed_bit_of_it_is_not(
+        sent in sent(), secret in vec(any::<u8>(), 32..=64), id: u8, stamp: u64, bit: usize,
+    ) {
+        let key = HmacKey::new(&secret).unwrap();
+        let family = Family::of(&sent.header.source);
+        // What is signed has no other authentication.
+        let advertisement = Advertisement {
+            authentication: AuthenticationData::None,
+            trailer: Some([0; TRAILER_LENGTH]),
+            ..sent.advertisement
+        };
+        let sent = Sent { advertisement, ..sent };
+        let mut bytes = sent.encode(ChecksumMode::PseudoHeader);
+        let (message, _) = bytes.split_last_chunk::<TRAILER_LENGTH>().unwrap();
+        let trailer = key.sign(sent.header.source, message, id, Stamp::from_bits(stamp));
+        fill_trailer(&mut bytes, family, &trailer);
+        let expected = sent.expectation(ChecksumMode::PseudoHeader);
+        let believed = |bytes: &[u8]| {
+            let framed = frame(&sent.header, bytes, &expected).ok()?;
+            let trailer = framed.trailer()?;
+            let said = Trailer::parse(trailer)?;
+            framed.message().ok()?;
+            key.verifies(sent.header.source, framed.body(), trailer).then_some(said)
+        };
+        let said = Trailer { key: id, stamp: Stamp::from_bits(stamp) };
+        prop_assert_eq!(believed(&bytes), Some(said));
+        let bit = bit % (bytes.len() * 8);
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        prop_assert_eq!(believed(&bytes), None);
+    }
+
+    #[test]
+    fn what_is_sealed_is_believed_and_a_changed_bit_of_it_is_not(
+        octets: [[u8; 4]; 2], hop_limit: u8, identification: u16, password: [u8; 8], sequence: u32,
+        message in vec(any::<u8>(), 0..300), bit: usize,
+    ) {
+        let [source, destination] = octets.map(Ipv4Addr::from);
+        let fields = ip::IpFields { protocol: ah::AH_PROTOCOL, hop_limit, identification };
+        let header = ip::ipv4_header(source, destination, fields, ah::AH_LENGTH + message.len()).unwrap();
+        let password = Secret::new(password);
+        let payload = ah::encode(&password, &header, source, sequence, &message);
+        let parsed = ah::parse(&payload).unwrap();
+        prop_assert_eq!((parsed.sequence, parsed.spi(), parsed.message), (sequence, source, &message[..]));
+        let believed = |packet: &[u8]| {
+            let (header, payload) = packet.split_at(header.len());
+            ah::parse(payload).is_some_and(|parsed| parsed.is_authentic(&password, header))
+        };
+        let mut packet = [&header[..], &payload].concat();
+        prop_assert!(believed(&packet));
+        let bit = bit % (packet.len() * 8);
+        packet[bit / 8] ^= 1 << (bit % 8);
+        // The type of service and the checksum of the IP header change on the way.
+        prop_assert_eq!(believed(&packet), [1, 10, 11].contains(&(bit / 8)));
+    }
+
+    #[test]
+    fn any_bytes_as_an_authentication_header_are_taken_calmly(
+        bytes in vec(any::<u8>(), 0..80), start: bool, header: [u8; ip::IPV4_HEADER_LENGTH], password: [u8; 8],
+    ) {
+        let mut bytes = bytes;
+        if let (true, Some(begin)) = (start, bytes.first_chunk_mut()) {
+            *begin = [112, 4];
+        }
+        let Some(parsed) = ah::parse(&bytes) else { return Ok(()) };
+        prop_assert_eq!(parsed.message.len() + ah::AH_LENGTH, bytes.len());
+        prop_assert!(!parsed.is_authentic(&Secret::new(password), &header));
     }
 
     #[test]

@@ -57,14 +57,14 @@ pub fn parse(payload: &[u8]) -> Option<AuthenticatedPacket<'_>> {
 
 impl AuthenticatedPacket<'_> {
     /// The sender's own name for what it agreed on with us: its address.
-    pub(crate) const fn spi(&self) -> Ipv4Addr {
+    pub const fn spi(&self) -> Ipv4Addr {
         let [_, _, _, _, a, b, c, d, ..] = *self.fixed;
         Ipv4Addr::new(a, b, c, d)
     }
 
     /// Whether the packet was made by somebody who knows the password. `ip_header` is the packet's own, as received,
     /// without options. Takes the same time whatever differs.
-    pub(crate) fn is_authentic(&self, password: &AhPassword, ip_header: &[u8]) -> bool {
+    pub fn is_authentic(&self, password: &AhPassword, ip_header: &[u8]) -> bool {
         let Ok(ip_header) = ip_header.try_into() else { return false };
         let mac = compute(password, ip_header, self.fixed, self.message);
         mac.verify_truncated_left(self.check_value).is_ok()
