@@ -1,8 +1,8 @@
 //! Ours beside keepalived, on the same topology in one run: how late a takeover is, what an advertisement
 //! costs, what the processes weigh, how evenly they send, how soon they serve.
 //!
-//! `cargo bench --bench beside_keepalived [-- --quick] [ROW...]`; rows: takeover, takeover-1000, load, memory,
-//! start. Root, or user namespaces. Figures are medians of 10 runs (3 with `--quick`), with the extremes.
+//! `cargo bench --bench beside_keepalived [-- --quick] [ROW...]`; rows: takeover, takeover-1000, load,
+//! authentication, memory, start. Root, or user namespaces. Figures are medians of 10 runs (3 with `--quick`), with the extremes.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::print_stdout)]
 
@@ -55,6 +55,9 @@ fn run(beside: &Beside) -> Result<()> {
     }
     if wanted("load") {
         bench.load()?;
+    }
+    if wanted("authentication") {
+        bench.authentication()?;
     }
     if wanted("memory") {
         bench.memory()?;
@@ -116,7 +119,12 @@ impl Bench {
         for (name, program) in &self.contenders {
             let mut lab = Lab::build(Layout { family: Family::Ipv4, routers: 2, fronts: LINKS })?;
             for (router, priority) in [200, 100].into_iter().enumerate() {
-                lab.start(router, program, &thousand_routers(priority), Ground::Foreground)?;
+                lab.start(
+                    router,
+                    program,
+                    &thousand_routers(priority, Authentication::None),
+                    Ground::Foreground,
+                )?;
             }
             let recorder = Recorder::start(&lab)?;
             wait_for_thousand(&mut lab, &recorder)?;
@@ -150,6 +158,40 @@ impl Bench {
         for table in [master_cpu, each, backup_cpu, heard, memory, gaps] {
             table.print();
         }
+        Ok(())
+    }
+
+    /// 1,000 virtual routers at 0.1 s: what a signature in each advertisement costs a master of ours, beside one that does
+    /// not sign.
+    fn authentication(&self) -> Result<()> {
+        let title = "1,000 virtual routers of ours: master, us of CPU an advertisement sent";
+        let mut each = Table::against("unsigned", title.to_owned());
+        let Some((_, program)) = self.contenders.iter().find(|(name, _)| *name == "alived") else {
+            return Ok(());
+        };
+        let mut labs = Vec::new();
+        for (name, authentication) in
+            [("unsigned", Authentication::None), ("auth_hmac", Authentication::Hmac)]
+        {
+            let mut lab = Lab::build(Layout { family: Family::Ipv4, routers: 1, fronts: LINKS })?;
+            lab.start(0, program, &thousand_routers(200, authentication), Ground::Foreground)?;
+            let recorder = Recorder::start(&lab)?;
+            wait_for_thousand(&mut lab, &recorder)?;
+            labs.push((name, lab));
+        }
+        // The second block of announcements follows 5 s after the first.
+        std::thread::sleep(Duration::from_secs(6));
+        // In turn, because a machine is not equally fast all the time.
+        for _ in 0..self.runs {
+            for (name, lab) in &mut labs {
+                let (cpu, sent) = (cpu_time(lab.daemon(0)?)?, packets(lab, 0, SENT)?);
+                std::thread::sleep(WINDOW);
+                let sent = packets(lab, 0, SENT)? - sent;
+                let cpu = cpu_time(lab.daemon(0)?)?.saturating_sub(cpu);
+                each.add(name, cpu.as_secs_f64() * 1e6 / sent);
+            }
+        }
+        each.print();
         Ok(())
     }
 
@@ -241,7 +283,7 @@ fn interval() -> AdvertisementInterval {
         .unwrap_or(AdvertisementInterval::ONE_SECOND)
 }
 
-fn thousand_routers(priority: u8) -> String {
+fn thousand_routers(priority: u8, authentication: Authentication) -> String {
     let mut text = String::new();
     for link in 0..LINKS {
         for vrid in 1..=ROUTERS_EACH {
@@ -252,7 +294,7 @@ fn thousand_routers(priority: u8) -> String {
                 vrid,
                 priority: Priority(priority),
                 interval: interval(),
-                authentication: Authentication::None,
+                authentication,
                 unicast: None,
                 virtual_mac: false,
                 addresses: vec![[10, link, vrid, 1].into()],
@@ -366,12 +408,18 @@ fn ms(time: Duration) -> f64 {
 /// One row of the comparison: figures of each contender.
 struct Table {
     title: String,
+    /// With whom the others are compared.
+    reference: &'static str,
     figures: Vec<(String, Vec<f64>)>,
 }
 
 impl Table {
     fn new(title: String) -> Self {
-        Self { title, figures: Vec::new() }
+        Self::against("keepalived", title)
+    }
+
+    fn against(reference: &'static str, title: String) -> Self {
+        Self { title, reference, figures: Vec::new() }
     }
 
     fn add(&mut self, contender: &str, figure: f64) {
@@ -393,13 +441,12 @@ impl Table {
                 figures[middle]
             };
             let (low, high) = (figures[0], figures[figures.len() - 1]);
-            let ratio = match (name.as_str(), reference) {
-                ("keepalived", _) => {
-                    reference = Some(median);
-                    String::new()
-                }
-                (_, Some(reference)) => format!("  {:.2} of keepalived's", median / reference),
-                (_, None) => String::new(),
+            let ratio = if name == self.reference {
+                reference = Some(median);
+                String::new()
+            } else {
+                let ratio = |reference| format!("  {:.2} of {}'s", median / reference, self.reference);
+                reference.map(ratio).unwrap_or_default()
             };
             println!("  {name:<16} {median:>9.2}  ({low:.2} to {high:.2}){ratio}");
         }
