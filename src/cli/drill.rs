@@ -51,9 +51,9 @@ pub(super) struct Arguments {
     /// What happens; may be repeated; default: all
     #[arg(long = "scenario", value_name = "NAME", value_parser = scenario())]
     scenarios: Vec<Scenario>,
-    /// VRRP version
-    #[arg(long, value_name = "N", default_value = "3", value_parser = one_of(VERSIONS))]
-    version: Version,
+    /// VRRP version; default 3, and 2 for --auth pass and ah
+    #[arg(long, value_name = "N", value_parser = one_of(VERSIONS))]
+    version: Option<Version>,
     /// Family of the addresses
     #[arg(long, value_name = "FAMILY", default_value = "ipv4", value_parser = one_of(FAMILIES))]
     family: Family,
@@ -66,7 +66,7 @@ pub(super) struct Arguments {
     /// Virtual addresses to hand over
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     addresses: u16,
-    /// Authentication of advertisements; pass and ah need --version 2
+    /// Authentication of advertisements; pass and ah are for version 2
     #[arg(long, value_name = "TYPE", default_value = "none", value_parser = one_of(AUTHENTICATIONS))]
     auth: Authentication,
     /// Advertise to the other routers' addresses instead of the multicast group
@@ -188,12 +188,15 @@ fn run(plan: &Plan, json: bool) -> ExitCode {
 
 impl Arguments {
     fn plan(&self) -> Result<Plan, String> {
-        let Self { version, family, addresses, auth: authentication, unicast, daemon, .. } = *self;
+        let Self { family, addresses, auth: authentication, unicast, daemon, .. } = *self;
         let virtual_mac = self.vmac;
+        let has_password = matches!(authentication, Authentication::Pass | Authentication::Ah);
+        let version = self.version.unwrap_or(if has_password { Version::V2 } else { Version::V3 });
         if version == Version::V2 && family == Family::Ipv6 {
-            return Err("version 2 is for IPv4 only; use --version 3 with --family ipv6".to_owned());
+            let instead = if has_password { "--auth hmac" } else { "--version 3" };
+            return Err(format!("version 2 is for IPv4 only; use {instead} with --family ipv6"));
         }
-        if matches!(authentication, Authentication::Pass | Authentication::Ah) && version == Version::V3 {
+        if has_password && version == Version::V3 {
             return Err(
                 "version 3 has no passwords; use --version 2 with --auth pass and --auth ah, or --auth hmac"
                     .to_owned(),
@@ -287,6 +290,12 @@ mod tests {
     #[test]
     fn version_2_is_ipv4_in_whole_seconds() {
         assert_eq!(plan(&["--version", "2"]).unwrap().interval, AdvertisementInterval::ONE_SECOND);
+        for password in ["pass", "ah"] {
+            assert_eq!(plan(&["--auth", password]).unwrap().version, Version::V2);
+            assert!(plan(&["--auth", password, "--version", "3"]).unwrap_err().contains("no passwords"));
+            assert!(plan(&["--auth", password, "--family", "ipv6"]).unwrap_err().contains("--auth hmac"));
+        }
+        assert_eq!(plan(&["--auth", "hmac"]).unwrap().version, Version::V3);
         assert!(plan(&["--version", "2", "--family", "ipv6"]).unwrap_err().contains("IPv4 only"));
         assert!(plan(&["--version", "2", "--interval", "0.5"]).unwrap_err().contains("whole seconds"));
     }
