@@ -102,6 +102,32 @@ fn a_reload_changes_whose_packets_are_taken() {
     assert!(!reaches(&client, VIRTUAL, other));
 }
 
+/// What `nft` says of a host's tables; `None` where it is not installed.
+fn rules(host: &Host) -> Option<String> {
+    let mut command = std::process::Command::new("nft");
+    command.args(["list", "ruleset"]);
+    host.namespace.contain(&mut command);
+    Some(String::from_utf8(command.output().ok()?.stdout).unwrap())
+}
+
+#[test]
+fn chains_stand_where_they_are_told_and_rules_count_what_they_drop() {
+    let Some((mut host, client)) = with(None) else { return };
+    let port = serve(&host).local_addr().unwrap().port();
+    let global = "global_defs {\n    nftables mine\n    nftables_priority -77\n    nftables_counters\n}\n";
+    host.configure(&format!("{global}{}", router("no_accept")));
+    host.start(&[]);
+    host.wait("the address", |host| host.holds(&format!("{VIRTUAL}/24")));
+    let Some(before) = rules(&host) else { return };
+    assert!(before.contains("table ip mine_no_accept"), "{before}");
+    assert_eq!(before.matches("priority -77; policy accept;").count(), 2, "{before}");
+    assert!(before.contains("ip daddr @vips counter packets 0 bytes 0 drop"), "{before}");
+    assert!(!reaches(&client, VIRTUAL, port));
+    let after = rules(&host).unwrap();
+    assert!(after.contains("ip saddr @vips counter packets"), "{after}");
+    assert!(!after.contains("ip daddr @vips counter packets 0 "), "the client's are counted: {after}");
+}
+
 #[test]
 fn neighbours_find_an_ipv6_address_that_is_not_accepted() {
     let Some((mut host, mut client)) = with(None) else { return };

@@ -184,6 +184,19 @@ fn all_that_is_sent_for_the_address_comes_from_the_virtual_mac_and_nothing_else_
 }
 
 #[test]
+fn the_filter_stands_where_it_is_told_and_counts() {
+    let Some(mut host) = Host::new() else { return };
+    let global = "global_defs {\n    nftables_priority -77\n    nftables_counters\n}\n";
+    host.configure(&format!("{global}{}", router("use_vmac", ADDRESS)));
+    host.start(&[]);
+    host.wait("the address", |host| host.holds(ADDRESS));
+    let Some(rules) = rules(&host) else { return };
+    assert_eq!(rules.matches("type filter hook output priority -77; policy accept;").count(), 2, "{rules}");
+    assert!(rules.contains("ip protocol igmp counter packets"), "{rules}");
+    assert!(rules.contains("icmpv6 type nd-router-solicit counter packets"), "{rules}");
+}
+
+#[test]
 fn ipv6_has_its_own_virtual_mac_with_the_link_local_address_of_its_parent() {
     let Some(mut host) = Host::new() else { return };
     let mut wire = Wire::of(&host);

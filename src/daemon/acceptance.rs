@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use crate::config::FilterSettings;
 use crate::kernel::KernelError;
 use crate::net::Family;
 use crate::node::NodeConfig;
@@ -25,6 +26,8 @@ const NEIGHBOUR_DISCOVERY: [u8; 2] = [135, 136];
 #[derive(Debug)]
 pub(super) struct Acceptance {
     table: String,
+    priority: i32,
+    counters: bool,
     socket: Option<NftablesSocket>,
     dropped: BTreeSet<IpAddr>,
 }
@@ -38,8 +41,14 @@ pub(super) fn not_accepted(config: &NodeConfig) -> BTreeSet<IpAddr> {
 
 impl Acceptance {
     /// With tables beside those of this name, built when they are needed.
-    pub(super) fn new(table: &str) -> Self {
-        Self { table: format!("{table}_no_accept"), socket: None, dropped: BTreeSet::new() }
+    pub(super) fn new(settings: &FilterSettings) -> Self {
+        Self {
+            table: format!("{}_no_accept", settings.table),
+            priority: settings.priority,
+            counters: settings.counters,
+            socket: None,
+            dropped: BTreeSet::new(),
+        }
     }
 
     /// From now on packets to and from exactly these addresses are dropped.
@@ -79,53 +88,54 @@ impl Acceptance {
 
     /// Another table in place of the one that there is, also of one that a predecessor has left.
     fn replace(&mut self, family: Family, addresses: &[IpAddr]) -> Result<(), KernelError> {
-        let socket = match &mut self.socket {
-            Some(socket) => socket,
-            none => none.insert(NftablesSocket::open()?),
-        };
         let table = self.table.as_str();
         let mut transaction = Transaction::default();
         transaction.table(family, table);
         transaction.delete_table(family, table);
         if !addresses.is_empty() {
-            build(&mut transaction, family, table, addresses);
+            self.build(&mut transaction, family, addresses);
         }
+        let socket = match &mut self.socket {
+            Some(socket) => socket,
+            none => none.insert(NftablesSocket::open()?),
+        };
         socket.commit(transaction)
     }
-}
 
-fn build(transaction: &mut Transaction, family: Family, table: &str, addresses: &[IpAddr]) {
-    transaction.table(family, table);
-    transaction.set(family, table, SET, DataType::Address(family), None);
-    for address in addresses {
-        let key = match address {
-            IpAddr::V4(address) => address.octets().to_vec(),
-            IpAddr::V6(address) => address.octets().to_vec(),
-        };
-        transaction.add(family, table, SET, &key, None);
-    }
-    let register = Register(0);
-    let (source, destination, length) = match family {
-        Family::Ipv4 => (12, 16, 4),
-        Family::Ipv6 => (8, 24, 16),
-    };
-    for (chain, hook) in CHAINS {
-        transaction.chain(family, table, chain, hook);
-        if family == Family::Ipv6 {
-            for kind in NEIGHBOUR_DISCOVERY {
-                let kind = [kind];
-                let mut steps = Expression::icmpv6(register, &kind).to_vec();
-                steps.push(Expression::Accept);
-                transaction.rule(family, table, chain, &steps);
-            }
+    fn build(&self, transaction: &mut Transaction, family: Family, addresses: &[IpAddr]) {
+        let Self { table, priority, counters, .. } = self;
+        transaction.table(family, table);
+        transaction.set(family, table, SET, DataType::Address(family), None);
+        for address in addresses {
+            let key = match address {
+                IpAddr::V4(address) => address.octets().to_vec(),
+                IpAddr::V6(address) => address.octets().to_vec(),
+            };
+            transaction.add(family, table, SET, &key, None);
         }
-        let offset = if hook == Hook::Input { destination } else { source };
-        let steps = [
-            Expression::Payload(Header::Network, offset, length, register),
-            Expression::In(SET, register),
-            Expression::Drop,
-        ];
-        transaction.rule(family, table, chain, &steps);
+        let register = Register(0);
+        let (source, destination, length) = match family {
+            Family::Ipv4 => (12, 16, 4),
+            Family::Ipv6 => (8, 24, 16),
+        };
+        for (chain, hook) in CHAINS {
+            transaction.chain(family, table, chain, hook, *priority);
+            if family == Family::Ipv6 {
+                for kind in NEIGHBOUR_DISCOVERY {
+                    let kind = [kind];
+                    let mut steps = Expression::icmpv6(register, &kind).to_vec();
+                    steps.push(Expression::Accept);
+                    transaction.rule(family, table, chain, &steps, *counters);
+                }
+            }
+            let offset = if hook == Hook::Input { destination } else { source };
+            let steps = [
+                Expression::Payload(Header::Network, offset, length, register),
+                Expression::In(SET, register),
+                Expression::Drop,
+            ];
+            transaction.rule(family, table, chain, &steps, *counters);
+        }
     }
 }
 

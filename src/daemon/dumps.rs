@@ -96,7 +96,7 @@ fn definitions(options: &Options, settings: &Settings) -> Vec<Definition> {
         ("Network namespace", namespace.map_or("(default)", String::as_str).to_owned()),
         ("Router ID", router_id(settings)),
         ("Default smtp_alert_vrrp", word(settings.mail_on_changes)),
-        ("nftables table name", settings.filter_table.clone()),
+        ("nftables table name", settings.filters.table.clone()),
         ("Max auto priority", settings.auto_priority.map_or(0, |auto| auto.max).to_string()),
         ("VRRP process priority", settings.nice.unwrap_or_default().to_string()),
         ("VRRP don't swap", word(settings.no_swap)),

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 
+use crate::config::FilterSettings;
 use crate::kernel::KernelError;
 use crate::net::{Family, InterfaceIndex};
 use crate::sys::netlink::nftables::{
@@ -33,7 +34,7 @@ const MLD: [(u8, &str); 3] =
 /// The tables of one daemon.
 #[derive(Debug)]
 pub(super) struct Filter {
-    table: String,
+    settings: FilterSettings,
     /// Until it is needed.
     socket: Option<NftablesSocket>,
     /// The tables that were built; `Some(false)` where the kernel refused, which was told.
@@ -49,9 +50,9 @@ struct Entry {
 }
 
 impl Filter {
-    /// With tables of this name, which are built when they are needed.
-    pub(super) const fn new(table: String) -> Self {
-        Self { table, socket: None, built: BTreeMap::new(), interfaces: BTreeMap::new() }
+    /// With tables that are built when they are needed.
+    pub(super) const fn new(settings: FilterSettings) -> Self {
+        Self { settings, socket: None, built: BTreeMap::new(), interfaces: BTreeMap::new() }
     }
 
     /// An interface has a virtual MAC. To be called before the interface is up.
@@ -75,7 +76,7 @@ impl Filter {
         for family in [Family::Ipv4, Family::Ipv6] {
             if self.build(family) {
                 let mut transaction = Transaction::default();
-                let table = self.table.as_str();
+                let table = self.settings.table.as_str();
                 if let Some(before) = before {
                     take_out(&mut transaction, table, family, interface, before);
                 }
@@ -91,7 +92,7 @@ impl Filter {
         for family in [Family::Ipv4, Family::Ipv6] {
             if self.built.get(&family) == Some(&true) {
                 let mut transaction = Transaction::default();
-                take_out(&mut transaction, &self.table, family, interface, entry);
+                take_out(&mut transaction, &self.settings.table, family, interface, entry);
                 self.commit(transaction, "shorten");
             }
         }
@@ -102,7 +103,7 @@ impl Filter {
         for (family, built) in std::mem::take(&mut self.built) {
             if built {
                 let mut transaction = Transaction::default();
-                transaction.delete_table(family, &self.table);
+                transaction.delete_table(family, &self.settings.table);
                 self.commit(transaction, "remove");
             }
         }
@@ -115,7 +116,7 @@ impl Filter {
         }
         let built = self.try_to_build(family);
         self.built.insert(family, built.is_ok());
-        let name = table_name(family, &self.table);
+        let name = table_name(family, &self.settings.table);
         match built {
             Ok(rules) => {
                 for rule in rules {
@@ -139,7 +140,8 @@ impl Filter {
         if self.socket.is_none() {
             self.socket = Some(NftablesSocket::open()?);
         }
-        let table = self.table.as_str();
+        let FilterSettings { table, priority, counters, .. } = &self.settings;
+        let counter = if *counters { "counter " } else { "" };
         let mut transaction = Transaction::default();
         transaction.table(family, table);
         transaction.delete_table(family, table);
@@ -149,10 +151,10 @@ impl Filter {
             transaction.set(family, table, VIRTUAL, DataType::Interface, None);
             transaction.set(family, table, LOCALS, DataType::InterfaceAndAddress, None);
         }
-        transaction.chain(family, table, OUT, Hook::Output);
+        transaction.chain(family, table, OUT, Hook::Output, *priority);
         let mut words = Vec::new();
         let mut rule = |text: String, steps: &[Expression<'_>]| {
-            transaction.rule(family, table, OUT, steps);
+            transaction.rule(family, table, OUT, steps, *counters);
             words.push(text);
         };
         let [first, interface] = [Register(0), Register(4)];
@@ -172,14 +174,19 @@ impl Filter {
                     Expression::Equals(first, &[IGMP]),
                 ];
                 steps.extend(by_parent(16, 4));
-                rule(format!("ip protocol igmp dup to ip daddr device oif map @{PARENTS} drop"), &steps);
+                rule(
+                    format!("ip protocol igmp {counter}dup to ip daddr device oif map @{PARENTS} drop"),
+                    &steps,
+                );
             }
             Family::Ipv6 => {
                 let kinds = MLD.map(|(kind, name)| ([kind], name));
                 for (kind, name) in &kinds {
                     let mut steps = Expression::icmpv6(first, kind).to_vec();
                     steps.extend(by_parent(24, 16));
-                    let text = format!("icmpv6 type {name} dup to ip6 daddr device oif map @{PARENTS} drop");
+                    let text = format!(
+                        "icmpv6 type {name} {counter}dup to ip6 daddr device oif map @{PARENTS} drop"
+                    );
                     rule(text, &steps);
                 }
                 let mut steps = Expression::icmpv6(first, &[ROUTER_SOLICITATION]).to_vec();
@@ -188,7 +195,7 @@ impl Filter {
                     Expression::In(VIRTUAL, first),
                     Expression::Drop,
                 ]);
-                rule(format!("icmpv6 type nd-router-solicit oif @{VIRTUAL} drop"), &steps);
+                rule(format!("icmpv6 type nd-router-solicit oif @{VIRTUAL} {counter}drop"), &steps);
                 let mut steps = Expression::icmpv6(first, &[NEIGHBOUR_ADVERTISEMENT]).to_vec();
                 steps.extend([
                     Expression::OutputInterface(first),
@@ -196,7 +203,10 @@ impl Filter {
                     Expression::In(LOCALS, first),
                     Expression::Drop,
                 ]);
-                rule(format!("icmpv6 type nd-neighbor-advert oif . nd.target @{LOCALS} drop"), &steps);
+                rule(
+                    format!("icmpv6 type nd-neighbor-advert oif . nd.target @{LOCALS} {counter}drop"),
+                    &steps,
+                );
             }
         }
         self.socket.as_mut().map_or(Ok(()), |socket| socket.commit(transaction))?;
@@ -206,7 +216,7 @@ impl Filter {
     fn commit(&mut self, transaction: Transaction, what: &str) {
         let committed = self.socket.as_mut().map_or(Ok(()), |socket| socket.commit(transaction));
         if let Err(error) = committed {
-            tracing::warn!("cannot {what} the nftables table {}: {error}", self.table);
+            tracing::warn!("cannot {what} the nftables table {}: {error}", self.settings.table);
         }
     }
 }

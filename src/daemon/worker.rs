@@ -280,7 +280,7 @@ impl<'a> Worker<'a> {
             late: late.clone(),
             log,
         };
-        let mut acceptance = Acceptance::new(&settings.filter_table);
+        let mut acceptance = Acceptance::new(&settings.filters);
         let not_accepted = acceptance::not_accepted(&node);
         acceptance.set(not_accepted.clone());
         if is_first {
@@ -604,10 +604,8 @@ fn start_threads(
     let view = netlink::view(&ownership).map_err(|error| (FATAL, view_failed(&error)))?;
     monitor.hold_at_least(settings.queues.monitor).map_err(|error| fatal(&error))?;
     let Channels { kernel, inbox, loan, .. } = channels.clone();
-    let links = VirtualLinks::new(
-        InterfaceSettings::open(pid_file.path()),
-        Filter::new(settings.filter_table.clone()),
-    );
+    let links =
+        VirtualLinks::new(InterfaceSettings::open(pid_file.path()), Filter::new(settings.filters.clone()));
     let kernel_thread = KernelThread::new(kernel, inbox, record, links, loan, settings.queues)
         .map_err(|error| no_privilege(&error))?;
     let vrrp_thread = VrrpThread::new(monitor, channels, options.address_monitoring)

@@ -31,7 +31,7 @@ mod track;
 mod unsupported;
 mod vrrp;
 
-pub use settings::{QueueSizes, Settings};
+pub use settings::{FilterSettings, QueueSizes, Settings};
 pub(super) use unsupported::report_unsupported;
 
 use std::collections::BTreeSet;

@@ -60,8 +60,8 @@ pub struct Settings {
     pub no_local_reports: bool,
     /// How much may wait to be read, where that is more than usual.
     pub queues: QueueSizes,
-    /// `nftables`: name of the tables of filters.
-    pub filter_table: String,
+    /// The tables of filters.
+    pub filters: FilterSettings,
     /// `[scripts]` of alived.toml.
     pub scripts: Scripts,
     /// `[hooks]` of alived.toml.
@@ -70,6 +70,23 @@ pub struct Settings {
     pub sandbox: bool,
     /// `[reload]` of alived.toml.
     pub reload: ReloadSettings,
+}
+
+/// How the tables of filters are made.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FilterSettings {
+    /// `nftables`: their name.
+    pub table: String,
+    /// `nftables_priority`: the place of their chains among others at the same hook; 0 is that of ordinary filters.
+    pub priority: i32,
+    /// `nftables_counters`: each rule counts the packets that it drops.
+    pub counters: bool,
+}
+
+impl Default for FilterSettings {
+    fn default() -> Self {
+        Self { table: "keepalived".to_owned(), priority: -1, counters: false }
+    }
 }
 
 /// What receive queues hold at least, in bytes; 0 = as much as usual.
@@ -122,7 +139,7 @@ impl Default for Settings {
             save_folder: None,
             no_local_reports: false,
             queues: QueueSizes::default(),
-            filter_table: "keepalived".to_owned(),
+            filters: FilterSettings::default(),
             scripts: Scripts::default(),
             hooks: HookSettings::default(),
             sandbox: true,
@@ -202,8 +219,12 @@ fn of_global(global: &GlobalDefs, settings: &mut Settings) {
     settings.no_local_reports = global.disable_local_igmp.is_some();
     settings.queues = queues(global);
     if let Some(table) = global.nftables.as_ref().and_then(|entry| entry.value.0.as_ref()) {
-        settings.filter_table = table.to_string();
+        settings.filters.table = table.to_string();
     }
+    if let Some(entry) = &global.nftables_priority {
+        settings.filters.priority = entry.value.0;
+    }
+    settings.filters.counters = global.nftables_counters.is_some();
     let mail = global.smtp_alert_vrrp.as_ref().or(global.smtp_alert.as_ref());
     settings.mail_on_changes = mail.is_some_and(|entry| entry.value.0);
     settings.data_use_instance = global.data_use_instance.as_ref().is_some_and(|e| e.value.0);

@@ -134,6 +134,7 @@ impl Worker<'_> {
             ("sandbox", old.sandbox != new.sandbox),
             ("disable_local_igmp", old.no_local_reports != new.no_local_reports),
             ("the size of receive queues", old.queues != new.queues),
+            ("nftables, its priority and counters", old.filters != new.filters),
             ("process_name", old.supervisor_name != new.supervisor_name),
             ("vrrp_process_name", old.worker_name != new.worker_name),
             ("child_wait_time", old.child_wait_time != new.child_wait_time),

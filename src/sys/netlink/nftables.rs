@@ -110,6 +110,8 @@ pub(crate) enum Expression<'a> {
     Map(&'a str, Register),
     /// A copy of the packet goes to the address in the first register, by the interface in the second.
     Duplicate(Register, Register),
+    /// Packets that come so far are counted.
+    Count,
     /// The packet goes no further.
     Drop,
     /// The packet passes this chain.
@@ -120,6 +122,11 @@ pub(crate) enum Expression<'a> {
 const ICMPV6: u8 = 58;
 
 impl<'a> Expression<'a> {
+    /// Whether it does something to the packet.
+    const fn acts(&self) -> bool {
+        matches!(self, Self::Duplicate(..) | Self::Drop | Self::Accept)
+    }
+
     /// The steps by which a rule is for ICMPv6 messages of this type alone.
     pub(crate) const fn icmpv6(register: Register, kind: &'a [u8]) -> [Self; 4] {
         [
@@ -206,26 +213,36 @@ impl Transaction {
         });
     }
 
-    /// A chain of filters that lets pass what it does not drop. Hooks before those of ordinary filters.
-    pub(crate) fn chain(&mut self, family: Family, table: &str, name: &str, hook: Hook) {
+    /// A chain of filters that lets pass what it does not drop. `priority`: its place among the chains at its hook; 0 is
+    /// that of ordinary filters (`NF_IP_PRI_FILTER`).
+    pub(crate) fn chain(&mut self, family: Family, table: &str, name: &str, hook: Hook, priority: i32) {
         let number = match hook {
             Hook::Input => 1,
             Hook::Output => 3,
         };
         self.push(family, NEW_CHAIN, CREATE, |message| {
             message.text(1, table).text(3, name).nest(4, |hook| {
-                // NF_IP_PRI_FILTER is 0.
-                hook.big_endian(1, number).put(2, &(-1i32).to_be_bytes());
+                hook.big_endian(1, number).put(2, &priority.to_be_bytes());
             });
             message.text(7, "filter");
         });
     }
 
-    /// A rule at the end of a chain.
-    pub(crate) fn rule(&mut self, family: Family, table: &str, chain: &str, steps: &[Expression<'_>]) {
+    /// A rule at the end of a chain. `counted`: it counts the packets for which it does something.
+    pub(crate) fn rule(
+        &mut self,
+        family: Family,
+        table: &str,
+        chain: &str,
+        steps: &[Expression<'_>],
+        counted: bool,
+    ) {
+        let acts = steps.iter().position(Expression::acts).unwrap_or(steps.len());
+        let (conditions, effects) = steps.split_at(acts);
+        let counter = counted.then_some(&Expression::Count);
         self.push(family, NEW_RULE, CREATE | APPEND, |message| {
             message.text(1, table).text(2, chain).nest(4, |list| {
-                for step in steps {
+                for step in conditions.iter().chain(counter).chain(effects) {
                     list.nest(1, |element| expression(element, *step));
                 }
             });
@@ -322,6 +339,7 @@ fn expression(element: &mut Attributes, step: Expression<'_>) {
         Expression::Duplicate(address, interface) => of("dup", &|data| {
             data.big_endian(1, address.number()).big_endian(2, interface.number());
         }),
+        Expression::Count => of("counter", &|_| {}),
         Expression::Drop => of("immediate", &|data| verdict(data, NF_DROP)),
         Expression::Accept => of("immediate", &|data| verdict(data, NF_ACCEPT)),
     }
