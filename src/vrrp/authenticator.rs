@@ -141,7 +141,9 @@ impl Authenticator {
     }
 
     /// Verifies the trailer of a received message, in keepalived's order, so that what has several faults is counted
-    /// under the same name. `silence`: after how long a sender that is not heard is taken for gone.
+    /// under the same name. `silence`: after how long a sender that is not heard is taken for gone. `whole`: whether the
+    /// message passes all other checks. The checksum is not signed: who changes it alone makes no advertisement that
+    /// the right one would be a recording of.
     pub(super) fn check_trailer(
         &mut self,
         now: Now,
@@ -149,6 +151,7 @@ impl Authenticator {
         framed: &Framed<'_>,
         hmac: &HmacConfig,
         silence: Duration,
+        whole: bool,
     ) -> Result<Shown, Rejection> {
         let Some(trailer) = framed.trailer() else {
             return match hmac.mode {
@@ -179,6 +182,9 @@ impl Authenticator {
         let known = known.filter(|known| !timed || within(*known, now.wall, hmac.window));
         if known.is_some_and(|known| !stamp.is_after(known)) {
             return Err(Rejection::TrailerReplayed);
+        }
+        if !whole {
+            return Ok(Shown::Nothing);
         }
         let sender = self.sender(now.instant, source);
         sender.stamp = Some(stamp);

@@ -92,23 +92,25 @@ impl Core {
         };
         let payload = sealed.map_or(datagram.payload, |(packet, _)| packet.message);
         let framed = frame(&header, payload, &expected)?;
-        // What is our own, come back to us, says nothing of another sender.
-        let own = self.environment.source == Some(source);
-        if !own {
-            self.check_trailer(now, source, &framed, out)?;
-            if let Some((packet, password)) = sealed {
-                self.authenticator.check_header(now, source, datagram.header, &packet, &password)?;
-            }
-        }
         let mut old_checksum = false;
         let message = match (framed.message(), self.config.old_checksum.group()) {
             (Err(Rejection::Checksum), Some(group)) if self.config.destinations.is_unicast() => {
                 old_checksum = true;
                 let checksum = ChecksumMode::Group(group);
-                frame(&header, payload, &Expectation { checksum, ..expected })?.message()?
+                frame(&header, payload, &Expectation { checksum, ..expected })
+                    .and_then(|framed| framed.message())
             }
-            (checked, _) => checked?,
+            (checked, _) => checked,
         };
+        // What is our own, come back to us, says nothing of another sender.
+        let own = self.environment.source == Some(source);
+        if !own {
+            self.check_trailer(now, source, &framed, message.is_ok(), out)?;
+            if let Some((packet, password)) = sealed {
+                self.authenticator.check_header(now, source, datagram.header, &packet, &password)?;
+            }
+        }
+        let message = message?;
         if own {
             return Err(Rejection::OwnAddress { source });
         }
@@ -124,11 +126,12 @@ impl Core {
         now: Now,
         from: IpAddr,
         framed: &Framed<'_>,
+        whole: bool,
         out: &mut Output<'_>,
     ) -> Result<(), Rejection> {
         let silence = self.master_down_interval();
         let Some(hmac) = &self.config.hmac else { return Ok(()) };
-        let checked = self.authenticator.check_trailer(now, from, framed, hmac, silence);
+        let checked = self.authenticator.check_trailer(now, from, framed, hmac, silence, whole);
         if let Ok(Shown::Agrees(after)) = checked {
             self.report(ReportKind::ClockAgrees { from, after }, out);
         }

@@ -471,6 +471,19 @@ fn forgers_cannot_have_a_peer_forgotten() {
     assert_eq!(receiver.hears(&sender.sends()), Ok(()));
 }
 
+/// The checksum is in bytes 6 and 7 and is not signed, so that anybody can change it.
+#[test]
+fn a_copy_with_another_checksum_does_not_take_the_place_of_the_advertisement() {
+    for anti_replay in [AntiReplay::Time, AntiReplay::Monotonic] {
+        let hmac = hmac(anti_replay);
+        let (mut sender, mut receiver) = (Bench::signing(10, &hmac), Bench::signing(20, &hmac));
+        let sent = sender.sends();
+        assert_eq!(receiver.hears(&changed(&sent, 7)), Err(RejectionKind::Checksum));
+        assert_eq!(receiver.hears(&sent), Ok(()));
+        assert_eq!(receiver.hears(&changed(&sent, 7)), Err(RejectionKind::TrailerReplayed));
+    }
+}
+
 #[test]
 fn the_memory_of_senders_is_bounded() {
     let mut authenticator = Authenticator::default();
