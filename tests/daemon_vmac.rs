@@ -193,7 +193,7 @@ fn the_filter_stands_where_it_is_told_and_counts() {
     let Some(rules) = rules(&host) else { return };
     assert_eq!(rules.matches("type filter hook output priority -77; policy accept;").count(), 2, "{rules}");
     assert!(rules.contains("ip protocol igmp counter packets"), "{rules}");
-    assert!(rules.contains("icmpv6 type nd-router-solicit counter packets"), "{rules}");
+    assert!(rules.contains("icmpv6 type nd-router-solicit oif @vmac_set counter packets"), "{rules}");
 }
 
 #[test]
