@@ -104,10 +104,22 @@ pub(crate) enum Event {
 /// What a check found.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Verdict {
-    /// Alive, with what is added to its weight (`misc_dynamic`, `FILE_CHECK`).
-    Up(i64),
+    /// Alive, with what follows for the real server's weight.
+    Up(Advice),
     /// Not.
     Down,
+}
+
+/// What a check says of a real server's weight.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Advice {
+    /// Nothing.
+    #[default]
+    Keep,
+    /// `misc_dynamic`: this in place of the configured one.
+    Set(u32),
+    /// `FILE_CHECK`: this in addition to it.
+    Add(i64),
 }
 
 /// What the director asks for and tells, in the order of carrying out.

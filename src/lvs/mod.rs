@@ -1,18 +1,17 @@
 //! ENGINE: virtual servers. From configuration and the state of real servers follows the table that the
 //! kernel's IPVS ought to hold.
 //!
-//! The [`Director`](director::Director) is told what checks found, what the kernel's table holds and what it answers,
-//! and which addresses this host has. It tells what is to be written, and news: real servers that go up and down,
-//! quorums gained and lost. Each virtual server is a requester of its own ([`crate::wanted`]): its set of wishes is the
-//! services of the kernel that it stands for and those of its real servers that shall serve. Whose a service is the
-//! configuration says: what it names is ours, what it does not name is left alone, unless a predecessor recorded it.
+//! The [`Director`] is told what checks found, what the kernel's table holds and what it answers, and which addresses this
+//! host has. It tells what is to be written, and news: real servers that go up and down, quorums gained and lost. Each
+//! virtual server is a requester of its own ([`crate::wanted`]): its set of wishes is the services of the kernel that it
+//! stands for and those of its real servers that shall serve. Whom a service belongs to, the configuration says: what it
+//! names is ours, what it does not name is left alone, unless a predecessor recorded it.
 
-#[expect(dead_code, reason = "until a worker drives the director")]
+#[expect(dead_code, reason = "until a worker tells the news")]
 mod action;
 mod config;
-#[cfg_attr(not(test), expect(dead_code, reason = "until a worker drives the director"))]
+#[cfg_attr(not(test), expect(dead_code, reason = "until a worker shows what is held"))]
 mod director;
-#[cfg_attr(not(test), expect(dead_code, reason = "until a worker drives the director"))]
 mod reload;
 mod server;
 #[cfg(test)]
@@ -21,7 +20,14 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use action::News;
+pub(crate) use action::{
+    Actions, Advice, Beginning, CheckId, CheckedServer, DirectorConfig, Ending, Event, Verdict,
+};
 pub(crate) use config::{
     GroupMember, Quorum, QuorumNotifications, RealServer, RealServerDetails, RealServerKey, Service,
     SorryServer, VirtualServer, VirtualServerGroup,
 };
+pub(crate) use director::Director;
+pub(crate) use reload::Planned;

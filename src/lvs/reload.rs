@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::action::{Actions, Beginning, CheckId, DirectorConfig, News, VirtualServerId};
+use super::action::{Actions, Advice, Beginning, CheckId, DirectorConfig, News, VirtualServerId};
 use super::config::{Service, VirtualServer};
 use super::director::{Director, Server};
 use super::server::{CheckState, RealServerState, ServerState};
@@ -292,7 +292,7 @@ impl RealServerState {
                 id: *id,
                 up: !alpha,
                 has_run: false,
-                contribution: 0,
+                advice: Advice::Keep,
             };
             let mut state =
                 Self { checks: checks.iter().map(new).collect(), told: None, adopted_weight: None };
@@ -302,7 +302,7 @@ impl RealServerState {
         };
         // A check that is new says nothing yet: the server stays as it is.
         let up = old.is_up();
-        let new = |id| CheckState { id, up, has_run: false, contribution: 0 };
+        let new = |id| CheckState { id, up, has_run: false, advice: Advice::Keep };
         let known = |id| old.checks.iter().find(|check| check.id == id).copied();
         let checks = checks.iter().map(|(id, _)| known(*id).unwrap_or_else(|| new(*id))).collect();
         Self { checks, told: old.told, adopted_weight: old.adopted_weight }

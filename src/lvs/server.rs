@@ -4,7 +4,7 @@ use core::net::IpAddr;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::action::{CheckId, News, Verdict};
+use super::action::{Advice, CheckId, News, Verdict};
 use super::config::{RealServer, RealServerDetails, VirtualServer};
 use crate::kernel::ipvs::{
     DestinationSettings, ForwardingMethod, HostPort, IpvsEntry, IpvsKey, PersistenceGranularity, ServiceKey,
@@ -48,8 +48,8 @@ pub(super) struct CheckState {
     pub up: bool,
     /// It has been made at least once.
     pub has_run: bool,
-    /// Added to the weight.
-    pub contribution: i64,
+    /// What it says of the weight.
+    pub advice: Advice,
 }
 
 impl RealServerState {
@@ -63,10 +63,14 @@ impl RealServerState {
         if let Some(adopted) = self.adopted_weight {
             return adopted;
         }
-        let sum = self
-            .checks
-            .iter()
-            .fold(i64::from(config.weight), |sum, check| sum.saturating_add(check.contribution));
+        let configured = i64::from(config.weight);
+        let added = self.checks.iter().map(|check| match check.advice {
+            Advice::Keep => 0,
+            // As in keepalived, what several checks say adds up.
+            Advice::Set(weight) => i64::from(weight) - configured,
+            Advice::Add(weight) => weight,
+        });
+        let sum = added.fold(configured, i64::saturating_add);
         u32::try_from(sum.clamp(0, WEIGHT_MAX.into())).unwrap_or(WEIGHT_MAX)
     }
 
@@ -75,8 +79,8 @@ impl RealServerState {
         for check in self.checks.iter_mut().filter(|check| check.id == id) {
             check.has_run = true;
             match verdict {
-                Verdict::Up(contribution) => {
-                    (check.up, check.contribution) = (true, contribution);
+                Verdict::Up(advice) => {
+                    (check.up, check.advice) = (true, advice);
                     self.adopted_weight = None;
                 }
                 Verdict::Down => check.up = false,

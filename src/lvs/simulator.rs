@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::action::{Actions, Beginning, CheckId, DirectorConfig, Ending, Event, News, Verdict};
+use super::action::{Actions, Advice, Beginning, CheckId, DirectorConfig, Ending, Event, News, Verdict};
 use super::config::{SorryServer, VirtualServer};
 use super::director::Director;
 use super::tests::{carry_out, checked, quorum, read, real, target, web};
@@ -223,7 +223,7 @@ impl World {
             return;
         }
         self.counts.verdicts += 1;
-        let verdict = if up { Verdict::Up(0) } else { Verdict::Down };
+        let verdict = if up { Verdict::Up(Advice::Keep) } else { Verdict::Down };
         let mut actions = Actions::default();
         let event = Event::Check { check: CheckId(check), verdict, reason: "simulated".into() };
         self.director.handle(self.now, event, &mut actions);

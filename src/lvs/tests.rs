@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::action::{
-    Actions, Beginning, CheckId, CheckedServer, DirectorConfig, Ending, Event, News, Verdict,
+    Actions, Advice, Beginning, CheckId, CheckedServer, DirectorConfig, Ending, Event, News, Verdict,
 };
 use super::config::{
     Quorum, RealServer, RealServerDetails, Service, SorryServer, VirtualServer, VirtualServerGroup,
@@ -221,7 +221,7 @@ impl Desk {
     }
 
     fn up(&mut self, checks: &[u32]) {
-        checks.iter().for_each(|check| self.check(*check, Verdict::Up(0)));
+        checks.iter().for_each(|check| self.check(*check, Verdict::Up(Advice::Keep)));
     }
 
     fn down(&mut self, checks: &[u32]) {
@@ -322,17 +322,24 @@ fn checks_add_to_the_weight() {
     let mut desk = Desk::new(checked(vec![server]));
     desk.news();
     for (contribution, weight) in [(3, 8), (-2, 3), (-9, 0), (i64::MAX, 2_147_483_647), (0, 5)] {
-        desk.check(1, Verdict::Up(contribution));
+        desk.check(1, Verdict::Up(Advice::Add(contribution)));
         assert_eq!(desk.destinations(), [format!("[10.0.0.1]:80 {weight}")]);
     }
     let news = desk.news();
     assert!(news.contains(&"[10.0.0.1]:80 weight 5 -> 8".to_owned()), "{news:?}");
     // Alive with weight 0 is no quorum.
     assert!(news.contains(&"[192.0.2.1]:tcp:80 quorum down 0/1".to_owned()), "{news:?}");
-    desk.check(1, Verdict::Up(2));
+    // A reload takes it along.
+    desk.check(1, Verdict::Up(Advice::Set(9)));
+    assert_eq!(desk.destinations(), ["[10.0.0.1]:80 9"]);
+    let mut next = desk.director.config.clone();
+    next.virtual_servers[0].real_servers[0].weight = 6;
+    desk.apply(next);
+    assert_eq!(desk.destinations(), ["[10.0.0.1]:80 9"]);
+    desk.check(1, Verdict::Up(Advice::Add(2)));
     desk.check(1, Verdict::Down);
-    desk.check(1, Verdict::Up(2));
-    assert_eq!(desk.destinations(), ["[10.0.0.1]:80 7"]);
+    desk.check(1, Verdict::Up(Advice::Add(2)));
+    assert_eq!(desk.destinations(), ["[10.0.0.1]:80 8"]);
 }
 
 #[test]
@@ -623,7 +630,7 @@ fn a_restart_takes_over_what_is_there() {
     let config = checked(vec![server]);
     let mut desk = Desk::new(config.clone());
     desk.down(&[1, 2]);
-    desk.check(3, Verdict::Up(6));
+    desk.check(3, Verdict::Up(Advice::Add(6)));
     let (kernel, recorded) = (desk.kernel.clone(), desk.record.clone());
     let beginning =
         Beginning { recorded: recorded.clone(), same_configuration: true, ..Beginning::default() };
@@ -634,7 +641,7 @@ fn a_restart_takes_over_what_is_there() {
     desk.up(&[1]);
     assert_eq!(desk.news(), ["[192.0.2.1]:tcp:80 [10.0.0.1]:80 up"]);
     // A check tells the weight anew.
-    desk.check(3, Verdict::Up(1));
+    desk.check(3, Verdict::Up(Advice::Add(1)));
     assert_eq!(desk.destinations(), ["[10.0.0.1]:80 1", "[10.0.0.2]:80 0", "[10.0.0.3]:80 4"]);
 
     // With another configuration, what is left over and not wished for is removed.
