@@ -34,7 +34,7 @@ fuzz_target!(|input: &[u8]| {
 
 fn kind(choice: u8, cut: u8) -> CheckerKind {
     let connection = Connection::default();
-    let url = |digest, regex: Option<&str>| UrlCheck {
+    let url = |digest: bool, regex: Option<&str>| UrlCheck {
         path: "/".into(),
         host: None,
         status: StatusCodes::default(),
