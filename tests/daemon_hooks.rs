@@ -30,7 +30,8 @@ fn router(host: &Host, name: &str, vrid: u8, address: &str) -> String {
 
 /// A host with a hook that runs these shell commands; `say WORDS` notes a line.
 fn host(commands: &str) -> Option<Host> {
-    let host = Host::new()?;
+    let mut host = Host::new()?;
+    host.wait_for_carrier();
     let calls = host.path("calls");
     let text = format!("#!/bin/sh\nsay() {{ echo \"$*\" >> {}; }}\n{commands}\n", calls.display());
     host.write("hook", &text);

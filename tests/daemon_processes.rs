@@ -418,7 +418,7 @@ fn each_process_keeps_the_privileges_that_it_needs() {
     assert_eq!(capabilities(&status(host.supervisor())), held);
     let ours = host.runner().unwrap();
     host.wait("the runner to be one", |_| capabilities(&status(ours)) == of(&["KILL", "SETGID", "SETUID"]));
-    let expected = of(&["DAC_OVERRIDE", "IPC_LOCK", "NET_ADMIN", "NET_RAW", "SYS_NICE"]);
+    let expected = of(&["CHOWN", "DAC_OVERRIDE", "IPC_LOCK", "NET_ADMIN", "NET_RAW", "SYS_NICE"]);
     let threads: Vec<_> = fs::read_dir(format!("/proc/{}/task", host.worker())).unwrap().collect();
     assert!(threads.len() > 3);
     for thread in threads {

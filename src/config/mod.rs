@@ -33,7 +33,7 @@ mod verdict_tests;
 pub use fake::FakeHost;
 pub use host::{Host, HostInterface, Lookup, PathKind, PathMetadata, ReadError, User};
 pub use limits::{LimitOverrides, Limits};
-pub use lower::{FilterSettings, QueueSizes, Settings};
+pub use lower::{FilterSettings, ProcessScript, QueueSizes, Settings};
 pub use own_settings::{
     OwnSettings, Realtime, ReloadSettings, SETTINGS_FILE, Scripts, SettingsFault, load_settings,
     settings_file_beside,

@@ -1,8 +1,10 @@
-//! Telling others what happened: scripts, through the runner. Which runs when is the engine's affair
+//! Telling others what happened: scripts, through the runner, FIFOs, mail. Which runs when is the engine's affair
 //! ([`crate::notify`]); this does what it says.
 
 use std::collections::BTreeMap;
 
+use super::fifos::Fifos;
+use super::mail::Mail;
 use super::runner::{self, Command, Cut, Outcome, RunId, Runner};
 use crate::notify::{Account, Action, CallId, Event, HookSettings, Notifications, Run};
 use crate::sys::clock;
@@ -21,18 +23,28 @@ pub(super) struct Hooks {
     engine: crate::notify::Hooks,
     actions: Vec<Action>,
     runs: BTreeMap<RunId, CallId>,
+    fifos: Fifos,
+    mail: Mail,
 }
 
 impl Hooks {
     /// Nothing has happened yet.
-    pub(super) const fn new(notifications: Notifications, settings: HookSettings) -> Self {
+    pub(super) fn new(notifications: Notifications, settings: HookSettings) -> Self {
         Self {
             settings,
             account: Account::new(notifications),
             engine: crate::notify::Hooks::new(settings),
             actions: Vec::new(),
             runs: BTreeMap::new(),
+            fifos: Fifos::default(),
+            mail: Mail::default(),
         }
+    }
+
+    /// Opens the FIFOs. Within a runtime.
+    pub(super) fn open(&mut self, runner: &mut Runner) {
+        let (configs, states) = (&self.account.notifications().fifos, self.account.states());
+        self.fifos.configure(configs, states, runner);
     }
 
     /// Other settings.
@@ -52,13 +64,25 @@ impl Hooks {
     }
 
     /// It has taken it.
-    pub(super) fn reconfigured(&mut self) {
+    pub(super) fn reconfigured(&mut self, runner: &mut Runner) {
         self.account.reconfigured();
+        self.open(runner);
+        if self.account.notifications().repeat_on_reload {
+            self.fifos.repeat();
+        }
     }
 
     /// Something happened. What follows is done by [`Hooks::serve`].
     pub(super) fn tell(&mut self, at: WallTime, news: &News) {
         if let Some(told) = self.account.take(at, news) {
+            if told.has_line {
+                self.fifos.push(&told.event);
+            }
+            if told.has_mail
+                && let Some(config) = &self.account.notifications().mail
+            {
+                self.mail.push(&told.event, config);
+            }
             self.engine.push(told, &mut self.actions);
         }
     }
@@ -66,19 +90,29 @@ impl Hooks {
     /// All routers have left. Gives how long it may take until [`Hooks::serve`] says that all is told.
     pub(super) fn leave(&mut self) -> Duration {
         self.engine.leave(clock::now().instant);
-        self.settings.at_stop() + MARGIN
+        self.settings.at_stop() + Fifos::LEAVING + Mail::LEAVING + MARGIN
     }
 
     /// Waits until there is something for [`Hooks::serve`] without an event.
-    pub(super) async fn due(&self) {
-        match self.engine.poll_timeout() {
-            Some(at) => tokio::time::sleep(at.saturating_since(clock::now().instant)).await,
-            None => std::future::pending().await,
+    pub(super) async fn due(&mut self) {
+        let engine = async {
+            match self.engine.poll_timeout() {
+                Some(at) => tokio::time::sleep(at.saturating_since(clock::now().instant)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = engine => {}
+            () = self.fifos.due() => {}
+            () = self.mail.due() => {}
         }
     }
 
     /// Takes what the runner says of a hook; what is about something else is passed over.
-    pub(super) fn finish(&mut self, event: &runner::Event) {
+    pub(super) fn finish(&mut self, event: &runner::Event, runner: &mut Runner) {
+        if self.fifos.finish(event, runner) {
+            return;
+        }
         match event {
             runner::Event::Finished { id, outcome } => {
                 let Some(call) = self.runs.remove(id) else { return };
@@ -124,7 +158,9 @@ impl Hooks {
                 }
             }
         }
-        self.engine.is_over()
+        self.fifos.serve();
+        self.mail.serve(self.account.notifications().mail.as_deref());
+        self.engine.is_over() && self.fifos.leave(runner) && self.mail.leave()
     }
 
     fn command(&self, run: &Run) -> Command {

@@ -8,6 +8,7 @@ use super::child::Child;
 use super::configuration::{Configuration, Settings};
 use super::core_pattern::CorePattern;
 use super::dumps;
+use super::errand;
 use super::handover::Handover;
 use super::leftovers::Leftovers;
 use super::options::Options;
@@ -171,6 +172,18 @@ enum Next {
 impl Supervisor<'_> {
     fn serve(&mut self, configuration: Configuration, readiness: Option<File>) -> u8 {
         process::adopt_orphans();
+        if let Some(script) = self.settings.startup_script.take() {
+            self.manager.wait(clock::now().instant, "running startup_script");
+            let stops = |signal| self.is_stop(signal);
+            let came = errand::run("startup_script", &script, &self.signals, stops);
+            if came.iter().any(|signal| self.is_stop(*signal)) {
+                return 0;
+            }
+            // What was asked for meanwhile the worker is not there for; of reloads it is told.
+            if came.contains(&Signal::Reload) {
+                self.handover.ask_for_reload();
+            }
+        }
         if let Err(error) = self.start_worker(Some(configuration), readiness) {
             tracing::error!("cannot start the worker: {error}");
             return FATAL;
@@ -232,6 +245,10 @@ impl Supervisor<'_> {
 
     fn children(&self) -> impl Iterator<Item = &Child> {
         [&self.vrrp, &self.runner].into_iter().chain(&self.retired)
+    }
+
+    fn is_stop(&self, signal: Signal) -> bool {
+        signal == Signal::Stop || signal == Signal::Interrupt && !self.options.ignore_interrupt
     }
 
     fn handle(&mut self, signal: Signal) {
@@ -468,6 +485,10 @@ impl Supervisor<'_> {
     }
 
     fn finish(self, status: u8) {
+        if let Some(script) = &self.settings.shutdown_script {
+            // Whoever asks a second time does not want to wait.
+            errand::run("shutdown_script", script, &self.signals, |signal| self.is_stop(signal));
+        }
         self.pid_files.remove();
         let version = env!("CARGO_PKG_VERSION");
         let status = if status == 0 { String::new() } else { format!(" with status {status}") };

@@ -68,13 +68,14 @@ use crate::time::{Instant, WallTime};
 const IDENTITY: &str = "Keepalived_vrrp";
 
 /// What the worker keeps of root's rights: its sockets and netlink; real-time scheduling and locked memory,
-/// which a reload may ask for; and the files of others, where its own are to be read and written.
-const KEPT: [Capability; 5] = [
+/// which a reload may ask for; the files of others, where its own are to be read and written; and giving FIFOs to their users.
+const KEPT: [Capability; 6] = [
     Capability::CAP_NET_ADMIN,
     Capability::CAP_NET_RAW,
     Capability::CAP_SYS_NICE,
     Capability::CAP_IPC_LOCK,
     Capability::CAP_DAC_OVERRIDE,
+    Capability::CAP_CHOWN,
 ];
 
 /// What the worker gets from the supervisor.
@@ -366,6 +367,7 @@ impl<'a> Worker<'a> {
         let (signalled, noticed) = (Readiness::of(signals)?, Readiness::of(&self.notices)?);
         let (runner, tallied) = (Readiness::of(&self.runner)?, Readiness::of(&self.tally)?);
         let mut control = self.open_control();
+        self.hooks.open(&mut self.runner);
         loop {
             tokio::select! {
                 changed = signalled.changed() => {
@@ -399,7 +401,7 @@ impl<'a> Worker<'a> {
             self.runner.handle();
             while let Some(event) = self.runner.next_event() {
                 self.tracked_scripts.finish(&event);
-                self.hooks.finish(&event);
+                self.hooks.finish(&event, &mut self.runner);
             }
             if self.hooks.serve(&mut self.runner) {
                 tracing::info!("Stopped");

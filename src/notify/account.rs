@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::config::{InstanceNotifications, Notifications, StateScripts};
 use super::event::{Event, Object, Word};
+use super::fifo;
 use crate::kernel::Script;
 use crate::time::WallTime;
 use crate::vrrp::{Cause, GroupTransition, News, Report, ReportKind, State, Transition};
@@ -24,6 +25,10 @@ pub(crate) struct Told {
     pub(crate) event: Arc<Event>,
     /// In keepalived's order: the one of the state, then `notify`.
     pub(crate) hooks: Vec<Hook>,
+    /// Whether FIFOs have a line for it.
+    pub(crate) has_line: bool,
+    /// Whether mail tells of it.
+    pub(crate) has_mail: bool,
 }
 
 /// Whether an [`Account`] wants to hear of these news.
@@ -43,13 +48,14 @@ pub(crate) struct Account {
     current: Notifications,
     /// Handed to the protocol core, and perhaps not in force yet.
     pending: VecDeque<Notifications>,
-    masters: BTreeMap<Arc<str>, bool>,
+    /// The last state of each object, with its priority by now.
+    states: BTreeMap<Object, Event>,
 }
 
 impl Account {
     /// At the start.
     pub(crate) const fn new(notifications: Notifications) -> Self {
-        Self { current: notifications, pending: VecDeque::new(), masters: BTreeMap::new() }
+        Self { current: notifications, pending: VecDeque::new(), states: BTreeMap::new() }
     }
 
     /// What is in force.
@@ -69,8 +75,19 @@ impl Account {
         }
     }
 
+    /// What each object is, as far as it was told.
+    pub(crate) const fn states(&self) -> &BTreeMap<Object, Event> {
+        &self.states
+    }
+
     /// The event that it is, if anybody may hear of it.
     pub(crate) fn take(&mut self, at: WallTime, news: &News) -> Option<Told> {
+        let told = self.event(at, news)?;
+        fifo::note(&mut self.states, &told.event);
+        Some(told)
+    }
+
+    fn event(&self, at: WallTime, news: &News) -> Option<Told> {
         match news {
             News::Transition(transition) => self.transition(at, transition),
             News::GroupTransition(transition) => self.group_transition(at, transition),
@@ -83,34 +100,34 @@ impl Account {
                     from: None,
                     cause: None,
                     at,
+                    is_last: false,
                 };
                 let script = notifications.lower_priority_received.as_ref();
                 let hooks = hook("notify_master_rx_lower_pri", script).into_iter().collect();
-                Some(Told { event: Arc::new(event), hooks })
+                Some(Told { event: Arc::new(event), hooks, has_line: true, has_mail: false })
             }
             News::Report(Report { router, kind: ReportKind::PriorityChanged { to, .. } }) => {
-                let master = self.masters.get(router).copied().unwrap_or(false);
+                let object = Object::Instance(Arc::clone(router));
+                let master = self.states.get(&object).is_some_and(|state| state.word == Word::Master);
+                let notifications = self.instance(router, !self.states.contains_key(&object));
+                let has_line = notifications?.priority_changes == Some(true);
                 let event = Event {
-                    object: Object::Instance(Arc::clone(router)),
+                    object,
                     word: if master { Word::MasterPriority } else { Word::BackupPriority },
                     priority: to.0,
                     from: None,
                     cause: None,
                     at,
+                    is_last: false,
                 };
-                Some(Told { event: Arc::new(event), hooks: Vec::new() })
+                Some(Told { event: Arc::new(event), hooks: Vec::new(), has_line, has_mail: false })
             }
             News::Report(_) => None,
         }
     }
 
-    fn transition(&mut self, at: WallTime, transition: &Transition) -> Option<Told> {
+    fn transition(&self, at: WallTime, transition: &Transition) -> Option<Told> {
         let Transition { name, from, to, cause, priority, router: _ } = transition;
-        if *to == State::Initialize {
-            self.masters.remove(name);
-        } else {
-            self.masters.insert(Arc::clone(name), *to == State::Master);
-        }
         // Who did not start was never told of.
         let removed = match (from, to, cause.root()) {
             (State::Initialize, State::Initialize, _) => return None,
@@ -127,6 +144,7 @@ impl Account {
                 (word, of_state(scripts, word))
             }
         };
+        let has_mail = notifications.mail == Some(true);
         let hooks = own.into_iter().chain(hook("notify", scripts.any.as_ref())).collect();
         let event = Event {
             object: Object::Instance(Arc::clone(name)),
@@ -135,8 +153,9 @@ impl Account {
             from: Some(from.to_string()),
             cause: Some(cause.to_string()),
             at,
+            is_last: *to == State::Initialize,
         };
-        Some(Told { event: Arc::new(event), hooks })
+        Some(Told { event: Arc::new(event), hooks, has_line: true, has_mail })
     }
 
     fn group_transition(&self, at: WallTime, transition: &GroupTransition) -> Option<Told> {
@@ -146,7 +165,8 @@ impl Account {
             return None;
         }
         let newest_first = matches!(cause.root(), Cause::Startup);
-        let scripts = &self.find(newest_first, |one| one.groups.get(name))?.states;
+        let notifications = self.find(newest_first, |one| one.groups.get(name))?;
+        let (scripts, has_mail) = (&notifications.states, notifications.mail == Some(true));
         let word = word_of(*to);
         let hooks = of_state(scripts, word).into_iter().chain(hook("notify", scripts.any.as_ref())).collect();
         let event = Event {
@@ -156,8 +176,9 @@ impl Account {
             from: Some(from.to_string()),
             cause: Some(cause.to_string()),
             at,
+            is_last: *to == State::Initialize,
         };
-        Some(Told { event: Arc::new(event), hooks })
+        Some(Told { event: Arc::new(event), hooks, has_line: true, has_mail })
     }
 
     /// Who starts is new: of the newest configuration that has it.
@@ -263,7 +284,7 @@ mod tests {
 
     /// `MASTER: 'a-master' 'a-any' …`.
     fn told(account: &mut Account, news: &News) -> Option<String> {
-        let Told { event, hooks } = account.take(WallTime::from_unix_micros(0), news)?;
+        let Told { event, hooks, .. } = account.take(WallTime::from_unix_micros(0), news)?;
         let hooks: Vec<String> = hooks.iter().map(|hook| hook.command(&event).to_string()).collect();
         Some(format!("{} {}: {}", event.object.kind(), event.word, hooks.join("; ")))
     }
@@ -356,5 +377,6 @@ mod tests {
         assert_eq!(told(&mut account, &changed).unwrap(), "INSTANCE BACKUP_PRIORITY: ");
         told(&mut account, &transition(State::Backup, State::Master, Cause::Owner));
         assert_eq!(told(&mut account, &changed).unwrap(), "INSTANCE MASTER_PRIORITY: ");
+        assert!(account.states().values().all(|state| state.to_line() == "INSTANCE \"A\" MASTER 2\n"));
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::kernel::Script;
+use super::mail::MailConfig;
+use crate::kernel::{Script, ScriptUser};
 
 /// What all instances and sync groups tell.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -12,6 +13,23 @@ pub(crate) struct Notifications {
     pub instances: BTreeMap<Arc<str>, InstanceNotifications>,
     /// By name of the sync group.
     pub groups: BTreeMap<Arc<str>, SyncGroupNotifications>,
+    /// `vrrp_notify_fifo` and `notify_fifo`: two at most, of different paths.
+    pub fifos: Vec<FifoConfig>,
+    /// Where mail goes, if any.
+    pub mail: Option<Box<MailConfig>>,
+    /// `fifo_write_vrrp_states_on_reload`: FIFOs get all states again after a reload.
+    pub repeat_on_reload: bool,
+}
+
+/// A FIFO.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct FifoConfig {
+    /// Its path.
+    pub path: Box<str>,
+    /// Whom it belongs to.
+    pub owner: ScriptUser,
+    /// `notify_fifo_script`, `vrrp_notify_fifo_script`: its reader, which gets the path as its last argument.
+    pub script: Option<Arc<Script>>,
 }
 
 /// Scripts for the states of an instance or a group.
@@ -41,7 +59,8 @@ pub(crate) struct InstanceNotifications {
     pub lower_priority_received: Option<Arc<Script>>,
     /// `smtp_alert`: mail on changes; `None` = the global default, else off.
     pub mail: Option<bool>,
-    /// `notify_priority_changes`: FIFO lines for changes of priority; `None` = the global default, else off.
+    /// `notify_priority_changes`: FIFO lines for changes of priority; `None` = the sync group's, else the global default,
+    /// else off.
     pub priority_changes: Option<bool>,
 }
 
@@ -52,6 +71,6 @@ pub(crate) struct SyncGroupNotifications {
     pub states: StateScripts,
     /// `smtp_alert`: mail on changes; `None` = the global default, else off.
     pub mail: Option<bool>,
-    /// `notify_priority_changes`: FIFO lines for changes of priority; `None` = the global default, else off.
+    /// `notify_priority_changes`: FIFO lines for changes of its members' priorities; `None` = each member's own.
     pub priority_changes: Option<bool>,
 }

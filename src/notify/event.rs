@@ -100,6 +100,8 @@ pub(crate) struct Event {
     pub(crate) cause: Option<String>,
     /// When.
     pub(crate) at: WallTime,
+    /// Whether it is the last one of its object.
+    pub(crate) is_last: bool,
 }
 
 /// The event as a hook reads it from its standard input. Members may be added, so that readers should pass over what
@@ -119,6 +121,12 @@ struct Json<'a> {
 }
 
 impl Event {
+    /// The line for a FIFO: `INSTANCE "VI_1" MASTER 100`.
+    pub(crate) fn to_line(&self) -> String {
+        let Self { object, word, priority, .. } = self;
+        format!("{} \"{}\" {word} {priority}\n", object.kind(), object.name())
+    }
+
     /// One JSON object, in a line.
     pub(crate) fn to_json(&self) -> Vec<u8> {
         let json = Json {
@@ -151,6 +159,7 @@ mod tests {
             from: Some("BACKUP".to_owned()),
             cause: None,
             at: WallTime::from_unix_micros(7),
+            is_last: false,
         };
         let text = String::from_utf8(event.to_json()).unwrap();
         assert_eq!(

@@ -184,7 +184,7 @@ impl Hooks {
             actions.push(Action::SayAbandoned(run));
         }
         for queue in core::mem::take(&mut self.objects).into_values() {
-            for Told { event, hooks } in queue.waiting {
+            for Told { event, hooks, .. } in queue.waiting {
                 let run = |hook| Run { hook, event: Arc::clone(&event), attempt: 1 };
                 actions.extend(hooks.into_iter().map(|hook| Action::SayAbandoned(run(hook))));
             }
@@ -221,7 +221,7 @@ impl Hooks {
             && let Some(object) = self.ready.pop_front()
         {
             let Some(queue) = self.objects.get_mut(&object) else { continue };
-            let Some(Told { event, hooks }) = queue.waiting.pop_front() else { continue };
+            let Some(Told { event, hooks, .. }) = queue.waiting.pop_front() else { continue };
             if queue.waiting.is_empty() && queue.left_out > 0 {
                 let left_out = core::mem::take(&mut queue.left_out);
                 actions.push(Action::SayLeftOut(object.clone(), left_out));
@@ -265,9 +265,10 @@ mod tests {
             from: None,
             cause: None,
             at: WallTime::default(),
+            is_last: word == Word::Stop,
         };
         let hook = Hook { keyword: "notify", script: Arc::new(Script::new(c"/hook".into())) };
-        Told { event: Arc::new(event), hooks: vec![hook; hooks] }
+        Told { event: Arc::new(event), hooks: vec![hook; hooks], has_line: true, has_mail: false }
     }
 
     struct Bench {

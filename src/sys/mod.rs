@@ -10,6 +10,7 @@ pub mod capture;
 pub mod carrier;
 pub mod channel;
 pub mod clock;
+pub(crate) mod fifo;
 pub mod heap;
 pub(crate) mod log_socket;
 pub mod namespace;

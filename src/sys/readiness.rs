@@ -12,6 +12,7 @@ use tokio::io::unix::AsyncFd;
 #[derive(Debug)]
 pub(crate) struct Readiness {
     descriptor: AsyncFd<OwnedFd>,
+    interest: Interest,
 }
 
 impl Readiness {
@@ -20,10 +21,22 @@ impl Readiness {
     /// # Errors
     /// When the system has no descriptor left.
     pub(crate) fn of(descriptor: &impl AsFd) -> io::Result<Self> {
+        Self::with(descriptor, Interest::READABLE)
+    }
+
+    /// The same for the writing end of a pipe: tells when there is room again, or when nobody reads any more.
+    ///
+    /// # Errors
+    /// When the system has no descriptor left.
+    pub(crate) fn of_writer(descriptor: &impl AsFd) -> io::Result<Self> {
+        Self::with(descriptor, Interest::WRITABLE)
+    }
+
+    fn with(descriptor: &impl AsFd, interest: Interest) -> io::Result<Self> {
         let copy = descriptor.as_fd().try_clone_to_owned()?;
         // SAFETY: the copy is owned, so that it is open and the same until it is dropped here.
-        let descriptor = unsafe { AsyncFd::register_with_interest(copy, Interest::READABLE) }?;
-        Ok(Self { descriptor })
+        let descriptor = unsafe { AsyncFd::register_with_interest(copy, interest) }?;
+        Ok(Self { descriptor, interest })
     }
 
     /// Waits until the descriptor became readable since the last call. All that can be read must be read then: what is
@@ -32,7 +45,7 @@ impl Readiness {
     /// # Errors
     /// When the runtime ends.
     pub(crate) async fn changed(&self) -> io::Result<()> {
-        self.descriptor.readable().await?.clear_ready();
+        self.descriptor.ready(self.interest).await?.clear_ready();
         Ok(())
     }
 }

@@ -146,6 +146,16 @@ impl Identity {
         };
         Ok(Self { user, group, supplementary })
     }
+
+    /// Number of the user.
+    pub fn user(&self) -> u32 {
+        self.user.as_raw()
+    }
+
+    /// Number of its group.
+    pub fn group(&self) -> u32 {
+        self.group.as_raw()
+    }
 }
 
 /// A program that was started, or is just about to turn out not to be.

@@ -87,7 +87,7 @@ impl Host {
     }
 
     /// A kernel tells of a carrier up to a second after the cable is in.
-    fn wait_for_carrier(&mut self) {
+    pub fn wait_for_carrier(&mut self) {
         let lan = self.lan();
         self.wait("a carrier", |host| {
             host.socket.links().unwrap().iter().any(|link| link.index == lan && link.running)

@@ -31,7 +31,7 @@ mod track;
 mod unsupported;
 mod vrrp;
 
-pub use settings::{FilterSettings, QueueSizes, Settings};
+pub use settings::{FilterSettings, ProcessScript, QueueSizes, Settings};
 pub(super) use unsupported::report_unsupported;
 
 use std::collections::BTreeSet;
@@ -168,7 +168,7 @@ impl Lowering {
 
     /// The whole, once everything is read.
     pub(super) fn finish(mut self, reading: &Reading<'_>, config: &Config, options: &LoadOptions) -> Lowered {
-        let settings = settings::settings(config, options);
+        let mut settings = settings::settings(config, options);
         let mut notifications = Notifications::default();
         let (routers, vrrp::OwnLinks { links, addresses }) =
             self.routers(reading, config, &mut notifications);
@@ -191,7 +191,10 @@ impl Lowering {
         self.defined.report_unfit(reading);
         self.defined.report_unused(reading);
         script::report_user(reading, config);
-        script::of_processes(reading, config, !balancer.virtual_servers.is_empty(), &mut checks.scripts);
+        let balances = !balancer.virtual_servers.is_empty();
+        let of_processes = script::of_processes(reading, config, balances, &mut checks.scripts);
+        settings.of_scripts(config, &of_processes);
+        notifications::of_all(reading, config, &sync_groups, of_processes.fifos, &mut notifications);
         script::report_security(reading, config, &checks.scripts);
 
         // Nothing depends on behalf of an instance or group that is not served.

@@ -9,8 +9,9 @@ use crate::config::diagnostics::{Diagnostic, Severity, Status};
 use crate::config::host::Lookup;
 use crate::config::model::{Config, GlobalDefs};
 use crate::config::source::{Position, Span};
-use crate::config::values::{At, Reading};
+use crate::config::values::{At, Fifo, Reading};
 use crate::kernel::{NamedUser, Script, ScriptUser};
+use crate::notify::FifoConfig;
 
 /// Directories in which a bare name is looked up.
 const SEARCH_PATH: [&str; 6] =
@@ -63,15 +64,10 @@ impl Scripts {
     }
 
     /// The reader of a FIFO. keepalived leaves one out, without a word, that it cannot run as its user.
-    fn read_reader(&mut self, reading: &Reading<'_>, entry: &At<Script>) {
-        if let Err(fault) = self.read_checked(reading, entry, None, false) {
-            reading.diagnostics.push(fault.into_warning(&[
-                "script-unusable",
-                "script-insecure",
-                "no-such-user",
-                "no-such-group",
-            ]));
-        }
+    fn read_reader(&mut self, reading: &Reading<'_>, entry: &At<Script>) -> Option<Arc<Script>> {
+        let read = self.read_checked(reading, entry, None, false);
+        let overlooked = ["script-unusable", "script-insecure", "no-such-user", "no-such-group"];
+        read.map_err(|fault| reading.diagnostics.push(fault.into_warning(&overlooked))).ok()
     }
 
     /// A script that is tracked: the fault of its program counts where the script is used.
@@ -219,18 +215,34 @@ pub(super) fn report_user(reading: &Reading<'_>, config: &Config) {
     }
 }
 
-/// Looks at the scripts of the processes themselves, and at their FIFOs. `balances`: there are virtual servers. A
-/// process that has nothing to do is not started, nor are its scripts.
-pub(super) fn of_processes(reading: &Reading<'_>, config: &Config, balances: bool, scripts: &mut Scripts) {
-    let Some(global) = config.global.as_deref() else { return };
-    for entry in [&global.startup_script, &global.shutdown_script].into_iter().flatten() {
-        scripts.read(reading, entry);
-    }
+/// The scripts of the processes themselves, and their FIFOs.
+#[derive(Debug, Default)]
+pub(super) struct ProcessScripts {
+    /// `startup_script`.
+    pub(super) startup: Option<Arc<Script>>,
+    /// `shutdown_script`.
+    pub(super) shutdown: Option<Arc<Script>>,
+    /// What tells of virtual routers.
+    pub(super) fifos: Vec<FifoConfig>,
+}
+
+/// Reads the scripts of the processes themselves, and their FIFOs. `balances`: there are virtual servers. A process that
+/// has nothing to do is not started, nor are its scripts.
+pub(super) fn of_processes(
+    reading: &Reading<'_>,
+    config: &Config,
+    balances: bool,
+    scripts: &mut Scripts,
+) -> ProcessScripts {
+    let mut read = ProcessScripts::default();
+    let Some(global) = config.global.as_deref() else { return read };
+    read.startup = global.startup_script.as_ref().and_then(|entry| scripts.read(reading, entry));
+    read.shutdown = global.shutdown_script.as_ref().and_then(|entry| scripts.read(reading, entry));
     let routes = !config.instances.is_empty();
-    for (fifo, reader, is_started) in [
-        (&global.notify_fifo, &global.notify_fifo_script, routes || balances),
-        (&global.vrrp_notify_fifo, &global.vrrp_notify_fifo_script, routes),
-        (&global.lvs_notify_fifo, &global.lvs_notify_fifo_script, balances),
+    for (fifo, reader, is_started, is_ours) in [
+        (&global.notify_fifo, &global.notify_fifo_script, routes || balances, true),
+        (&global.vrrp_notify_fifo, &global.vrrp_notify_fifo_script, routes, true),
+        (&global.lvs_notify_fifo, &global.lvs_notify_fifo_script, balances, false),
     ] {
         if let Some(entry) = fifo
             && scripts.policy.lacks_user(reading, entry.value.owner.as_ref())
@@ -238,12 +250,21 @@ pub(super) fn of_processes(reading: &Reading<'_>, config: &Config, balances: boo
             let place = reading.sources.word_at(entry.at);
             reading.diagnostics.push(no_user(place, "this FIFO has no user to belong to"));
         }
-        let Some(entry) = reader else { continue };
         // That it has no user is seen whether it is started or not.
-        if is_started || scripts.policy.lacks_user(reading, entry.value.user.named()) {
-            scripts.read_reader(reading, entry);
+        let looks =
+            |entry: &&At<Script>| is_started || scripts.policy.lacks_user(reading, entry.value.user.named());
+        let script = reader.as_ref().filter(looks).and_then(|entry| scripts.read_reader(reading, entry));
+        let Some(entry) = fifo.as_ref().filter(|_| is_ours && routes) else { continue };
+        let Fifo { path, owner } = &entry.value;
+        // Without a user it is nobody's, which has been said.
+        if scripts.policy.lacks_user(reading, owner.as_ref()) || read.fifos.iter().any(|f| f.path == *path) {
+            continue;
         }
+        let own = || owner.clone().map(ScriptUser::Named);
+        let owner = own().unwrap_or_else(|| scripts.policy.script_user(reading));
+        read.fifos.push(FifoConfig { path: path.clone(), owner, script });
     }
+    read
 }
 
 /// keepalived wants script security to be switched on where scripts run.

@@ -1,10 +1,17 @@
 //! What the daemon is told, apart from the routers.
 
+use std::sync::Arc;
+
+use super::script::ProcessScripts;
 use crate::config::model::{Config, GlobalDefs, U32_MAX};
 use crate::config::values::{At, BufferPolicy, Natural, Reading, Seconds};
 use crate::config::{LoadOptions, Realtime, ReloadSettings, Scripts};
+use crate::kernel::Script;
 use crate::notify::HookSettings;
 use crate::time::Duration;
+
+/// keepalived's limit of `startup_script` and `shutdown_script`.
+const SCRIPT_SECONDS: u32 = 10;
 
 /// What keepalived.conf, alived.toml and the flags say to the daemon besides its virtual routers.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -62,6 +69,10 @@ pub struct Settings {
     pub queues: QueueSizes,
     /// The tables of filters.
     pub filters: FilterSettings,
+    /// `startup_script`: run before the worker is started.
+    pub startup_script: Option<ProcessScript>,
+    /// `shutdown_script`: run after the worker has ended.
+    pub shutdown_script: Option<ProcessScript>,
     /// `[scripts]` of alived.toml.
     pub scripts: Scripts,
     /// `[hooks]` of alived.toml.
@@ -102,6 +113,15 @@ pub struct QueueSizes {
     pub processes: usize,
 }
 
+/// A script of the daemon itself.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ProcessScript {
+    /// The script.
+    pub script: Arc<Script>,
+    /// How long it may take, 1 s to 1,000 s; then it is ended.
+    pub limit: Duration,
+}
+
 /// Each timer that is served late by so much raises the priority by one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct AutoPriority {
@@ -140,11 +160,26 @@ impl Default for Settings {
             no_local_reports: false,
             queues: QueueSizes::default(),
             filters: FilterSettings::default(),
+            startup_script: None,
+            shutdown_script: None,
             scripts: Scripts::default(),
             hooks: HookSettings::default(),
             sandbox: true,
             reload: ReloadSettings::default(),
         }
+    }
+}
+
+impl Settings {
+    /// Takes the scripts of the daemon itself.
+    pub(super) fn of_scripts(&mut self, config: &Config, scripts: &ProcessScripts) {
+        let Some(global) = config.global.as_deref() else { return };
+        let process_script = |script: &Option<Arc<Script>>, limit: Option<u32>| {
+            let limit = Duration::from_secs(limit.unwrap_or(SCRIPT_SECONDS).into());
+            script.clone().map(|script| ProcessScript { script, limit })
+        };
+        self.startup_script = process_script(&scripts.startup, natural(&global.startup_script_timeout));
+        self.shutdown_script = process_script(&scripts.shutdown, natural(&global.shutdown_script_timeout));
     }
 }
 

@@ -39,7 +39,7 @@ impl Worker<'_> {
             tracing::info!("{line}");
         }
         tracing::info!("Reloaded");
-        self.hooks.reconfigured();
+        self.hooks.reconfigured(&mut self.runner);
         let asked = self.reloads.pop_front().flatten();
         if self.reloads.is_empty() {
             self.acceptance.set(self.not_accepted.clone());
@@ -137,6 +137,7 @@ impl Worker<'_> {
             ("nftables, its priority and counters", old.filters != new.filters),
             ("process_name", old.supervisor_name != new.supervisor_name),
             ("vrrp_process_name", old.worker_name != new.worker_name),
+            ("shutdown_script", old.shutdown_script != new.shutdown_script),
             ("child_wait_time", old.child_wait_time != new.child_wait_time),
         ] {
             if differs {
