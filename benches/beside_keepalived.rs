@@ -1,7 +1,7 @@
 //! Ours beside keepalived, on the same topology in one run: how late a takeover is, what an advertisement
 //! costs, what the processes weigh, how evenly they send, how soon they serve.
 //!
-//! `cargo bench --bench beside_keepalived [-- --quick] [ROW...]`; rows: takeover, takeover-1000, load,
+//! `cargo bench --bench beside_keepalived [-- --quick] [ROW...]`; rows: takeover, takeover-1000, routing, load,
 //! authentication, memory, start. Root, or user namespaces. Figures are medians of 10 runs (3 with `--quick`), with the extremes.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::print_stdout)]
@@ -18,7 +18,9 @@ use alived::drill::{
     Authentication, Daemon, Ground, Lab, Layout, Plan, Program, Recorder, RouterText, Scenario, Sighting,
     Stage, What,
 };
-use alived::net::Family;
+use alived::kernel::{KernelError, KernelEvent, Route, Rule};
+use alived::net::{Family, Prefix};
+use alived::sys::netlink::{Interest, Monitor, Ownership};
 use alived::time::WallTime;
 use alived::wire::vrrp::{AdvertisementInterval, Priority, Version};
 use beside::{Beside, Result};
@@ -52,6 +54,9 @@ fn run(beside: &Beside) -> Result<()> {
     }
     if wanted("takeover-1000") {
         bench.takeover(1000)?;
+    }
+    if wanted("routing") {
+        bench.routing()?;
     }
     if wanted("load") {
         bench.load()?;
@@ -102,6 +107,58 @@ impl Bench {
         if addresses > 1 {
             last.print();
         }
+        Ok(())
+    }
+
+    /// A router becomes master with 10 addresses, 1,000 routes and 1,000 rules: how long behind the last address the last
+    /// route and the last rule are there.
+    fn routing(&self) -> Result<()> {
+        let mut routes = Table::new("takeover: 1,000 routes there, ms behind the last address".to_owned());
+        let mut rules = Table::new("takeover: 1,000 rules there, ms behind the last address".to_owned());
+        for _ in 0..self.runs {
+            for (name, program) in &self.contenders {
+                let mut lab = Lab::build(Layout { family: Family::Ipv4, routers: 1, fronts: 1 })?;
+                let mut monitor = lab.routers[0]
+                    .namespace
+                    .run(|| Monitor::open(Ownership::Mark))?
+                    .map_err(|error| text(&error))?;
+                let (route, rule) = (Route::new(Prefix::host([0, 0, 0, 0].into())), Rule::new(Family::Ipv4));
+                monitor.follow(Interest::new([&route], [&rule])).map_err(|error| text(&error))?;
+                lab.start(0, program, &routed_router(), Ground::Foreground)?;
+                let start = Instant::now();
+                let (mut events, mut addresses, mut counts) = (Vec::new(), None, [0; 2]);
+                let mut ends = [None; 2];
+                while ends.contains(&None) {
+                    if start.elapsed() > Duration::from_secs(60) {
+                        return Err(format!("{name} has set {counts:?}\n{}", lab.daemon(0)?.log()).into());
+                    }
+                    monitor.drain(10_000, &mut events).map_err(|error| text(&error))?;
+                    let now = Instant::now();
+                    for event in events.drain(..) {
+                        let kind = match event {
+                            KernelEvent::AddressPresent(held) if held.prefix.length() == 32 => {
+                                addresses = Some(now);
+                                continue;
+                            }
+                            KernelEvent::RoutePresent { .. } => 0,
+                            KernelEvent::RulePresent(_) => 1,
+                            _ => continue,
+                        };
+                        counts[kind] += 1;
+                        ends[kind] = (counts[kind] == ROUTING).then_some(now);
+                    }
+                    std::thread::sleep(Duration::from_micros(200));
+                }
+                let behind = |end: Option<Instant>| match (end, addresses) {
+                    (Some(end), Some(addresses)) => ms(end.saturating_duration_since(addresses)),
+                    _ => f64::NAN,
+                };
+                routes.add(name, behind(ends[0]));
+                rules.add(name, behind(ends[1]));
+            }
+        }
+        routes.print();
+        rules.print();
         Ok(())
     }
 
@@ -281,6 +338,42 @@ fn plan(program: &Program, addresses: u16) -> Plan {
 fn interval() -> AdvertisementInterval {
     AdvertisementInterval::from_centiseconds(INTERVAL_CENTISECONDS)
         .unwrap_or(AdvertisementInterval::ONE_SECOND)
+}
+
+fn text(error: &KernelError) -> String {
+    error.to_string()
+}
+
+/// Routes, and rules.
+const ROUTING: u32 = 1_000;
+
+fn routed_router() -> String {
+    let router = RouterText {
+        name: "VI_1".to_owned(),
+        interface: "eth0".to_owned(),
+        version: Version::V3,
+        vrid: 1,
+        priority: Priority(200),
+        interval: interval(),
+        authentication: Authentication::None,
+        unicast: None,
+        virtual_mac: false,
+        addresses: (1..=10).map(|last| [10, 200, 0, last].into()).collect(),
+        excluded: Vec::new(),
+        tracked_script: None,
+    };
+    let (mut routes, mut rules) = (String::new(), String::new());
+    for number in 0..ROUTING {
+        let (high, low) = (number / 250, number % 250);
+        routes.push_str(&format!("  172.{}.{low}.0/24 dev eth0\n", 16 + high));
+        rules.push_str(&format!(
+            "  from 172.{}.{low}.0/24 table 100 preference {}\n",
+            16 + high,
+            1_000 + number
+        ));
+    }
+    let blocks = format!(" virtual_routes {{\n{routes} }}\n virtual_rules {{\n{rules} }}\n}}\n");
+    router.to_string().trim_end().trim_end_matches('}').to_owned() + &blocks
 }
 
 fn thousand_routers(priority: u8, authentication: Authentication) -> String {

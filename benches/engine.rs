@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use alived::kernel::{
-    AddressOutcome, AddressReply, AddressSpec, Detection, Forwarding, HeldAddress, KernelEvent, KernelView,
-    Link, ReceiveSocket, SocketEvent,
+    AddressOutcome, AddressReply, AddressSpec, Detection, Forwarding, HeldAddress, KernelEvent,
+    KernelRequest, KernelView, Link, ReceiveSocket, SocketEvent,
 };
 use alived::net::{Family, InterfaceIndex, InterfaceName, MacAddress, Prefix};
 use alived::node::{Event, HaNode, NodeConfig};
@@ -81,6 +81,7 @@ impl Lan {
         KernelView {
             links: self.links().map(|index| link(index, 1500)).collect(),
             addresses: self.links().map(address).collect(),
+            ..KernelView::default()
         }
     }
 }
@@ -107,6 +108,7 @@ fn link(link: u16, mtu: u32) -> Link {
         loopback: false,
         forwarding: Forwarding::default(),
         stacked: None,
+        vrf_table: None,
     }
 }
 
@@ -147,7 +149,7 @@ impl Bench {
         bench.pass(Duration::from_secs(1));
         let requests = core::mem::take(&mut bench.actions.kernel);
         assert_eq!(requests.len(), ROUTERS);
-        for request in requests {
+        for request in requests.iter().filter_map(KernelRequest::addresses) {
             let outcomes = request.operations.iter().map(|o| AddressOutcome::of(o, None)).collect();
             bench.tell(Event::Addresses(AddressReply { requester: request.requester, outcomes }));
         }

@@ -8,15 +8,17 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use alived::kernel::{
-    AddressOutcome, AddressReply, AddressRequest, AddressSpec, Detection, Forwarding, HeldAddress,
-    KernelError, KernelEvent, KernelView, Link, ReceiveSocket, Requester, RouterId, SocketEvent, Verb,
+    AddressOutcome, AddressReply, AddressRequest, AddressSpec, Detection, Forwarding, HeldAddress, HeldRoute,
+    HeldWay, KernelError, KernelEvent, KernelRequest, KernelView, Link, NextHop, NextHops, ReceiveSocket,
+    Requester, Route, RouteKey, RouteType, RouterId, RoutingOutcome, RoutingReply, RoutingRequest, Rule,
+    SocketEvent, Verb, WeightedHop,
 };
 use alived::net::{Family, InterfaceIndex, InterfaceName, MacAddress, Prefix};
 use alived::node::{Event, HaNode, NodeConfig};
 use alived::time::{Duration, Instant, Now, WallTime};
 use alived::vrrp::{
     Actions, Datagram, Destinations, InitialState, OldChecksum, RouterConfig, RouterInterfaces,
-    SocketRequest, State, VirtualAddress,
+    SocketRequest, State, VirtualAddress, VirtualRoute, VirtualRule,
 };
 use alived::wire::vrrp::{
     Advertisement, AdvertisementInterval, AuthenticationData, Priority, Version, Vrid, peek,
@@ -69,7 +71,7 @@ impl<'a> Bytes<'a> {
 struct World {
     node: HaNode,
     now: Instant,
-    requests: VecDeque<AddressRequest>,
+    requests: VecDeque<KernelRequest>,
     sockets: VecDeque<ReceiveSocket>,
     actions: Actions,
     stopped: bool,
@@ -174,7 +176,7 @@ impl World {
     }
 
     fn step(&mut self, bytes: &mut Bytes<'_>) {
-        match bytes.below(20) {
+        match bytes.below(22) {
             0..=2 => {
                 if let Some(next) = self.node.poll_timeout() {
                     self.now = self.now.max(next);
@@ -240,13 +242,45 @@ impl World {
                 let requester = Requester::Router(RouterId(0x1000 + u32::from(bytes.next())));
                 self.handle(Event::Addresses(AddressReply { requester, outcomes: vec![outcome] }));
             }
+            19 => {
+                let route = held_route(bytes.next());
+                let present = KernelEvent::RoutePresent { route: route.clone(), replaces: bytes.flag() };
+                self.handle(Event::Kernel(if bytes.flag() {
+                    present
+                } else {
+                    KernelEvent::RouteGone(route)
+                }));
+            }
+            20 => {
+                let rule = rule(bytes.next());
+                let present = bytes.flag();
+                self.handle(Event::Kernel(if present {
+                    KernelEvent::RulePresent(rule)
+                } else {
+                    KernelEvent::RuleGone(rule)
+                }));
+            }
             18 if bytes.below(8) == 0 => self.handle(Event::Stop),
             _ => self.now += Duration::from_micros(u64::from(bytes.next())),
         }
     }
 
     /// The kernel takes the first operations of a request, or refuses some.
-    fn reply(&mut self, request: &AddressRequest, bytes: &mut Bytes<'_>) {
+    fn reply(&mut self, request: &KernelRequest, bytes: &mut Bytes<'_>) {
+        match request {
+            KernelRequest::Addresses(request) => self.reply_addresses(request, bytes),
+            KernelRequest::Routing(RoutingRequest { requester, operations }) => {
+                let outcomes = operations.iter().map(|operation| {
+                    let error = (bytes.below(8) == 7).then(refusal);
+                    RoutingOutcome::of(operation, error)
+                });
+                let outcomes: Vec<RoutingOutcome> = outcomes.collect();
+                self.handle(Event::Routing(RoutingReply { requester: *requester, outcomes }));
+            }
+        }
+    }
+
+    fn reply_addresses(&mut self, request: &AddressRequest, bytes: &mut Bytes<'_>) {
         let outcomes = request.operations.iter().map(|operation| {
             let fate = bytes.below(16);
             let error = (fate & 7 == 7).then(refusal);
@@ -350,6 +384,14 @@ fn router_config(bytes: &mut Bytes<'_>) -> RouterConfig {
             config.addresses.push(virtual_address)
         }
     }
+    let routing = bytes.next();
+    for number in 0..routing & 3 {
+        let line = VirtualRoute { route: route(number | routing & 0x30), track: routing & 4 == 4 };
+        config.routes.push(line);
+    }
+    for number in 0..routing >> 6 {
+        config.rules.push(VirtualRule { rule: rule(number), track: routing & 8 == 8 });
+    }
     let announce = bytes.next();
     config.announce.repeat = u32::from(announce & 3) + 1;
     config.announce.delay = Duration::from_secs(u64::from(announce >> 2 & 1));
@@ -380,6 +422,7 @@ fn link(number: u8, flags: u8) -> Link {
         loopback: false,
         forwarding: Forwarding { ipv6: flags & 16 == 16 },
         stacked: None,
+        vrf_table: None,
     }
 }
 
@@ -395,7 +438,52 @@ fn view(choice: u8) -> KernelView {
                 own.into_iter().chain(left)
             })
             .collect(),
+        routes: (0..choice >> 6).map(held_route).collect(),
+        rules: (0..choice >> 6).map(rule).collect(),
     }
+}
+
+/// A route of ours: one way, of two, or none.
+fn route(choice: u8) -> Route {
+    let mut route = Route::new(Prefix::new([10, choice & 3, 0, 0].into(), 16).expect("a valid length"));
+    let hop = |number| NextHop {
+        gateway: (choice & 16 == 16).then(|| source(number << 1)),
+        interface: Some(name(number)),
+        ..NextHop::default()
+    };
+    route.next = match choice & 3 {
+        0 => NextHops::One(hop(0)),
+        1 => NextHops::One(hop(1)),
+        2 => {
+            let leg = |number| WeightedHop { hop: hop(number), weight_minus_one: number, realms: None };
+            NextHops::Multipath(vec![leg(0), leg(1)])
+        }
+        _ => NextHops::None,
+    };
+    if route.next == NextHops::None {
+        route.kind = RouteType::Blackhole;
+    }
+    route
+}
+
+/// How the kernel holds one of these, or one like it.
+fn held_route(choice: u8) -> HeldRoute {
+    let route = route(choice);
+    let place = RouteKey::of(&route, if choice & 4 == 4 { 7 } else { 254 }, &[]).place;
+    let way = |(number, hop): (u8, &NextHop)| HeldWay {
+        gateway: hop.gateway,
+        link: Some(link_key(number)),
+        weight_minus_one: 0,
+    };
+    let protocol = if choice & 8 == 8 { 4 } else { route.protocol };
+    let ways = (0..).zip(route.next.hops()).map(way).collect();
+    HeldRoute { place, kind: route.kind, protocol, preferred_source: None, ways }
+}
+
+fn rule(choice: u8) -> Rule {
+    let mut rule = Rule::new(Family::Ipv4);
+    rule.priority = Some(u32::from(choice & 7));
+    rule
 }
 
 /// A router's own address (bit 3) or a virtual one, by the other bits its family, mark and state.

@@ -174,7 +174,7 @@ fn severities_and_statuses_follow_keepalived() {
 
 #[test]
 fn a_keyword_that_would_change_the_network_refuses_the_start_but_not_the_test() {
-    let loaded = instance("virtual_routes {\n198.51.100.0/24 via 192.0.2.9\n}");
+    let loaded = load_text("bfd_instance a {\nneighbor_ip 192.0.2.9\nsource_ip 192.0.2.1\n}\n");
     assert!(!loaded.usable);
     assert_eq!(loaded.exit_code, 0);
     let loaded = load_text("global_defs {\nnotification_email {\na@example.net\n}\n}\n");

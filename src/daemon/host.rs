@@ -9,7 +9,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use crate::config::{Host, HostInterface, Lookup, PathKind, PathMetadata, ReadError, User};
 use crate::kernel::Link;
 use crate::net::{InterfaceIndex, Prefix};
-use crate::sys::netlink::{Ownership, view};
+use crate::sys::netlink::{Interest, Ownership, view};
 use crate::sys::process;
 
 /// How often files are read that change while they are read.
@@ -155,7 +155,7 @@ impl Host for RealHost {
         if self.text_only || self.foreign_namespace {
             return None;
         }
-        let view = view(&Ownership::Mark).ok()?;
+        let view = view(&Ownership::Mark, &Interest::default()).ok()?;
         let mut addresses: BTreeMap<InterfaceIndex, Vec<Prefix>> = BTreeMap::new();
         for held in &view.addresses {
             addresses.entry(held.link).or_default().push(held.prefix);

@@ -12,12 +12,13 @@ use super::record::AddressRecord;
 use super::virtual_links::VirtualLinks;
 use super::vrrp_thread::Message;
 use crate::kernel::{
-    AddressOperation, AddressReply, AddressRequest, AddressSpec, Announcement, KernelError, LinkOperation,
-    ReceiveSocket, Requester, Verb, first_announcements,
+    AddressOperation, AddressReply, AddressRequest, AddressSpec, Announcement, KernelError, KernelRequest,
+    LinkOperation, ReceiveSocket, Requester, RoutingOperation, RoutingReply, RoutingRequest, Verb,
+    first_announcements,
 };
 use crate::net::{InterfaceIndex, MacAddress, Prefix};
 use crate::sys::clock;
-use crate::sys::netlink::{self, Ownership, RouteSocket, error_from_io};
+use crate::sys::netlink::{self, Interest, Ownership, RouteSocket, error_from_io};
 use crate::sys::packet::{Announcer, Frame, Receiver};
 use crate::sys::poll::Poller;
 use crate::sys::realtime::Loan;
@@ -38,8 +39,8 @@ const LOAN_MAX: Duration = Duration::from_millis(50);
 /// What the vrrp thread asks for.
 #[derive(Debug)]
 pub(super) enum Request {
-    /// Change addresses.
-    Addresses(AddressRequest),
+    /// Change addresses, routes or rules.
+    Change(KernelRequest),
     /// Let no address of this interface take others along.
     Promote(InterfaceIndex),
     /// Create and remove interfaces of our own, behind the changes of addresses that were asked for before.
@@ -49,7 +50,7 @@ pub(super) enum Request {
     /// Close one: leaving its group takes the kernel's lock too.
     Close(Receiver),
     /// Read the whole state.
-    View(Ownership),
+    View(Ownership, Interest),
     /// These addresses are not held, and not ours if they appear.
     Forget(Vec<(InterfaceIndex, Prefix)>),
     /// End, after all that was asked for before and with the record saved.
@@ -60,6 +61,7 @@ pub(super) enum Request {
 #[derive(Debug)]
 enum Change {
     Addresses(Requester, VecDeque<AddressOperation>),
+    Routing(Requester, VecDeque<RoutingOperation>),
     Links(Vec<LinkOperation>),
 }
 
@@ -138,6 +140,7 @@ impl KernelThread {
                     break;
                 }
                 self.change_links();
+                self.change_routing(chunk);
                 self.change_addresses(chunk);
                 chunk = CHUNK;
                 if !overdrawn && clock::now().instant.saturating_since(started) > LOAN_MAX {
@@ -169,8 +172,11 @@ impl KernelThread {
     fn take_requests(&mut self) {
         while let Some(request) = self.requests.take() {
             match request {
-                Request::Addresses(request) => {
-                    self.waiting.push_back(Change::Addresses(request.requester, request.operations.into()));
+                Request::Change(KernelRequest::Addresses(AddressRequest { requester, operations })) => {
+                    self.waiting.push_back(Change::Addresses(requester, operations.into()));
+                }
+                Request::Change(KernelRequest::Routing(RoutingRequest { requester, operations })) => {
+                    self.waiting.push_back(Change::Routing(requester, operations.into()));
                 }
                 Request::Links(operations) => self.waiting.push_back(Change::Links(operations)),
                 other => self.errands.push_back(other),
@@ -181,13 +187,15 @@ impl KernelThread {
     fn run_errands(&mut self) {
         while let Some(request) = self.errands.pop_front() {
             match request {
-                Request::Addresses(_) | Request::Links(_) => {}
+                Request::Change(_) | Request::Links(_) => {}
                 Request::Open(key) => self.replies.send(match self.open(key) {
                     Ok(receiver) => Message::Opened(receiver),
                     Err(error) => Message::Refused(key, error),
                 }),
                 Request::Close(receiver) => drop(receiver),
-                Request::View(ownership) => self.replies.send(Message::View(netlink::view(&ownership))),
+                Request::View(ownership, interest) => {
+                    self.replies.send(Message::View(netlink::view(&ownership, &interest)));
+                }
                 Request::Forget(keys) => {
                     if let Some(record) = &mut self.record {
                         record.forget(&keys);
@@ -218,10 +226,25 @@ impl KernelThread {
         }
     }
 
+    /// One chunk of one requester's routes and rules, if these are first in the queue.
+    fn change_routing(&mut self, limit: usize) {
+        let Some(Change::Routing(requester, waiting)) = self.waiting.front_mut() else { return };
+        let requester = *requester;
+        let operations: Vec<RoutingOperation> = waiting.drain(..waiting.len().min(limit)).collect();
+        if waiting.is_empty() {
+            self.waiting.pop_front();
+        }
+        let outcomes = netlink::apply_routing(&mut self.socket, &operations);
+        self.replies.send(Message::Routing(RoutingReply { requester, outcomes }));
+    }
+
     /// One chunk, of one or several requesters' operations in the order they were asked for. What is added is
     /// announced from here: the vrrp thread may be in the midst of its advertisements.
     fn change_addresses(&mut self, limit: usize) {
         let (requesters, operations) = next_chunk(&mut self.waiting, limit);
+        if requesters.is_empty() {
+            return;
+        }
         let saved = self.record.as_mut().map(|record| record.before(&operations));
         self.note_saved(saved);
         self.links.before(&requesters, &operations);
@@ -267,7 +290,7 @@ impl Change {
     fn addresses(&self) -> impl Iterator<Item = &AddressOperation> {
         match self {
             Self::Addresses(_, operations) => Some(operations),
-            Self::Links(_) => None,
+            Self::Links(_) | Self::Routing(..) => None,
         }
         .into_iter()
         .flatten()

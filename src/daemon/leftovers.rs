@@ -1,8 +1,10 @@
 //! What the supervisor must know to tidy up after a worker that was killed: the virtual addresses, and when other
-//! routers may take them over; the static ones, which nobody takes over.
+//! routers may take them over; the static ones, which nobody takes over; and the routes and rules of both.
 //!
 //! The worker writes them into memory that both processes hold, at its start and at each reload; the supervisor reads
 //! them only when there is to be no next worker, or not soon.
+
+mod routing;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,7 +15,7 @@ use super::shared_text::SharedText;
 use crate::kernel::{AddressOperation, AddressSpec, Verb};
 use crate::net::{InterfaceName, Prefix};
 use crate::node::NodeConfig;
-use crate::sys::netlink::{self, Ownership, RouteSocket};
+use crate::sys::netlink::{self, Interest, Ownership, RouteSocket};
 use crate::time::{Duration, micros};
 use crate::vrrp::{RouterConfig, master_down_interval, unnoticed_silence};
 
@@ -91,6 +93,7 @@ impl Leftovers {
         for address in &config.statics.addresses {
             list(&address.interface, address.spec.prefix, Patience::ENDLESS);
         }
+        routing::list(config, &mut text);
         let mut before = self.text.read()?;
         before.truncate(self.newest);
         self.newest = text.len();
@@ -98,14 +101,16 @@ impl Leftovers {
         self.text.write(&text)
     }
 
-    /// When addresses have to be removed next, if no worker runs for `pause`: after how long without one, later than
+    /// When something has to be removed next, if no worker runs for `pause`: after how long without one, later than
     /// `passed`.
     pub(super) fn next_removal(&self, pause: Duration, passed: Option<Duration>) -> Option<Duration> {
         let listed = self.read().ok()?;
-        listed.values().filter_map(|patience| patience.end(pause)).filter(|end| Some(*end) > passed).min()
+        let routing = routing::Listed::read(&self.text.read().ok()?);
+        let all = listed.values().chain(routing.patience());
+        all.filter_map(|patience| patience.end(pause)).filter(|end| Some(*end) > passed).min()
     }
 
-    /// Removes the listed addresses that are there and ours, and gives their number. Between two workers, those alone
+    /// Removes what is listed, there and ours, and gives its number. Between two workers, those alone
     /// that have to go when none has run for `passed` of a `pause`.
     pub(super) fn remove(
         &self,
@@ -117,11 +122,16 @@ impl Leftovers {
         if let Some((passed, pause)) = between {
             listed.retain(|_, patience| patience.end(pause).is_some_and(|end| end <= passed));
         }
+        let due = |patience: &Patience| {
+            between.is_none_or(|(passed, pause)| patience.end(pause).is_some_and(|end| end <= passed))
+        };
+        // Rules and routes first, as they are given up.
+        let routing = routing::Listed::read(&self.text.read()?).remove(due)?;
         if listed.is_empty() {
-            return Ok(0);
+            return Ok(routing);
         }
         let to_io = |errno| io::Error::from_raw_os_error(errno);
-        let view = netlink::view(ownership).map_err(|error| to_io(error.errno))?;
+        let view = netlink::view(ownership, &Interest::default()).map_err(|error| to_io(error.errno))?;
         let name = |link| view.links.iter().find(|l| l.key == link).map(|l| l.name.as_str().to_owned());
         let operations: Vec<AddressOperation> = view
             .addresses
@@ -144,7 +154,7 @@ impl Leftovers {
         if let Some(record) = &mut record {
             record.save()?;
         }
-        Ok(operations.len())
+        Ok(routing + operations.len())
     }
 
     fn read(&self) -> io::Result<BTreeMap<(String, Prefix), Patience>> {

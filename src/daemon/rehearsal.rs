@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use super::vrrp_thread::packet;
 use crate::kernel::{
-    AddressOutcome, AddressReply, AddressRequest, AddressSpec, Announcement, Detection, Forwarding,
-    HeldAddress, KernelEvent, KernelView, Link, LinkOperation, SocketEvent,
+    AddressOutcome, AddressReply, AddressSpec, Announcement, Detection, Forwarding, HeldAddress, KernelEvent,
+    KernelRequest, KernelView, Link, LinkOperation, SocketEvent,
 };
 use crate::net::{Family, InterfaceIndex, InterfaceName, MacAddress, Prefix};
 use crate::node::{Event, HaNode, NodeConfig};
@@ -92,7 +92,9 @@ impl Stage {
 }
 
 impl Driver for Stage {
-    fn request(&mut self, request: AddressRequest) {
+    fn request(&mut self, request: KernelRequest) {
+        // It has no routes.
+        let KernelRequest::Addresses(request) = request else { return };
         // Refused, for want of the interface.
         netlink::apply(&mut self.socket, &request.operations);
         let outcomes =
@@ -151,11 +153,12 @@ fn setting(version: Version) -> Option<(NodeConfig, KernelView)> {
         loopback: false,
         forwarding: Forwarding::default(),
         stacked: None,
+        vrf_table: None,
     };
     let detection = Detection::Done;
     let own = HeldAddress { link: key, prefix: prefix(1)?, ours: false, secondary: false, detection };
     let config = NodeConfig { routers: vec![router], ..NodeConfig::default() };
-    Some((config, KernelView { links: vec![link], addresses: vec![own] }))
+    Some((config, KernelView { links: vec![link], addresses: vec![own], ..KernelView::default() }))
 }
 
 #[cfg(test)]

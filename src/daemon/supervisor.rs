@@ -427,10 +427,12 @@ impl Supervisor<'_> {
         match self.leftovers.remove(between, &ownership, record) {
             Ok(0) => {}
             Ok(count) => {
-                tracing::warn!("removed {count} virtual addresses that the worker left behind{why}");
+                tracing::warn!(
+                    "removed {count} virtual addresses, routes and rules that the worker left behind{why}"
+                );
             }
             Err(error) => {
-                tracing::error!("cannot remove the virtual addresses that the worker left behind: {error}");
+                tracing::error!("cannot remove what the worker left behind: {error}");
             }
         }
     }

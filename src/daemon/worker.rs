@@ -46,7 +46,7 @@ use super::tracked_files::{self, TrackedFiles};
 use super::tracked_processes::TrackedProcesses;
 use super::tracked_scripts::TrackedScripts;
 use super::virtual_links::VirtualLinks;
-use super::vrrp_thread::{Before, Channels, LateLimit, Message, Notice, VrrpThread};
+use super::vrrp_thread::{Before, Channels, LateLimit, Message, Notice, VrrpThread, interest};
 use crate::config::Scripts;
 use crate::control::{Answer, Code, Command, LevelChange};
 use crate::node::NodeConfig;
@@ -601,9 +601,11 @@ fn start_threads(
 ) -> Result<(JoinHandle<()>, JoinHandle<()>), (u8, String)> {
     let (ownership, record) = record::ownership(pid_file.path());
     // The monitor is opened before the view is read, so that no change falls between.
-    let monitor = Monitor::open(ownership.clone())
-        .map_err(|error| (FATAL, format!("cannot follow the kernel: {error}")))?;
-    let view = netlink::view(&ownership).map_err(|error| (FATAL, view_failed(&error)))?;
+    let cannot_follow = |error| (FATAL, format!("cannot follow the kernel: {error}"));
+    let mut monitor = Monitor::open(ownership.clone()).map_err(cannot_follow)?;
+    let interest = interest(&node);
+    monitor.follow(interest.clone()).map_err(cannot_follow)?;
+    let view = netlink::view(&ownership, &interest).map_err(|error| (FATAL, view_failed(&error)))?;
     monitor.hold_at_least(settings.queues.monitor).map_err(|error| fatal(&error))?;
     let Channels { kernel, inbox, loan, .. } = channels.clone();
     let links =

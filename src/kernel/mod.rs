@@ -1,11 +1,13 @@
 //! The words exchanged with the operating system: plain data, no effects.
 //!
 //! What the kernel holds arrives as [`KernelEvent`]s (first a [`KernelView`], then changes); what we want of
-//! it leaves as [`AddressRequest`]s, answered chunk by chunk with [`AddressReply`]s.
+//! it leaves as [`KernelRequest`]s, answered chunk by chunk with [`AddressReply`]s and [`RoutingReply`]s.
 
 pub mod ipvs;
 mod link;
 mod route;
+mod routing;
+mod routing_text;
 mod rule;
 mod script;
 
@@ -13,6 +15,10 @@ pub use link::{IpvlanSharing, LinkKey, LinkOperation, LinkOutcome, Stacked, Virt
 pub use route::{
     CongestionControl, Encapsulation, MetricValue, NextHop, NextHops, ROUTE_PROTOCOL, Realms, Route,
     RouteInsertion, RouteMetric, RouteTable, RouteType, RouterPreference, TunnelHeader, WeightedHop,
+};
+pub use routing::{
+    HeldRoute, HeldWay, RouteKey, RoutePlace, RoutingKey, RoutingObject, RoutingOperation, RoutingOutcome,
+    RoutingReply, RoutingRequest, RuleKey,
 };
 pub use rule::{IdRange, MarkMatch, Rule, RuleAction};
 pub use script::{NamedUser, Script, ScriptEnd, ScriptUser};
@@ -47,6 +53,8 @@ pub struct Link {
     pub forwarding: Forwarding,
     /// On what it stands, if it is like an interface of ours.
     pub stacked: Option<Stacked>,
+    /// Number of the routing table that a VRF device stands for.
+    pub vrf_table: Option<u32>,
 }
 
 impl Link {
@@ -109,6 +117,10 @@ pub struct KernelView {
     pub links: Vec<Link>,
     /// All addresses.
     pub addresses: Vec<HeldAddress>,
+    /// The routes that may be ours.
+    pub routes: Vec<HeldRoute>,
+    /// The rules that may be ours.
+    pub rules: Vec<Rule>,
 }
 
 /// A change the kernel told us of.
@@ -129,6 +141,19 @@ pub enum KernelEvent {
         /// The address and its prefix length.
         prefix: Prefix,
     },
+    /// A route is new.
+    RoutePresent {
+        /// The route.
+        route: HeldRoute,
+        /// It took the place of another one, of which the kernel says nothing.
+        replaces: bool,
+    },
+    /// A route is gone.
+    RouteGone(HeldRoute),
+    /// A rule is new.
+    RulePresent(Rule),
+    /// A rule is gone.
+    RuleGone(Rule),
 }
 
 /// An address with everything the kernel is told when it is added.
@@ -261,6 +286,49 @@ pub struct AddressRequest {
     pub requester: Requester,
     /// The changes, in order.
     pub operations: Vec<AddressOperation>,
+}
+
+/// Something to be changed in the kernel. Requests of one requester are never reordered.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum KernelRequest {
+    /// Addresses.
+    Addresses(AddressRequest),
+    /// Routes and rules.
+    Routing(RoutingRequest),
+}
+
+impl KernelRequest {
+    /// Who asks.
+    pub const fn requester(&self) -> Requester {
+        match self {
+            Self::Addresses(request) => request.requester,
+            Self::Routing(request) => request.requester,
+        }
+    }
+
+    /// The changes of addresses, if it is about these.
+    pub const fn addresses(&self) -> Option<&AddressRequest> {
+        match self {
+            Self::Addresses(request) => Some(request),
+            Self::Routing(_) => None,
+        }
+    }
+
+    /// The same, to be altered.
+    pub const fn addresses_mut(&mut self) -> Option<&mut AddressRequest> {
+        match self {
+            Self::Addresses(request) => Some(request),
+            Self::Routing(_) => None,
+        }
+    }
+
+    /// The changes of routes and rules, if it is about these.
+    pub const fn routing(&self) -> Option<&RoutingRequest> {
+        match self {
+            Self::Addresses(_) => None,
+            Self::Routing(request) => Some(request),
+        }
+    }
 }
 
 /// What became of one operation.

@@ -10,7 +10,7 @@ use crate::net::{Family, InterfaceName, Prefix};
 pub const ROUTE_PROTOCOL: u8 = 18;
 
 /// A route with everything the kernel is told when it is added.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Route {
     /// Family of the destination; a gateway may be of the other one (`via inet6 …`).
     pub family: Family,
@@ -76,6 +76,15 @@ impl Route {
         }
     }
 
+    /// Every interface that it names.
+    pub fn interfaces(&self) -> impl Iterator<Item = &InterfaceName> {
+        let vrf = match &self.table {
+            RouteTable::OfVrf(vrf) => Some(vrf),
+            RouteTable::Number(_) => None,
+        };
+        self.next.hops().filter_map(|hop| hop.interface.as_ref()).chain(vrf)
+    }
+
     /// The scope that goes to the kernel: that set, else host for local routes, link for routes without a
     /// gateway and for broadcast, multicast and anycast, else global; IPv6 has no scopes.
     pub fn effective_scope(&self) -> u8 {
@@ -121,6 +130,14 @@ pub enum RouteType {
 }
 
 impl RouteType {
+    /// The first in order.
+    pub const LOWEST: Self = Self::Unicast;
+
+    /// Whether packets go on, or are taken here.
+    pub const fn forwards(self) -> bool {
+        !matches!(self, Self::Blackhole | Self::Unreachable | Self::Prohibit | Self::Throw)
+    }
+
     /// All, in the kernel's order.
     pub const ALL: [Self; 10] = [
         Self::Unicast,
@@ -185,7 +202,7 @@ impl RouteTable {
 }
 
 /// How a route is added beside routes to the same destination.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum RouteInsertion {
     /// `add`: an error when one is there (`NLM_F_EXCL`).
     Exclusive,
@@ -197,7 +214,7 @@ pub enum RouteInsertion {
 }
 
 /// Where packets of a route go next.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum NextHops {
     /// Nowhere: blackhole and the like, or a route that names neither gateway nor interface.
     #[default]
@@ -209,6 +226,16 @@ pub enum NextHops {
 }
 
 impl NextHops {
+    /// All ways.
+    pub fn hops(&self) -> impl Iterator<Item = &NextHop> {
+        let (one, several) = match self {
+            Self::None => (None, &[][..]),
+            Self::One(hop) => (Some(hop), &[][..]),
+            Self::Multipath(hops) => (None, hops.as_slice()),
+        };
+        one.into_iter().chain(several.iter().map(|leg| &leg.hop))
+    }
+
     /// Whether any way leads through a gateway.
     pub fn has_gateway(&self) -> bool {
         match self {
@@ -220,7 +247,7 @@ impl NextHops {
 }
 
 /// One way: a gateway, an interface, or both.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct NextHop {
     /// `via`: of the route's family, or an IPv6 gateway of an IPv4 route.
     pub gateway: Option<IpAddr>,
@@ -233,7 +260,7 @@ pub struct NextHop {
 }
 
 /// One leg of a multipath route.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct WeightedHop {
     /// The way.
     pub hop: NextHop,
@@ -244,7 +271,7 @@ pub struct WeightedHop {
 }
 
 /// `realms [FROM/]TO`: numbers of `rt_realms`, for classifying traffic.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Realms {
     /// Source realm; 0 = unknown.
     pub from: u16,
@@ -253,7 +280,7 @@ pub struct Realms {
 }
 
 /// `encap`: a lightweight tunnel (`LWTUNNEL_ENCAP_*`).
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Encapsulation {
     /// `encap ip`.
     Ip(TunnelHeader<core::net::Ipv4Addr>),
@@ -266,7 +293,7 @@ pub enum Encapsulation {
 }
 
 /// What a lightweight IP tunnel writes into its outer header.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct TunnelHeader<A> {
     /// `id`: key of the tunnel.
     pub id: Option<u64>,
@@ -402,7 +429,7 @@ impl RouteMetric {
 }
 
 /// Value of a [`RouteMetric`].
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct MetricValue {
     /// In the metric's own unit.
     pub value: u32,
@@ -411,7 +438,7 @@ pub struct MetricValue {
 }
 
 /// `congctl`.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct CongestionControl {
     /// Name of the algorithm, at most 15 bytes.
     pub name: Arc<str>,
@@ -420,7 +447,7 @@ pub struct CongestionControl {
 }
 
 /// `pref`: preference of a default router (RFC 4191 §2.1).
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum RouterPreference {
     /// `low`.
     Low,

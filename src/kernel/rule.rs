@@ -4,7 +4,7 @@ use super::route::{ROUTE_PROTOCOL, Realms, RouteTable};
 use crate::net::{Family, InterfaceName, Prefix};
 
 /// A rule with everything the kernel is told when it is added.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Rule {
     /// Which of the two rule lists.
     pub family: Family,
@@ -73,8 +73,19 @@ impl Rule {
     }
 }
 
+impl Rule {
+    /// Every interface that it names.
+    pub fn interfaces(&self) -> impl Iterator<Item = &InterfaceName> {
+        let vrf = match &self.action {
+            RuleAction::Lookup(RouteTable::OfVrf(vrf)) => Some(vrf),
+            _ => None,
+        };
+        self.input.iter().chain(&self.output).chain(vrf)
+    }
+}
+
 /// What a rule does (`FR_ACT_*`).
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum RuleAction {
     /// `table`, `lookup`: the route is sought in this table.
     Lookup(RouteTable),
@@ -93,7 +104,7 @@ pub enum RuleAction {
 }
 
 /// `fwmark MARK[/MASK]`.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct MarkMatch {
     /// The mark to compare with.
     pub mark: u32,
@@ -102,7 +113,7 @@ pub struct MarkMatch {
 }
 
 /// First and last of a range; first is not above last.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct IdRange<T> {
     first: T,
     last: T,

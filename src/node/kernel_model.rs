@@ -1,9 +1,11 @@
 //! What the kernel holds, as far as its notifications told.
 
 use core::net::IpAddr;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::kernel::{Detection, HeldAddress, KernelView, Link, LinkKey};
+use crate::kernel::{
+    Detection, HeldAddress, HeldRoute, KernelView, Link, LinkKey, RoutePlace, RoutingKey, RuleKey,
+};
 use crate::net::{Family, InterfaceIndex, InterfaceName, Prefix};
 
 /// Links and addresses of the kernel.
@@ -14,6 +16,9 @@ pub struct KernelModel {
     addresses: BTreeMap<(InterfaceIndex, Prefix), HeldAddress>,
     /// Addresses that are not ours, by interface and in the kernel's order: candidates for a source.
     own: BTreeMap<InterfaceIndex, Vec<Prefix>>,
+    /// Routes of the protocols that we use.
+    routes: BTreeMap<RoutePlace, Vec<HeldRoute>>,
+    rules: BTreeSet<RuleKey>,
 }
 
 impl KernelModel {
@@ -26,6 +31,10 @@ impl KernelModel {
         for address in view.addresses {
             model.set_address(address);
         }
+        for route in view.routes {
+            model.set_route(route);
+        }
+        model.rules = view.rules.iter().map(RuleKey::of_held).collect();
         model
     }
 
@@ -82,6 +91,69 @@ impl KernelModel {
         let before = own.len();
         own.retain(|own| *own != prefix);
         own.len() != before
+    }
+
+    /// A route is new.
+    pub fn set_route(&mut self, route: HeldRoute) {
+        let routes = self.routes.entry(route.place).or_default();
+        if !routes.contains(&route) {
+            routes.push(route);
+        }
+    }
+
+    /// A route is gone.
+    pub fn remove_route(&mut self, route: &HeldRoute) {
+        self.remove_routes_in(&route.place, |held| held == route);
+    }
+
+    /// Those of a place that something is true of are gone, which are given.
+    pub fn remove_routes_in(
+        &mut self,
+        place: &RoutePlace,
+        gone: impl FnMut(&mut HeldRoute) -> bool,
+    ) -> Vec<HeldRoute> {
+        let Some(routes) = self.routes.get_mut(place) else { return Vec::new() };
+        let removed = routes.extract_if(.., gone).collect();
+        if routes.is_empty() {
+            self.routes.remove(place);
+        }
+        removed
+    }
+
+    /// The routes that something is true of are gone, which are given.
+    pub fn remove_routes(&mut self, gone: impl Fn(&HeldRoute) -> bool) -> Vec<HeldRoute> {
+        let mut removed = Vec::new();
+        self.routes.retain(|_, routes| {
+            removed.extend(routes.extract_if(.., |route| gone(route)));
+            !routes.is_empty()
+        });
+        removed
+    }
+
+    /// A rule is new, or gone.
+    pub fn set_rule(&mut self, key: RuleKey, present: bool) {
+        if present {
+            self.rules.insert(key);
+        } else {
+            self.rules.remove(&key);
+        }
+    }
+
+    /// Whether a route or rule is there; it carries our mark then, which is part of the key.
+    pub fn holds_routing(&self, key: RoutingKey) -> Option<bool> {
+        let there = match key {
+            RoutingKey::Route(key) => {
+                self.routes.get(&key.place).is_some_and(|routes| routes.iter().any(|route| key.is(route)))
+            }
+            RoutingKey::Rule(key) => self.rules.contains(&key),
+        };
+        there.then_some(true)
+    }
+
+    /// Whether an interface has an address of the family.
+    pub fn has_any(&self, link: InterfaceIndex, family: Family) -> bool {
+        let all = self.addresses.range((link, Prefix::LOWEST)..).take_while(|((of, _), _)| *of == link);
+        all.into_iter().any(|((_, prefix), _)| prefix.family() == family)
     }
 
     /// Whether an interface of ours is there as it shall be; it carries no mark, so that one like it counts as ours.
@@ -201,6 +273,7 @@ mod tests {
             loopback: false,
             forwarding: Forwarding::default(),
             stacked: None,
+            vrf_table: None,
         };
         assert_eq!(model.has(None, &own), None, "the link is not known yet");
         model.set_link(link);
@@ -228,6 +301,7 @@ mod tests {
             loopback: false,
             forwarding: Forwarding::default(),
             stacked: None,
+            vrf_table: None,
         };
         let mut model = KernelModel::default();
         model.set_link(link(2, "eth0"));

@@ -34,7 +34,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::bfd::SessionConfig;
-use crate::kernel::{AddressReply, KernelEvent, LinkOutcome, ScriptEnd, SocketEvent, VirtualLink};
+use crate::kernel::{
+    AddressReply, KernelEvent, LinkOutcome, RoutingReply, ScriptEnd, SocketEvent, VirtualLink,
+};
 use crate::net::InterfaceName;
 use crate::time::Duration;
 use crate::track::{FileReading, TrackConfig};
@@ -42,7 +44,7 @@ use crate::vrrp::{GarpGroup, RouterConfig, SyncGroupConfig};
 
 /// Configuration of an [`HaNode`].
 ///
-/// It acts on the routers, their sync groups and the static addresses yet; the rest is held, compared by [`HaNode::plan`], and refused
+/// It acts on all but the BFD sessions yet, which are held, compared by [`HaNode::plan`], and refused
 /// by `config` where it would be missed.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct NodeConfig {
@@ -100,6 +102,8 @@ pub enum Event {
     Kernel(KernelEvent),
     /// The kernel took a chunk of address changes.
     Addresses(AddressReply),
+    /// The kernel took a chunk of changes of routes and rules.
+    Routing(RoutingReply),
     /// Interfaces of our own were created, brought into shape or removed, or could not be: the answer to
     /// [`Actions::links`](crate::vrrp::Actions::links).
     Links(Vec<LinkOutcome>),

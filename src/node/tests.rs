@@ -2,6 +2,7 @@
 //! the network is in the simulator.
 
 mod limits;
+mod routing;
 mod sockets;
 mod unicast;
 
@@ -9,8 +10,8 @@ use core::net::IpAddr;
 
 use super::*;
 use crate::kernel::{
-    AddressOperation, AddressOutcome, AddressSpec, Detection, Forwarding, HeldAddress, KernelView, Link,
-    ReceiveSocket, RouterId, Verb,
+    AddressOperation, AddressOutcome, AddressSpec, Detection, Forwarding, HeldAddress, KernelRequest,
+    KernelView, Link, ReceiveSocket, RouterId, Verb,
 };
 use crate::net::{Family, InterfaceIndex, MacAddress, Prefix};
 use crate::time::{Instant, Now, WallTime};
@@ -60,7 +61,11 @@ impl Script {
         };
         let own = [(OWN, false)];
         let addresses = own.iter().chain(held).map(|(address, ours)| held_address(address, *ours)).collect();
-        script.tell(Event::Kernel(KernelEvent::View(KernelView { links: vec![link(true)], addresses })));
+        script.tell(Event::Kernel(KernelEvent::View(KernelView {
+            links: vec![link(true)],
+            addresses,
+            ..KernelView::default()
+        })));
         assert!(script.take().sockets.contains(&SocketRequest::Open(socket)));
         script.tell(Event::Socket(SocketEvent::Opened(socket)));
         script
@@ -106,7 +111,8 @@ impl Script {
     /// Answers every address request with success.
     fn answer(&mut self, announces: bool) -> Vec<Verb> {
         let mut verbs = Vec::new();
-        for request in self.take().kernel {
+        let requests = self.take().kernel;
+        for request in requests.iter().filter_map(KernelRequest::addresses) {
             let outcome = |operation: &AddressOperation| AddressOutcome {
                 announced: announces && operation.announcement.is_some(),
                 ..AddressOutcome::of(operation, None)
@@ -163,6 +169,7 @@ fn link(up: bool) -> Link {
         loopback: false,
         forwarding: Forwarding::default(),
         stacked: None,
+        vrf_table: None,
     }
 }
 
@@ -545,7 +552,7 @@ fn what_the_kernel_refuses_is_not_called_removed_by_somebody_else() {
     script.pass(4_000);
     for _ in 0..3 {
         let actions = script.take();
-        let request = actions.kernel.first();
+        let request = actions.kernel.first().and_then(KernelRequest::addresses);
         let request = request.expect("it is tried again");
         let error = Some(crate::kernel::KernelError { errno: 1, message: "no".to_owned() });
         let outcomes = vec![AddressOutcome::of(&request.operations[0], error)];

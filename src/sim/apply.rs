@@ -100,6 +100,7 @@ impl Cluster {
             }
             Fault::OwnAddressRestored(id, segment) => self.machines[id.0].add_own_addresses(*segment),
             Fault::AddressRemoved(id, prefix) => self.remove_by_hand(*id, *prefix),
+            Fault::RoutingFlushed(id) => _ = self.machines[id.0].kernel.flush_routing(),
             Fault::AddressAdded(id, segment, prefix) => {
                 self.with_link(*id, *segment, |kernel, key| {
                     // The interface exists here, so that the kernel cannot refuse.

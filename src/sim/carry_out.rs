@@ -11,7 +11,7 @@ use super::machine::MachineId;
 use super::network::PortId;
 use super::process::{Change, Wakeup, is_group};
 use super::timeline::EntryKind;
-use crate::kernel::{AddressRequest, Announcement, LinkOperation, ScriptEnd};
+use crate::kernel::{AddressRequest, Announcement, KernelRequest, LinkOperation, RoutingRequest, ScriptEnd};
 use crate::net::{InterfaceIndex, MacAddress};
 use crate::node::Event;
 use crate::vrrp::{Actions, AntiReplay, Driver, News, SendObstacle, SocketRequest, Transmission};
@@ -153,12 +153,18 @@ struct CarryOut<'a> {
 }
 
 impl Driver for CarryOut<'_> {
-    fn request(&mut self, request: AddressRequest) {
+    fn request(&mut self, request: KernelRequest) {
         let Some(process) = self.cluster.machines[self.id.0].process.as_mut() else { return };
-        let AddressRequest { requester, operations } = request;
-        process
-            .operations
-            .extend(operations.into_iter().map(|operation| Change::Address(requester, operation)));
+        match request {
+            KernelRequest::Addresses(AddressRequest { requester, operations }) => {
+                let changes = operations.into_iter().map(|operation| Change::Address(requester, operation));
+                process.operations.extend(changes);
+            }
+            KernelRequest::Routing(RoutingRequest { requester, operations }) => {
+                let changes = operations.into_iter().map(|operation| Change::Routing(requester, operation));
+                process.operations.extend(changes);
+            }
+        }
         self.cluster.work_soon(self.id);
     }
 

@@ -268,6 +268,11 @@ impl Cluster {
         self.machines[machine.0].kernel.addresses().iter().any(|a| a.prefix.address() == *address)
     }
 
+    /// A machine's kernel.
+    pub fn kernel(&self, machine: MachineId) -> &super::kernel::Kernel {
+        &self.machines[machine.0].kernel
+    }
+
     /// The machine that a host sends packets for an address to.
     pub fn route(&self, host: HostId, address: &IpAddr) -> Option<MachineId> {
         let host = &self.hosts[host.0];
@@ -581,7 +586,9 @@ impl Cluster {
         let at = self.now + delay;
         let Some(process) = self.machines[id.0].process.as_mut() else { return };
         let last = match event {
-            Event::Addresses(_) | Event::Links(_) | Event::Socket(_) => &mut process.last_reply,
+            Event::Addresses(_) | Event::Routing(_) | Event::Links(_) | Event::Socket(_) => {
+                &mut process.last_reply
+            }
             _ => &mut process.last_notification,
         };
         *last = at.max(*last);

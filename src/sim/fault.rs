@@ -66,6 +66,8 @@ pub enum Fault {
     OwnAddressRestored(MachineId, SegmentId),
     /// Somebody removes an address by hand.
     AddressRemoved(MachineId, Prefix),
+    /// `ip route flush` and `ip rule flush` of all that daemons made.
+    RoutingFlushed(MachineId),
     /// Somebody adds an address by hand, without our mark.
     AddressAdded(MachineId, SegmentId, Prefix),
     /// The kernel's notifications get lost for a time.
@@ -131,6 +133,7 @@ impl Fault {
             | Self::OwnAddressRemoved(machine, _)
             | Self::OwnAddressRestored(machine, _)
             | Self::AddressRemoved(machine, _)
+            | Self::RoutingFlushed(machine)
             | Self::AddressAdded(machine, _, _)
             | Self::NotificationsLost(machine, _)
             | Self::Started(machine)
@@ -192,6 +195,7 @@ impl fmt::Display for Fault {
             Self::OwnAddressRemoved(_, segment) => write!(f, "own address on {segment} removed"),
             Self::OwnAddressRestored(_, segment) => write!(f, "own address on {segment} restored"),
             Self::AddressRemoved(_, prefix) => write!(f, "{prefix} removed by hand"),
+            Self::RoutingFlushed(_) => f.write_str("routes and rules flushed"),
             Self::AddressAdded(_, segment, prefix) => write!(f, "{prefix} added by hand on {segment}"),
             Self::NotificationsLost(_, time) => {
                 write!(f, "kernel notifications lost for {} ms", time.as_millis())

@@ -5,6 +5,7 @@
 use core::net::{IpAddr, Ipv6Addr};
 use std::collections::BTreeMap;
 
+use super::kernel_routing::Routing;
 use super::network::PortId;
 use crate::kernel::{
     AddressOperation, AddressOutcome, Detection, Forwarding, HeldAddress, KernelError, KernelEvent,
@@ -37,6 +38,7 @@ pub struct Kernel {
     notifications: Vec<KernelEvent>,
     /// Secondaries that went with their primary.
     taken_along: Vec<HeldAddress>,
+    routing: Routing,
 }
 
 impl Kernel {
@@ -50,7 +52,20 @@ impl Kernel {
             promote_secondaries,
             notifications: Vec::new(),
             taken_along: Vec::new(),
+            routing: Routing { routes: Vec::new(), rules: Vec::new() },
         }
+    }
+
+    pub(super) const fn routing(&self) -> &Routing {
+        &self.routing
+    }
+
+    pub(super) const fn routing_mut(&mut self) -> &mut Routing {
+        &mut self.routing
+    }
+
+    pub(super) fn notify(&mut self, event: KernelEvent) {
+        self.notifications.push(event);
     }
 
     /// From now on a secondary takes the place of a deleted primary, on all interfaces.
@@ -72,6 +87,7 @@ impl Kernel {
             loopback: false,
             forwarding: Forwarding { ipv6: true },
             stacked: None,
+            vrf_table: None,
         };
         self.notifications.push(KernelEvent::LinkChanged(link.clone()));
         self.nics.insert(key, Nic { link, port, cable: true });
@@ -148,6 +164,11 @@ impl Kernel {
             self.notifications
                 .extend(gone.into_iter().map(|a| KernelEvent::AddressGone { link: key, prefix: a.prefix }));
         }
+        if terse {
+            self.remove_routes(|route| route.leads_through(key), false);
+        } else {
+            self.drop_routes_of_link(key);
+        }
         self.notifications.push(KernelEvent::LinkGone(key));
     }
 
@@ -189,6 +210,7 @@ impl Kernel {
             v6.into_iter().for_each(|prefix| {
                 self.remove(key, prefix);
             });
+            self.drop_routes_of_link(key);
         }
     }
 
@@ -259,6 +281,7 @@ impl Kernel {
         let gone = self.addresses.remove(at);
         self.notifications.push(KernelEvent::AddressGone { link, prefix });
         if gone.secondary || prefix.family() == Family::Ipv6 {
+            self.drop_routes_of_address(link, prefix);
             return true;
         }
         if self.promote_secondaries {
@@ -275,8 +298,12 @@ impl Kernel {
             let orphans: Vec<HeldAddress> = orphans;
             let gone = |orphan: &HeldAddress| KernelEvent::AddressGone { link, prefix: orphan.prefix };
             self.notifications.extend(orphans.iter().map(gone));
+            for orphan in &orphans {
+                self.drop_routes_of_address(link, orphan.prefix);
+            }
             self.taken_along.extend(orphans);
         }
+        self.drop_routes_of_address(link, prefix);
         true
     }
 
@@ -301,6 +328,8 @@ impl Kernel {
         KernelView {
             links: self.nics.values().map(|nic| nic.link.clone()).collect(),
             addresses: self.addresses.clone(),
+            routes: self.routing.routes.clone(),
+            rules: self.routing.rules.clone(),
         }
     }
 

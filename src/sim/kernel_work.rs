@@ -5,8 +5,9 @@ use super::invariants::{Rule, Violation};
 use super::machine::MachineId;
 use super::process::Change;
 use super::timeline::EntryKind;
-use crate::kernel::{AddressReply, Detection, KernelEvent, LinkOutcome, Verb, first_announcements};
-use crate::net::Prefix;
+use crate::kernel::{
+    AddressReply, Detection, KernelEvent, LinkOutcome, Requester, RoutingReply, Verb, first_announcements,
+};
 use crate::node::Event;
 
 impl Cluster {
@@ -37,6 +38,10 @@ impl Cluster {
             None => return,
             Some(Change::Address(requester, _)) => *requester,
             Some(Change::Link(_)) => return self.work_on_links(id),
+            Some(Change::Routing(requester, _)) => {
+                let requester = *requester;
+                return self.work_on_routing(id, requester, longest);
+            }
         };
         let (mut operations, mut outcomes) = (Vec::new(), Vec::new());
         while outcomes.len() < longest
@@ -63,6 +68,32 @@ impl Cluster {
         }
         self.flush_kernel(id);
         self.tell_soon(id, Event::Addresses(AddressReply { requester, outcomes }));
+        self.work_soon(id);
+    }
+
+    /// The kernel thread takes a chunk of one requester's changes of routes and rules.
+    fn work_on_routing(&mut self, id: MachineId, requester: Requester, longest: usize) {
+        let machine = &mut self.machines[id.0];
+        let Some(process) = machine.process.as_mut() else { return };
+        let mut done = Vec::new();
+        while done.len() < longest
+            && let Some(Change::Routing(of, operation)) = process.operations.front()
+            && *of == requester
+        {
+            done.push((machine.kernel.carry_out_routing(operation), operation.object.to_string()));
+            process.operations.pop_front();
+        }
+        for (outcome, object) in &done {
+            let sign = match outcome.verb {
+                Verb::Add => "+",
+                Verb::Remove => "-",
+            };
+            let refusal = outcome.error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
+            self.record(EntryKind::Kernel, id, format_args!("{sign}{object}{refusal}"));
+        }
+        self.flush_kernel(id);
+        let outcomes = done.into_iter().map(|(outcome, _)| outcome).collect();
+        self.tell_soon(id, Event::Routing(RoutingReply { requester, outcomes }));
         self.work_soon(id);
     }
 
@@ -123,7 +154,8 @@ impl Cluster {
         let left = left.filter(|held| charge.contains(&(held.link, held.prefix.address())));
         let kept = process.ledger.config.keep_addresses_on_stop;
         let left = left.filter(|held| !kept || process.ledger.is_static(held.link, held.prefix.address()));
-        let left: Vec<Prefix> = left.map(|held| held.prefix).collect();
+        let mut left: Vec<String> = left.map(|held| held.prefix.to_string()).collect();
+        left.extend(super::routing::left_behind(machine, &process));
         machine.touched = self.now;
         machine.silent_since = None;
         self.changed = true;
@@ -132,8 +164,8 @@ impl Cluster {
             let detail = format!("stopped and left interface {name}");
             self.report(Violation { at: self.now, rule: Rule::LeftBehind, machine: Some(id), detail });
         }
-        for prefix in left {
-            let detail = format!("stopped and left {prefix}");
+        for left in left {
+            let detail = format!("stopped and left {left}");
             self.report(Violation { at: self.now, rule: Rule::LeftBehind, machine: Some(id), detail });
         }
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::frame::{Glance, Origin, Packet};
 use super::freshness::{Credit, Freshness, Mark};
 use super::invariants::{Heard, Ledger, Pace, Standstill};
-use crate::kernel::{AddressOperation, LinkOperation, ReceiveSocket, Requester};
+use crate::kernel::{AddressOperation, LinkOperation, ReceiveSocket, Requester, RoutingOperation};
 use crate::net::{Family, InterfaceIndex};
 use crate::node::{Event, HaNode, NodeConfig};
 use crate::time::{Instant, Now, WallTime};
@@ -61,6 +61,8 @@ struct Received {
 pub enum Change {
     /// An address.
     Address(Requester, AddressOperation),
+    /// A route or a rule.
+    Routing(Requester, RoutingOperation),
     /// An interface.
     Link(LinkOperation),
 }
@@ -70,7 +72,7 @@ impl Change {
     pub const fn address(&self) -> Option<&AddressOperation> {
         match self {
             Self::Address(_, operation) => Some(operation),
-            Self::Link(_) => None,
+            Self::Link(_) | Self::Routing(..) => None,
         }
     }
 }

@@ -238,6 +238,11 @@ fn draw(kind: Kind, prng: &mut Prng, cluster: &Cluster, scenario: &Scenario) -> 
             }
         }
         Kind::ByHand => {
+            let kernel = &machine.kernel;
+            let routed = !kernel.routes().is_empty() || !kernel.rules().is_empty();
+            if routed && prng.clone().chance(1, 3) {
+                return Some(Fault::RoutingFlushed(id));
+            }
             let ours: Vec<_> =
                 machine.kernel.addresses().iter().filter(|a| a.ours).map(|a| a.prefix).collect();
             Fault::AddressRemoved(id, *pick(prng, &ours)?)

@@ -11,6 +11,7 @@ use super::invariants::Pace;
 use super::machine::{MachineId, MachineSpec, interface_name, own_addresses, virtual_name};
 use super::network::SegmentId;
 use super::protection::Protection;
+use super::routing;
 use super::trackers;
 use crate::kernel::{AddressSpec, VirtualLink, VirtualLinkKind};
 use crate::net::{Family, MacAddress, Prefix};
@@ -180,6 +181,19 @@ impl Scenario {
                 machine.config.tracking.interface_delays = delays;
             }
         }
+        let routed = &mut Prng::new(seed ^ 0x0040_07e5);
+        for machine in &mut machines {
+            for router in &mut machine.config.routers {
+                if routed.chance(1, 4) {
+                    routing::draw(routed, router);
+                }
+            }
+            if routed.chance(1, 8)
+                && let Some(interface) = pick(routed, &interfaces).cloned()
+            {
+                routing::draw_statics(routed, &interface, &mut machine.config);
+            }
+        }
         let pace = if prng.chance(1, 3) { Pace::SLUGGISH } else { Pace::PROMPT };
         let clocks_agree = plans.iter().any(|plan| plan.protection.follows_clocks());
         let cluster = ClusterSpec { seed: prng.next_u64(), segments, machines, hosts, pace, clocks_agree };
@@ -222,6 +236,12 @@ impl Scenario {
                 let spec = AddressSpec::new(Prefix::host([10, NEAR, 0, 18].into()));
                 addresses.push(StaticAddress { spec, ..last });
             }
+        }
+        if prng.clone().chance(1, 6)
+            && let Some(router) = config.routers.first_mut()
+        {
+            // Other ones, or none.
+            routing::draw(&mut prng.clone(), router);
         }
         let Some(plan) = pick(prng, &self.plans) else { return config };
         let Some(at) = config.routers.iter().position(|router| *router.name == *plan.name) else {

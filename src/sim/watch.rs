@@ -14,6 +14,7 @@ use super::invariants::{
 use super::machine::{Machine, MachineId, meeting_place, segment_of_own};
 use super::network::{Conditions, SegmentId};
 use super::process::Process;
+use super::routing;
 use super::timeline::EntryKind;
 use super::trackers;
 use crate::kernel::{HeldAddress, Link};
@@ -47,6 +48,9 @@ impl Cluster {
             survey.missing.extend(
                 daemon.filter(|_| !machine.stands_still()).into_iter().flat_map(|p| missing(machine, p)),
             );
+            if let Some(process) = daemon.filter(|_| !machine.stands_still()) {
+                routing::look(machine, process, &mut survey);
+            }
             if daemon.is_none() {
                 survey.leavers.insert(machine.id, machine.touched);
             }
@@ -104,6 +108,7 @@ impl Cluster {
         let addresses = config.addresses.iter().chain(&config.excluded).filter(|address| address.track);
         let tracked = addresses
             .filter_map(|address| address.interface.as_ref())
+            .chain(config.tracked_by_routing())
             .all(|name| machine.kernel.by_name(name).is_some_and(up));
         let out = match config.interfaces.source_by().or_else(|| config.interfaces.sends_by()) {
             Some(name) => usable(name),
@@ -162,7 +167,7 @@ impl Cluster {
             let group = GroupKey { segment, family: router.family, vrid: router.vrid };
             self.bounds.entry(group).or_default().include(router, startup_delay);
             for address in router.addresses.iter().chain(&router.excluded) {
-                count += 1;
+                count += 1 + router.routes.len() + router.rules.len();
                 let name = address.interface.as_ref().unwrap_or(&router.interfaces.addresses);
                 let Some(segment) = machine.segment_of(name) else { continue };
                 for host in self.hosts.iter_mut().filter(|h| self.network.segment(h.port()) == segment) {

@@ -305,11 +305,12 @@ fn write_further(text: &mut String, router: &RouterSnapshot) -> fmt::Result {
     let counters = &router.counters;
     writeln!(
         text,
-        "   Counters: sent {}, not sent {}, received {}, repaired addresses {}, beaten rivals {}, stalls {}",
+        "   Counters: sent {}, not sent {}, received {}, repaired addresses {}, routes and rules {}, beaten rivals {}, stalls {}",
         counters.advertisements_sent,
         counters.send_failures,
         counters.advertisements_received,
         counters.addresses_repaired,
+        counters.routing_repaired,
         counters.rivals_beaten,
         counters.stalls
     )?;

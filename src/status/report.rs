@@ -267,6 +267,8 @@ pub(crate) struct CounterStatus {
     pub(crate) address_list_mismatches: u64,
     pub(crate) rivals_beaten: u64,
     pub(crate) addresses_repaired: u64,
+    #[serde(default)]
+    pub(crate) routing_repaired: u64,
     pub(crate) duplicate_addresses: u64,
     pub(crate) stalls: u64,
     /// Advertisements of second masters whose clock differs from ours.
@@ -429,6 +431,7 @@ impl CounterStatus {
             address_list_mismatches: counters.address_list_mismatches,
             rivals_beaten: counters.rivals_beaten,
             addresses_repaired: counters.addresses_repaired,
+            routing_repaired: counters.routing_repaired,
             duplicate_addresses: counters.duplicate_addresses,
             stalls: counters.stalls,
             second_masters: counters.second_masters,

@@ -151,11 +151,12 @@ fn write_router(
         let counters = &router.counters;
         writeln!(
             text,
-            "  sent {}, not sent {}, received {}, repaired addresses {}, beaten rivals {}, stalls {}",
+            "  sent {}, not sent {}, received {}, repaired addresses {}, routes and rules {}, beaten rivals {}, stalls {}",
             counters.advertisements_sent,
             counters.send_failures,
             counters.advertisements_received,
             counters.addresses_repaired,
+            counters.routing_repaired,
             counters.rivals_beaten,
             counters.stalls
         )?;

@@ -4,8 +4,8 @@ use core::fmt;
 use core::net::IpAddr;
 use std::sync::Arc;
 
-use super::{AddressDifference, EffectivePriority, PacketReport};
-use crate::kernel::{KernelError, ReceiveSocket, RouterId, VirtualLink};
+use super::{AddressDifference, EffectivePriority, PacketReport, RoutingReport};
+use crate::kernel::{KernelError, ReceiveSocket, RouterId, RoutingObject, VirtualLink};
 use crate::net::{Family, InterfaceIndex, InterfaceName, Prefix};
 use crate::time::{Duration, WallTime};
 use crate::wire::ah::{self, AH_PROTOCOL};
@@ -56,6 +56,15 @@ pub enum FaultReason {
     NotSending(Option<InterfaceName>, SendObstacle),
     /// While master, an address that was asked for was missing for longer than a master-down time.
     AddressMissing(Prefix),
+    /// While master, a route or a rule that was asked for was missing for longer than a master-down time.
+    RoutingMissing(RoutingObject),
+    /// A static address, route or rule of its track group cannot be kept.
+    StaticMissing {
+        /// The group.
+        group: Arc<str>,
+        /// What is missing.
+        object: Arc<str>,
+    },
     /// A tracker or the operator says so; the name is its contribution's.
     Tracked(Arc<str>),
     /// Another member of its sync group cannot take part.
@@ -85,6 +94,8 @@ impl fmt::Display for FaultReason {
             Self::AddressMissing(prefix) => {
                 write!(f, "address {prefix} goes missing each time it is put back")
             }
+            Self::RoutingMissing(object) => write!(f, "{object} goes missing each time it is put back"),
+            Self::StaticMissing { group, object } => write!(f, "track_group {group}: {object} is missing"),
             Self::Tracked(name) => write!(f, "{name} failed"),
             Self::Member { group, member, fault } => {
                 write!(f, "sync group {group}: member {member}: {fault}")
@@ -510,6 +521,8 @@ pub enum ReportKind {
         /// How often since it became wanted.
         times: u32,
     },
+    /// Something about routes and rules.
+    Routing(RoutingReport),
     /// A switch-over has begun: priority 0 sent, addresses kept until the successor is heard.
     SwitchOverBegun,
     /// No successor was heard: mastership resumed.
@@ -698,6 +711,7 @@ impl fmt::Display for ReportKind {
                 "interface {} was removed or changed by somebody else, putting it back (repair {times})",
                 link.name
             ),
+            Self::Routing(report) => report.fmt(f),
             Self::SwitchOverBegun => f.write_str(
                 "switching over: priority 0 sent, keeping the addresses until a successor is heard",
             ),

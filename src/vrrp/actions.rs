@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::kernel::{AddressRequest, Announcement, LinkOperation, ReceiveSocket};
+use crate::kernel::{Announcement, KernelRequest, LinkOperation, ReceiveSocket};
 use crate::net::InterfaceIndex;
 
 use super::{GroupTransition, Report, Transition, Transmission};
@@ -16,8 +16,9 @@ const KEPT: usize = 256;
 /// [`Actions::carry_out`] has the order of the buckets.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Actions {
-    /// Changes of addresses, off the vrrp thread; answered by [`crate::kernel::AddressReply`]s.
-    pub kernel: Vec<AddressRequest>,
+    /// Changes of addresses, routes and rules, off the vrrp thread; answered by [`crate::kernel::AddressReply`]s and
+    /// [`crate::kernel::RoutingReply`]s.
+    pub kernel: Vec<KernelRequest>,
     /// Advertisements to send.
     pub transmit: Vec<Transmission>,
     /// Announcements to send.
@@ -77,8 +78,8 @@ impl News {
 
 /// Who carries out [`Actions`]: the daemon, the simulator.
 pub trait Driver {
-    /// Hands over changes of addresses to whoever carries them out.
-    fn request(&mut self, request: AddressRequest);
+    /// Hands over changes to whoever carries them out.
+    fn request(&mut self, request: KernelRequest);
     /// Sends advertisements, all that are due together.
     fn transmit(&mut self, transmissions: &[Transmission]);
     /// Sends announcements, all that are due together.
@@ -99,7 +100,7 @@ pub trait Driver {
 
 impl Actions {
     /// Carries everything out. In this order:
-    /// 1. Changes of addresses are on their way first: whoever makes them wakes up meanwhile, which takes as long as
+    /// 1. Changes of addresses, routes and rules are on their way first: whoever makes them wakes up meanwhile, which takes as long as
     ///    an advertisement.
     /// 2. Advertisements.
     /// 3. Announcements, which may be many.

@@ -82,15 +82,13 @@ impl Backup {
         if self.follows(core, now, from, advertisement.priority, out) {
             self.wish = None;
             self.wait_for(core, now, from, advertisement, out);
-            if core.addresses.has_leftovers() {
-                core.release_addresses(out);
-            } else {
-                core.addresses.decide();
-            }
+            core.release_leftovers(out);
+            core.routing.decide();
+            core.addresses.decide();
         } else {
             // Who has to wait for its sync group cannot tell for how long the other one is master.
-            if core.group.is_some() && core.addresses.has_leftovers() {
-                core.release_addresses(out);
+            if core.group.is_some() {
+                core.release_leftovers(out);
             }
             // (440) A lower priority is discarded: the timer runs on, and we preempt.
             self.lower = Some((from, advertisement.priority));

@@ -65,9 +65,9 @@ pub struct RouterConfig {
     pub addresses: Vec<VirtualAddress>,
     /// `virtual_ipaddress_excluded`: moved but not advertised, any family.
     pub excluded: Vec<VirtualAddress>,
-    /// `virtual_routes`. Held only: nobody acts on them yet.
+    /// `virtual_routes`.
     pub routes: Vec<VirtualRoute>,
-    /// `virtual_rules`. Held only: nobody acts on them yet.
+    /// `virtual_rules`.
     pub rules: Vec<VirtualRule>,
     /// `v3_checksum_as_v2`.
     pub checksum: ChecksumMode,
@@ -377,7 +377,17 @@ impl RouterConfig {
     /// Every interface that the router has to do with; one may come more than once.
     pub fn interface_names(&self) -> impl Iterator<Item = &InterfaceName> {
         let others = self.addresses.iter().chain(&self.excluded);
-        self.interfaces.names().chain(others.filter_map(|address| address.interface.as_ref()))
+        let routing = self.routes.iter().flat_map(|line| line.route.interfaces());
+        let rules = self.rules.iter().flat_map(|line| line.rule.interfaces());
+        let others = others.filter_map(|address| address.interface.as_ref());
+        self.interfaces.names().chain(others).chain(routing).chain(rules)
+    }
+
+    /// Interfaces without which its routes and rules are of no use, but for those that are not tracked (`no_track`).
+    pub(crate) fn tracked_by_routing(&self) -> impl Iterator<Item = &InterfaceName> {
+        let routes = self.routes.iter().filter(|line| line.track).flat_map(|line| line.route.interfaces());
+        let rules = self.rules.iter().filter(|line| line.track).flat_map(|line| line.rule.interfaces());
+        routes.chain(rules)
     }
 
     /// A copy that shares no memory with this one; interface names are shared with other copies through `names`.

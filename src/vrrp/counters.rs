@@ -27,6 +27,8 @@ pub struct Counters {
     pub second_masters: u64,
     /// Virtual addresses put back after somebody else removed them.
     pub addresses_repaired: u64,
+    /// Routes and rules put back after somebody else removed them.
+    pub routing_repaired: u64,
     /// Times duplicate address detection found that another host has a virtual address.
     pub duplicate_addresses: u64,
     /// Times the process stood still longer than a master-down time.

@@ -31,10 +31,14 @@ enum Deadline {
     GiveUpHandover,
     /// What the kernel holds is compared with what is wanted.
     JudgeAddresses,
+    /// The same of routes and rules.
+    JudgeRouting,
     /// An address that another host had is tried again.
     DetectAgain,
     /// An address has been missing for too long.
     AddressMissing,
+    /// A route or a rule has been.
+    RoutingMissing,
     /// The router has stood back for long enough, or nobody else is there.
     EndAbstention,
     /// The number of reports left out is told.
@@ -43,7 +47,7 @@ enum Deadline {
 
 impl Deadline {
     /// All, in the order in which those are served that are due together. The hand-over comes behind what it holds up.
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 16] = [
         Self::MasterDown,
         Self::Advertise,
         Self::Answer,
@@ -54,8 +58,10 @@ impl Deadline {
         Self::TellRivals,
         Self::GiveUpHandover,
         Self::JudgeAddresses,
+        Self::JudgeRouting,
         Self::DetectAgain,
         Self::AddressMissing,
+        Self::RoutingMissing,
         Self::EndAbstention,
         Self::TellLeftOut,
     ];
@@ -94,8 +100,10 @@ impl VirtualRouter {
             Deadline::TellRivals => at_work?.rivals.poll_timeout(),
             Deadline::GiveUpHandover => master?.handover,
             Deadline::JudgeAddresses => core.addresses.poll_timeout(),
+            Deadline::JudgeRouting => core.routing.poll_timeout(),
             Deadline::DetectAgain => core.detections.poll_timeout(),
             Deadline::AddressMissing => core.addresses.lacking_timeout(self.lacking_limit()?),
+            Deadline::RoutingMissing => core.routing.lacking_timeout(self.lacking_limit()?),
             Deadline::EndAbstention => core.abstention.poll_timeout(),
             Deadline::TellLeftOut => core.limits.poll_timeout(),
         }
@@ -122,11 +130,18 @@ impl VirtualRouter {
                 mastership.resume(core, now, ReportKind::SwitchOverAbandoned, out);
             }
             (Deadline::JudgeAddresses, _) => core.judge_addresses(now, out),
+            (Deadline::JudgeRouting, _) => core.judge_routing(now, out),
             (Deadline::DetectAgain, _) => core.detect_again(out),
             (Deadline::AddressMissing, _) => {
                 let missing = lacking_limit.and_then(|limit| core.addresses.take_lacking(now.instant, limit));
                 if let Some((_, prefix)) = missing {
                     self.abstain(now, FaultReason::AddressMissing(prefix), out);
+                }
+            }
+            (Deadline::RoutingMissing, _) => {
+                let missing = lacking_limit.and_then(|limit| core.routing.take_lacking(now.instant, limit));
+                if let Some(object) = missing {
+                    self.abstain(now, FaultReason::RoutingMissing(object), out);
                 }
             }
             (Deadline::EndAbstention, _) => self.come_back(now, out),

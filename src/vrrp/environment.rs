@@ -15,6 +15,10 @@ pub struct Interface {
     pub mac: Option<MacAddress>,
     /// Up and with a carrier.
     pub usable: bool,
+    /// The administrator wants it up.
+    pub admin_up: bool,
+    /// The routing table that a VRF device stands for.
+    pub vrf_table: Option<u32>,
     /// Router flag of its neighbour advertisements.
     pub ipv6_forwarding: bool,
     /// Largest packet in bytes.
@@ -109,7 +113,8 @@ impl Environment {
         }
         // `no_track` leaves the interface of an address alone.
         let tracked = config.addresses.iter().chain(&config.excluded).filter(|address| address.track);
-        for name in tracked.filter_map(|address| address.interface.as_ref()) {
+        let tracked = tracked.filter_map(|address| address.interface.as_ref());
+        for name in tracked.chain(config.tracked_by_routing()) {
             match self.interface(name) {
                 None => {
                     faults.insert(FaultReason::InterfaceMissing(name.clone()));

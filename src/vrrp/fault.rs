@@ -22,6 +22,7 @@ impl Core {
     pub(super) fn own_faults(&self) -> BTreeSet<FaultReason> {
         let mut faults = self.environment.faults(&self.config);
         faults.extend(self.abstention.reason().cloned());
+        faults.extend(self.static_fault.clone());
         faults.extend(self.tracked_faults.iter().map(|name| FaultReason::Tracked(Arc::clone(name))));
         faults
     }
@@ -63,6 +64,14 @@ impl Core {
 }
 
 impl VirtualRouter {
+    /// A static address, route or rule that it depends on (`track_group`) is there or not.
+    pub fn set_static_fault(&mut self, now: Now, fault: Option<FaultReason>, out: &mut Output<'_>) {
+        if self.core.static_fault != fault {
+            self.core.static_fault = fault;
+            self.update_faults(now, out);
+        }
+    }
+
     /// Stands back, unless there is nobody else.
     pub(super) fn abstain(&mut self, now: Now, reason: FaultReason, out: &mut Output<'_>) -> bool {
         let master_down = self.core.master_down_interval();

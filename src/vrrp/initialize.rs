@@ -51,7 +51,7 @@ impl Core {
         } else {
             unnoticed_silence(interval, down_timer_adverts)
         };
-        self.addresses.has_leftovers() && silence < limit
+        (self.addresses.has_leftovers() || self.routing.has_leftovers()) && silence < limit
     }
 
     /// How long to listen after the start: `state MASTER` shortens it to one interval and the shortest skew time.

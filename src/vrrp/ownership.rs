@@ -9,7 +9,8 @@ use super::environment::Environment;
 use super::router_core::Core;
 use super::{Output, ReportKind, RouterConfig, State, VirtualRouter};
 use crate::kernel::{
-    AddressOperation, AddressOutcome, AddressReply, AddressRequest, Detection, HeldAddress, Requester, Verb,
+    AddressOperation, AddressOutcome, AddressReply, AddressRequest, Detection, HeldAddress, KernelRequest,
+    Requester, Verb,
 };
 use crate::net::{InterfaceIndex, Prefix};
 use crate::time::Now;
@@ -92,7 +93,8 @@ impl Core {
             AddressOperation { verb, link, spec: wish.spec, announcement }
         };
         let operations = changes.into_iter().map(operation).collect();
-        out.actions.kernel.push(AddressRequest { requester: Requester::Router(self.id), operations });
+        let request = AddressRequest { requester: Requester::Router(self.id), operations };
+        out.actions.kernel.push(KernelRequest::Addresses(request));
     }
 
     /// One of our addresses is there without our mark.
@@ -201,9 +203,9 @@ impl VirtualRouter {
         self.core.addresses.is_wanted()
     }
 
-    /// Whether every address request has been answered.
+    /// Whether every request has been answered.
     pub fn is_settled(&self) -> bool {
-        self.core.addresses.is_settled()
+        self.core.addresses.is_settled() && self.core.routing.is_settled()
     }
 
     /// Interfaces and addresses the router cares for, as far as the interfaces exist.

@@ -22,7 +22,7 @@ use super::{
 use crate::kernel::RouterId;
 use crate::net::Family;
 use crate::time::{Duration, Now, WallTime};
-use crate::wanted::{Addresses, WantedSet};
+use crate::wanted::{Addresses, RoutingSets, WantedSet};
 use crate::wire::vrrp::{AdvertisementInterval, Version};
 
 /// A router without its state.
@@ -36,12 +36,15 @@ pub(super) struct Core {
     pub(super) tracked_faults: BTreeSet<Arc<str>>,
     /// The sync group that it is a member of.
     pub(super) group: Option<SyncGroupId>,
+    /// What a track group lacks (`track_group`).
+    pub(super) static_fault: Option<FaultReason>,
     /// The fault of another member.
     pub(super) imposed: Option<FaultReason>,
     /// A tracker that may report one has not found out yet.
     pub(super) tracker_pending: bool,
     pub(super) priority: EffectivePriority,
     pub(super) addresses: WantedSet<Addresses>,
+    pub(super) routing: RoutingSets,
     pub(super) detections: Detections,
     pub(super) peers: PeerTable,
     pub(super) counters: Counters,
@@ -70,10 +73,12 @@ impl Core {
             faults: BTreeSet::new(),
             tracked_faults: BTreeSet::new(),
             group: None,
+            static_fault: None,
             imposed: None,
             tracker_pending: false,
             priority: EffectivePriority::new(config.priority),
             addresses: WantedSet::new(wishes(&config)),
+            routing: Self::new_routing(&config),
             detections: Detections::of(&config),
             peers: PeerTable::default(),
             counters: Counters::default(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::kernel::{AddressSpec, RouterId, Verb};
+use crate::kernel::{AddressSpec, KernelRequest, RouterId, Verb};
 use crate::net::{Family, InterfaceIndex, MacAddress, Prefix};
 use crate::time::{Duration, Instant, Now, WallTime};
 use crate::wire::vrrp::{Priority, Vrid};
@@ -44,6 +44,8 @@ impl Bench {
             key: InterfaceIndex::LOWEST,
             mac: Some(MacAddress([2, 0, 0, 0, 0, 1])),
             usable,
+            admin_up: true,
+            vrf_table: None,
             ipv6_forwarding: false,
             mtu: 1500,
             on_top: false,
@@ -66,7 +68,12 @@ impl Bench {
     fn take(&mut self) -> Done {
         let actions = core::mem::take(&mut self.actions);
         let transitions = actions.transitions().map(|t| (t.from, t.to, t.cause.clone()));
-        let verbs = actions.kernel.iter().flat_map(|request| &request.operations).map(|o| o.verb);
+        let verbs = actions
+            .kernel
+            .iter()
+            .filter_map(KernelRequest::addresses)
+            .flat_map(|r| &r.operations)
+            .map(|o| o.verb);
         let priorities = actions.transmit.iter().map(|sent| sent.payload[2]);
         Done { sent: priorities.collect(), asked: verbs.collect(), told: transitions.collect() }
     }

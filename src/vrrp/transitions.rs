@@ -63,6 +63,7 @@ impl VirtualRouter {
         core.yielded = false;
         core.counters.became_master += 1;
         let (present, leftovers) = core.claim_addresses(out);
+        core.claim_routing(out);
         let mastership = Mastership::new(core, now);
         self.transition(now, Phase::Master(mastership), cause, out);
         self.core.announce(present, self.core.config.announce.repeat.max(1), out);
@@ -87,6 +88,7 @@ impl VirtualRouter {
     /// Gives up the addresses and becomes backup; the other master needs no word.
     pub(super) fn yield_mastership(&mut self, now: Now, cause: Cause, out: &mut Output<'_>) {
         self.core.counters.released_master += 1;
+        self.core.release_routing(out);
         self.core.release_addresses(out);
         self.enter_backup(now, self.core.master_down_interval(), cause, out);
     }
@@ -152,6 +154,7 @@ impl VirtualRouter {
     /// Enters Fault: a master says that it leaves, as far as it still can be heard, and gives up its addresses.
     fn enter_fault(&mut self, now: Now, out: &mut Output<'_>) {
         self.say_leaving(now, out);
+        self.core.release_routing(out);
         self.core.release_addresses(out);
         let Some(first) = self.core.faults.first().cloned() else { return };
         self.transition(now, Phase::Fault, Cause::Fault(first), out);
@@ -166,7 +169,9 @@ impl VirtualRouter {
         self.say_leaving(now, out);
         if keep_addresses {
             self.core.addresses.abandon();
+            self.core.routing.abandon();
         } else {
+            self.core.release_routing(out);
             self.core.release_addresses(out);
         }
         self.transition(now, Phase::Initialize, cause, out);

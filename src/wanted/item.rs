@@ -241,6 +241,24 @@ impl<K: Kind> Item<K> {
         self.lacking_since
     }
 
+    /// Whether the kernel refused it, or it has been missing for longer than `limit`.
+    pub(super) fn is_lacking(&self, now: Instant, limit: Duration) -> bool {
+        let missing = self.lacking_since.is_some_and(|since| since + limit <= now) && !self.is_back(now);
+        self.held == Held::Absent && self.refused || missing
+    }
+
+    /// When what was missing has been there for long enough.
+    pub(super) fn steady_at(&self) -> Option<Instant> {
+        self.lacking_since.filter(|_| self.held != Held::Absent).map(|_| self.held_since + STEADY)
+    }
+
+    /// It counts as missing no more if it has been there for long enough.
+    pub(super) fn forgive(&mut self, now: Instant) {
+        if self.is_back(now) {
+            self.lacking_since = None;
+        }
+    }
+
     /// Whether it has been there long enough not to count as missing any more.
     fn is_back(&self, now: Instant) -> bool {
         self.held != Held::Absent && now.saturating_since(self.held_since) >= STEADY

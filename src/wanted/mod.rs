@@ -23,15 +23,12 @@
 //! an interface of our name that is otherwise made is none of ours; an addition also brings into shape what is there
 //! ([`Kind::SHAPES`]). A removal takes addresses along: their model forgets them with the link, and their wishes have no
 //! place without it. The others fit like this:
-//! - **Routes.** The key is what Linux replaces by: table, destination, type of service and metric; the wish is the
-//!   whole route. An addition replaces (`NLM_F_REPLACE`): the one rule that [`Kind`] has to get for them, so that
-//!   [`WantedSet::reconfigure`] leaves out the removal of what another wish with its key replaces. A route that was
-//!   told with our key and another gateway is not ours: the kind's model of the kernel compares, and says *present,
-//!   without our mark* or *gone*. When an interface goes down, or loses the address that a route prefers, Linux drops
-//!   IPv4 routes without a word: a wish has a place only while its interfaces are up, so that it loses its key and is
-//!   asked for when they are back; the removal that is sent for the old place finds nothing, which is success.
-//! - **Rules.** The key is the whole rule, the wish adds nothing. The kernel holds equal ones more than once, so that
-//!   who carries out an addition has to demand that there is none (`NLM_F_EXCL`).
+//! - **Routes** and **rules** ([`RoutingSets`]): their key holds the protocol, which is our mark, so that what carries
+//!   another one is another object and nothing is foreign; of routes it is the place in the table and the ways as far as
+//!   the configuration names them, of rules everything. A route has a place while its interfaces are up. When one goes
+//!   down, or loses its last address or the one that a route prefers, Linux drops IPv4 routes without a word: their model
+//!   of the kernel works that out. What the kernel refuses for want of an address is asked for again when there is a new
+//!   one ([`WantedSet::retry`]).
 //! - **nftables rules.** The table is ours alone, so that nothing in it is foreign; the key is set and element.
 //!   Changes go in one transaction, and are answered together.
 //! - **IPVS entries.** A requester is a virtual server, its wishes are services with their destinations; an addition edits
@@ -45,6 +42,7 @@ mod ipvs;
 mod item;
 mod link;
 mod places;
+mod routing;
 mod set;
 #[cfg(test)]
 mod tests;
@@ -55,6 +53,7 @@ pub(crate) use address::{AddressWish, Addresses, distinct};
 pub(crate) use collateral::Collateral;
 pub(crate) use ipvs::IpvsEntries;
 pub(crate) use link::Links;
+pub(crate) use routing::{RouteLink, RoutingLeftovers, RoutingSets};
 pub(crate) use set::WantedSet;
 
 use crate::kernel::Verb;
@@ -72,6 +71,9 @@ pub(crate) trait Kind: Clone + Debug {
     /// An addition makes of an object that is there what is wished for: what is adopted is asked for too, and of two
     /// wishes with one key the second takes over the object of the first.
     const SHAPES: bool = false;
+
+    /// Wishes that differ may come to one key, when interfaces are renamed: the first one counts.
+    const COINCIDE: bool = false;
 
     /// The kin of an object whose removal may take others along; `None` if it goes alone.
     fn kin(key: Self::Key) -> Option<Self::Kin>;

@@ -7,7 +7,7 @@ use super::set::{Stance, WantedSet};
 use super::{Change, Kind, Known, Verb};
 
 /// Where a wish can be fulfilled now: `None` while its interface does not exist. No two wishes of a set have the
-/// same key at the same time.
+/// same key at the same time, unless they may ([`Kind::COINCIDE`]).
 pub(crate) type Locate<'a, K> = &'a dyn Fn(&<K as Kind>::Wish) -> Option<<K as Kind>::Key>;
 
 impl<K: Kind> WantedSet<K> {
@@ -20,8 +20,12 @@ impl<K: Kind> WantedSet<K> {
         changes: &mut Vec<Change<K>>,
     ) {
         let mut moved = false;
+        let mut taken = BTreeSet::new();
         for position in 0..self.items.len() {
-            let key = locate(&self.items[position].wish);
+            let mut key = locate(&self.items[position].wish);
+            if K::COINCIDE {
+                key = key.filter(|key| taken.insert(*key));
+            }
             if self.items[position].key != key {
                 moved = true;
                 self.relocate(position, key, known, changes);

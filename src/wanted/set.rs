@@ -180,6 +180,46 @@ impl<K: Kind> WantedSet<K> {
         }
     }
 
+    /// Asks at once for what is wanted and was refused, where that may be otherwise now.
+    pub(crate) fn retry(&mut self, concerned: &dyn Fn(K::Key) -> bool, changes: &mut Vec<Change<K>>) {
+        if !self.is_wanted() {
+            return;
+        }
+        for item in &mut self.items {
+            if item.refused && item.outstanding == 0 && item.key.is_some_and(concerned) {
+                item.judge_at = None;
+                item.request(Verb::Add, changes);
+            }
+        }
+    }
+
+    /// Whether a wish cannot be fulfilled: the kernel refuses it, or it goes missing each time it is put back, for longer
+    /// than `limit`.
+    pub(crate) fn is_lacking(&self, wish: &K::Wish, now: Instant, limit: Duration) -> bool {
+        self.items.iter().find(|item| item.wish == *wish).is_some_and(|item| item.is_lacking(now, limit))
+    }
+
+    /// When [`WantedSet::forgive`] has something to do.
+    pub(crate) fn steady_timeout(&self) -> Option<Instant> {
+        self.items.iter().filter_map(Item::steady_at).min()
+    }
+
+    /// What was missing and has been there for a while counts as missing no more.
+    pub(crate) fn forgive(&mut self, now: Instant) {
+        self.items.iter_mut().for_each(|item| item.forgive(now));
+    }
+
+    /// How many wishes there are.
+    pub(crate) const fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// The wish that has this key.
+    pub(crate) fn wish(&self, key: K::Key) -> Option<&K::Wish> {
+        let found = self.index.binary_search_by_key(&key, |(key, _)| *key).ok()?;
+        Some(&self.items.get(self.index[found].1)?.wish)
+    }
+
     /// Removes what is there and is ours, and asks for it again once that is done. Nothing while it is not wanted, or
     /// a change of it is under way.
     pub(crate) fn renew(&mut self, key: K::Key, changes: &mut Vec<Change<K>>) {

@@ -12,6 +12,7 @@ mod interfaces;
 mod lan;
 mod recovery;
 mod reload;
+mod routing;
 mod rules;
 mod sending;
 mod standstill;

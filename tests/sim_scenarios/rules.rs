@@ -2,7 +2,8 @@
 //! the rule must see it. The same course of events without the wrong must break none.
 
 use alived::kernel::{
-    AddressOperation, AddressRequest, AddressSpec, KernelEvent, Requester, RouterId, ScriptEnd, Verb,
+    AddressOperation, AddressRequest, AddressSpec, KernelEvent, KernelRequest, Requester, RouterId,
+    ScriptEnd, Verb,
 };
 use alived::net::InterfaceIndex;
 use alived::node::{Event, NodeConfig};
@@ -107,7 +108,7 @@ impl<F: FnMut(Now, &mut Actions)> Sabotage for Tamper<F> {
 /// Drops the address operations of a kind.
 fn without(verb: Verb) -> Box<dyn Sabotage> {
     Box::new(Tamper(move |_, actions: &mut Actions| {
-        for request in &mut actions.kernel {
+        for request in actions.kernel.iter_mut().filter_map(KernelRequest::addresses_mut) {
             request.operations.retain(|operation| operation.verb != verb);
         }
     }))
@@ -321,7 +322,8 @@ fn the_removal_of_a_foreign_address_is_seen() {
             let operation = AddressOperation::new(Verb::Remove, eth0(), spec);
             // No router gets an answer that it did not ask for.
             let requester = Requester::Router(RouterId(u32::MAX));
-            actions.kernel.push(AddressRequest { requester, operations: vec![operation] });
+            let request = AddressRequest { requester, operations: vec![operation] };
+            actions.kernel.push(KernelRequest::Addresses(request));
         }))
     };
     assert_seen(&sabotaged(&[R2], vandal, |_| {}), Rule::ForeignAddressRemoved, Some(R2));
@@ -399,7 +401,7 @@ fn a_misled_host_is_seen() {
     let mute = || -> Box<dyn Sabotage> {
         Box::new(Tamper(|_, actions: &mut Actions| {
             actions.announce.clear();
-            for request in &mut actions.kernel {
+            for request in actions.kernel.iter_mut().filter_map(KernelRequest::addresses_mut) {
                 request.operations.iter_mut().for_each(|operation| operation.announcement = None);
             }
         }))
@@ -501,12 +503,14 @@ fn a_virtual_mac_that_is_not_adopted_is_seen() {
 fn an_address_on_another_interface_than_the_virtual_mac_is_seen() {
     let beside = || -> Box<dyn Sabotage> {
         Box::new(Tamper(|_, actions: &mut Actions| {
-            let mut operations = actions.kernel.iter_mut().flat_map(|request| &mut request.operations);
+            let requests = actions.kernel.iter_mut().filter_map(KernelRequest::addresses_mut);
+            let mut operations = requests.flat_map(|request| &mut request.operations);
             if let Some(operation) = operations.find(|operation| operation.verb == Verb::Add) {
                 let beside = AddressOperation::new(Verb::Add, eth0(), operation.spec.clone());
                 // No router gets an answer that it did not ask for.
                 let requester = Requester::Router(RouterId(u32::MAX));
-                actions.kernel.push(AddressRequest { requester, operations: vec![beside] });
+                let request = AddressRequest { requester, operations: vec![beside] };
+                actions.kernel.push(KernelRequest::Addresses(request));
             }
         }))
     };

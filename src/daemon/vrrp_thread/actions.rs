@@ -10,7 +10,7 @@ use tracing::Level;
 use super::super::kernel_thread::Request;
 use super::super::log::Entry;
 use super::{Notice, VrrpThread};
-use crate::kernel::{AddressRequest, Announcement, LinkOperation, ReceiveSocket, Verb};
+use crate::kernel::{Announcement, KernelRequest, LinkOperation, ReceiveSocket, Verb};
 use crate::net::InterfaceIndex;
 use crate::node::HaNode;
 use crate::notify;
@@ -74,14 +74,14 @@ struct Act<'a> {
 }
 
 impl Driver for Act<'_> {
-    fn request(&mut self, request: AddressRequest) {
+    fn request(&mut self, request: KernelRequest) {
         let thread = &mut *self.thread;
-        if let Some(record) = thread.monitor.record() {
+        if let (Some(record), Some(request)) = (thread.monitor.record(), request.addresses()) {
             let added = request.operations.iter().filter(|o| o.verb == Verb::Add);
             added.for_each(|operation| record.note_asked((operation.link, operation.spec.prefix)));
         }
         thread.channels.loan.lend();
-        thread.channels.kernel.send(Request::Addresses(request));
+        thread.channels.kernel.send(Request::Change(request));
     }
 
     fn transmit(&mut self, transmissions: &[Transmission]) {

@@ -7,7 +7,9 @@ use super::super::kernel_thread::Request;
 use super::super::log::Log;
 use super::super::mailbox::Mailbox;
 use super::super::tally::Tally;
-use crate::kernel::{AddressReply, KernelError, KernelView, LinkOutcome, ReceiveSocket, ScriptEnd};
+use crate::kernel::{
+    AddressReply, KernelError, KernelView, LinkOutcome, ReceiveSocket, RoutingReply, ScriptEnd,
+};
 use crate::net::InterfaceName;
 use crate::node::{Changes, NodeConfig, Retired};
 use crate::status::Snapshot;
@@ -24,6 +26,8 @@ pub(in crate::daemon) enum Message {
     View(Result<KernelView, KernelError>),
     /// A chunk of address changes was carried out.
     Addresses(AddressReply),
+    /// A chunk of changes of routes and rules was carried out.
+    Routing(RoutingReply),
     /// Interfaces of our own were created or removed, or could not be.
     Links(Vec<LinkOutcome>),
     /// A receive socket is open.

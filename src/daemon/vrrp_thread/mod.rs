@@ -21,10 +21,10 @@ use super::log::Entry;
 use super::receive_pace::{Change, ReceivePace};
 use super::send_failures::SendFailures;
 use crate::kernel::{KernelError, KernelEvent, KernelView, ReceiveSocket, SocketEvent};
-use crate::node::{Changes, Event, HaNode, NodeConfig};
+use crate::node::{Changes, Event, HaNode, NodeConfig, StaticConfig};
 use crate::status::{Lateness, Snapshot};
 use crate::sys::clock::{self, Alarm};
-use crate::sys::netlink::{Followed, Monitor};
+use crate::sys::netlink::{Followed, Interest, Monitor};
 use crate::sys::packet::{Announcer, ReceiveBatch, Receiver, Sender};
 use crate::sys::poll::Poller;
 use crate::time::{Duration, Now};
@@ -253,7 +253,8 @@ impl VrrpThread {
     }
 
     fn request_view(&mut self) {
-        self.channels.kernel.send(Request::View(self.monitor.ownership().clone()));
+        let (ownership, interest) = (self.monitor.ownership().clone(), self.monitor.interest().clone());
+        self.channels.kernel.send(Request::View(ownership, interest));
     }
 
     fn start_from(&mut self, view: &KernelView) {
@@ -290,6 +291,7 @@ impl VrrpThread {
                 }
                 Event::Addresses(reply)
             }
+            Message::Routing(reply) => Event::Routing(reply),
             Message::Links(outcomes) => {
                 // Counted once what listens on them has been asked for.
                 self.answered += 1;
@@ -316,6 +318,9 @@ impl VrrpThread {
                 Event::Socket(SocketEvent::Failed(key, error))
             }
             Message::Reconfigure(config) => {
+                // What is to go is followed until it is gone, and longer.
+                let interest = interest(&config).and(self.monitor.interest());
+                self.monitor.follow(interest).map_err(|error| to_io(&error))?;
                 let mut plan = self.node.plan(config);
                 self.reconfigured.push(plan.take_changes());
                 self.node.apply(now, plan, &mut self.actions);
@@ -404,6 +409,17 @@ fn receive(
         }
     }
     packets
+}
+
+/// What of routes and rules a configuration is interested in.
+pub(in crate::daemon) fn interest(config: &NodeConfig) -> Interest {
+    let routers = &config.routers;
+    let routes = routers.iter().flat_map(|router| router.routes.iter().map(|line| &line.route));
+    let rules = routers.iter().flat_map(|router| router.rules.iter().map(|line| &line.rule));
+    let StaticConfig { routes: static_routes, rules: static_rules, .. } = &*config.statics;
+    let routes = routes.chain(static_routes.iter().map(|item| &item.route));
+    let rules = rules.chain(static_rules.iter().map(|item| &item.rule));
+    Interest::new(routes, rules)
 }
 
 fn to_io(error: &KernelError) -> io::Error {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::index::AddressKey;
 use super::{HaNode, Phase};
-use crate::kernel::{Link, ReceiveSocket, RouterId};
+use crate::kernel::{Link, ReceiveSocket, Requester, RouterId, RoutingKey};
 use crate::net::{InterfaceIndex, InterfaceName, VRRP_PROTOCOL};
 use crate::time::Now;
 use crate::vrrp::{
@@ -115,8 +115,9 @@ impl HaNode {
             environment.listening = self.listen(id, vrid, socket);
             self.promote(promotes, actions);
             let (running, silent_since) = (self.phase == Phase::Running, self.silent_since);
-            self.move_router(now, id, actions, |router, known, out| {
+            self.move_router(now, id, actions, |router, known, known_routing, out| {
                 router.set_environment(now, environment, known, out);
+                router.locate_routing(known_routing, out);
                 if running {
                     router.start(now, silent_since, out);
                 }
@@ -139,8 +140,9 @@ impl HaNode {
         self.promote(promotes(&config, &environment), actions);
         environment.listening = self.listen(id, config.vrid, socket);
         let mut config = config;
-        self.move_router(now, id, actions, |router, known, out| {
+        self.move_router(now, id, actions, |router, known, known_routing, out| {
             router.reconfigure(now, &mut config, environment, known, out);
+            router.reconfigure_routing(known_routing, out);
         });
         config
     }
@@ -155,17 +157,28 @@ impl HaNode {
         now: Now,
         id: RouterId,
         actions: &mut Actions,
-        tell: impl FnOnce(&mut VirtualRouter, &dyn Fn(AddressKey) -> Option<bool>, &mut Output<'_>),
+        tell: impl FnOnce(
+            &mut VirtualRouter,
+            &dyn Fn(AddressKey) -> Option<bool>,
+            &dyn Fn(RoutingKey) -> Option<bool>,
+            &mut Output<'_>,
+        ),
     ) {
-        let before = self.address_keys(id);
+        let (before, routing) = (self.address_keys(id), self.routing_keys(id));
         self.with_router_and_kernel(now, id, actions, |router, kernel, out| {
-            tell(router, &|key| kernel.holds(key), out);
+            tell(router, &|key| kernel.holds(key), &|key| kernel.holds_routing(key), out);
         });
         self.index.move_addresses(id, &before, &self.address_keys(id));
+        let routing_now = self.routing_keys(id);
+        self.routing.shift(Requester::Router(id), &routing, &routing_now);
     }
 
     fn address_keys(&self, id: RouterId) -> Vec<AddressKey> {
         self.routers.get(&id).map(|router| router.address_keys().collect()).unwrap_or_default()
+    }
+
+    fn routing_keys(&self, id: RouterId) -> Vec<RoutingKey> {
+        self.routers.get(&id).map(|router| router.routing_keys().collect()).unwrap_or_default()
     }
 
     /// A router is no more.
@@ -174,6 +187,8 @@ impl HaNode {
         self.index.move_names(id, Some(router.config()), None);
         let addresses: Vec<AddressKey> = router.address_keys().collect();
         self.index.move_addresses(id, &addresses, &[]);
+        let routing: Vec<RoutingKey> = router.routing_keys().collect();
+        self.routing.shift(Requester::Router(id), &routing, &[]);
         self.listen(id, router.config().vrid, None);
         self.timers.set(id, None);
         Some(router)
@@ -204,7 +219,17 @@ impl HaNode {
 /// What a router is told of an interface.
 const fn interface(link: &Link, usable: bool) -> Interface {
     let (ipv6_forwarding, mtu, on_top) = (link.forwarding.ipv6, link.mtu, link.stacked.is_some());
-    Interface { key: link.key, mac: link.mac, usable, ipv6_forwarding, mtu, on_top, pace: None }
+    Interface {
+        key: link.key,
+        mac: link.mac,
+        usable,
+        admin_up: link.admin_up,
+        vrf_table: link.vrf_table,
+        ipv6_forwarding,
+        mtu,
+        on_top,
+        pace: None,
+    }
 }
 
 /// The interface on which no address shall take others along, on behalf of a router.

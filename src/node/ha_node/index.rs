@@ -216,6 +216,7 @@ mod tests {
             loopback: false,
             forwarding: Forwarding::default(),
             stacked: None,
+            vrf_table: None,
         }
     }
 
@@ -242,6 +243,7 @@ mod tests {
             6 => KernelEvent::View(KernelView {
                 links: (0..prng.below(5)).map(|_| some_link(prng)).collect(),
                 addresses: (0..prng.below(5)).map(|_| some_address(prng)).collect(),
+                ..KernelView::default()
             }),
             _ => return Event::Reconfigure(some_config(prng)),
         })

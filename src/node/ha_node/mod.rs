@@ -8,6 +8,7 @@ mod links;
 mod locals;
 mod plan;
 mod retired;
+mod routing;
 mod sockets;
 mod statics;
 mod tracking;
@@ -21,15 +22,17 @@ use std::sync::Arc;
 use super::{Event, KernelModel, NodeConfig};
 
 use crate::kernel::{
-    AddressReply, KernelEvent, Link, LinkKey, LinkOutcome, ReceiveSocket, Requester, RouterId, SocketEvent,
+    AddressReply, KernelEvent, KernelRequest, Link, LinkKey, LinkOutcome, ReceiveSocket, Requester, RouterId,
+    SocketEvent,
 };
 use crate::net::{Family, InterfaceIndex, InterfaceName};
 use crate::time::{Duration, Instant, Now};
 use crate::timer::TimerQueue;
 use crate::track::Trackers;
 use crate::vrrp::{
-    Actions, AnnouncementQueue, Cause, Datagram, Listening, News, Output, Report, ReportKind, Reservation,
-    RouterConfig, SendObstacle, SharedPace, SocketRequest, State, Transmission, VirtualRouter, shared_paces,
+    Actions, AnnouncementQueue, Cause, Datagram, FaultReason, Listening, News, Output, Report, ReportKind,
+    Reservation, RouterConfig, SendObstacle, SharedPace, SocketRequest, State, Transmission, VirtualRouter,
+    shared_paces,
 };
 use crate::wanted::{Addresses, Collateral};
 use crate::wire::vrrp::{Vrid, peek};
@@ -37,6 +40,7 @@ use groups::Groups;
 use index::Index;
 use link_states::LinkStates;
 use links::OwnLinks;
+use routing::RoutingIndex;
 use sockets::Sockets;
 use statics::Statics;
 use unknown::UnknownVrids;
@@ -64,6 +68,9 @@ pub struct HaNode {
     /// Removed by a reload, with requests that the kernel has not answered yet.
     departing: BTreeMap<RouterId, Box<VirtualRouter>>,
     retired: Retired,
+    routing: RoutingIndex,
+    /// What members of a `track_group` lack, by group.
+    static_faults: BTreeMap<Arc<str>, FaultReason>,
     statics: Statics,
     links: OwnLinks,
     next_id: u32,
@@ -118,6 +125,8 @@ impl HaNode {
             routers: BTreeMap::new(),
             departing: BTreeMap::new(),
             retired: Retired::default(),
+            routing: RoutingIndex::default(),
+            static_faults: BTreeMap::new(),
             next_id: 0,
             kernel: KernelModel::default(),
             sockets: Sockets::default(),
@@ -213,6 +222,7 @@ impl HaNode {
             Event::Addresses(reply) => {
                 self.handle_reply(now, &reply, actions);
             }
+            Event::Routing(reply) => self.handle_routing_reply(now, &reply, actions),
             Event::Links(outcomes) => self.handle_links(now, outcomes, actions),
             Event::Socket(event) => self.handle_socket(now, event, actions),
             Event::Script { name, end, ending } => {
@@ -234,8 +244,10 @@ impl HaNode {
 
     /// The end of whatever has asked for changes since `before`.
     fn conclude(&mut self, now: Now, before: usize, actions: &mut Actions) {
+        self.settle_track_groups(now, actions);
         self.settle_groups(now, actions);
         self.restore_taken(before, actions);
+        self.restore_routing(before, actions);
     }
 
     /// Serves the timers due at `now`, and advertisements due within the next millisecond; if there are many, some
@@ -268,9 +280,11 @@ impl HaNode {
         }
         self.announce_what_was_not(now, actions);
         self.groups.handle_timeout(now.instant);
+        self.settle_track_groups(now, actions);
         self.settle_groups(now, actions);
         self.announcements.take_due(now.instant, ANNOUNCEMENTS_PER_WAKE_UP, &mut actions.announce);
         self.restore_taken(before, actions);
+        self.restore_routing(before, actions);
     }
 
     /// When [`HaNode::handle_timeout`] shall be called next; in the past if at once.
@@ -425,28 +439,37 @@ impl HaNode {
                         self.with_router_and_kernel(now, id, actions, |router, kernel, out| {
                             let detection = |key| kernel.detection(key);
                             router.resynchronise(now, &|key| kernel.holds(key), &detection, out);
+                            router.resynchronise_routing(now, &|key| kernel.holds_routing(key));
                         });
                     }
                 }
             }
             KernelEvent::LinkChanged(link) => {
                 let name = link.name.clone();
+                let (key, up) = (link.key, link.admin_up);
                 let virtual_keys = (self.virtual_key(link.key), link.virtual_key());
                 let before = self.kernel.set_link(link);
-                self.statics.locate(&self.kernel, actions);
+                if !up {
+                    self.drop_routes_of_link(now, key, actions);
+                }
+                self.locate_statics(actions);
                 self.links.on_change(now, virtual_keys.0, virtual_keys.1);
                 self.links.locate(&self.kernel, actions);
                 let names: Vec<_> = before.iter().chain([&name]).collect();
                 self.note_links(now, &names);
                 self.update_names(now, &names, actions);
                 self.look_at_links(now, &names, actions);
+                if up {
+                    self.retry_routes(now, key, actions);
+                }
             }
             KernelEvent::LinkGone(key) => {
                 self.promoted.remove(&key);
                 let virtual_key = self.virtual_key(key);
                 if let Some(name) = self.kernel.remove_link(key) {
+                    self.drop_routes_of_link(now, key, actions);
                     self.note_links(now, &[&name]);
-                    self.statics.locate(&self.kernel, actions);
+                    self.locate_statics(actions);
                     self.links.on_change(now, virtual_key, None);
                     self.links.locate(&self.kernel, actions);
                     self.update_names(now, &[&name], actions);
@@ -464,6 +487,7 @@ impl HaNode {
                     });
                 }
                 self.update_sources(now, key, changes_source, actions);
+                self.retry_routes(now, address.link, actions);
             }
             KernelEvent::AddressGone { link, prefix } => {
                 let changes_source = self.kernel.remove_address(link, prefix);
@@ -475,7 +499,14 @@ impl HaNode {
                     });
                 }
                 self.update_sources(now, (link, prefix), changes_source, actions);
+                self.follow_routes_of_address(now, link, prefix, actions);
             }
+            KernelEvent::RoutePresent { route, replaces } => {
+                self.on_route_present(now, route, replaces, actions);
+            }
+            KernelEvent::RouteGone(route) => self.on_route_gone(now, &route, actions),
+            KernelEvent::RulePresent(rule) => self.on_rule(now, &rule, true, actions),
+            KernelEvent::RuleGone(rule) => self.on_rule(now, &rule, false, actions),
         }
     }
 
@@ -491,6 +522,7 @@ impl HaNode {
             }
         };
         self.statics.begin(&self.kernel, actions);
+        self.index_static_routing();
         self.links.begin(&self.kernel, actions);
         let mut names = BTreeMap::new();
         for config in core::mem::take(&mut self.config.routers) {
@@ -648,7 +680,7 @@ impl HaNode {
             return;
         }
         let mut collateral: Collateral<Addresses, Requester> = Collateral::new();
-        for request in &actions.kernel[before..] {
+        for request in actions.kernel[before..].iter().filter_map(KernelRequest::addresses) {
             for operation in &request.operations {
                 let key = (operation.link, operation.spec.prefix);
                 collateral.note(request.requester, operation.verb, key, self.kernel.is_secondary(key));

@@ -69,7 +69,9 @@ impl HaNode {
         let before = actions.kernel.len();
         self.notice_stall(now, actions);
         self.carry_out(now, plan, actions);
+        self.settle_track_groups(now, actions);
         self.restore_taken(before, actions);
+        self.restore_routing(before, actions);
     }
 
     pub(super) fn carry_out(&mut self, now: Now, plan: Plan, actions: &mut Actions) {
@@ -112,6 +114,7 @@ impl HaNode {
         }
         if other_statics {
             self.statics.reconfigure(&self.config.statics, &self.kernel, actions);
+            self.index_static_routing();
         }
         if other_links {
             self.links.reconfigure(&self.config.links, &self.kernel, actions);

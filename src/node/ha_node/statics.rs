@@ -1,16 +1,33 @@
-//! The static part: addresses that a daemon keeps in the kernel for as long as it lives (`static_ipaddress`).
+//! The static part: what a daemon keeps in the kernel for as long as it lives (`static_ipaddress`, `static_routes`,
+//! `static_rules`), and what groups of routers depend on (`track_group`).
 
-use crate::kernel::{AddressOperation, AddressReply, AddressRequest, Requester};
-use crate::net::{InterfaceIndex, Prefix};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::kernel::{
+    AddressOperation, AddressReply, AddressRequest, KernelRequest, Link, Requester, Route, RoutingKey,
+    RoutingReply, Rule,
+};
+use crate::net::{InterfaceIndex, InterfaceName, Prefix};
 use crate::node::{KernelModel, StaticConfig};
-use crate::time::{Instant, Now};
-use crate::vrrp::{Actions, Report, ReportKind};
-use crate::wanted::{AddressWish, Addresses, Answer, Change, Repair, WantedSet, distinct};
+use crate::time::{Duration, Instant, Now};
+use crate::vrrp::{Actions, Report, ReportKind, RoutingReport, request_routing};
+use crate::wanted::{
+    AddressWish, Addresses, Answer, Change, Repair, RouteLink, RoutingLeftovers, RoutingSets, WantedSet,
+    distinct,
+};
 
-/// A requester like each virtual router, which wants its addresses from the start to the stop.
+/// A static item is said to be missing, though nothing speaks against it, after this time.
+const LACKING: Duration = Duration::from_secs(3);
+
+/// A requester like each virtual router, which wants what it has from the start to the stop.
 #[derive(Clone, Debug)]
 pub(super) struct Statics {
     addresses: WantedSet<Addresses>,
+    routing: RoutingSets,
+    config: Box<StaticConfig>,
+    /// When it was looked last at what is missing.
+    examined: Instant,
 }
 
 /// An address on an interface.
@@ -19,7 +36,13 @@ pub(super) type Key = (InterfaceIndex, Prefix);
 impl Statics {
     /// Nothing is asked for yet.
     pub(super) fn new(config: &StaticConfig) -> Self {
-        Self { addresses: WantedSet::new(wishes(config)) }
+        let (routes, rules) = routing_wishes(config);
+        Self {
+            addresses: WantedSet::new(wishes(config)),
+            routing: RoutingSets::new(routes, rules),
+            config: Box::new(config.clone()),
+            examined: Instant::ZERO,
+        }
     }
 
     /// The kernel's state is known for the first time: asks for what is missing.
@@ -31,6 +54,12 @@ impl Statics {
             report(ReportKind::LeftoverAdopted { count }, actions);
         }
         request(changes, actions);
+        let (leftovers, operations) = self.routing.want();
+        let RoutingLeftovers { routes, rules } = leftovers;
+        if routes + rules > 0 {
+            actions.report(RoutingReport::Adopted { routes, rules }.of_statics());
+        }
+        request_routing(Requester::Static, operations, actions);
     }
 
     /// Interfaces came, went or have other names.
@@ -38,15 +67,23 @@ impl Statics {
         let mut changes = Vec::new();
         self.addresses.locate(&locate(kernel), &|key| kernel.holds(key), &mut changes);
         request(changes, actions);
+        if !self.routing.is_idle() {
+            let operations = self.routing.locate(&links(kernel), &|key| kernel.holds_routing(key));
+            request_routing(Requester::Static, operations, actions);
+        }
         self.report_foreign(kernel, actions);
     }
 
-    /// Replaces the list of addresses: what stays is not touched.
+    /// Replaces the lists: what stays is not touched.
     pub(super) fn reconfigure(&mut self, config: &StaticConfig, kernel: &KernelModel, actions: &mut Actions) {
         let mut changes = Vec::new();
         let known = |key| kernel.holds(key);
         self.addresses.reconfigure(wishes(config), &locate(kernel), &known, &mut changes);
         request(changes, actions);
+        let known = |key| kernel.holds_routing(key);
+        let operations = self.routing.reconfigure(routing_wishes(config), &links(kernel), &known);
+        request_routing(Requester::Static, operations, actions);
+        *self.config = config.clone();
         self.report_foreign(kernel, actions);
     }
 
@@ -54,6 +91,7 @@ impl Statics {
     pub(super) fn resynchronise(&mut self, now: Now, kernel: &KernelModel, actions: &mut Actions) {
         self.locate(kernel, actions);
         self.addresses.resynchronise(now.instant, &|key| kernel.holds(key));
+        self.routing.resynchronise(now.instant, &|key| kernel.holds_routing(key));
     }
 
     /// The kernel tells that it holds an address, and whether with our mark.
@@ -89,17 +127,29 @@ impl Statics {
     }
 
     /// When [`Statics::handle_timeout`] shall be called next.
-    pub(super) const fn poll_timeout(&self) -> Option<Instant> {
-        self.addresses.poll_timeout()
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let judged = [self.addresses.poll_timeout(), self.routing.poll_timeout()];
+        let lacking = [self.addresses.lacking_timeout(LACKING), self.routing.lacking_timeout(LACKING)];
+        let lacking = lacking.into_iter().filter(|at| *at > Some(self.examined));
+        let back = [self.addresses.steady_timeout(), self.routing.steady_timeout()];
+        judged.into_iter().chain(lacking).chain(back).flatten().min()
     }
 
     /// Puts back what somebody removed.
     pub(super) fn handle_timeout(&mut self, now: Now, actions: &mut Actions) {
+        self.examined = now.instant;
+        self.addresses.forgive(now.instant);
+        self.routing.forgive(now.instant);
         let mut changes = Vec::new();
         for Repair { key: (_, prefix), times } in self.addresses.judge(now.instant, &mut changes) {
             report(ReportKind::AddressRepaired { prefix, times }, actions);
         }
         request(changes, actions);
+        let (repaired, operations) = self.routing.judge(now.instant);
+        for (object, times) in repaired {
+            actions.report(RoutingReport::Repaired { object, times }.of_statics());
+        }
+        request_routing(Requester::Static, operations, actions);
     }
 
     /// A virtual router's removal takes some along: they are asked for again.
@@ -111,6 +161,8 @@ impl Statics {
 
     /// The daemon stops: what is ours is removed.
     pub(super) fn stop(&mut self, actions: &mut Actions) {
+        let (_, operations) = self.routing.release();
+        request_routing(Requester::Static, operations, actions);
         let mut changes = Vec::new();
         self.addresses.release(&mut changes);
         request(changes, actions);
@@ -118,7 +170,68 @@ impl Statics {
 
     /// Whether every change has been answered.
     pub(super) fn is_settled(&self) -> bool {
-        self.addresses.is_settled()
+        self.addresses.is_settled() && self.routing.is_settled()
+    }
+
+    /// The kernel tells that one of the routes or rules is there, or gone.
+    pub(super) fn on_routing(&mut self, now: Now, key: RoutingKey, present: bool) {
+        self.routing.on_change(now.instant, key, present);
+    }
+
+    /// The kernel took a chunk of our changes of routes and rules.
+    pub(super) fn on_routing_reply(&mut self, now: Now, reply: &RoutingReply, actions: &mut Actions) {
+        let (refused, operations) = self.routing.on_outcomes(now.instant, &reply.outcomes);
+        for (object, error) in refused {
+            actions.report(RoutingReport::Refused { object, error }.of_statics());
+        }
+        request_routing(Requester::Static, operations, actions);
+    }
+
+    /// A virtual router removes some of ours: they are asked for again.
+    pub(super) fn restore_routing(&mut self, taken: &dyn Fn(RoutingKey) -> bool, actions: &mut Actions) {
+        request_routing(Requester::Static, self.routing.restore(taken), actions);
+    }
+
+    /// An interface is up, or has a new address.
+    pub(super) fn retry_routes(&mut self, link: InterfaceIndex, actions: &mut Actions) {
+        request_routing(Requester::Static, self.routing.retry(link), actions);
+    }
+
+    /// Routes and rules that have a place.
+    pub(super) fn routing_keys(&self) -> impl Iterator<Item = RoutingKey> {
+        self.routing.keys()
+    }
+
+    /// What each track group lacks: an item whose interface is missing or cannot be used, that the kernel refuses, or
+    /// that goes missing each time it is put back.
+    pub(super) fn missing(&mut self, now: Instant, kernel: &KernelModel) -> BTreeMap<Arc<str>, Arc<str>> {
+        let mut missing: BTreeMap<Arc<str>, Arc<str>> = BTreeMap::new();
+        let mut note = |group: &Option<Arc<str>>, what: String| {
+            if let Some(group) = group {
+                missing.entry(Arc::clone(group)).or_insert_with(|| what.into());
+            }
+        };
+        let usable = |name: &InterfaceName| kernel.link_by_name(name).is_some_and(Link::usable);
+        let StaticConfig { addresses, routes, rules, track_groups: _ } = &*self.config;
+        for item in addresses {
+            let wish = AddressWish { interface: item.interface.clone(), spec: item.spec.clone() };
+            if !usable(&item.interface) || self.addresses.is_lacking(&wish, now, LACKING) {
+                note(&item.track_group, format!("address {} on {}", item.spec.prefix, item.interface));
+            }
+        }
+        for item in routes {
+            if !item.route.interfaces().all(usable)
+                || self.routing.is_route_lacking(&item.route, now, LACKING)
+            {
+                note(&item.track_group, format!("route {}", item.route));
+            }
+        }
+        for item in rules {
+            if !item.rule.input.iter().all(usable) || self.routing.is_rule_lacking(&item.rule, now, LACKING) {
+                note(&item.track_group, format!("rule {}", item.rule));
+            }
+        }
+        missing
     }
 
     fn report_foreign(&mut self, kernel: &KernelModel, actions: &mut Actions) {
@@ -131,9 +244,25 @@ impl Statics {
 fn wishes(config: &StaticConfig) -> Vec<(AddressWish, bool)> {
     distinct(config.addresses.iter().map(|address| {
         let wish = AddressWish { interface: address.interface.clone(), spec: address.spec.clone() };
-        // Nobody could do better.
-        (wish, false)
+        // Of those that no group depends on nobody asks.
+        (wish, address.track_group.is_some())
     }))
+}
+
+/// Routes and rules, and whether the loss of each counts.
+type RoutingWishes = (Vec<(Arc<Route>, bool)>, Vec<(Arc<Rule>, bool)>);
+
+fn routing_wishes(config: &StaticConfig) -> RoutingWishes {
+    let routes = config.routes.iter().map(|item| (Arc::new(item.route.clone()), item.track_group.is_some()));
+    let rules = config.rules.iter().map(|item| (Arc::new(item.rule.clone()), item.track_group.is_some()));
+    (routes.collect(), rules.collect())
+}
+
+fn links(kernel: &KernelModel) -> impl Fn(&InterfaceName) -> Option<RouteLink> {
+    |name| {
+        let link = kernel.link_by_name(name)?;
+        Some(RouteLink { key: link.key, admin_up: link.admin_up, vrf_table: link.vrf_table })
+    }
 }
 
 /// An address has a place where its interface exists.
@@ -166,7 +295,7 @@ pub(super) fn request_for(requester: Requester, changes: Vec<Change<Addresses>>,
         AddressOperation::new(verb, link, wish.spec)
     };
     let operations = changes.into_iter().map(operation).collect();
-    actions.kernel.push(AddressRequest { requester, operations });
+    actions.kernel.push(KernelRequest::Addresses(AddressRequest { requester, operations }));
 }
 
 fn report(kind: ReportKind, actions: &mut Actions) {

@@ -116,7 +116,11 @@ fn a_reload_moves_the_end_of_the_startup_delay() {
         script.node = HaNode::new(with(10));
         let begun = script.now.instant;
         let addresses = vec![held_address(OWN, false)];
-        script.tell(Event::Kernel(KernelEvent::View(KernelView { links: vec![link(true)], addresses })));
+        script.tell(Event::Kernel(KernelEvent::View(KernelView {
+            links: vec![link(true)],
+            addresses,
+            ..KernelView::default()
+        })));
         let told = |kind: &ReportKind| matches!(kind, ReportKind::StartupDelayed { delay, .. } if delay.as_secs() == 10);
         assert!(script.take().reports().any(|report| told(&report.kind)), "an operator is told");
         let socket = ReceiveSocket::vrrp(ETH0, "224.0.0.18".parse().unwrap());

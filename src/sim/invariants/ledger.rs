@@ -18,9 +18,11 @@ use std::sync::Arc;
 use super::bounds::master_down_time;
 use super::tracking::{LinkOpinions, Standard, Verdicts};
 use super::{Batch, Heard, Standing, Switch};
-use crate::kernel::{HeldAddress, KernelEvent, Link, LinkOperation, Requester, RouterId, Verb};
+use crate::kernel::{
+    HeldAddress, KernelEvent, KernelRequest, Link, LinkOperation, Requester, RouterId, Verb,
+};
 use crate::net::{Family, InterfaceIndex, InterfaceName, Prefix};
-use crate::node::{Event, NodeConfig};
+use crate::node::{Event, NodeConfig, StaticConfig};
 use crate::sim::kernel::usable_source;
 use crate::sim::machine::meeting_place;
 use crate::time::{ARRIVAL_MAX, Duration, Instant};
@@ -45,6 +47,8 @@ pub struct Ledger {
     /// Every address that it was ever configured with, on the interfaces that it saw under the name it belongs to at
     /// that time: elsewhere it does not look for what a predecessor left.
     pub charge: BTreeSet<(InterfaceIndex, IpAddr)>,
+    /// Every route by its destination, and every rule by its place in the list, that it was ever configured with.
+    pub routing_charge: (BTreeSet<Prefix>, BTreeSet<Option<u32>>),
     /// Routers that a reload removed, and when the last of each was (simulator's time).
     pub removed: BTreeMap<(Option<InterfaceName>, Option<IpAddr>, Family, Vrid), Instant>,
     /// Where it was ever configured to advertise to, by family and virtual router identifier.
@@ -68,6 +72,7 @@ impl Ledger {
         note_destinations(&config, &mut destinations);
         Self {
             charge: BTreeSet::new(),
+            routing_charge: routing_of(&config),
             destinations,
             config,
             links: BTreeMap::new(),
@@ -110,7 +115,7 @@ impl Ledger {
 
     /// Notes what came of a wake-up, after [`Ledger::note_received`].
     pub fn note_actions(&mut self, batch: &Batch<'_>) {
-        for request in &batch.actions.kernel {
+        for request in batch.actions.kernel.iter().filter_map(KernelRequest::addresses) {
             for operation in &request.operations {
                 let key = (request.requester, operation.link, operation.spec.prefix);
                 match operation.verb {
@@ -300,7 +305,14 @@ impl Ledger {
                 self.foreign.remove(&(*link, *prefix));
                 self.wanted.retain(|(_, on, address)| (on, address) != (link, prefix));
             }
-            Event::Links(_) => {}
+            Event::Kernel(
+                KernelEvent::RoutePresent { .. }
+                | KernelEvent::RouteGone(_)
+                | KernelEvent::RulePresent(_)
+                | KernelEvent::RuleGone(_),
+            )
+            | Event::Links(_)
+            | Event::Routing(_) => {}
             Event::Addresses(reply) => {
                 for outcome in reply.outcomes.iter().filter(|o| o.error.is_some()) {
                     self.wanted.remove(&(reply.requester, outcome.link, outcome.prefix));
@@ -332,6 +344,9 @@ impl Ledger {
                 }
                 self.verdicts.reconfigure(batch.at, &self.config, config);
                 note_destinations(config, &mut self.destinations);
+                let (routes, rules) = routing_of(config);
+                self.routing_charge.0.extend(routes);
+                self.routing_charge.1.extend(rules);
                 self.config = config.clone();
                 let links: Vec<Link> = self.links.values().cloned().collect();
                 links.iter().for_each(|link| self.note_link(link));
@@ -495,6 +510,17 @@ impl Ledger {
             self.wanted.retain(|(_, link, prefix)| (*link, *prefix) != key);
         }
     }
+}
+
+/// Destinations of all routes, places of all rules.
+fn routing_of(config: &NodeConfig) -> (BTreeSet<Prefix>, BTreeSet<Option<u32>>) {
+    let StaticConfig { routes, rules, .. } = &*config.statics;
+    let of_routers = config.routers.iter().flat_map(|router| &router.routes).map(|line| &line.route);
+    let all = of_routers.chain(routes.iter().map(|item| &item.route));
+    let destinations = all.map(|route| route.destination).collect();
+    let of_routers = config.routers.iter().flat_map(|router| &router.rules).map(|line| &line.rule);
+    let all = of_routers.chain(rules.iter().map(|item| &item.rule));
+    (destinations, all.map(|rule| rule.priority).collect())
 }
 
 fn note_destinations(config: &NodeConfig, destinations: &mut BTreeMap<(Family, u8), BTreeSet<IpAddr>>) {

@@ -107,6 +107,14 @@ pub enum Rule {
     StaticMissing,
     /// Settled: no address of ours anywhere else.
     AddressElsewhere,
+    /// Every step: no route or rule is asked for by a router that is not master.
+    RoutingWithoutMastership,
+    /// Every step: who leaves gives up rules and routes before the addresses, who becomes master adds them behind.
+    RoutingOutOfOrder,
+    /// Settled: a master holds its routes and rules, a daemon its static ones.
+    RoutingMissing,
+    /// Settled: no route or rule of ours anywhere else.
+    RoutingElsewhere,
     /// Settled: every host's cache is at the master.
     HostMisled,
     /// Settled: a daemon told to stop has stopped.
@@ -143,6 +151,10 @@ impl fmt::Display for Rule {
             Self::AddressMissing => "after settling, the master holds its addresses",
             Self::StaticMissing => "after settling, a daemon holds its static addresses",
             Self::AddressElsewhere => "after settling, addresses are at their master alone",
+            Self::RoutingWithoutMastership => "only a master asks for its routes and rules",
+            Self::RoutingOutOfOrder => "routes and rules come behind the addresses and go before them",
+            Self::RoutingMissing => "after settling, the master holds its routes and rules",
+            Self::RoutingElsewhere => "after settling, routes and rules are at their master alone",
             Self::HostMisled => "after settling, every host's cache points to the master",
             Self::StopUnfinished => "a stop ends",
             Self::OwnLinkRemoved => "an interface of its own stays while a daemon is configured with it",

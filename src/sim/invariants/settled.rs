@@ -74,6 +74,8 @@ pub struct Settling {
     permitted: BTreeMap<GroupKey, BTreeSet<MachineId>>,
     /// Since when each master at rest lacks an address.
     lacking: BTreeMap<(MachineId, IpAddr), Instant>,
+    /// The same of routes and rules, and of those that are too much.
+    routing: BTreeMap<(Rule, MachineId, String), Instant>,
     reported: BTreeSet<(Rule, String)>,
 }
 
@@ -86,6 +88,7 @@ impl Settling {
             disturbances: 0,
             permitted: BTreeMap::new(),
             lacking: BTreeMap::new(),
+            routing: BTreeMap::new(),
             reported: BTreeSet::new(),
         }
     }
@@ -178,6 +181,7 @@ impl Settling {
         let contest = contested.map(|key| deadlines(*key).election * ROUNDS).max().unwrap_or_default();
         let quiet = elapsed.saturating_sub(contest);
         judge_addresses(survey, quiet, &deadlines, alone.addresses, &mut broken);
+        self.judge_routing(survey, quiet, &deadlines, alone, &mut broken);
         judge_routes(survey, self.since, elapsed, &resting, &mut broken);
         for &(machine, since) in &survey.stopping {
             if survey.at.saturating_since(since.max(self.since)) > stop {
@@ -228,6 +232,31 @@ impl Settling {
             }
         }
         self.lacking = lacking;
+    }
+}
+
+impl Settling {
+    fn judge_routing(
+        &mut self,
+        survey: &Survey,
+        elapsed: Duration,
+        deadlines: &impl Fn(GroupKey) -> Deadlines,
+        alone: Deadlines,
+        broken: &mut Broken,
+    ) {
+        let all = survey.groups().into_iter().map(deadlines).fold(alone, Deadlines::with);
+        let mut lasting = BTreeMap::new();
+        let missing = survey.unrouted.iter().map(|seen| (Rule::RoutingMissing, "does not hold", seen));
+        let elsewhere = survey.misrouted.iter().map(|seen| (Rule::RoutingElsewhere, "holds", seen));
+        for (rule, verb, (machine, object)) in missing.chain(elsewhere).filter(|_| elapsed >= all.addresses) {
+            let key = (rule, *machine, object.clone());
+            let since = *self.routing.get(&key).unwrap_or(&survey.at);
+            lasting.insert(key, since);
+            if survey.at.saturating_since(since) >= all.restoration {
+                broken.push((rule, Some(*machine), format!("{verb} {object}")));
+            }
+        }
+        self.routing = lasting;
     }
 }
 

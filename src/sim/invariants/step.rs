@@ -1,9 +1,9 @@
 //! The rules that hold after every wake-up of a daemon.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Batch, Ledger, Rule, Switch, Violation};
-use crate::kernel::{KernelEvent, Requester, RouterId, Verb};
+use crate::kernel::{KernelEvent, KernelRequest, Requester, RouterId, Verb};
 use crate::node::Event;
 use crate::sim::MachineId;
 use crate::sim::frame::Glance;
@@ -93,14 +93,16 @@ pub fn judge(machine: MachineId, ledger: &mut Ledger, batch: &Batch<'_>) -> Vec<
             break_rule(Rule::AdvertisesWithoutMastership, format!("sent {glance} while it switches over"));
         }
     }
-    for operation in batch.actions.kernel.iter().flat_map(|request| &request.operations) {
+    let addresses = || batch.actions.kernel.iter().filter_map(KernelRequest::addresses);
+    for operation in addresses().flat_map(|request| &request.operations) {
         if operation.verb == Verb::Remove && ledger.is_foreign(operation.link, operation.spec.prefix) {
             let detail = format!("asked to remove {}", operation.spec.prefix);
             break_rule(Rule::ForeignAddressRemoved, detail);
         }
     }
+    judge_routing(ledger, batch, &masters_after, &mut break_rule);
     // The link-local address of an interface below, which its virtual MAC has too, may be anything.
-    let requests = batch.actions.kernel.iter().filter(|request| request.requester != Requester::Links);
+    let requests = addresses().filter(|request| request.requester != Requester::Links);
     let operations = requests.flat_map(|request| &request.operations);
     for operation in operations.filter(|operation| operation.verb == Verb::Add) {
         if ledger.is_elsewhere(operation.link, operation.spec.prefix) {
@@ -166,4 +168,55 @@ fn masters(ledger: &Ledger) -> BTreeSet<RouterId> {
 
 fn switched(ledger: &Ledger, switch: Switch) -> BTreeSet<RouterId> {
     ledger.routers.iter().filter(|(_, s)| s.switch == switch).map(|(id, _)| *id).collect()
+}
+
+/// Only a master asks for routes and rules, behind its addresses, and gives them up before these.
+fn judge_routing(
+    ledger: &Ledger,
+    batch: &Batch<'_>,
+    masters_after: &BTreeSet<RouterId>,
+    break_rule: &mut impl FnMut(Rule, String),
+) {
+    let name =
+        |router: &RouterId| ledger.routers.get(router).map_or("?", |standing| &*standing.name).to_owned();
+    let mut asked: BTreeMap<RouterId, bool> = BTreeMap::new();
+    let mut addresses_removed = BTreeSet::new();
+    // With an interface that is gone or has another name, addresses lose their place before anything is given up.
+    let moves = |event: &Event| {
+        use KernelEvent::{LinkChanged, LinkGone, View};
+        matches!(event, Event::Kernel(LinkChanged(_) | LinkGone(_) | View(_)) | Event::Reconfigure(_))
+    };
+    let moved = batch.events.iter().any(moves);
+    let left: BTreeSet<RouterId> = batch
+        .actions
+        .transitions()
+        .filter(|transition| transition.from == State::Master)
+        .map(|transition| transition.router)
+        .collect();
+    for request in &batch.actions.kernel {
+        let Requester::Router(router) = request.requester() else { continue };
+        match request {
+            KernelRequest::Addresses(request) => {
+                if request.operations.iter().any(|operation| operation.verb == Verb::Remove) {
+                    addresses_removed.insert(router);
+                }
+            }
+            KernelRequest::Routing(request) => {
+                let removes = request.operations.iter().any(|operation| operation.verb == Verb::Remove);
+                if removes && !moved && left.contains(&router) && addresses_removed.contains(&router) {
+                    let detail = format!("({}) gives up its routes behind its addresses", name(&router));
+                    break_rule(Rule::RoutingOutOfOrder, detail);
+                }
+                for operation in &request.operations {
+                    asked.insert(router, operation.verb == Verb::Add);
+                }
+            }
+        }
+    }
+    for (router, adds) in asked {
+        if adds && !masters_after.contains(&router) {
+            let detail = format!("({}) asks for routes or rules", name(&router));
+            break_rule(Rule::RoutingWithoutMastership, detail);
+        }
+    }
 }

@@ -124,6 +124,10 @@ pub struct Survey {
     pub held: Vec<HeldOnLan>,
     /// Static addresses of live daemons that their kernels do not hold, though the interface is there.
     pub missing: Vec<(MachineId, IpAddr)>,
+    /// Routes and rules of live daemons that their kernels do not hold and would take.
+    pub unrouted: BTreeSet<(MachineId, String)>,
+    /// Routes and rules that kernels hold though their daemons, which live, are to have given them up.
+    pub misrouted: BTreeSet<(MachineId, String)>,
     /// All cache entries of all hosts.
     pub routes: Vec<HostRoute>,
     /// Who hears whom: sender, receiver.

@@ -5,9 +5,12 @@
 
 use std::net::IpAddr;
 
-use super::datagram::{attributes, i32_at, u16_at, u32_at};
+use netlink_packet_core::NLM_F_REPLACE;
+
+use super::datagram::{Header, attributes, i32_at, u16_at, u32_at};
+use super::routing_message;
 use super::virtual_link::{MACVLAN_PRIVATE, ipvlan_flags};
-use crate::kernel::{Detection, IpvlanSharing, Stacked, VirtualLinkKind};
+use crate::kernel::{Detection, HeldRoute, IpvlanSharing, Rule, Stacked, VirtualLinkKind};
 use crate::net::{InterfaceIndex, InterfaceName, MacAddress, Prefix};
 
 /// What one message says, numbers as the kernel gives them.
@@ -21,6 +24,14 @@ pub(super) enum Content {
     Address(AddressContent),
     /// `RTM_DELADDR`.
     AddressGone(AddressContent),
+    /// `RTM_NEWROUTE`, and whether it took the place of another one.
+    Route(HeldRoute, bool),
+    /// `RTM_DELROUTE`.
+    RouteGone(HeldRoute),
+    /// `RTM_NEWRULE`.
+    Rule(Rule),
+    /// `RTM_DELRULE`.
+    RuleGone(Rule),
     /// `RTM_NEWNETCONF` of IPv6 with `NETCONFA_FORWARDING`.
     Ipv6Forwarding(InterfaceIndex, bool),
 }
@@ -42,6 +53,8 @@ pub(super) struct LinkContent {
     pub(super) is_upper: bool,
     /// On what it stands, if it is like an interface of ours.
     pub(super) stacked: Option<Stacked>,
+    /// The table of a VRF device.
+    pub(super) vrf_table: Option<u32>,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -54,13 +67,19 @@ pub(super) struct AddressContent {
 }
 
 /// What a message says; `None` if it does not concern us or lacks what it must have.
-pub(super) fn read(kind: u16, body: &[u8]) -> Option<Content> {
+pub(super) fn read(Header { kind, flags, .. }: Header, body: &[u8]) -> Option<Content> {
     const NEW_NETCONF: u16 = 80;
     match kind {
         libc::RTM_NEWLINK => link(body).map(Content::Link),
         libc::RTM_DELLINK => link_index(body).map(Content::LinkGone),
         libc::RTM_NEWADDR => address(body).map(Content::Address),
         libc::RTM_DELADDR => address(body).map(Content::AddressGone),
+        libc::RTM_NEWROUTE => {
+            routing_message::route(body).map(|route| Content::Route(route, flags & NLM_F_REPLACE != 0))
+        }
+        libc::RTM_DELROUTE => routing_message::route(body).map(Content::RouteGone),
+        libc::RTM_NEWRULE => routing_message::rule(body).map(Content::Rule),
+        libc::RTM_DELRULE => routing_message::rule(body).map(Content::RuleGone),
         NEW_NETCONF => ipv6_forwarding(body),
         _ => None,
     }
@@ -107,6 +126,7 @@ fn link(body: &[u8]) -> Option<LinkContent> {
         is_macvlan: info.kind == UpperKind::Macvlan,
         is_upper: info.kind != UpperKind::Other,
         stacked: parent.zip(kind).map(|(parent, kind)| Stacked { parent, kind }),
+        vrf_table: info.vrf_table,
         index,
         name: name?,
         mac,
@@ -123,6 +143,7 @@ struct LinkInfo {
     kind: UpperKind,
     mode: u32,
     sharing: Option<IpvlanSharing>,
+    vrf_table: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -138,6 +159,7 @@ fn link_info(bytes: &[u8]) -> LinkInfo {
     const DATA: u16 = 2;
     const MODE: u16 = 1;
     const FLAGS: u16 = 2;
+    const VRF_TABLE: u16 = 1;
     let mut info = LinkInfo::default();
     let find = |bytes, kind: u16| attributes(bytes).find(|(found, _)| *found == kind).map(|(_, value)| value);
     let data = find(bytes, DATA).unwrap_or_default();
@@ -153,6 +175,7 @@ fn link_info(bytes: &[u8]) -> LinkInfo {
             let all = [IpvlanSharing::Bridge, IpvlanSharing::Private, IpvlanSharing::Vepa];
             info.sharing = all.into_iter().find(|sharing| ipvlan_flags(*sharing) == flags);
         }
+        Some("vrf") => info.vrf_table = find(data, VRF_TABLE).and_then(|value| u32_at(value, 0)),
         _ => {}
     }
     info
@@ -218,7 +241,7 @@ fn ipv6_forwarding(body: &[u8]) -> Option<Content> {
     Some(Content::Ipv6Forwarding(index?, forwarding?))
 }
 
-fn ip(family: i32, value: &[u8]) -> Option<IpAddr> {
+pub(super) fn ip(family: i32, value: &[u8]) -> Option<IpAddr> {
     match family {
         libc::AF_INET => Some(IpAddr::from(<[u8; 4]>::try_from(value).ok()?)),
         libc::AF_INET6 => Some(IpAddr::from(<[u8; 16]>::try_from(value).ok()?)),
@@ -226,7 +249,7 @@ fn ip(family: i32, value: &[u8]) -> Option<IpAddr> {
     }
 }
 
-fn text(value: &[u8]) -> &str {
+pub(super) fn text(value: &[u8]) -> &str {
     let end = value.iter().position(|&byte| byte == 0).unwrap_or(value.len());
     core::str::from_utf8(&value[..end]).unwrap_or_default()
 }
@@ -234,6 +257,10 @@ fn text(value: &[u8]) -> &str {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+
+    pub(in crate::sys::netlink) fn read_kind(kind: u16, body: &[u8]) -> Option<Content> {
+        read(Header { kind, flags: 0, sequence: 0 }, body)
+    }
 
     pub(in crate::sys::netlink) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -275,7 +302,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_link_is_read_whatever_else_is_said() {
-        let content = read(libc::RTM_NEWLINK, &link_body(0, 7, 0x41, "eth0")).unwrap();
+        let content = read_kind(libc::RTM_NEWLINK, &link_body(0, 7, 0x41, "eth0")).unwrap();
         assert_eq!(
             content,
             Content::Link(LinkContent {
@@ -290,19 +317,23 @@ pub(super) mod tests {
                 is_macvlan: false,
                 is_upper: false,
                 stacked: None,
+                vrf_table: None,
             })
         );
     }
 
     #[test]
     fn a_bridge_port_that_leaves_is_not_deleted() {
-        assert_eq!(read(libc::RTM_DELLINK, &link_body(7, 7, 0, "eth0")), None);
-        assert!(matches!(read(libc::RTM_DELLINK, &link_body(0, 7, 0, "eth0")), Some(Content::LinkGone(_))));
+        assert_eq!(read_kind(libc::RTM_DELLINK, &link_body(7, 7, 0, "eth0")), None);
+        assert!(matches!(
+            read_kind(libc::RTM_DELLINK, &link_body(0, 7, 0, "eth0")),
+            Some(Content::LinkGone(_))
+        ));
     }
 
     #[test]
     fn an_address_is_its_local_end() {
-        let content = read(libc::RTM_NEWADDR, &address_body(7, [192, 0, 2, 7], Some(18)));
+        let content = read_kind(libc::RTM_NEWADDR, &address_body(7, [192, 0, 2, 7], Some(18)));
         let Some(Content::Address(content)) = content else { panic!("{content:?}") };
         assert_eq!(content.prefix.to_string(), "192.0.2.7/24");
         assert_eq!((content.protocol, content.secondary, content.detection), (18, true, Detection::Done));
@@ -316,8 +347,11 @@ pub(super) mod tests {
             body.extend(attribute(2, &1i32.to_ne_bytes()));
             body
         };
-        assert_eq!(read(80, &body(7)), Some(Content::Ipv6Forwarding(InterfaceIndex::new(7).unwrap(), true)));
-        assert_eq!(read(80, &body(-1)), None);
+        assert_eq!(
+            read_kind(80, &body(7)),
+            Some(Content::Ipv6Forwarding(InterfaceIndex::new(7).unwrap(), true))
+        );
+        assert_eq!(read_kind(80, &body(-1)), None);
     }
 
     #[test]
@@ -327,9 +361,9 @@ pub(super) mod tests {
             (libc::RTM_NEWADDR, address_body(7, [192, 0, 2, 7], Some(18))),
         ] {
             for length in 0..body.len() {
-                let _ = read(kind, &body[..length]);
+                let _ = read_kind(kind, &body[..length]);
             }
-            assert_eq!(read(kind, &body[..6]), None);
+            assert_eq!(read_kind(kind, &body[..6]), None);
         }
     }
 }

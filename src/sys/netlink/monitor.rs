@@ -1,13 +1,15 @@
-//! Follows the interfaces and addresses of a network namespace: their whole state, then their changes.
+//! Follows the interfaces and addresses of a network namespace, and the routes and rules that may be ours: their whole
+//! state, then their changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use netlink_sys::protocols::NETLINK_ROUTE;
 
+use super::interest::Interest;
 use super::message::{self, AddressContent, Content, LinkContent};
 use super::ownership::{OwnAddresses, Ownership};
-use super::transport::{Drained, NetlinkSocket, Options, RawMessage};
+use super::transport::{Drained, NetlinkSocket, Options, RawMessage, error_from_io};
 use crate::kernel::{Forwarding, HeldAddress, KernelError, KernelEvent, KernelView, Link};
 use crate::net::{InterfaceIndex, Prefix};
 use crate::sys::socket;
@@ -27,11 +29,9 @@ const RTM_GETNETCONF: u16 = 82;
 ///
 /// # Errors
 /// In the kernel's words; EINTR when the state never stood still.
-pub fn view(ownership: &Ownership) -> Result<KernelView, KernelError> {
+pub fn view(ownership: &Ownership, interest: &Interest) -> Result<KernelView, KernelError> {
     let mut socket = open(&[])?;
-    let mut contents = |kind, body: &[u8]| {
-        socket.dump(RawMessage { kind, body }, |header, body| message::read(header.kind, body))
-    };
+    let mut contents = |kind, body: &[u8]| socket.dump(RawMessage { kind, body }, message::read);
     let mut forwarding = BTreeMap::new();
     // Absent where the host has no IPv6: then it is no router for it either.
     for content in contents(RTM_GETNETCONF, &[libc::AF_INET6 as u8, 0, 0, 0]).unwrap_or_default() {
@@ -51,7 +51,52 @@ pub fn view(ownership: &Ownership) -> Result<KernelView, KernelError> {
             view.addresses.push(to_address(&address, ownership));
         }
     }
+    view_routing(&mut view, interest)?;
     Ok(view)
+}
+
+/// The routes and rules of interest. The kernel leaves out the others, since Linux 4.20.
+fn view_routing(view: &mut KernelView, interest: &Interest) -> Result<(), KernelError> {
+    let mut socket = open(&[])?;
+    socket.be_strict();
+    for protocol in interest.route_protocols() {
+        // `struct rtmsg`. A family that the kernel does not speak has no routes.
+        for family in [libc::AF_INET, libc::AF_INET6] {
+            let mut body = [0; 12];
+            body[0] = family as u8;
+            body[5] = protocol;
+            let contents = socket.dump(RawMessage { kind: libc::RTM_GETROUTE, body: &body }, message::read);
+            for content in or_unknown_family(contents)? {
+                if let Content::Route(route, _) = content
+                    && route.protocol == protocol
+                {
+                    view.routes.push(route);
+                }
+            }
+        }
+    }
+    for family in interest.rule_families() {
+        let mut body = [0; 12];
+        body[0] = family;
+        let contents = socket.dump(RawMessage { kind: libc::RTM_GETRULE, body: &body }, message::read);
+        for content in or_unknown_family(contents)? {
+            if let Content::Rule(rule) = content
+                && interest.is_in_rule(rule.protocol)
+            {
+                view.rules.push(rule);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn or_unknown_family(contents: Result<Vec<Content>, KernelError>) -> Result<Vec<Content>, KernelError> {
+    match contents {
+        Err(error) if matches!(error.errno, libc::EAFNOSUPPORT | libc::EOPNOTSUPP | libc::ENOENT) => {
+            Ok(Vec::new())
+        }
+        other => other,
+    }
 }
 
 /// What a [`Monitor::drain`] found.
@@ -68,6 +113,7 @@ pub enum Followed {
 pub struct Monitor {
     socket: NetlinkSocket,
     ownership: Ownership,
+    interest: Interest,
     /// What was said last of each link, because a change of forwarding comes without the rest.
     links: BTreeMap<InterfaceIndex, Link>,
     /// What went off the record because the kernel does not hold it.
@@ -81,7 +127,32 @@ impl Monitor {
     /// In the kernel's words.
     pub fn open(ownership: Ownership) -> Result<Self, KernelError> {
         let socket = open(&GROUPS)?;
-        Ok(Self { socket, ownership, links: BTreeMap::new(), struck_out: Vec::new() })
+        let (links, struck_out) = (BTreeMap::new(), Vec::new());
+        Ok(Self { socket, ownership, interest: Interest::default(), links, struck_out })
+    }
+
+    /// What of routes and rules is to be followed from now on: nothing at the beginning. Takes no lock that others hold
+    /// for long.
+    ///
+    /// # Errors
+    /// In the kernel's words.
+    pub fn follow(&mut self, interest: Interest) -> Result<(), KernelError> {
+        if interest == self.interest {
+            return Ok(());
+        }
+        // What waits meanwhile is let through or not by the one or the other.
+        interest.filter(&self.socket).map_err(|error| error_from_io(&error))?;
+        let before: BTreeSet<u32> = self.interest.groups().collect();
+        let now: BTreeSet<u32> = interest.groups().collect();
+        self.socket.join(now.difference(&before).copied())?;
+        self.socket.leave(before.difference(&now).copied())?;
+        self.interest = interest;
+        Ok(())
+    }
+
+    /// What of routes and rules is followed.
+    pub const fn interest(&self) -> &Interest {
+        &self.interest
     }
 
     /// Lets at least so many bytes wait to be read; as many as usual where that is more.
@@ -126,9 +197,9 @@ impl Monitor {
     /// # Errors
     /// In the kernel's words; the socket is of no use any more.
     pub fn drain(&mut self, bound: usize, events: &mut Vec<KernelEvent>) -> Result<Followed, KernelError> {
-        let Self { socket, ownership, links, struck_out } = self;
+        let Self { socket, ownership, interest, links, struck_out } = self;
         let drained = socket.drain(bound, |header, body| {
-            let content = message::read(header.kind, body);
+            let content = message::read(header, body).filter(|content| concerns(interest, content));
             let Some(event) = content.and_then(|content| event(ownership, links, content)) else { return };
             if let KernelEvent::AddressGone { link, prefix } = event
                 && ownership.note_gone((link, prefix))
@@ -147,6 +218,19 @@ impl Monitor {
 impl AsFd for Monitor {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+/// What the kernel's filter lets through, and no more.
+fn concerns(interest: &Interest, content: &Content) -> bool {
+    match content {
+        Content::Route(route, replaces) => {
+            interest.is_in_route(route.protocol)
+                || *replaces && interest.is_in_length(route.place.destination.length())
+        }
+        Content::RouteGone(route) => interest.is_in_route(route.protocol),
+        Content::Rule(rule) | Content::RuleGone(rule) => interest.is_in_rule(rule.protocol),
+        _ => true,
     }
 }
 
@@ -175,6 +259,10 @@ fn event(
             link.forwarding.ipv6 = on;
             Some(KernelEvent::LinkChanged(link.clone()))
         }
+        Content::Route(route, replaces) => Some(KernelEvent::RoutePresent { route, replaces }),
+        Content::RouteGone(route) => Some(KernelEvent::RouteGone(route)),
+        Content::Rule(rule) => Some(KernelEvent::RulePresent(rule)),
+        Content::RuleGone(rule) => Some(KernelEvent::RuleGone(rule)),
         Content::Address(content) => Some(KernelEvent::AddressPresent(to_address(&content, ownership))),
         Content::AddressGone(content) => {
             Some(KernelEvent::AddressGone { link: content.index, prefix: content.prefix })
@@ -193,6 +281,7 @@ fn to_link(content: LinkContent, forwarding: Forwarding) -> Link {
         loopback: content.loopback,
         forwarding,
         stacked: content.stacked,
+        vrf_table: content.vrf_table,
     }
 }
 
@@ -218,11 +307,12 @@ fn open(groups: &[u32]) -> Result<NetlinkSocket, KernelError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::netlink::datagram::Header;
     use crate::sys::netlink::message::tests::link_body;
 
     #[test]
     fn the_view_has_the_loopback_link_and_its_address() {
-        let view = view(&Ownership::Mark).unwrap();
+        let view = view(&Ownership::Mark, &Interest::default()).unwrap();
         let loopback = view.links.iter().find(|link| link.loopback).unwrap();
         assert_eq!(loopback.name.as_str(), "lo");
         assert!(loopback.mac.is_none());
@@ -238,8 +328,10 @@ mod tests {
     #[test]
     fn a_link_said_twice_is_one_change_and_a_rename_is_another() {
         let mut links = BTreeMap::new();
-        let mut say =
-            |kind, body: &[u8]| event(&Ownership::Mark, &mut links, message::read(kind, body).unwrap());
+        let mut say = |kind, body: &[u8]| {
+            let header = Header { kind, flags: 0, sequence: 0 };
+            event(&Ownership::Mark, &mut links, message::read(header, body).unwrap())
+        };
         assert!(say(libc::RTM_NEWLINK, &link_body(0, 7, 0x41, "eth0")).is_some());
         assert!(say(libc::RTM_NEWLINK, &link_body(0, 7, 0x41, "eth0")).is_none());
         assert!(matches!(

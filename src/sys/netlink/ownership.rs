@@ -91,7 +91,7 @@ mod tests {
     use crate::sys::netlink::message::{self, Content, tests::address_body};
 
     fn content(host: u8, protocol: Option<u8>) -> AddressContent {
-        match message::read(libc::RTM_NEWADDR, &address_body(7, [192, 0, 2, host], protocol)) {
+        match message::tests::read_kind(libc::RTM_NEWADDR, &address_body(7, [192, 0, 2, host], protocol)) {
             Some(Content::Address(content)) => content,
             other => panic!("{other:?}"),
         }

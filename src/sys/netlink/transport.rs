@@ -164,6 +164,28 @@ impl NetlinkSocket {
         open().map_err(|error| error_from_io(&error))
     }
 
+    /// Has the kernel take what a dump's request says for what is wanted (`NETLINK_GET_STRICT_CHK`), where it can.
+    pub(crate) fn be_strict(&mut self) {
+        // An older kernel gives more than was asked for.
+        let _ = self.socket.set_netlink_get_strict_chk(true);
+    }
+
+    /// Is told of these groups too.
+    pub(crate) fn join(&mut self, groups: impl Iterator<Item = u32>) -> Result<(), KernelError> {
+        for group in groups {
+            self.socket.add_membership(group).map_err(|error| error_from_io(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Is told of these groups no more.
+    pub(crate) fn leave(&mut self, groups: impl Iterator<Item = u32>) -> Result<(), KernelError> {
+        for group in groups {
+            self.socket.drop_membership(group).map_err(|error| error_from_io(&error))?;
+        }
+        Ok(())
+    }
+
     /// Sends all requests in one system call and gives one result for each, in order. The kernel carries them out
     /// before the call returns.
     ///

@@ -103,7 +103,7 @@ impl LinkDetails {
 /// In the kernel's words.
 pub fn details(socket: &mut RouteSocket) -> Result<Vec<LinkDetails>, KernelError> {
     let request = RawMessage { kind: libc::RTM_GETLINK, body: &[0; INFO_BYTES] };
-    socket.dump(request, |header, body| match message::read(header.kind, body) {
+    socket.dump(request, |header, body| match message::read(header, body) {
         Some(Content::Link(content)) => Some(LinkDetails { content, settings: ipv4_settings(body) }),
         _ => None,
     })

@@ -20,6 +20,8 @@ fn eth0() -> (InterfaceName, Interface) {
         key: InterfaceIndex::LOWEST,
         mac: None,
         usable: true,
+        admin_up: true,
+        vrf_table: None,
         ipv6_forwarding: false,
         mtu: 1500,
         on_top: false,
