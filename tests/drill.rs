@@ -100,6 +100,25 @@ fn all_scenarios_end_well_by_unicast() {
 }
 
 #[test]
+fn all_scenarios_end_well_with_signatures() {
+    let output = drill(&["--json", "--auth", "hmac"]).output().unwrap();
+    if let Some(reason) = forbidden(&output) {
+        return skip::skip("all_scenarios_end_well_with_signatures", &reason);
+    }
+    check(&output, &Scenario::ALL.map(Scenario::name));
+}
+
+#[test]
+fn a_master_dies_and_one_is_stopped_with_authentication_headers() {
+    let output =
+        drill(&["--json", "--auth", "ah", "--scenario", "kill", "--scenario", "stop"]).output().unwrap();
+    if let Some(reason) = forbidden(&output) {
+        return skip::skip("a_master_dies_and_one_is_stopped_with_authentication_headers", &reason);
+    }
+    check(&output, &["kill", "stop"]);
+}
+
+#[test]
 fn keepalived_succeeds_us_by_unicast() {
     let scenarios = [Scenario::Kill, Scenario::Stop, Scenario::Link];
     drill_with_keepalived("keepalived_succeeds_us_by_unicast", &["--unicast"], &scenarios, None);
