@@ -36,6 +36,7 @@ fn host_with_many() -> Option<Host> {
         host.socket.add_address(link.index, address).unwrap();
         host.socket.set_up(link.index, true).unwrap();
     }
+    host.wait_for_carriers(usize::from(INTERFACES) + 1);
     configure(&host, INTERFACES);
     Some(host)
 }

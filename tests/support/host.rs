@@ -81,12 +81,25 @@ impl Host {
         }
         switch.set_up(bridge, true).unwrap();
         let (mut first, mut second) = (first, second);
-        first.wait_for_carrier();
-        second.wait_for_carrier();
+        for host in [&mut first, &mut second] {
+            host.wait_for_carrier();
+            let port = host.port();
+            host.wait("the port", |_| {
+                switch.links().unwrap().iter().any(|link| link.name == port.to_string() && link.running)
+            });
+        }
         Some((first, second))
     }
 
-    /// A kernel tells of a carrier up to a second after the cable is in.
+    /// Waits until so many interfaces run. A kernel may tell of a carrier seconds after the cable is in.
+    pub fn wait_for_carriers(&mut self, count: usize) {
+        self.wait("carriers", |host| {
+            let links = host.socket.links().unwrap();
+            links.iter().filter(|link| link.running && link.name != "lo").count() >= count
+        });
+    }
+
+    /// Waits until the interface of the host runs.
     pub fn wait_for_carrier(&mut self) {
         let lan = self.lan();
         self.wait("a carrier", |host| {
