@@ -127,15 +127,19 @@ pub(super) fn look(machine: &Machine, process: &Process, survey: &mut Survey) {
     }
 }
 
-/// Routes that the daemon was ever configured with, as far as the kernel holds them.
+/// Routes that the daemon was ever configured with, as far as the kernel holds them. Elsewhere, as on an interface that
+/// was renamed, it does not look for what a predecessor left.
 fn charged<'a>(machine: &'a Machine, process: &'a Process) -> impl Iterator<Item = &'a HeldRoute> {
     let charge = &process.ledger.routing_charge.0;
-    machine.kernel.routes().iter().filter(|held| charge.contains(&held.place.destination))
+    let keys: Vec<RouteKey> =
+        charge.iter().filter_map(|route| locate(machine, route)).map(|(key, _)| key).collect();
+    machine.kernel.routes().iter().filter(move |held| keys.iter().any(|key| key.is(held)))
 }
 
 fn charged_rules<'a>(machine: &'a Machine, process: &'a Process) -> impl Iterator<Item = &'a Rule> {
     let charge = &process.ledger.routing_charge.1;
-    machine.kernel.rules().iter().filter(|held| charge.contains(&held.priority))
+    let keys: Vec<RuleKey> = charge.iter().map(|rule| RuleKey::of(rule, table(rule))).collect();
+    machine.kernel.rules().iter().filter(move |held| keys.contains(&RuleKey::of_held(held)))
 }
 
 /// What a daemon that has stopped should have taken along.

@@ -19,7 +19,7 @@ use super::bounds::master_down_time;
 use super::tracking::{LinkOpinions, Standard, Verdicts};
 use super::{Batch, Heard, Standing, Switch};
 use crate::kernel::{
-    HeldAddress, KernelEvent, KernelRequest, Link, LinkOperation, Requester, RouterId, Verb,
+    HeldAddress, KernelEvent, KernelRequest, Link, LinkOperation, Requester, Route, RouterId, Rule, Verb,
 };
 use crate::net::{Family, InterfaceIndex, InterfaceName, Prefix};
 use crate::node::{Event, NodeConfig, StaticConfig};
@@ -47,8 +47,9 @@ pub struct Ledger {
     /// Every address that it was ever configured with, on the interfaces that it saw under the name it belongs to at
     /// that time: elsewhere it does not look for what a predecessor left.
     pub charge: BTreeSet<(InterfaceIndex, IpAddr)>,
-    /// Every route by its destination, and every rule by its place in the list, that it was ever configured with.
-    pub routing_charge: (BTreeSet<Prefix>, BTreeSet<Option<u32>>),
+    /// Every route and every rule that it was ever configured with: what a predecessor left of another configuration it does
+    /// not know.
+    pub routing_charge: (BTreeSet<Route>, BTreeSet<Rule>),
     /// Routers that a reload removed, and when the last of each was (simulator's time).
     pub removed: BTreeMap<(Option<InterfaceName>, Option<IpAddr>, Family, Vrid), Instant>,
     /// Where it was ever configured to advertise to, by family and virtual router identifier.
@@ -512,15 +513,15 @@ impl Ledger {
     }
 }
 
-/// Destinations of all routes, places of all rules.
-fn routing_of(config: &NodeConfig) -> (BTreeSet<Prefix>, BTreeSet<Option<u32>>) {
+/// All routes and all rules.
+fn routing_of(config: &NodeConfig) -> (BTreeSet<Route>, BTreeSet<Rule>) {
     let StaticConfig { routes, rules, .. } = &*config.statics;
     let of_routers = config.routers.iter().flat_map(|router| &router.routes).map(|line| &line.route);
     let all = of_routers.chain(routes.iter().map(|item| &item.route));
-    let destinations = all.map(|route| route.destination).collect();
+    let routes_of_all = all.cloned().collect();
     let of_routers = config.routers.iter().flat_map(|router| &router.rules).map(|line| &line.rule);
     let all = of_routers.chain(rules.iter().map(|item| &item.rule));
-    (destinations, all.map(|rule| rule.priority).collect())
+    (routes_of_all, all.cloned().collect())
 }
 
 fn note_destinations(config: &NodeConfig, destinations: &mut BTreeMap<(Family, u8), BTreeSet<IpAddr>>) {
