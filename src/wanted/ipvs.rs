@@ -17,8 +17,4 @@ impl Kind for IpvsEntries {
 
     /// An entry whose settings change is edited: its connections live on.
     const SHAPES: bool = true;
-
-    fn kin(_: Self::Key) -> Option<Self::Kin> {
-        None
-    }
 }

@@ -17,8 +17,4 @@ impl Kind for Links {
 
     /// An interface that is there already, left by a predecessor, is brought into shape.
     const SHAPES: bool = true;
-
-    fn kin(_: Self::Key) -> Option<Self::Kin> {
-        None
-    }
 }

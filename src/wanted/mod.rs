@@ -75,8 +75,10 @@ pub(crate) trait Kind: Clone + Debug {
     /// Wishes that differ may come to one key, when interfaces are renamed: the first one counts.
     const COINCIDE: bool = false;
 
-    /// The kin of an object whose removal may take others along; `None` if it goes alone.
-    fn kin(key: Self::Key) -> Option<Self::Kin>;
+    /// The kin of an object whose removal may take others along; `None` if it goes alone, as most do.
+    fn kin(_key: Self::Key) -> Option<Self::Kin> {
+        None
+    }
 }
 
 /// What the kernel is known to hold: whether an object is there, and then whether it carries our mark.

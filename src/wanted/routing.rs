@@ -22,10 +22,6 @@ impl Kind for Routes {
     /// The kernel removes none along with another one.
     type Kin = Infallible;
     const COINCIDE: bool = true;
-
-    fn kin(_: RouteKey) -> Option<Infallible> {
-        None
-    }
 }
 
 /// Rules.
@@ -37,10 +33,6 @@ impl Kind for Rules {
     type Wish = Arc<Rule>;
     type Kin = Infallible;
     const COINCIDE: bool = true;
-
-    fn kin(_: RuleKey) -> Option<Infallible> {
-        None
-    }
 }
 
 /// What a route has to know of an interface.
@@ -292,12 +284,12 @@ impl RoutingSets {
 
     /// As [`WantedSet::is_lacking`].
     pub(crate) fn is_route_lacking(&self, route: &Route, now: Instant, limit: Duration) -> bool {
-        self.routes.is_lacking(&Arc::new(route.clone()), now, limit)
+        self.routes.is_lacking(|wish| **wish == *route, now, limit)
     }
 
     /// As [`WantedSet::is_lacking`].
     pub(crate) fn is_rule_lacking(&self, rule: &Rule, now: Instant, limit: Duration) -> bool {
-        self.rules.is_lacking(&Arc::new(rule.clone()), now, limit)
+        self.rules.is_lacking(|wish| **wish == *rule, now, limit)
     }
 
     fn object(&self, key: RoutingKey) -> Option<RoutingObject> {

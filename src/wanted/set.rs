@@ -169,34 +169,40 @@ impl<K: Kind> WantedSet<K> {
     /// Asks at once for what is wanted and missing among these, whenever it was to be tried again: what it depends on
     /// is there now, or it is what others depend on.
     pub(crate) fn hasten(&mut self, which: &dyn Fn(K::Key) -> bool, changes: &mut Vec<Change<K>>) {
+        self.add_at_once(|item| item.held == Held::Absent, which, changes);
+    }
+
+    /// Asks at once for what is wanted and was refused, where that may be otherwise now.
+    pub(crate) fn retry(&mut self, concerned: &dyn Fn(K::Key) -> bool, changes: &mut Vec<Change<K>>) {
+        self.add_at_once(|item| item.refused, concerned, changes);
+    }
+
+    fn add_at_once(
+        &mut self,
+        is_due: impl Fn(&Item<K>) -> bool,
+        concerned: &dyn Fn(K::Key) -> bool,
+        changes: &mut Vec<Change<K>>,
+    ) {
         if !self.is_wanted() {
             return;
         }
         for item in &mut self.items {
-            if item.held == Held::Absent && item.outstanding == 0 && item.key.is_some_and(which) {
+            if is_due(item) && item.outstanding == 0 && item.key.is_some_and(concerned) {
                 item.judge_at = None;
                 item.request_now(Verb::Add, changes);
             }
         }
     }
 
-    /// Asks at once for what is wanted and was refused, where that may be otherwise now.
-    pub(crate) fn retry(&mut self, concerned: &dyn Fn(K::Key) -> bool, changes: &mut Vec<Change<K>>) {
-        if !self.is_wanted() {
-            return;
-        }
-        for item in &mut self.items {
-            if item.refused && item.outstanding == 0 && item.key.is_some_and(concerned) {
-                item.judge_at = None;
-                item.request(Verb::Add, changes);
-            }
-        }
-    }
-
     /// Whether a wish cannot be fulfilled: the kernel refuses it, or it goes missing each time it is put back, for longer
     /// than `limit`.
-    pub(crate) fn is_lacking(&self, wish: &K::Wish, now: Instant, limit: Duration) -> bool {
-        self.items.iter().find(|item| item.wish == *wish).is_some_and(|item| item.is_lacking(now, limit))
+    pub(crate) fn is_lacking(
+        &self,
+        is_wish: impl Fn(&K::Wish) -> bool,
+        now: Instant,
+        limit: Duration,
+    ) -> bool {
+        self.items.iter().find(|item| is_wish(&item.wish)).is_some_and(|item| item.is_lacking(now, limit))
     }
 
     /// When [`WantedSet::forgive`] has something to do.

@@ -239,12 +239,12 @@ impl HaNode {
             Event::SwitchBack => self.for_each(now, actions, |router, out| router.switch_back(now, out)),
             Event::Stop => self.stop(now, actions),
         }
+        self.settle_track_groups(now, actions);
         self.conclude(now, before, actions);
     }
 
     /// The end of whatever has asked for changes since `before`.
     fn conclude(&mut self, now: Now, before: usize, actions: &mut Actions) {
-        self.settle_track_groups(now, actions);
         self.settle_groups(now, actions);
         self.restore_taken(before, actions);
         self.restore_routing(before, actions);

@@ -18,6 +18,8 @@ const EXISTS: i32 = 17;
 #[derive(Clone, Debug, Default)]
 pub(super) struct RoutingIndex {
     owners: BTreeMap<RoutingKey, BTreeSet<Requester>>,
+    /// The static ones among them.
+    statics: Vec<RoutingKey>,
 }
 
 impl RoutingIndex {
@@ -53,9 +55,11 @@ impl RoutingIndex {
         all.collect()
     }
 
-    fn keys_of(&self, requester: Requester) -> Vec<RoutingKey> {
-        let own = self.owners.iter().filter(|(_, owners)| owners.contains(&requester));
-        own.map(|(key, _)| *key).collect()
+    /// The static part has other ones, or has them elsewhere.
+    fn shift_statics(&mut self, after: Vec<RoutingKey>) {
+        let before = core::mem::take(&mut self.statics);
+        self.shift(Requester::Static, &before, &after);
+        self.statics = after;
     }
 
     /// Who has routes that may lead through the interface.
@@ -77,11 +81,7 @@ impl HaNode {
 
     /// The static ones have other places.
     pub(super) fn index_static_routing(&mut self) {
-        let now: Vec<RoutingKey> = self.statics.routing_keys().collect();
-        if !now.is_empty() || !self.routing.owners.is_empty() {
-            let before = self.routing.keys_of(Requester::Static);
-            self.routing.shift(Requester::Static, &before, &now);
-        }
+        self.routing.shift_statics(self.statics.routing_keys().collect());
     }
 
     pub(super) fn on_route_present(
@@ -259,7 +259,8 @@ impl HaNode {
         }
     }
 
-    /// Tells the members of each track group whether something of theirs is missing.
+    /// Tells the members of each track group whether something of theirs is missing. What is received and sent changes
+    /// nothing about that: it is settled after every other event, and when [`super::statics::Statics::poll_timeout`] says so.
     pub(super) fn settle_track_groups(&mut self, now: Now, actions: &mut Actions) {
         if self.config.statics.track_groups.is_empty() && self.static_faults.is_empty() {
             return;

@@ -206,29 +206,30 @@ impl Statics {
     /// that goes missing each time it is put back.
     pub(super) fn missing(&mut self, now: Instant, kernel: &KernelModel) -> BTreeMap<Arc<str>, Arc<str>> {
         let mut missing: BTreeMap<Arc<str>, Arc<str>> = BTreeMap::new();
-        let mut note = |group: &Option<Arc<str>>, what: String| {
-            if let Some(group) = group {
-                missing.entry(Arc::clone(group)).or_insert_with(|| what.into());
-            }
+        let mut note = |group: &Arc<str>, what: String| {
+            missing.entry(Arc::clone(group)).or_insert_with(|| what.into());
         };
         let usable = |name: &InterfaceName| kernel.link_by_name(name).is_some_and(Link::usable);
         let StaticConfig { addresses, routes, rules, track_groups: _ } = &*self.config;
         for item in addresses {
+            let Some(group) = &item.track_group else { continue };
             let wish = AddressWish { interface: item.interface.clone(), spec: item.spec.clone() };
-            if !usable(&item.interface) || self.addresses.is_lacking(&wish, now, LACKING) {
-                note(&item.track_group, format!("address {} on {}", item.spec.prefix, item.interface));
+            if !usable(&item.interface) || self.addresses.is_lacking(|of| *of == wish, now, LACKING) {
+                note(group, format!("address {} on {}", item.spec.prefix, item.interface));
             }
         }
         for item in routes {
+            let Some(group) = &item.track_group else { continue };
             if !item.route.interfaces().all(usable)
                 || self.routing.is_route_lacking(&item.route, now, LACKING)
             {
-                note(&item.track_group, format!("route {}", item.route));
+                note(group, format!("route {}", item.route));
             }
         }
         for item in rules {
+            let Some(group) = &item.track_group else { continue };
             if !item.rule.input.iter().all(usable) || self.routing.is_rule_lacking(&item.rule, now, LACKING) {
-                note(&item.track_group, format!("rule {}", item.rule));
+                note(group, format!("rule {}", item.rule));
             }
         }
         missing
