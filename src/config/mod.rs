@@ -42,7 +42,7 @@ pub use print::PrintOptions;
 pub(crate) use print::{print, spell_out_keys};
 pub(crate) use values::parse::decimal;
 
-use core::cell::{Cell, RefCell};
+use core::cell::{Cell, OnceCell, RefCell};
 
 pub use crate::notify::HookSettings;
 
@@ -133,6 +133,7 @@ pub fn load(host: &dyn Host, main_file: &str, options: &LoadOptions) -> Loaded {
     let diagnostics = Diagnostics::new(options.limits.diagnostics, options.limits.errors);
     let unsupported = RefCell::new(values::Unsupported::default());
     let headless = Cell::new(false);
+    let interfaces = OnceCell::new();
     let lints = Lints::default();
     let mut config = Config::default();
     let mut lowering = lower::Lowering::default();
@@ -144,6 +145,7 @@ pub fn load(host: &dyn Host, main_file: &str, options: &LoadOptions) -> Loaded {
             sources,
             diagnostics: &diagnostics,
             host,
+            interfaces: &interfaces,
             unsupported: &unsupported,
             lints: &lints,
             headless: &headless,
@@ -161,6 +163,7 @@ pub fn load(host: &dyn Host, main_file: &str, options: &LoadOptions) -> Loaded {
         sources: &sources,
         diagnostics: &diagnostics,
         host,
+        interfaces: &interfaces,
         unsupported: &unsupported,
         lints: &lints,
         headless: &headless,

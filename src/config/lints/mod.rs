@@ -69,12 +69,8 @@ pub(super) fn empty_block(reading: &Reading<'_>, keyword: &str, at: Span) {
 }
 
 /// A peer that is this host, by an address of its interfaces. By `unicast_src_ip` it is told without a host.
-pub(super) fn own_peers(
-    reading: &Reading<'_>,
-    interfaces: &[HostInterface],
-    config: &Config,
-    routers: &[RouterConfig],
-) {
+pub(super) fn own_peers(reading: &Reading<'_>, config: &Config, routers: &[RouterConfig]) {
+    let Some(interfaces) = reading.interfaces() else { return };
     for router in routers.iter().filter(|router| router.destinations.is_unicast()) {
         let name = &router.name;
         for peer in router.destinations.addresses() {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::config::diagnostics::Diagnostic;
-use crate::config::host::HostInterface;
 use crate::config::model::Config;
 use crate::config::source::Position;
 use crate::config::values::Reading;
@@ -129,12 +128,7 @@ pub(in crate::config) fn weights(
 }
 
 /// Routers of priority 255 whose addresses are not this host's own.
-pub(in crate::config) fn owners(
-    reading: &Reading<'_>,
-    interfaces: Option<&[HostInterface]>,
-    config: &Config,
-    routers: &[RouterConfig],
-) {
+pub(in crate::config) fn owners(reading: &Reading<'_>, config: &Config, routers: &[RouterConfig]) {
     for block in &config.instances {
         // `state MASTER` without a priority has a remark of its own.
         let Some(entry) = block.priority.as_ref().filter(|entry| entry.value.is_owner()) else { continue };
@@ -146,7 +140,7 @@ pub(in crate::config) fn owners(
             let is_static =
                 config.static_addresses.iter().any(|entry| entry.value.spec.prefix.address() == address);
             let mut held =
-                interfaces.iter().flat_map(|list| list.iter()).flat_map(|interface| &interface.addresses);
+                reading.interfaces().into_iter().flatten().flat_map(|interface| &interface.addresses);
             is_static || held.any(|held| held.address() == address)
         });
         if is_own || router.addresses.is_empty() {

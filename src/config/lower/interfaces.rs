@@ -23,7 +23,7 @@ impl Interfaces {
     /// Asks the host.
     pub(super) fn new(reading: &Reading<'_>) -> Self {
         let known =
-            reading.host.interfaces().map(|all| all.into_iter().map(|interface| interface.name).collect());
+            reading.interfaces().map(|all| all.iter().map(|interface| interface.name.clone()).collect());
         Self { known, dynamic: false, reported: RefCell::default() }
     }
 

@@ -219,14 +219,9 @@ impl Lowering {
                 .is_some_and(|global| global.log_unknown_vrids.is_some()),
             keep_addresses_on_stop: options.keep_addresses_on_stop,
         };
-        let asks =
-            node.routers.iter().any(|router| router.priority.is_owner() || router.destinations.is_unicast());
-        let host = if asks { reading.host.interfaces() } else { None };
         lints::weights(reading, &node, |owner, tracker| group_tracking::place(config, owner, tracker));
-        lints::owners(reading, host.as_deref(), config, &node.routers);
-        if let Some(host) = &host {
-            lints::own_peers(reading, host, config, &node.routers);
-        }
+        lints::owners(reading, config, &node.routers);
+        lints::own_peers(reading, config, &node.routers);
         lints::mail(reading, config, !balancer.virtual_servers.is_empty());
         Lowered { node, balancer, notifications, settings }
     }

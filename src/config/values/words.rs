@@ -1,10 +1,10 @@
 //! The words of a statement while it is read, and while it is printed.
 
-use core::cell::{Cell, RefCell};
+use core::cell::{Cell, OnceCell, RefCell};
 use core::fmt::{Debug, Display, Write as _};
 
 use crate::config::diagnostics::{Diagnostic, Diagnostics, Status};
-use crate::config::host::Host;
+use crate::config::host::{Host, HostInterface};
 use crate::config::lints::Lints;
 use crate::config::schema::{Context, Keyword, Support, nearest, schema};
 use crate::config::source::{Position, SourceMap, Span};
@@ -18,12 +18,21 @@ pub(crate) struct Reading<'a> {
     pub diagnostics: &'a Diagnostics,
     /// The host.
     pub host: &'a dyn Host,
+    /// What it says of its interfaces, from the first time on that somebody asks: [`Reading::interfaces`].
+    pub interfaces: &'a OnceCell<Option<Vec<HostInterface>>>,
     /// First use and number of uses of each keyword that is not acted on, by its number in the schema.
     pub unsupported: &'a RefCell<Unsupported>,
     /// Where remarks on mistakes go that are no faults.
     pub lints: &'a Lints,
     /// The last statement lacks its `{`: what follows is out of place for want of it.
     pub headless: &'a Cell<bool>,
+}
+
+impl Reading<'_> {
+    /// The interfaces of the host, the same ones for all that is read; `None` when the text is judged without a host.
+    pub(crate) fn interfaces(&self) -> Option<&[HostInterface]> {
+        self.interfaces.get_or_init(|| self.host.interfaces()).as_deref()
+    }
 }
 
 /// Uses of the keywords that are not acted on.

@@ -63,7 +63,7 @@ struct Whole<'a> {
     reading: &'a Reading<'a>,
     global: &'a GlobalDefs,
     /// Interfaces of the host by name, if the host is known.
-    interfaces: Option<BTreeMap<InterfaceName, HostInterface>>,
+    interfaces: Option<BTreeMap<InterfaceName, &'a HostInterface>>,
     /// `static_ipaddress`.
     static_addresses: BTreeMap<IpAddr, Position>,
     dynamic_interfaces: bool,
@@ -106,9 +106,9 @@ fn boolean(own: Option<&At<Bool>>, global: Option<&At<Bool>>) -> bool {
 
 impl<'a> Whole<'a> {
     fn new(reading: &'a Reading<'a>, config: &'a Config, global: &'a GlobalDefs) -> Self {
-        let interfaces = reading.host.interfaces().map(|interfaces| {
-            interfaces.into_iter().map(|interface| (interface.name.clone(), interface)).collect()
-        });
+        let interfaces = reading
+            .interfaces()
+            .map(|all| all.iter().map(|interface| (interface.name.clone(), interface)).collect());
         Self {
             reading,
             global,
