@@ -5,6 +5,8 @@
 
 #[path = "support/host.rs"]
 mod host;
+#[path = "support/nft.rs"]
+mod nft;
 #[path = "support/skip.rs"]
 mod skip;
 
@@ -14,6 +16,7 @@ use std::time::Duration;
 
 use alived::drill::Program;
 use host::{Host, LAN, instance, prefix};
+use nft::rules;
 
 const VIRTUAL: &str = "192.0.2.50";
 const VIRTUAL_IPV6: &str = "2001:db8::50";
@@ -100,14 +103,6 @@ fn a_reload_changes_whose_packets_are_taken() {
     alived::sys::process::signal(host.worker(), libc::SIGKILL);
     host.wait_for_lines("Startup complete", 2);
     assert!(!reaches(&client, VIRTUAL, other));
-}
-
-/// What `nft` says of a host's tables; `None` where it is not installed.
-fn rules(host: &Host) -> Option<String> {
-    let mut command = std::process::Command::new("nft");
-    command.args(["list", "ruleset"]);
-    host.namespace.contain(&mut command);
-    Some(String::from_utf8(command.output().ok()?.stdout).unwrap())
 }
 
 #[test]

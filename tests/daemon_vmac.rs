@@ -7,6 +7,8 @@
 mod cable;
 #[path = "support/host.rs"]
 mod host;
+#[path = "support/nft.rs"]
+mod nft;
 #[path = "support/skip.rs"]
 mod skip;
 
@@ -18,6 +20,7 @@ use std::time::{Duration, Instant};
 use alived::net::InterfaceIndex;
 use alived::sys::process::signal;
 use host::{Host, LAN, instance, name};
+use nft::rules;
 use pnet_datalink::{DataLinkReceiver, MacAddr};
 use pnet_packet::Packet;
 use pnet_packet::arp::ArpPacket;
@@ -142,13 +145,6 @@ fn holder(host: &mut Host, address: &str) -> Option<String> {
         .into_iter()
         .find(|link| host.socket.addresses(link.index).unwrap_or_default().contains(&address))
         .map(|link| link.name)
-}
-
-fn rules(host: &Host) -> Option<String> {
-    let mut command = std::process::Command::new("nft");
-    command.args(["list", "ruleset"]);
-    host.namespace.contain(&mut command);
-    Some(String::from_utf8(command.output().ok()?.stdout).unwrap())
 }
 
 #[test]
