@@ -7,10 +7,17 @@
 //! <- {"version":1,"result":{...}}
 //! -> {"version":1,"id":7,"command":{"name":"reload"}}
 //! <- {"version":1,"id":7,"error":{"code":"refused","message":"...","lines":["..."]}}
+//! -> {"version":1,"id":8,"command":{"name":"events","last":10,"follow":true}}
+//! <- {"version":1,"id":8,"result":{"events":[...]}}
+//! <- {"version":1,"id":8,"event":{...}}
 //! ```
 //!
 //! Answers come in the order of the requests. An unknown field is an error: a wish that is not understood must not look
 //! as if it had been granted. New commands and new fields of results do not change the version.
+
+mod command;
+
+pub use command::{Command, LevelChange, LogLevel, LogTarget};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -34,79 +41,6 @@ pub struct Request {
     pub command: Command,
 }
 
-/// What can be asked for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Command {
-    /// The worker's whole state.
-    Status {},
-    /// Read the configuration again; answered when it is in force or refused.
-    Reload {},
-    /// The levels from which on the worker logs, after a change if one is asked for. The change ends with the worker.
-    LogLevel {
-        /// What to change.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        change: Option<LevelChange>,
-    },
-}
-
-/// A change of what is logged.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LevelChange {
-    /// Of which part.
-    pub target: LogTarget,
-    /// From which level on.
-    pub level: LogLevel,
-}
-
-/// A part of the worker that logs.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LogTarget {
-    /// All of them.
-    All,
-    /// What the virtual routers do.
-    Vrrp,
-    /// Start, reload, stop, and what is not of another part.
-    Daemon,
-    /// Requests at the control socket.
-    Control,
-    /// Commands that are run.
-    Runner,
-}
-
-impl LogTarget {
-    /// Each part.
-    pub const PARTS: [Self; 4] = [Self::Vrrp, Self::Daemon, Self::Control, Self::Runner];
-}
-
-/// From which level on events are logged.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LogLevel {
-    /// Nothing is.
-    Off,
-    /// The daemon cannot do its work.
-    Error,
-    /// Something should be looked at.
-    Warn,
-    /// What happens.
-    Info,
-    /// Details for a search for a fault.
-    Debug,
-}
-
-impl Command {
-    /// Whether it only looks.
-    pub const fn is_read_only(&self) -> bool {
-        match self {
-            Self::Status {} | Self::LogLevel { change: None } => true,
-            Self::Reload {} | Self::LogLevel { change: Some(_) } => false,
-        }
-    }
-}
-
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
@@ -126,6 +60,8 @@ pub struct Answer {
 pub enum Outcome {
     /// It was done. The form depends on the command.
     Result(Value),
+    /// It was done before, and this has happened since: for who follows events.
+    Event(Value),
     /// It was not.
     Error(Refusal),
 }
@@ -156,6 +92,8 @@ pub enum Code {
     Busy,
     /// It was judged and refused; nothing has changed.
     Refused,
+    /// Who follows events does not read them as fast as they happen, and gets no more.
+    TooSlow,
 }
 
 impl Request {
@@ -169,6 +107,11 @@ impl Answer {
     /// The request was granted.
     pub const fn result(id: Option<u64>, result: Value) -> Self {
         Self { version: VERSION, id, outcome: Outcome::Result(result) }
+    }
+
+    /// Something has happened.
+    pub const fn event(id: Option<u64>, event: Value) -> Self {
+        Self { version: VERSION, id, outcome: Outcome::Event(event) }
     }
 
     /// It was not.
@@ -235,8 +178,9 @@ pub struct Policy {
 impl Policy {
     /// Whether a sender may ask for a command.
     pub const fn allows(&self, sender: Sender, command: &Command) -> bool {
-        let (Command::Status {} | Command::Reload {} | Command::LogLevel { .. }) = command;
-        self.group || sender.user == 0 || sender.user == self.own_user
+        let own = sender.user == 0 || sender.user == self.own_user;
+        // A configuration is read with the worker's rights, and what is wrong with it is quoted.
+        own || self.group && !matches!(command, Command::Plan { .. })
     }
 }
 
@@ -248,7 +192,10 @@ mod tests {
     fn a_request_is_read_as_it_is_written() {
         let change = LevelChange { target: LogTarget::Vrrp, level: LogLevel::Warn };
         let levels = [None, Some(change)].map(|change| Command::LogLevel { change });
-        for command in [Command::Status {}, Command::Reload {}].into_iter().chain(levels) {
+        let events = Command::Events { of: Some("VI_1".to_owned()), last: Some(3), follow: true };
+        let plan = Command::Plan { file: "/etc/keepalived/new.conf".to_owned() };
+        let others = [Command::Status {}, events, plan, Command::Reload {}];
+        for command in others.into_iter().chain(levels) {
             let request = Request { id: Some(7), ..Request::new(command) };
             let line = serde_json::to_vec(&request).unwrap();
             assert_eq!(parse(&line), Ok(request));
@@ -300,6 +247,8 @@ mod tests {
         let closed = Policy { own_user: 5, group: false };
         let allows = |policy: Policy, user| policy.allows(Sender { user }, &Command::Status {});
         assert!(allows(closed, 0) && allows(closed, 5) && !allows(closed, 6));
-        assert!(allows(Policy { group: true, ..closed }, 6));
+        let open = Policy { group: true, ..closed };
+        assert!(allows(open, 6));
+        assert!(!open.allows(Sender { user: 6 }, &Command::Plan { file: "/etc/shadow".to_owned() }));
     }
 }

@@ -10,13 +10,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::socket::{getsockopt, sockopt};
+use serde_json::Value;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::control::{self, Answer, Code, Policy, Request, Sender};
+use super::events::{Ended, Subscription};
+use crate::control::{self, Answer, Code, Policy, Refusal, Request, Sender};
 
 /// Clients served at a time; further ones wait.
 const CLIENTS: usize = 64;
@@ -30,11 +32,51 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Clients that have connected and are not accepted yet.
 const BACKLOG: i32 = 64;
 
+/// Why there is no answer any more.
+pub(super) const STOPPING: &str = "the daemon is stopping";
+
 /// A request and where its answer goes.
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) request: Request,
-    pub(super) answer: oneshot::Sender<Answer>,
+    answer: oneshot::Sender<Reply>,
+}
+
+/// An answer, and what follows it.
+#[derive(Debug)]
+struct Reply {
+    answer: Answer,
+    follow: Option<Subscription>,
+}
+
+impl Asked {
+    /// The request was granted.
+    pub(super) fn grant(self, result: Value) {
+        let answer = Answer::result(self.request.id, result);
+        self.reply(Reply { answer, follow: None });
+    }
+
+    /// It was granted, and what happens from now on follows.
+    pub(super) fn grant_and_follow(self, result: Value, follow: Subscription) {
+        let answer = Answer::result(self.request.id, result);
+        self.reply(Reply { answer, follow: Some(follow) });
+    }
+
+    /// It was not granted.
+    pub(super) fn refuse(self, code: Code, message: impl Into<String>) {
+        self.refuse_with(Refusal { code, message: message.into(), lines: Vec::new() });
+    }
+
+    /// The same, with more to say.
+    pub(super) fn refuse_with(self, refusal: Refusal) {
+        let answer = Answer::refusal(self.request.id, refusal);
+        self.reply(Reply { answer, follow: None });
+    }
+
+    fn reply(self, reply: Reply) {
+        // Who does not wait any more needs no answer.
+        let _ = self.answer.send(reply);
+    }
 }
 
 /// The socket. Its file goes with it.
@@ -124,36 +166,71 @@ async fn serve(mut stream: UnixStream, policy: Policy, requests: &mpsc::Sender<A
             return Ok(());
         }
         let whole = line.last() == Some(&b'\n');
-        let answer = match whole {
+        let reply = match whole {
             true => answer(&line, sender, policy, requests).await,
             false if count < control::REQUEST_BYTES_MAX => return Ok(()),
             false => {
                 let message = format!("the request is longer than {bound} bytes");
-                Answer::error(None, Code::BadRequest, message)
+                Answer::error(None, Code::BadRequest, message).into()
             }
         };
+        let Reply { answer, follow: follows } = reply;
         timeout(PATIENCE, write.write_all(&answer.to_line())).await??;
+        if let Some(subscription) = follows {
+            return follow(&mut read, &mut write, answer.id, subscription).await;
+        }
         if !whole {
             return Ok(());
         }
     }
 }
 
-async fn answer(line: &[u8], sender: Sender, policy: Policy, requests: &mpsc::Sender<Asked>) -> Answer {
+impl From<Answer> for Reply {
+    fn from(answer: Answer) -> Self {
+        Self { answer, follow: None }
+    }
+}
+
+/// Tells a follower what happens until it goes away, says something or is too slow.
+async fn follow(
+    read: &mut (impl AsyncReadExt + Unpin),
+    write: &mut (impl AsyncWriteExt + Unpin),
+    id: Option<u64>,
+    mut subscription: Subscription,
+) -> io::Result<()> {
+    loop {
+        let next = tokio::select! {
+            _ = read.read_u8() => return Ok(()),
+            next = subscription.next() => next,
+        };
+        let (answer, ended) = match next {
+            Ok(event) => (Answer::event(id, event), false),
+            Err(Ended::TooSlow) => {
+                let message =
+                    "events are not read as fast as they happen; ask again, for those that are kept, too";
+                (Answer::error(id, Code::TooSlow, message.to_owned()), true)
+            }
+            Err(Ended::Stopped) => (Answer::error(id, Code::Busy, STOPPING.to_owned()), true),
+        };
+        timeout(PATIENCE, write.write_all(&answer.to_line())).await??;
+        if ended {
+            return Ok(());
+        }
+    }
+}
+
+async fn answer(line: &[u8], sender: Sender, policy: Policy, requests: &mpsc::Sender<Asked>) -> Reply {
     let request = match control::parse(line) {
         Ok(request) => request,
-        Err(refusal) => return *refusal,
+        Err(refusal) => return (*refusal).into(),
     };
     let id = request.id;
     if !policy.allows(sender, &request.command) {
-        return Answer::error(
-            id,
-            Code::NotAllowed,
-            format!("user {} may not ask for this; ask as root", sender.user),
-        );
+        let message = format!("user {} may not ask for this; ask as root", sender.user);
+        return Answer::error(id, Code::NotAllowed, message).into();
     }
     tracing::debug!(user = sender.user, "user {} asks for {:?}", sender.user, request.command);
-    let busy = || Answer::error(id, Code::Busy, "the daemon is stopping".to_owned());
+    let busy = || Answer::error(id, Code::Busy, STOPPING.to_owned()).into();
     let (answer, answered) = oneshot::channel();
     if requests.send(Asked { request, answer }).await.is_err() {
         return busy();

@@ -21,6 +21,7 @@ mod core_pattern;
 mod descriptors;
 mod dumps;
 mod errand;
+mod events;
 mod fifos;
 mod files;
 mod filter;

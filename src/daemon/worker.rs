@@ -1,6 +1,7 @@
 //! The worker: the process that runs the virtual routers. This is its main thread: start, signals, reload,
 //! dumps. It may take its time, no other thread waits for it.
 
+mod plan;
 mod reload;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -15,9 +16,10 @@ use tracing::dispatcher;
 
 use super::acceptance::{self, Acceptance};
 use super::configuration::{self, Configuration, Settings};
-use super::control::{Asked, ControlSocket};
+use super::control::{Asked, ControlSocket, STOPPING};
 use super::descriptors;
 use super::dumps::{self, Dump, Dumps};
+use super::events::Events;
 use super::files;
 use super::filter::Filter;
 use super::handover::Handover;
@@ -48,9 +50,9 @@ use super::tracked_scripts::TrackedScripts;
 use super::virtual_links::VirtualLinks;
 use super::vrrp_thread::{Before, Channels, LateLimit, Message, Notice, VrrpThread, interest};
 use crate::config::Scripts;
-use crate::control::{Answer, Code, Command, LevelChange};
+use crate::control::{Code, Command, LevelChange};
 use crate::node::NodeConfig;
-use crate::status::{DaemonStatus, ReloadStatus, Snapshot, Status};
+use crate::status::{DaemonStatus, Happening, ReloadStatus, Snapshot, Status};
 use crate::sys::capabilities;
 use crate::sys::channel::Channel;
 use crate::sys::clock;
@@ -172,6 +174,7 @@ struct Worker<'a> {
     readiness: Option<File>,
     runner: Runner,
     hooks: Hooks,
+    events: Events,
     tracked_scripts: TrackedScripts,
     tracked_files: TrackedFiles,
     tracked_processes: TrackedProcesses,
@@ -315,6 +318,7 @@ impl<'a> Worker<'a> {
             handover,
             kept: kept_text,
             hooks: Hooks::new(notifications, settings.hooks),
+            events: Events::default(),
             settings,
             readiness,
             runner,
@@ -405,6 +409,7 @@ impl<'a> Worker<'a> {
             }
             if self.hooks.serve(&mut self.runner) {
                 tracing::info!("Stopped");
+                self.events.end().await;
                 return Ok(0);
             }
         }
@@ -432,7 +437,10 @@ impl<'a> Worker<'a> {
             Notice::Ready => self.announce_readiness(),
             Notice::Snapshot(snapshot) => self.use_snapshot(&snapshot),
             Notice::Reconfigured(changes) => self.finish_reload(&changes),
-            Notice::News(at, news) => self.hooks.tell(at, &news),
+            Notice::News(at, news) => {
+                self.hooks.tell(at, &news);
+                self.events.note(at, Happening::News(news));
+            }
             Notice::Retired(retired) => self.memory.free(retired, &self.settings),
             Notice::Late(late) => {
                 if let Some(auto) = self.settings.auto_priority {
@@ -456,22 +464,25 @@ impl<'a> Worker<'a> {
     /// Grants a client's request, at once or when the vrrp thread has answered.
     fn grant(&mut self, asked: Asked) {
         if self.stopping {
-            let Asked { request, answer } = asked;
-            // Who does not wait any more needs no answer.
-            let _ = answer.send(Answer::error(request.id, Code::Busy, "the daemon is stopping".to_owned()));
-            return;
+            return asked.refuse(Code::Busy, STOPPING);
         }
-        match asked.request.command {
+        match asked.request.command.clone() {
             Command::Status {} => self.ask(Purpose::Status(asked)),
+            Command::Events { of, last, follow } => {
+                let result = serde_json::json!({ "events": self.events.latest(of.as_deref(), last) });
+                match follow.then(|| self.events.follow(of)) {
+                    None => asked.grant(result),
+                    Some(Some(subscription)) => asked.grant_and_follow(result, subscription),
+                    Some(None) => asked.refuse(Code::Busy, "too many others follow the events"),
+                }
+            }
+            Command::Plan { file } => self.plan(&file, asked),
             Command::Reload {} => self.reload(Some(asked)),
             Command::LogLevel { change } => {
                 if let Some(LevelChange { target, level }) = change {
                     self.levels.set(target, level);
                 }
-                let Asked { request, answer } = asked;
-                let levels = serde_json::json!({ "levels": self.levels.get() });
-                // Who does not wait any more needs no answer.
-                let _ = answer.send(Answer::result(request.id, levels));
+                asked.grant(serde_json::json!({ "levels": self.levels.get() }));
             }
         }
     }
@@ -483,6 +494,7 @@ impl<'a> Worker<'a> {
             Signal::Stop | Signal::Interrupt => {
                 self.stopping = true;
                 tracing::info!("Stopping");
+                self.note("stopping");
                 self.inbox.send(Message::Stop);
             }
             _ if self.stopping => {}
@@ -496,14 +508,25 @@ impl<'a> Worker<'a> {
                 self.ask(Purpose::Dump(Dump::Stats));
                 self.inbox.send(Message::ClearCounters);
             }
-            Signal::SwitchOver => self.inbox.send(Message::SwitchOver),
-            Signal::SwitchBack => self.inbox.send(Message::SwitchBack),
+            Signal::SwitchOver => {
+                self.note("told to switch over all virtual routers, by signal");
+                self.inbox.send(Message::SwitchOver);
+            }
+            Signal::SwitchBack => {
+                self.note("told to switch back all virtual routers, by signal");
+                self.inbox.send(Message::SwitchBack);
+            }
             Signal::Json => self.ask(Purpose::Dump(Dump::Json)),
             Signal::ThreadDump => {
                 tracing::warn!("the thread dump (signal TDUMP) has no meaning here");
             }
             Signal::Child => while process::reap().is_some() {},
         }
+    }
+
+    /// Keeps a word for the operator.
+    fn note(&mut self, text: impl Into<String>) {
+        self.events.note(clock::wall(), Happening::Said(text.into()));
     }
 
     fn ask(&mut self, purpose: Purpose) {
@@ -530,10 +553,8 @@ impl<'a> Worker<'a> {
                 let text = Dumps { options, settings: &settings, notifications }.data(snapshot);
                 self.keepsakes.keep_state(reload, when, &text);
             }
-            Some(Purpose::Status(Asked { request, answer })) => {
-                let status = serde_json::to_value(self.status(snapshot)).unwrap_or_default();
-                // Who does not wait any more needs no answer.
-                let _ = answer.send(Answer::result(request.id, status));
+            Some(Purpose::Status(asked)) => {
+                asked.grant(serde_json::to_value(self.status(snapshot)).unwrap_or_default());
             }
         }
     }
@@ -555,6 +576,7 @@ impl<'a> Worker<'a> {
     fn announce_readiness(&mut self) {
         self.handover.note_served();
         tracing::info!("Startup complete");
+        self.note("started");
         self.logger.started();
         self.progress.serving();
         // The vrrp thread has its own copy of the configuration by now.

@@ -60,6 +60,14 @@ impl Changes {
         }
     }
 
+    /// Something that is no object of a node, and of which only is known whether it differs.
+    pub(crate) fn note_other(&mut self, name: &str, differs: bool) {
+        if differs {
+            let change = Change::Changed(vec!["changed".to_owned()]);
+            self.objects.push(ObjectChange { kind: "the", name: name.to_owned(), change });
+        }
+    }
+
     /// Compares the routers, which are the same by their identity, not by their names.
     pub(super) fn routers<'a>(
         &mut self,

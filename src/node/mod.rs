@@ -24,7 +24,7 @@ mod static_items;
 mod tests;
 
 pub(crate) use balancing::BalancerConfig;
-pub(crate) use changes::Changes;
+pub(crate) use changes::{Change, Changes};
 pub use ha_node::HaNode;
 pub(crate) use ha_node::Retired;
 pub use kernel_model::KernelModel;

@@ -31,14 +31,6 @@ pub(crate) struct Told {
     pub(crate) has_mail: bool,
 }
 
-/// Whether an [`Account`] wants to hear of these news.
-pub(crate) const fn is_told(news: &News) -> bool {
-    match news {
-        News::Transition(_) | News::GroupTransition(_) | News::LowerPriorityReceived { .. } => true,
-        News::Report(report) => matches!(report.kind, ReportKind::PriorityChanged { .. }),
-    }
-}
-
 /// Turns news into events.
 ///
 /// After a reload the news of it come first, from routers that are removed and from new ones, then the word that it is
@@ -373,7 +365,6 @@ mod tests {
             router: "A".into(),
             kind: ReportKind::PriorityChanged { from: Priority(1), to: Priority(2) },
         });
-        assert!(is_told(&changed));
         assert_eq!(told(&mut account, &changed).unwrap(), "INSTANCE BACKUP_PRIORITY: ");
         told(&mut account, &transition(State::Backup, State::Master, Cause::Owner));
         assert_eq!(told(&mut account, &changed).unwrap(), "INSTANCE MASTER_PRIORITY: ");

@@ -14,7 +14,7 @@ mod hooks;
 mod mail;
 mod settings;
 
-pub(crate) use account::{Account, is_told};
+pub(crate) use account::Account;
 pub(crate) use config::{
     FifoConfig, InstanceNotifications, Notifications, StateScripts, SyncGroupNotifications,
 };

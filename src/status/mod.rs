@@ -1,5 +1,6 @@
 //! What a daemon tells of itself: a [`Snapshot`] of its routers, and the texts made of it.
 
+mod event;
 pub(crate) mod keepalived_data;
 pub(crate) mod keepalived_json;
 mod keepalived_lines;
@@ -9,5 +10,6 @@ mod snapshot;
 pub(crate) mod text;
 mod trackers;
 
-pub(crate) use report::{DaemonStatus, ReloadStatus, Status};
+pub(crate) use event::{EventRecord, Happening};
+pub(crate) use report::{DaemonStatus, ReloadStatus, RouterStatus, Status};
 pub(crate) use snapshot::{Lateness, Snapshot};

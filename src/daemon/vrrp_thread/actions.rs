@@ -13,7 +13,6 @@ use super::{Notice, VrrpThread};
 use crate::kernel::{Announcement, KernelRequest, LinkOperation, ReceiveSocket, Verb};
 use crate::net::InterfaceIndex;
 use crate::node::HaNode;
-use crate::notify;
 use crate::sys::packet::{Frame, Packet};
 use crate::time::Now;
 use crate::vrrp::{Driver, News, SendObstacle, SocketRequest, Transmission, VirtualRouter};
@@ -135,9 +134,7 @@ impl Driver for Act<'_> {
     }
 
     fn news(&mut self, news: News) {
-        if notify::is_told(&news) {
-            self.thread.channels.notices.send(Notice::News(self.now.wall, news.clone()));
-        }
+        self.thread.channels.notices.send(Notice::News(self.now.wall, news.clone()));
         let entry = match news {
             News::Transition(transition) => {
                 self.thread.channels.tally.note(transition.from, transition.to);

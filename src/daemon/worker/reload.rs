@@ -1,35 +1,38 @@
 //! A reload: reading the configuration again, judging it, and handing it to all that run by it.
 
 use super::super::acceptance;
-use super::super::configuration::{self, Settings, Tolerance};
+use super::super::configuration::{self, Configuration, Settings, Tolerance};
 use super::super::control::Asked;
 use super::super::descriptors;
 use super::super::reload_files::{self, ReadingMarker};
 use super::super::vrrp_thread::Message;
 use super::{Worker, apply_to_runner};
-use crate::control::{Answer, Code, Refusal};
+use crate::control::{Code, Refusal};
 use crate::node::Changes;
-use crate::status::ReloadStatus;
+use crate::status::{Happening, ReloadStatus};
 use crate::sys::clock;
+
+/// Why a configuration without a virtual router is not taken.
+pub(super) const STOPS_ALL: &str = "the new configuration has no virtual router, and would stop all that run: it was \
+                                    not reloaded; if that is wanted, write allow-empty = true under [reload] in \
+                                    alived.toml, or stop the daemon";
 
 impl Worker<'_> {
     /// A reload came to its end.
     fn note_reload(&mut self, taken: bool, lines: Vec<String>, asked: Option<Asked>) {
-        let reload = ReloadStatus { at_unix_us: clock::wall().as_unix_micros(), taken, lines };
+        let at = clock::wall();
+        let reload = ReloadStatus { at_unix_us: at.as_unix_micros(), taken, lines };
         self.last_reload = Some(reload.clone());
+        self.events.note(at, Happening::Reload(reload.clone()));
         self.memory.left_over();
         let why = reload.lines.first().map_or("", String::as_str);
         self.progress.reload_ended((!taken).then_some(why));
-        let Some(Asked { request, answer }) = asked else { return };
-        let id = request.id;
-        // Who does not wait any more needs no answer.
-        let _ = answer.send(if taken {
-            Answer::result(id, serde_json::json!({ "lines": reload.lines }))
-        } else {
-            let message =
-                "the configuration was not reloaded, the daemon goes on with the one before".to_owned();
-            Answer::refusal(id, Refusal { code: Code::Refused, message, lines: reload.lines })
-        });
+        let Some(asked) = asked else { return };
+        if taken {
+            return asked.grant(serde_json::json!({ "lines": reload.lines }));
+        }
+        let message = "the configuration was not reloaded, the daemon goes on with the one before".to_owned();
+        asked.refuse_with(Refusal { code: Code::Refused, message, lines: reload.lines });
     }
 
     /// The vrrp thread has taken a configuration.
@@ -69,15 +72,9 @@ impl Worker<'_> {
                 return;
             }
         };
-        if configuration.node.routers.is_empty()
-            && self.has_routers
-            && !configuration.settings.reload.allow_empty
-        {
-            let text = "the new configuration has no virtual router, and would stop all that run: it was not \
-                        reloaded; if that is wanted, write allow-empty = true under [reload] in alived.toml, or stop \
-                        the daemon";
-            tracing::error!("{text}");
-            let lines = vec![text.to_owned()];
+        if self.would_stop_all(&configuration) {
+            tracing::error!("{STOPS_ALL}");
+            let lines = vec![STOPS_ALL.to_owned()];
             reload_files::explain(&self.settings, &lines);
             self.note_reload(false, lines, asked);
             return;
@@ -119,30 +116,17 @@ impl Worker<'_> {
         self.polled_links.configure(&configuration.node.tracking.link_polling);
     }
 
+    /// Whether it has no virtual router, and nobody has said that this is wanted.
+    pub(super) const fn would_stop_all(&self, configuration: &Configuration) -> bool {
+        configuration.node.routers.is_empty()
+            && self.has_routers
+            && !configuration.settings.reload.allow_empty
+    }
+
     /// Says which settings need a restart.
     fn keep_settings(&self, new: &Settings) {
-        let old = &self.settings;
-        for (name, differs) in [
-            ("net_namespace", old.namespace != new.namespace),
-            ("instance", old.instance != new.instance),
-            ("use_pid_dir", old.use_pid_dir != new.use_pid_dir),
-            ("vrrp_priority", old.nice != new.nice),
-            ("vrrp_rlimit_rttime", old.realtime_limit_us != new.realtime_limit_us),
-            ("vrrp_cpu_affinity", old.processors != new.processors),
-            ("vrrp_no_swap", old.no_swap != new.no_swap),
-            ("umask", old.umask != new.umask),
-            ("sandbox", old.sandbox != new.sandbox),
-            ("disable_local_igmp", old.no_local_reports != new.no_local_reports),
-            ("the size of receive queues", old.queues != new.queues),
-            ("nftables, its priority and counters", old.filters != new.filters),
-            ("process_name", old.supervisor_name != new.supervisor_name),
-            ("vrrp_process_name", old.worker_name != new.worker_name),
-            ("shutdown_script", old.shutdown_script != new.shutdown_script),
-            ("child_wait_time", old.child_wait_time != new.child_wait_time),
-        ] {
-            if differs {
-                tracing::warn!("{name} cannot change on a reload: restart for that");
-            }
+        for name in fixed_settings(&self.settings, new) {
+            tracing::warn!("{name} cannot change on a reload: restart for that");
         }
     }
 
@@ -176,4 +160,27 @@ impl Worker<'_> {
             tracing::info!("the thread that sends advertisements has {what} scheduling now");
         }
     }
+}
+
+/// Settings that differ and cannot change on a reload.
+pub(super) fn fixed_settings(old: &Settings, new: &Settings) -> impl Iterator<Item = &'static str> {
+    let all = [
+        ("net_namespace", old.namespace != new.namespace),
+        ("instance", old.instance != new.instance),
+        ("use_pid_dir", old.use_pid_dir != new.use_pid_dir),
+        ("vrrp_priority", old.nice != new.nice),
+        ("vrrp_rlimit_rttime", old.realtime_limit_us != new.realtime_limit_us),
+        ("vrrp_cpu_affinity", old.processors != new.processors),
+        ("vrrp_no_swap", old.no_swap != new.no_swap),
+        ("umask", old.umask != new.umask),
+        ("sandbox", old.sandbox != new.sandbox),
+        ("disable_local_igmp", old.no_local_reports != new.no_local_reports),
+        ("the size of receive queues", old.queues != new.queues),
+        ("nftables, its priority and counters", old.filters != new.filters),
+        ("process_name", old.supervisor_name != new.supervisor_name),
+        ("vrrp_process_name", old.worker_name != new.worker_name),
+        ("shutdown_script", old.shutdown_script != new.shutdown_script),
+        ("child_wait_time", old.child_wait_time != new.child_wait_time),
+    ];
+    all.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name)
 }

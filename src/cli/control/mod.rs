@@ -1,0 +1,86 @@
+//! Subcommands that ask a running daemon through its control socket.
+
+mod client;
+mod events;
+mod plan;
+mod stats;
+mod status;
+
+pub(super) use events::{Events, events};
+pub(super) use plan::{Plan, plan};
+pub(super) use stats::{Stats, stats};
+pub(super) use status::{Status, status};
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use self::client::{EXITS, PATIENCE, READING_PATIENCE, Which};
+use crate::control::{self, Command, LevelChange, LogTarget};
+
+/// Have a running daemon read its configuration again
+///
+/// Says what the new configuration changed, or why it was refused; then the daemon goes on with the one before.
+#[derive(Debug, Args)]
+#[command(after_help = EXITS)]
+pub(super) struct Reload {
+    #[command(flatten)]
+    which: Which,
+}
+
+/// Show or change what a running daemon logs
+///
+/// Shows from which level on each part of the worker logs. A change holds until the worker ends.
+#[derive(Debug, Args)]
+#[command(after_help = EXITS)]
+pub(super) struct LogLevel {
+    /// What to change: all, vrrp, daemon, control or runner
+    #[arg(value_parser = word::<LogTarget>, requires = "level")]
+    target: Option<LogTarget>,
+    /// From which level on it logs: off, error, warn, info or debug
+    #[arg(value_parser = word::<control::LogLevel>)]
+    level: Option<control::LogLevel>,
+    #[command(flatten)]
+    which: Which,
+}
+
+/// A word of the protocol.
+fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_value(Value::from(text)).map_err(|error| error.to_string())
+}
+
+/// Runs `reload`.
+pub(super) fn reload(arguments: &Reload) -> ExitCode {
+    match arguments.which.vrrp().ask(Command::Reload {}, READING_PATIENCE) {
+        Ok(result) => {
+            print_lines(&result, "lines");
+            ExitCode::SUCCESS
+        }
+        Err(failure) => failure.tell("reload"),
+    }
+}
+
+/// Runs `log-level`.
+pub(super) fn log_level(arguments: &LogLevel) -> ExitCode {
+    let change = arguments.target.zip(arguments.level).map(|(target, level)| LevelChange { target, level });
+    match arguments.which.vrrp().ask(Command::LogLevel { change }, PATIENCE) {
+        Ok(result) => {
+            let levels = result.get("levels").and_then(Value::as_object).into_iter().flatten();
+            for (part, level) in levels {
+                super::print(&format!("{part} {}\n", level.as_str().unwrap_or("?")));
+            }
+            ExitCode::SUCCESS
+        }
+        Err(failure) => failure.tell("log-level"),
+    }
+}
+
+/// Prints the texts of a member of a result, a line each.
+fn print_lines(result: &Value, member: &str) {
+    let lines = result.get(member).and_then(Value::as_array).into_iter().flatten();
+    for line in lines.filter_map(Value::as_str) {
+        super::print(&format!("{line}\n"));
+    }
+}

@@ -1,0 +1,96 @@
+//! What can be asked for.
+
+use serde::{Deserialize, Serialize};
+
+/// What can be asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Command {
+    /// The worker's whole state.
+    Status {},
+    /// What happened lately, the oldest first; then, if asked for, each further event in a line of its own as it happens.
+    /// Who follows says nothing more; who reads too slowly is told so and cut off.
+    Events {
+        /// Only those of the virtual router or sync group of this name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        of: Option<String>,
+        /// At most so many, the latest ones; all that are kept, if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last: Option<u32>,
+        /// Whether to go on with what happens from now on.
+        #[serde(default)]
+        follow: bool,
+    },
+    /// What a reload with this file in place of the daemon's would change. Nothing is done.
+    Plan {
+        /// Absolute path.
+        file: String,
+    },
+    /// Read the configuration again; answered when it is in force or refused.
+    Reload {},
+    /// The levels from which on the worker logs, after a change if one is asked for. The change ends with the worker.
+    LogLevel {
+        /// What to change.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        change: Option<LevelChange>,
+    },
+}
+
+impl Command {
+    /// Whether it only looks.
+    pub const fn is_read_only(&self) -> bool {
+        match self {
+            Self::Status {} | Self::Events { .. } | Self::Plan { .. } | Self::LogLevel { change: None } => {
+                true
+            }
+            Self::Reload {} | Self::LogLevel { change: Some(_) } => false,
+        }
+    }
+}
+
+/// A change of what is logged.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LevelChange {
+    /// Of which part.
+    pub target: LogTarget,
+    /// From which level on.
+    pub level: LogLevel,
+}
+
+/// A part of the worker that logs.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogTarget {
+    /// All of them.
+    All,
+    /// What the virtual routers do.
+    Vrrp,
+    /// Start, reload, stop, and what is not of another part.
+    Daemon,
+    /// Requests at the control socket.
+    Control,
+    /// Commands that are run.
+    Runner,
+}
+
+impl LogTarget {
+    /// Each part.
+    pub const PARTS: [Self; 4] = [Self::Vrrp, Self::Daemon, Self::Control, Self::Runner];
+}
+
+/// From which level on events are logged.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogLevel {
+    /// Nothing is.
+    Off,
+    /// The daemon cannot do its work.
+    Error,
+    /// Something should be looked at.
+    Warn,
+    /// What happens.
+    Info,
+    /// Details for a search for a fault.
+    Debug,
+}
