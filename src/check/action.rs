@@ -22,7 +22,8 @@ pub struct Attempt {
 /// What is to be done for an [`Attempt`].
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Action {
-    /// Begins it. Answered by [`Event::Connected`] or [`Event::Failed`]; a program by [`Event::Ended`].
+    /// Begins it. Answered by [`Event::Connected`], [`Event::Failed`] or [`Event::NotTried`]; a program by
+    /// [`Event::Ended`].
     Open(Open),
     /// Sends all of this, as the next bytes of a stream or as one datagram. Comes after [`Event::Connected`] only.
     Send(Vec<u8>),
@@ -115,6 +116,9 @@ pub enum Event<'a> {
     Closed,
     /// It could not be opened, was reset, or an ICMP error came. With the reason, for people.
     Failed(Cow<'static, str>),
+    /// It could not be tried for want of something of our own: descriptors, memory, ports. Counts neither for nor
+    /// against the server. With what is wanting, for people.
+    NotTried(Cow<'static, str>),
     /// The program ended.
     Ended(ProgramEnd),
 }

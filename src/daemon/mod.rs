@@ -14,6 +14,7 @@
 
 mod acceptance;
 mod background;
+pub mod checks;
 mod child;
 mod configuration;
 mod control;

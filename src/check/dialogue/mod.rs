@@ -147,6 +147,9 @@ impl Dialogue {
         if let Event::Failed(why) = event {
             return Some(Verdict::Bad(why.clone()));
         }
+        if let Event::NotTried(why) = event {
+            return Some(Verdict::Unknown(why.clone()));
+        }
         match self {
             Self::Tcp => match event {
                 Event::Connected { .. } => Some(Verdict::good("connected")),
