@@ -2,12 +2,12 @@
 //! are killed or started anew meanwhile.
 
 use alived::secret::Secret;
-use alived::sim::{Fault, Flood, Forgery};
+use alived::sim::{Fault, Flood, Forgery, MachineSpec};
 use alived::time::Duration;
-use alived::vrrp::{AntiReplay, HmacConfig, HmacMode, RouterConfig};
+use alived::vrrp::{AntiReplay, HmacConfig, HmacMode, RouterConfig, State};
 use alived::wire::vrrp::{AdvertisementInterval, AuthenticationData, HmacKey, Version};
 
-use super::lan::{IMPATIENT, LAN, Lan, NAME, R1, R2, router};
+use super::lan::{IMPATIENT, LAN, Lan, NAME, R1, R2, node, router};
 
 pub(crate) const KEY: [u8; 32] = [7; 32];
 
@@ -157,4 +157,37 @@ fn who_has_another_time_is_named_and_heard_again_when_its_clock_is_set() {
         lan.settle();
         lan.assert_served_by(R1);
     }
+}
+
+/// A word that nobody outside can tell whether it was believed: numbered like one that its receiver sent itself since.
+#[test]
+fn who_hears_a_new_master_leave_need_not_listen_for_a_master_down_time() {
+    let machine = |router| MachineSpec { config: node(router), ..MachineSpec::default() };
+    let mut lan = Lan::of([sealing(150), sealing(100)].map(machine).into());
+    let [first, second] = [R1, R2].map(|id| lan.cluster.machine_port(id, LAN));
+    // Who is new goes on from where all are: the clock of R1 is ahead, so that R2 believes it.
+    lan.apply(Fault::WallClockJumped(R1, 1 << 41));
+    lan.apply(Fault::Cut(first, second));
+    lan.apply(Fault::Cut(second, first));
+    lan.apply(Fault::Started(R1));
+    lan.apply(Fault::Started(R2));
+    lan.run(5_000);
+    assert_eq!(lan.cluster.masters(NAME), [R1, R2].into());
+    // R1 does not hear the last word of R2, and so does not count on from there.
+    lan.apply(Fault::HealNetwork);
+    lan.apply(Fault::Cut(second, first));
+    for _ in 0..2_000 {
+        if lan.cluster.masters(NAME) == [R1].into() {
+            break;
+        }
+        lan.run(1);
+    }
+    lan.assert_state(R2, State::Backup);
+    let stopped = lan.now();
+    lan.apply(Fault::Stopped(R1));
+    lan.run(2_000);
+    lan.assert_state(R2, State::Master);
+    let skew_time = 1_000 * (256 - 100) / 256;
+    let delay = lan.delay(stopped, "BACKUP -> MASTER");
+    assert!((skew_time..skew_time + 50).contains(&delay), "{delay}\n{}", lan.cluster.timeline());
 }

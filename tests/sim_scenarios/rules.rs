@@ -20,6 +20,7 @@ use alived::wire::vrrp::{HmacKey, Stamp};
 
 use super::authentication::{KEY, signing};
 use super::lan::{IMPATIENT, LAN, Lan, R1, R2, node, prefix, router, with_statics};
+use super::statics::on_other_lan;
 use super::sync_groups::{OTHER, OTHER_LAN, pair};
 use super::tracking::{CHECK, LOAD, WEB, delayed, tracking};
 use super::virtual_mac::on_virtual_mac;
@@ -515,6 +516,47 @@ fn an_address_on_another_interface_than_the_virtual_mac_is_seen() {
         }))
     };
     assert_seen(&sabotaged_on_virtual_mac(beside, |_| {}), Rule::WrongInterface, Some(R1));
+}
+
+/// Two reloads that R1 finds at once after it stood still.
+fn reloaded_twice(lan: &mut Lan, configs: [NodeConfig; 2]) {
+    lan.apply(Fault::Frozen(R1));
+    for config in configs {
+        lan.apply(Fault::Reloaded(R1, config));
+    }
+    lan.cluster.run_for(Duration::from_secs(1));
+    lan.apply(Fault::Thawed(R1));
+}
+
+#[test]
+fn a_virtual_mac_that_a_reload_gives_back_and_that_is_not_made_again_is_seen() {
+    let removes = || -> Box<dyn Sabotage> {
+        Box::new(Tamper(|_, actions: &mut Actions| {
+            let removed = actions.links.iter().position(|operation| operation.verb == Verb::Remove);
+            if let Some(removed) = removed {
+                actions.links.truncate(removed + 1);
+            }
+        }))
+    };
+    let course = |lan: &mut Lan| reloaded_twice(lan, [with_own_static(150), on_virtual_mac(150)]);
+    assert_seen(&sabotaged_on_virtual_mac(removes, course), Rule::OwnLinkRemoved, Some(R1));
+}
+
+#[test]
+fn an_address_that_a_reload_moves_back_and_that_is_not_given_up_is_seen() {
+    let keeps = || -> Box<dyn Sabotage> {
+        Box::new(Tamper(|_, actions: &mut Actions| {
+            let requests = actions.kernel.iter_mut().filter_map(KernelRequest::addresses_mut);
+            for request in requests.filter(|request| request.requester == Requester::Static) {
+                let elsewhere = |operation: &AddressOperation| operation.link != eth0();
+                request.operations.retain(|o| o.verb == Verb::Add || !elsewhere(o));
+            }
+        }))
+    };
+    let course = |lan: &mut Lan| {
+        reloaded_twice(lan, [on_other_lan(with_own_static(150)), with_own_static(150)]);
+    };
+    assert_seen(&sabotaged(&[R1], keeps, course), Rule::WrongInterface, Some(R1));
 }
 
 /// Signs with the right key what it is handed or what it sends, at a moment of its own.

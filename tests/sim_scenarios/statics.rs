@@ -1,11 +1,13 @@
 //! Static addresses: there from the start to the stop of the daemon, whoever is master.
 
 use alived::net::Prefix;
-use alived::sim::machine::own_addresses;
+use alived::node::NodeConfig;
+use alived::sim::machine::{interface_name, own_addresses};
 use alived::sim::{Fault, MachineSpec};
 use alived::vrrp::{RouterConfig, State};
 
 use super::lan::{LAN, Lan, R1, R2, address, node, prefix, router, virtual_address, with_statics};
+use super::sync_groups::OTHER_LAN;
 
 fn kept(number: u8) -> Prefix {
     Prefix::new([10, 9, 0, number].into(), 24).unwrap()
@@ -149,4 +151,41 @@ fn they_come_and_go_with_their_interface() {
     lan.apply(Fault::InterfaceNameRestored(R2, LAN));
     lan.settle();
     assert!(lan.cluster.holds(R2, &kept(1).address()));
+}
+
+/// The same list on the other interface.
+pub(crate) fn on_other_lan(mut config: NodeConfig) -> NodeConfig {
+    config.statics.addresses.iter_mut().for_each(|entry| entry.interface = interface_name(OTHER_LAN));
+    config
+}
+
+#[test]
+fn what_comes_and_goes_while_the_daemon_stands_still_leaves_nothing_behind() {
+    let mut lan = lan(&[kept(1)]);
+    let here = with_statics(router(100), &[kept(1)]);
+    let there = on_other_lan(here.clone());
+    let is_on = |lan: &Lan, segment| {
+        let kernel = lan.cluster.kernel(R2);
+        let on = kernel.by_name(&interface_name(segment)).unwrap().key;
+        kernel.holds(on, kept(1))
+    };
+    // Two reloads at once.
+    lan.apply(Fault::Frozen(R2));
+    for config in [&there, &here] {
+        lan.apply(Fault::Reloaded(R2, config.clone()));
+    }
+    lan.run(1_000);
+    lan.apply(Fault::Thawed(R2));
+    lan.settle();
+    assert!(is_on(&lan, LAN) && !is_on(&lan, OTHER_LAN));
+    // A new interface, which it has a place on until the reload behind it.
+    lan.apply(Fault::Frozen(R2));
+    lan.apply(Fault::InterfaceDeleted(R2, LAN, false));
+    lan.apply(Fault::InterfaceCreated(R2, LAN));
+    lan.run(1_000);
+    lan.apply(Fault::Reloaded(R2, there));
+    lan.run(1_000);
+    lan.apply(Fault::Thawed(R2));
+    lan.settle();
+    assert!(!is_on(&lan, LAN) && is_on(&lan, OTHER_LAN));
 }

@@ -133,3 +133,20 @@ fn a_reload_puts_a_router_on_a_virtual_mac_and_back() {
         assert_eq!(lan.cluster.mac(IMPATIENT, &address(0)) == Some(MAC), on_top);
     }
 }
+
+#[test]
+fn of_reloads_that_are_found_at_once_after_a_standstill_the_last_one_counts() {
+    let mut lan = pair();
+    for last in [on_virtual_mac(150), node(router(150))] {
+        let on_top = !last.links.is_empty();
+        lan.apply(Fault::Frozen(R1));
+        for config in [node(router(150)), on_virtual_mac(150), node(router(150)), last] {
+            lan.apply(Fault::Reloaded(R1, config));
+        }
+        lan.run(10_000);
+        lan.apply(Fault::Thawed(R1));
+        lan.settle();
+        lan.assert_served_by(R1);
+        assert_eq!(lan.cluster.mac(IMPATIENT, &address(0)) == Some(MAC), on_top);
+    }
+}

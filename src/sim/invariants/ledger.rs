@@ -19,7 +19,7 @@ use super::bounds::master_down_time;
 use super::tracking::{LinkOpinions, Standard, Verdicts};
 use super::{Batch, Heard, Standing, Switch};
 use crate::kernel::{
-    HeldAddress, KernelEvent, KernelRequest, Link, LinkOperation, Requester, Route, RouterId, Rule, Verb,
+    HeldAddress, KernelEvent, KernelRequest, Link, LinkKey, Requester, Route, RouterId, Rule, Verb,
 };
 use crate::net::{Family, InterfaceIndex, InterfaceName, Prefix};
 use crate::node::{Event, NodeConfig, StaticConfig};
@@ -34,6 +34,9 @@ use crate::wire::vrrp::{Version, Vrid};
 pub struct Ledger {
     /// The configuration in force.
     pub config: NodeConfig,
+    /// Those that were in force during a part of the last wake-up, and no longer are: a daemon that stood still may find
+    /// more than one reload, and other events in front of each.
+    superseded: Vec<NodeConfig>,
     /// Interfaces as the daemon was told.
     pub links: BTreeMap<InterfaceIndex, Link>,
     /// Addresses as the daemon was told.
@@ -76,6 +79,7 @@ impl Ledger {
             routing_charge: routing_of(&config),
             destinations,
             config,
+            superseded: Vec::new(),
             links: BTreeMap::new(),
             addresses: BTreeMap::new(),
             routers: BTreeMap::new(),
@@ -93,10 +97,14 @@ impl Ledger {
     /// Notes what a wake-up brought, in the order of the driver's contract. Returns whether something has lasted until
     /// then, and counts from now on.
     pub fn note_received(&mut self, batch: &Batch<'_>) -> bool {
-        for heard in batch.heard.iter().filter(|heard| heard.certain) {
+        self.superseded.clear();
+        for heard in batch.heard {
             self.note_heard(batch, heard);
         }
-        for event in batch.events {
+        for (position, event) in batch.events.iter().enumerate() {
+            if matches!(event, Event::Reconfigure(_)) && (position > 0 || !batch.heard.is_empty()) {
+                self.superseded.push(self.config.clone());
+            }
             self.note_event(batch, event);
             if matches!(event, Event::Kernel(_) | Event::Reconfigure(_)) {
                 self.link_opinions.note(batch.local, &self.config, &self.links);
@@ -254,6 +262,7 @@ impl Ledger {
     }
 
     fn note_heard(&mut self, batch: &Batch<'_>, heard: &Heard) {
+        let arrived = batch.local - ARRIVAL_MAX;
         let configs = self.config.routers.iter();
         let concerned = configs.filter(|config| config.vrid.get() == heard.glance.vrid);
         let names: Vec<Arc<str>> = concerned.map(|config| Arc::clone(&config.name)).collect();
@@ -263,10 +272,13 @@ impl Ledger {
             };
             for standing in self.routers.values_mut().filter(|standing| standing.name == name) {
                 match standing.state {
-                    State::Backup => standing.hear(batch.local - ARRIVAL_MAX, &config, heard),
-                    State::Master if heard.glance.priority > 0 => standing.rival = Some(batch.at),
-                    State::Fault => standing.overhear(batch.local - ARRIVAL_MAX, &config, heard),
-                    State::Master | State::Initialize => {}
+                    State::Backup if heard.certain => standing.hear(arrived, &config, heard),
+                    State::Backup => standing.hear_perhaps(arrived, &config, heard),
+                    State::Master if heard.certain && heard.glance.priority > 0 => {
+                        standing.rival = Some(batch.at);
+                    }
+                    State::Fault if heard.certain => standing.overhear(arrived, &config, heard),
+                    State::Master | State::Fault | State::Initialize => {}
                 }
             }
         }
@@ -461,24 +473,34 @@ impl Ledger {
     /// Whether an address that is configured belongs on other interfaces than this one.
     pub fn is_elsewhere(&self, link: InterfaceIndex, prefix: Prefix) -> bool {
         let Some(link) = self.links.get(&link) else { return false };
-        let of_routers = self.config.routers.iter().flat_map(|router| {
-            let all = router.addresses.iter().chain(&router.excluded);
-            all.map(|a| (a.spec.prefix, a.interface.as_ref().unwrap_or(&router.interfaces.addresses)))
-        });
-        let statics = self.config.statics.addresses.iter().map(|a| (a.spec.prefix, &a.interface));
-        let mut names =
-            of_routers.chain(statics).filter(|(of, _)| *of == prefix).map(|(_, name)| name).peekable();
+        let mut names = places(&self.config, prefix).peekable();
         names.peek().is_some() && names.all(|name| *name != link.name)
     }
 
+    /// Whether an address belonged on this interface during a part of the wake-up, by a configuration that has been
+    /// superseded since.
+    pub fn was_here(&self, link: InterfaceIndex, prefix: Prefix) -> bool {
+        let name = self.links.get(&link).map(|link| &link.name);
+        self.superseded.iter().any(|config| places(config, prefix).any(|place| Some(place) == name))
+    }
+
     /// Whether it is configured with an interface of its own, on a parent that is there.
-    pub fn keeps_link(&self, operation: &LinkOperation) -> bool {
-        let key = operation.key;
-        !self.stopping
-            && self.config.links.iter().any(|link| {
-                let parent = self.links.get(&key.parent).map(|parent| &parent.name);
-                (link.name.packed(), link.kind, Some(&link.parent)) == (key.name, key.kind, parent)
-            })
+    pub fn keeps_link(&self, key: &LinkKey) -> bool {
+        !self.stopping && self.has_link(&self.config, key)
+    }
+
+    /// Whether it was not configured with an interface during a part of the wake-up, by a configuration that has been
+    /// superseded since.
+    pub fn was_without_link(&self, key: &LinkKey) -> bool {
+        self.superseded.iter().any(|config| !self.has_link(config, key))
+    }
+
+    fn has_link(&self, config: &NodeConfig, key: &LinkKey) -> bool {
+        let parent = self.links.get(&key.parent).map(|parent| &parent.name);
+        config
+            .links
+            .iter()
+            .any(|link| (link.name.packed(), link.kind, Some(&link.parent)) == (key.name, key.kind, parent))
     }
 
     /// Whether it shall have an address on an interface for as long as it lives.
@@ -511,6 +533,16 @@ impl Ledger {
             self.wanted.retain(|(_, link, prefix)| (*link, *prefix) != key);
         }
     }
+}
+
+/// The interfaces that an address belongs on.
+fn places(config: &NodeConfig, prefix: Prefix) -> impl Iterator<Item = &InterfaceName> {
+    let of_routers = config.routers.iter().flat_map(|router| {
+        let all = router.addresses.iter().chain(&router.excluded);
+        all.map(|a| (a.spec.prefix, a.interface.as_ref().unwrap_or(&router.interfaces.addresses)))
+    });
+    let statics = config.statics.addresses.iter().map(|a| (a.spec.prefix, &a.interface));
+    of_routers.chain(statics).filter(move |(of, _)| *of == prefix).map(|(_, name)| name)
 }
 
 /// All routes and all rules.

@@ -72,6 +72,16 @@ impl Standing {
         }
     }
 
+    /// The same after an advertisement of which nobody outside can tell whether this backup believed it. It may become
+    /// master as early as it may in either case: priority 0 shortens its wait, and a master that it need not have heard does
+    /// not lengthen it.
+    pub(super) fn hear_perhaps(&mut self, local: Instant, config: &RouterConfig, heard: &Heard) {
+        let (earliest, shortest_interval) = (self.earliest, self.shortest_interval);
+        self.hear(local, config, heard);
+        self.earliest = self.earliest.min(earliest);
+        self.shortest_interval = self.shortest_interval.min(shortest_interval);
+    }
+
     /// It stands back because it could not do what a master must; whom it hears is master instead.
     pub(super) fn stand_back(&mut self, local: Instant, config: &RouterConfig) {
         self.alone_from = Some(local + at_least(config, self.shortest_interval));

@@ -103,14 +103,29 @@ pub fn judge(machine: MachineId, ledger: &mut Ledger, batch: &Batch<'_>) -> Vec<
     judge_routing(ledger, batch, &masters_after, &mut break_rule);
     // The link-local address of an interface below, which its virtual MAC has too, may be anything.
     let requests = addresses().filter(|request| request.requester != Requester::Links);
-    let operations = requests.flat_map(|request| &request.operations);
-    for operation in operations.filter(|operation| operation.verb == Verb::Add) {
-        if ledger.is_elsewhere(operation.link, operation.spec.prefix) {
-            let detail = format!("asked for {} on interface {}", operation.spec.prefix, operation.link.get());
+    let operations: Vec<_> = requests
+        .flat_map(|request| request.operations.iter().map(|operation| (request.requester, operation)))
+        .collect();
+    for (position, (requester, operation)) in operations.iter().enumerate() {
+        let (link, prefix) = (operation.link, operation.spec.prefix);
+        if operation.verb == Verb::Remove || !ledger.is_elsewhere(link, prefix) {
+            continue;
+        }
+        // What one reload of a wake-up gives a place and the next one moves is asked for, and given up behind that.
+        let given_up = operations[position..].iter().any(|(other, later)| {
+            other == requester
+                && later.verb == Verb::Remove
+                && (later.link, later.spec.prefix) == (link, prefix)
+        });
+        if !(given_up && ledger.was_here(link, prefix)) {
+            let detail = format!("asked for {prefix} on interface {}", link.get());
             break_rule(Rule::WrongInterface, detail);
         }
     }
-    for operation in batch.actions.links.iter().filter(|operation| operation.verb == Verb::Remove) {
+    for (position, operation) in batch.actions.links.iter().enumerate() {
+        if operation.verb == Verb::Add {
+            continue;
+        }
         // One whose parent is gone, or has another name, has no place any more.
         let parent = operation.key.parent;
         let moved = batch.events.iter().any(|event| match event {
@@ -118,7 +133,12 @@ pub fn judge(machine: MachineId, ledger: &mut Ledger, batch: &Batch<'_>) -> Vec<
             Event::Kernel(KernelEvent::LinkGone(key)) => *key == parent,
             _ => false,
         });
-        if !moved && ledger.keeps_link(operation) {
+        // What one reload of a wake-up takes away and the next one gives back is removed, and made anew behind that.
+        let comes_back = batch.actions.links[position..]
+            .iter()
+            .any(|later| later.verb == Verb::Add && later.key == operation.key);
+        let passing = comes_back && ledger.was_without_link(&operation.key);
+        if !moved && !passing && ledger.keeps_link(&operation.key) {
             let detail = format!("asked to remove interface {}", operation.key.name);
             break_rule(Rule::OwnLinkRemoved, detail);
         }
