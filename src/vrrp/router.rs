@@ -17,7 +17,7 @@ use super::router_core::Core;
 use super::timing::master_down_interval;
 use super::{
     Actions, AnnouncementQueue, Cause, Counters, Datagram, FaultReason, ReportKind, Reservation, Rival,
-    RouterConfig, State,
+    RouterConfig, State, Tracked,
 };
 use crate::kernel::RouterId;
 use crate::time::{Duration, Instant, Now, WallTime};
@@ -116,16 +116,21 @@ impl VirtualRouter {
     }
 
     /// Exchanges the configuration for another one. What did not change is not touched: an equal configuration yields no
-    /// action at all.
+    /// action at all. With it the trackers' words, if these are other ones from then on: the priority changes once, and no
+    /// timer follows one that the router has neither before nor after.
     pub fn reconfigure(
         &mut self,
         now: Now,
         config: &mut RouterConfig,
+        tracked: Option<Tracked>,
         environment: Environment,
         known: Known<'_>,
         out: &mut Output<'_>,
     ) {
         if self.core.config == *config {
+            if let Some(tracked) = tracked {
+                self.set_tracked(now, tracked, out);
+            }
             return self.set_environment(now, environment, known, out);
         }
         let started = self.state() != State::Initialize;
@@ -134,6 +139,9 @@ impl VirtualRouter {
         let before = &*config;
         let from = core.priority.get();
         core.priority.set_base(core.config.priority);
+        if let Some(tracked) = tracked {
+            core.take_tracked(tracked);
+        }
         let to = core.priority.get();
         if started && from != to {
             core.report(ReportKind::PriorityChanged { from, to }, out);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::ReportKind;
 use super::router::{Output, Phase, VirtualRouter};
+use super::router_core::Core;
 use crate::time::Now;
 
 /// Everything that trackers say of a router, by names that an operator knows them by.
@@ -22,10 +23,9 @@ pub struct Tracked {
 impl VirtualRouter {
     /// Takes the trackers' words. A master's next advertisement has the new priority.
     pub fn set_tracked(&mut self, now: Now, tracked: Tracked, out: &mut Output<'_>) {
-        let Tracked { faults, contributions, pending } = tracked;
         let core = &mut self.core;
         let before = core.priority.get();
-        core.priority.set_contributions(contributions);
+        core.take_tracked(tracked);
         let after = core.priority.get();
         if after != before {
             core.report(ReportKind::PriorityChanged { from: before, to: after }, out);
@@ -35,8 +35,16 @@ impl VirtualRouter {
         {
             backup.reconsider(core, now);
         }
-        core.tracked_faults = faults;
-        core.tracker_pending = pending;
         self.update_faults(now, out);
+    }
+}
+
+impl Core {
+    /// The faults have to be computed anew, and whoever counts with the priority has to be told.
+    pub(super) fn take_tracked(&mut self, tracked: Tracked) {
+        let Tracked { faults, contributions, pending } = tracked;
+        self.priority.set_contributions(contributions);
+        self.tracked_faults = faults;
+        self.tracker_pending = pending;
     }
 }

@@ -188,4 +188,18 @@ fn what_comes_and_goes_while_the_daemon_stands_still_leaves_nothing_behind() {
     lan.apply(Fault::Thawed(R2));
     lan.settle();
     assert!(!is_on(&lan, LAN) && is_on(&lan, OTHER_LAN));
+    // One that gets another name before the daemon has seen it.
+    lan.apply(Fault::InterfaceDeleted(R2, OTHER_LAN, false));
+    lan.run(1_000);
+    lan.apply(Fault::Frozen(R2));
+    lan.apply(Fault::InterfaceCreated(R2, OTHER_LAN));
+    lan.run(1_000);
+    lan.apply(Fault::InterfaceRenamed(R2, OTHER_LAN));
+    lan.run(1_000);
+    lan.apply(Fault::Thawed(R2));
+    lan.settle();
+    assert!(!lan.cluster.holds(R2, &kept(1).address()));
+    lan.apply(Fault::InterfaceNameRestored(R2, OTHER_LAN));
+    lan.settle();
+    assert!(is_on(&lan, OTHER_LAN));
 }

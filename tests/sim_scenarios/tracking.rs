@@ -12,6 +12,7 @@ use alived::track::{
     ScriptTest, ScriptTracker, TrackConfig, TrackReference, Tracker, Weight,
 };
 use alived::vrrp::State;
+use alived::wire::vrrp::Priority;
 
 use super::lan::{Lan, NAME, R1, R2, centiseconds, node, router};
 
@@ -282,7 +283,7 @@ fn an_interface_that_flaps_counts_when_it_has_lasted() {
 fn a_loss_counts_before_a_backup_that_cannot_hear_would_elect_itself() {
     let mut lan = pair(node(router(110)));
     let mut second = delayed(200, 0);
-    second.routers[0].priority = alived::wire::vrrp::Priority(100);
+    second.routers[0].priority = Priority(100);
     lan.apply(Fault::Reloaded(R2, second));
     lan.settle();
     lan.assert_served_by(R1);
@@ -304,5 +305,31 @@ fn a_reload_without_delays_takes_what_is() {
     lan.assert_state(R1, State::Fault);
     lan.apply(Fault::Reloaded(R1, node(router(110))));
     lan.settle();
+    lan.assert_served_by(R1);
+}
+
+#[test]
+fn a_reload_changes_the_priority_once_whatever_trackers_make_of_it() {
+    let by_load = |base: u8, factor: i16| {
+        let mut config = tracking(Tracker::File(LOAD.into()), factor);
+        config.routers[0].priority = Priority(base);
+        config
+    };
+    let mut lan = pair(by_load(20, 50));
+    lan.apply(Fault::FileWritten(R1, LOAD.into(), 1));
+    lan.settle();
+    lan.assert_served_by(R2);
+    // 20 + 50 = 90 - 20; between the two there is neither 90 + 50 nor 20 - 20.
+    let reloaded = lan.now();
+    lan.apply(Fault::Reloaded(R1, by_load(90, -20)));
+    lan.settle();
+    assert!(lan.since(reloaded, "Changing effective priority").is_empty(), "{}", lan.cluster.timeline());
+    lan.assert_served_by(R2);
+    let raised = lan.now();
+    lan.apply(Fault::Reloaded(R1, by_load(150, -10)));
+    lan.settle();
+    let changes = lan.since(raised, "Changing effective priority");
+    assert_eq!(changes.len(), 1, "{}", lan.cluster.timeline());
+    assert!(changes[0].text.contains("from 70 to 140"), "{}", changes[0].text);
     lan.assert_served_by(R1);
 }

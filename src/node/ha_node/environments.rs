@@ -9,7 +9,7 @@ use crate::kernel::{Link, ReceiveSocket, Requester, RouterId, RoutingKey};
 use crate::net::{InterfaceIndex, InterfaceName, VRRP_PROTOCOL};
 use crate::time::Now;
 use crate::vrrp::{
-    Actions, Destinations, Environment, Interface, Listening, Output, RouterConfig, VirtualRouter,
+    Actions, Destinations, Environment, Interface, Listening, Output, RouterConfig, Tracked, VirtualRouter,
 };
 use crate::wire::ah::AH_PROTOCOL;
 use crate::wire::vrrp::{AuthenticationData, Vrid};
@@ -132,6 +132,7 @@ impl HaNode {
         now: Now,
         id: RouterId,
         config: RouterConfig,
+        tracked: Option<Tracked>,
         actions: &mut Actions,
     ) -> RouterConfig {
         let Some(router) = self.routers.get(&id) else { return config };
@@ -141,7 +142,7 @@ impl HaNode {
         environment.listening = self.listen(id, config.vrid, socket);
         let mut config = config;
         self.move_router(now, id, actions, |router, known, known_routing, out| {
-            router.reconfigure(now, &mut config, environment, known, out);
+            router.reconfigure(now, &mut config, tracked, environment, known, out);
             router.reconfigure_routing(known_routing, out);
         });
         config

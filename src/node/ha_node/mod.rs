@@ -530,7 +530,8 @@ impl HaNode {
         }
         self.configure_groups(now, &names, actions);
         self.configure_links();
-        self.configure_trackers(now, actions);
+        let concerned = self.configure_trackers(now, &names);
+        self.tell_tracked(now, concerned, actions);
         self.update_all(now, actions);
     }
 

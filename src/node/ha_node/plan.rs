@@ -1,7 +1,7 @@
 //! A reload: what it would change is planned first, and then carried out.
 
 use core::fmt;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::links::OwnLinks;
@@ -88,10 +88,14 @@ impl HaNode {
             (tracking.interface_delays.clone(), tracking.link_polling.clone())
         };
         let watched_otherwise = watched(&before) != watched(&self.config);
-        let mut other_trackers = before.tracking != self.config.tracking
+        let is_same = |(id, config): &(RouterId, RouterConfig)| {
+            self.router(*id).is_none_or(|router| *router.config() == *config)
+        };
+        let other_trackers = before.tracking != self.config.tracking
             || before.sync_groups != self.config.sync_groups
             || !removed.is_empty()
-            || !added.is_empty();
+            || !added.is_empty()
+            || !kept.iter().all(is_same);
         self.retired = Retired { others: Some(before), ..Retired::default() };
         match self.phase {
             Phase::New => {
@@ -133,15 +137,20 @@ impl HaNode {
         }
         // Who is a member from now on waits for the others from now on.
         self.configure_groups(now, &names, actions);
+        let mut concerned =
+            if other_trackers { self.configure_trackers(now, &names) } else { BTreeSet::new() };
         for (id, config) in kept {
             let same = self.router(id).is_none_or(|router| *router.config() == config);
-            other_trackers |= !same;
-            let unused = if same { config } else { self.reconfigure_router(now, id, config, actions) };
+            let unused = if same {
+                config
+            } else {
+                // What trackers make of it changes along with its priority: what is between the two it never has.
+                let tracked = concerned.remove(&id).then(|| self.tracked_of(id));
+                self.reconfigure_router(now, id, config, tracked, actions)
+            };
             self.retired.configs.push(unused);
         }
-        if other_trackers {
-            self.configure_trackers(now, actions);
-        }
+        self.tell_tracked(now, concerned, actions);
         self.update_routers(now, new, actions);
         if watched_otherwise {
             let at_once = self.configure_links();

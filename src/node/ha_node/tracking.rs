@@ -15,20 +15,28 @@ use crate::vrrp::{Actions, Report, ReportKind, Tracked, unnoticed_silence};
 const TOLD_PER_WAKE_UP: usize = 128;
 
 impl HaNode {
-    /// Takes the trackers of the configuration, and tells each router to which something is another thing now. None
-    /// starts by that: new ones do not know their surroundings yet.
-    pub(super) fn configure_trackers(&mut self, now: Now, actions: &mut Actions) {
-        let routers: BTreeMap<Arc<str>, RouterId> =
-            self.routers().map(|router| (Arc::clone(&router.config().name), router.id())).collect();
+    /// Takes the trackers of the configuration; `names` has the routers by their names from now on. Gives those to which
+    /// something is another thing now, who have to be told.
+    pub(super) fn configure_trackers(
+        &mut self,
+        now: Now,
+        names: &BTreeMap<Arc<str>, RouterId>,
+    ) -> BTreeSet<RouterId> {
         let find = |owner: &Owner| match owner {
-            Owner::Instance(name) => routers.get(name).copied().into_iter().collect(),
+            Owner::Instance(name) => names.get(name).copied().into_iter().collect(),
             Owner::SyncGroup(name) => self.groups.members_of(name).to_vec(),
         };
         let (kernel, states) = (&self.kernel, &self.link_states);
         let up =
             |name: &InterfaceName| kernel.link_by_name(name).is_some_and(|link| states.counts_as_up(link));
-        for id in self.trackers.configure(now.instant, &self.config.tracking, find, up) {
-            self.untold.remove(&id);
+        let concerned = self.trackers.configure(now.instant, &self.config.tracking, find, up);
+        self.untold.retain(|id| !concerned.contains(id));
+        concerned
+    }
+
+    /// Tells routers what trackers make of them. None starts by that: new ones do not know their surroundings yet.
+    pub(super) fn tell_tracked(&mut self, now: Now, ids: BTreeSet<RouterId>, actions: &mut Actions) {
+        for id in ids {
             let tracked = self.tracked_of(id);
             self.with_router(now, id, actions, |router, out| router.set_tracked(now, tracked, out));
         }
@@ -192,7 +200,8 @@ impl HaNode {
         }
     }
 
-    fn tracked_of(&self, id: RouterId) -> Tracked {
+    /// What trackers make of a router.
+    pub(super) fn tracked_of(&self, id: RouterId) -> Tracked {
         let mut tracked = Tracked::default();
         for (name, effect) in self.trackers.effects(id) {
             let name = Arc::clone(name);

@@ -37,6 +37,8 @@ pub struct Ledger {
     /// Those that were in force during a part of the last wake-up, and no longer are: a daemon that stood still may find
     /// more than one reload, and other events in front of each.
     superseded: Vec<NodeConfig>,
+    /// Names that interfaces had during a part of the last wake-up, as the daemon was told, and no longer have.
+    past_names: Vec<(InterfaceIndex, InterfaceName)>,
     /// Interfaces as the daemon was told.
     pub links: BTreeMap<InterfaceIndex, Link>,
     /// Addresses as the daemon was told.
@@ -80,6 +82,7 @@ impl Ledger {
             destinations,
             config,
             superseded: Vec::new(),
+            past_names: Vec::new(),
             links: BTreeMap::new(),
             addresses: BTreeMap::new(),
             routers: BTreeMap::new(),
@@ -98,6 +101,7 @@ impl Ledger {
     /// then, and counts from now on.
     pub fn note_received(&mut self, batch: &Batch<'_>) -> bool {
         self.superseded.clear();
+        self.past_names.clear();
         for heard in batch.heard {
             self.note_heard(batch, heard);
         }
@@ -301,7 +305,10 @@ impl Ledger {
                 self.wanted.retain(|(_, link, prefix)| held.contains_key(&(*link, *prefix)));
             }
             Event::Kernel(KernelEvent::LinkChanged(link)) => {
-                self.links.insert(link.key, link.clone());
+                let before = self.links.insert(link.key, link.clone());
+                if let Some(before) = before.filter(|before| before.name != link.name) {
+                    self.past_names.push((link.key, before.name));
+                }
                 self.note_link(link);
             }
             Event::Kernel(KernelEvent::LinkGone(key)) => {
@@ -477,11 +484,14 @@ impl Ledger {
         names.peek().is_some() && names.all(|name| *name != link.name)
     }
 
-    /// Whether an address belonged on this interface during a part of the wake-up, by a configuration that has been
-    /// superseded since.
+    /// Whether an address belonged on this interface during a part of the wake-up: by a configuration that has been
+    /// superseded since, or by another name of the interface.
     pub fn was_here(&self, link: InterfaceIndex, prefix: Prefix) -> bool {
         let name = self.links.get(&link).map(|link| &link.name);
-        self.superseded.iter().any(|config| places(config, prefix).any(|place| Some(place) == name))
+        let past = self.past_names.iter().filter(|(key, _)| *key == link).map(|(_, name)| name);
+        let names: Vec<&InterfaceName> = name.into_iter().chain(past).collect();
+        let mut configs = self.superseded.iter().chain([&self.config]);
+        configs.any(|config| places(config, prefix).any(|place| names.contains(&place)))
     }
 
     /// Whether it is configured with an interface of its own, on a parent that is there.

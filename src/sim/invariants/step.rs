@@ -111,7 +111,8 @@ pub fn judge(machine: MachineId, ledger: &mut Ledger, batch: &Batch<'_>) -> Vec<
         if operation.verb == Verb::Remove || !ledger.is_elsewhere(link, prefix) {
             continue;
         }
-        // What one reload of a wake-up gives a place and the next one moves is asked for, and given up behind that.
+        // What one event of a wake-up gives a place and a later one moves (a reload, another name of the interface) is
+        // asked for, and given up behind that.
         let given_up = operations[position..].iter().any(|(other, later)| {
             other == requester
                 && later.verb == Verb::Remove

@@ -251,7 +251,8 @@ fn keys_are_exchanged_one_after_the_other_without_a_packet_lost() {
         // The surroundings stay as they were.
         let environment =
             Environment { interfaces: vec![eth0()], source: Some([192, 0, 2, 10].into()), ..environment };
-        sender.tell(|router, now, out| router.reconfigure(now, &mut config, environment, &|_| None, out));
+        sender
+            .tell(|router, now, out| router.reconfigure(now, &mut config, None, environment, &|_| None, out));
         let sent = sender.sends();
         assert_eq!(sent.payload[17], id);
         assert_eq!(receiver.hears(&sent), Ok(()));
