@@ -93,11 +93,14 @@ impl Local {
     }
 }
 
-/// TLS of one connection. The server's certificate is not verified, as in keepalived.
+/// TLS of one connection. Whether the server's certificate is verified is for whoever does it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct TlsOpen {
     /// Name of the server to ask for (RFC 6066 §3).
     pub server_name: Option<Arc<str>>,
+    /// Name that its certificate is to be for, where certificates are verified and no `server_name` says it; `None` =
+    /// its address.
+    pub certificate_name: Option<Arc<str>>,
     /// `tls_compliant`: the end is `close_notify`.
     pub close_notify: bool,
 }

@@ -67,7 +67,7 @@ pub enum CheckerKind {
     Bfd(Arc<str>),
 }
 
-/// `SSL`: what the daemon shows when it connects with TLS. Certificates of servers are not verified.
+/// `SSL`: what the daemon shows when it connects with TLS.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct TlsClient {
     /// `ca`: file of certificates.

@@ -40,14 +40,14 @@ enum Step {
 }
 
 impl OpenError {
-    /// Whether this host lacks something that has nothing to do with the peer or the configuration.
+    /// Whether it is for want of something on this host, and says nothing about the peer: keepalived, too, goes on as
+    /// before where it cannot bind.
     pub(crate) fn is_lack(&self) -> bool {
         match self.errno {
             Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM => true,
             // No port is free.
-            Errno::EADDRINUSE => true,
-            Errno::EADDRNOTAVAIL | Errno::EAGAIN => self.step == Step::Connect,
-            _ => false,
+            Errno::EADDRNOTAVAIL | Errno::EADDRINUSE | Errno::EAGAIN => true,
+            _ => self.step != Step::Connect,
         }
     }
 
@@ -60,7 +60,9 @@ impl OpenError {
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let said = match (self.step, self.errno) {
-            (_, Errno::EMFILE | Errno::ENFILE) => "no file descriptor is left",
+            (_, Errno::EMFILE | Errno::ENFILE) => {
+                "no file descriptor is left (LimitNOFILE= in the systemd unit or ulimit -Hn allows more)"
+            }
             (_, Errno::ENOBUFS | Errno::ENOMEM) => "the kernel has no memory left",
             (Step::Connect, Errno::EADDRNOTAVAIL | Errno::EAGAIN) => "no local port is free",
             (Step::Bind, Errno::EADDRINUSE) => "its local port is in use",

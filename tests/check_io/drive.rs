@@ -109,6 +109,19 @@ pub(crate) fn once(address: &str, port: u16, kind: CheckerKind) -> (bool, String
     (result.good, result.reason.into_owned())
 }
 
+/// Why one check cannot be tried, while nothing is told of it.
+#[track_caller]
+pub(crate) fn obstacle(port: u16, kind: CheckerKind) -> String {
+    let mut drive = Drive::new([check(1, "127.0.0.1", port, kind)]);
+    let mut why = None;
+    drive.until("not tried", |drive| {
+        why = drive.checks.statuses().find_map(|status| status.obstacle.map(str::to_owned));
+        why.is_some()
+    });
+    assert!(drive.outcomes.is_empty());
+    why.unwrap()
+}
+
 /// A check that is tried at once and then each minute.
 pub(crate) fn check(key: u32, address: &str, port: u16, kind: CheckerKind) -> TargetedCheck<u32> {
     let address: IpAddr = address.parse().unwrap();

@@ -6,7 +6,10 @@
 #[path = "../support/skip.rs"]
 mod skip;
 
+mod certificates;
 mod datagrams;
 mod drive;
+mod programs;
 mod servers;
 mod streams;
+mod tls;

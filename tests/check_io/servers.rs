@@ -70,3 +70,9 @@ pub(crate) fn http(answer: &'static str) -> u16 {
         let _ = stream.write_all(answer.as_bytes());
     })
 }
+
+/// Bytes of memory that this process has.
+pub(crate) fn resident() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    pages.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}

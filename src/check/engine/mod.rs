@@ -45,6 +45,8 @@ pub struct CheckStatus<'a, K> {
     pub suspended: bool,
     /// The last result.
     pub last: Option<&'a LastResult>,
+    /// Why there was none since: the last try could not be made, for want of something of our own.
+    pub obstacle: Option<&'a str>,
 }
 
 /// The golden ratio as a fraction of 2^64: its multiples divide a circle as evenly as can be at any time.
@@ -291,6 +293,7 @@ impl<K: Clone + Ord> Checks<K> {
                 up: probe.life.up(),
                 suspended: probe.readers.get(key).is_some_and(|reader| reader.suspended),
                 last: probe.last.as_ref(),
+                obstacle: probe.obstacle.as_deref(),
             })
         })
     }

@@ -34,6 +34,8 @@ pub(super) struct Probe<K> {
     stage: usize,
     weight: Option<WeightAdvice>,
     pub(super) last: Option<LastResult>,
+    /// Why the last try could not be made.
+    pub(super) obstacle: Option<Cow<'static, str>>,
     /// When the next try is due, or the running one was.
     pub(super) due: Instant,
     running: Option<Running>,
@@ -68,6 +70,7 @@ impl<K: Clone + Ord> Probe<K> {
             stage: 0,
             weight: None,
             last: None,
+            obstacle: None,
             due: Instant::ZERO,
             running: None,
         }
@@ -217,12 +220,14 @@ impl<K: Clone + Ord> Probe<K> {
                 }
                 (false, reason)
             }
-            Verdict::Unknown(_) => {
+            Verdict::Unknown(why) => {
+                self.obstacle = Some(why);
                 self.due = now + timing.delay_before_retry.max(Duration::from_secs(1));
                 return;
             }
         };
         self.last = Some(LastResult { at: now, good, reason, latency, certificate_expires });
+        self.obstacle = None;
         match forgiven {
             Some(failures) => self.tell_forgiven(failures, actions),
             None => self.tell(actions),

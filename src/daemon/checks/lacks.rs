@@ -34,8 +34,7 @@ impl Lacks {
         self.last = Some(now);
         let count = core::mem::take(&mut self.count);
         tracing::error!(
-            "{count} checks could not be tried, which counts neither for nor against their servers: {}; they are tried \
-             again (more open files are allowed by LimitNOFILE= in the systemd unit, or ulimit -Hn)",
+            "{count} tries of checks could not be made, which counts neither for nor against their servers: {}",
             self.why
         );
     }

@@ -24,7 +24,9 @@ mod datagrams;
 mod lacks;
 mod programs;
 mod stream;
+pub mod tls;
 
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 
@@ -32,8 +34,9 @@ use self::datagrams::Datagrams;
 use self::lacks::Lacks;
 use self::programs::Programs;
 use self::stream::Stream;
+use self::tls::Tls;
 use super::runner::{self, Runner};
-use crate::check::{Action, Attempt, Event, Local, Open};
+use crate::check::{Action, Attempt, Event, Local, Open, TlsClient};
 use crate::sys::check_socket::{OpenError, Source};
 use crate::sys::edges::{EdgePoller, Edges};
 use crate::sys::process;
@@ -67,6 +70,7 @@ pub struct CheckIo {
     /// Sockets that are open, and how many may be.
     sockets: u64,
     sockets_max: u64,
+    tls: Tls,
     lacks: Lacks,
     buffer: Box<[u8]>,
 }
@@ -95,7 +99,8 @@ enum Step {
     Connected(Option<WallTime>),
     Received(usize),
     Closed,
-    Failed(std::borrow::Cow<'static, str>),
+    Failed(Cow<'static, str>),
+    NotTried(String),
 }
 
 impl CheckIo {
@@ -121,6 +126,7 @@ impl CheckIo {
             in_round: false,
             sockets: 0,
             sockets_max: limit - RESERVE.min(limit / 2),
+            tls: Tls::default(),
             lacks: Lacks::default(),
             buffer: vec![0; BUFFER].into_boxed_slice(),
         })
@@ -134,6 +140,16 @@ impl CheckIo {
     /// Sets how many sockets may be open at a time.
     pub const fn set_sockets_max(&mut self, sockets_max: u64) {
         self.sockets_max = sockets_max;
+    }
+
+    /// What is shown to servers with TLS, and whether their certificates are verified: up to the `ca` of `client`, or
+    /// to the authorities of this host where it has none. Counts for connections that are opened from now on.
+    ///
+    /// # Errors
+    /// In words, when a file cannot be used. Until the next call checks with TLS are not tried then, which counts
+    /// against nobody.
+    pub fn set_tls(&mut self, client: &TlsClient, verify: bool) -> Result<(), String> {
+        self.tls.set(client, verify)
     }
 
     /// Does what the engine asks for. Programs are run by `runner`, whose events [`CheckIo::finish`] takes.
@@ -188,6 +204,10 @@ impl CheckIo {
             Step::Received(length) => Event::Received(self.buffer.get(..length).unwrap_or(&[])),
             Step::Closed | Step::Nothing => Event::Closed,
             Step::Failed(why) => Event::Failed(why),
+            Step::NotTried(why) => {
+                self.lacks.note(&why);
+                Event::NotTried(why.into())
+            }
         };
         Some((attempt, event))
     }
@@ -229,10 +249,10 @@ impl CheckIo {
             slot.queued = false;
             let (Some(attempt), Some(socket)) = (slot.attempt, &mut slot.socket) else { continue };
             let step = match socket {
-                CheckSocket::Stream(stream) => stream.step(&mut slot.edges, &mut self.buffer),
+                CheckSocket::Stream(stream) => stream.step(&mut slot.edges, &mut self.buffer, &self.tls),
                 CheckSocket::Datagrams(datagrams) => datagrams.step(&mut slot.edges, &mut self.buffer),
             };
-            let over = matches!(step, Step::Closed | Step::Failed(_));
+            let over = matches!(step, Step::Closed | Step::Failed(_) | Step::NotTried(_));
             if slot.edges.readable && !over {
                 slot.queued = true;
                 self.later.push(index);
@@ -247,15 +267,16 @@ impl CheckIo {
     fn open(&mut self, attempt: Attempt, open: &Open) {
         let index = self.take_slot(attempt);
         if self.sockets >= self.sockets_max {
-            let why = format!("{} sockets are open already, as many as the limit allows", self.sockets);
+            let why = format!(
+                "{} sockets are open already, as many as the limit of open files leaves (LimitNOFILE= in the systemd \
+                 unit or ulimit -Hn allows more)",
+                self.sockets
+            );
             return self.not_tried(attempt, why.into());
         }
         let opened = match open {
-            Open::Stream { tls: Some(_), .. } => {
-                return self.not_tried(attempt, "TLS is not served yet".into());
-            }
-            Open::Stream { to, from, tls: None } => {
-                Stream::connect(*to, &source(from)).map(CheckSocket::Stream)
+            Open::Stream { to, from, tls } => {
+                Stream::connect(*to, &source(from), tls.as_ref()).map(CheckSocket::Stream)
             }
             Open::Datagrams { to, from } => Datagrams::udp(*to, &source(from)).map(CheckSocket::Datagrams),
             Open::Echo { to, from } => {
@@ -291,7 +312,7 @@ impl CheckIo {
         self.news.push_back((attempt, Event::Failed(error.to_string().into())));
     }
 
-    fn not_tried(&mut self, attempt: Attempt, why: std::borrow::Cow<'static, str>) {
+    fn not_tried(&mut self, attempt: Attempt, why: Cow<'static, str>) {
         self.lacks.note(&why);
         self.news.push_back((attempt, Event::NotTried(why)));
     }

@@ -61,7 +61,11 @@ pub(super) fn tls(check: &HttpCheck, url: &UrlCheck) -> Option<TlsOpen> {
         ServerName::VirtualHost => url.host.as_deref(),
         ServerName::Name(name) => Some(&**name),
     };
-    Some(TlsOpen { server_name: named.and_then(host_name), close_notify: url.close_notify })
+    Some(TlsOpen {
+        server_name: named.and_then(host_name),
+        certificate_name: url.host.as_deref().and_then(host_name),
+        close_notify: url.close_notify,
+    })
 }
 
 /// The name in a Host, without its port. Addresses are no names (RFC 6066 §3).
