@@ -18,7 +18,7 @@ use alived::node::{Event, HaNode, NodeConfig};
 use alived::time::{Duration, Instant, Now, WallTime};
 use alived::vrrp::{
     Actions, Datagram, Destinations, InitialState, OldChecksum, RouterConfig, RouterInterfaces,
-    SocketRequest, State, VirtualAddress, VirtualRoute, VirtualRule,
+    SocketRequest, State, SwitchOver, VirtualAddress, VirtualRoute, VirtualRule, Whom,
 };
 use alived::wire::vrrp::{
     Advertisement, AdvertisementInterval, AuthenticationData, Priority, Version, Vrid, peek,
@@ -225,7 +225,17 @@ impl World {
                 assert_eq!(self.actions, Actions::default(), "nothing changed");
             }
             15 => self.handle(Event::Reconfigure(node_config(bytes))),
-            16 => self.handle(if bytes.flag() { Event::SwitchOver } else { Event::SwitchBack }),
+            16 => {
+                let span = bytes.flag().then(|| Duration::from_millis(u64::from(bytes.next()) * 20));
+                let whom = if bytes.flag() { Whom::All } else { Whom::Named("VI_1".into()) };
+                let event = match bytes.next() % 4 {
+                    0 => Event::SwitchOver(SwitchOver { whom, hold: span }),
+                    1 => Event::SwitchBack(whom),
+                    2 => Event::BeginMaintenance(span),
+                    _ => Event::EndMaintenance,
+                };
+                self.handle(event);
+            }
             17 => {
                 // Answers to what nobody asked.
                 let socket = ReceiveSocket::vrrp(link_key(bytes.next()), group(bytes.flag()));

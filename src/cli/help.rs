@@ -12,9 +12,9 @@ Examples:
   alived                           run /etc/keepalived/keepalived.conf in the background
   kill -$(alived --signum=RELOAD) $(cat /run/keepalived.pid)
                                    read the configuration again
-  kill -$(alived --signum=SWITCHOVER) $(cat /run/keepalived.pid)
-                                   hand over to the other router without losing a packet,
-                                   for example before maintenance; SWITCHBACK ends it
+  alived explain VI_1              why it is master or is not, and what would change that
+  alived failover all --for 30m    hand over to the other router without losing a packet
+  alived maintenance on --for 2h   the same, and stay out of the election whatever happens
   alived drill                     try failovers on this machine, in network namespaces
 ";
 
@@ -33,7 +33,7 @@ pub(super) fn text(program: &str) -> String {
             "  {program} SUBCOMMAND [ARG...]   see {program} SUBCOMMAND --help\n\nSubcommands:"
         );
         for (name, help) in commands::list() {
-            let _ = writeln!(text, "  {name:<10} {help}");
+            let _ = writeln!(text, "  {name:<11} {help}");
         }
     }
     let _ = writeln!(text, "\n{EXAMPLES}\nFlags:");

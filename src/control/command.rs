@@ -26,6 +26,28 @@ pub enum Command {
         /// Absolute path.
         file: String,
     },
+    /// Masters hand over to their successors without a gap; answered when that is done, or is not.
+    Failover {
+        /// A virtual router with all of its sync group, or a sync group; all virtual routers, if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        of: Option<String>,
+        /// How long they shall not come back, unless the successor fails; until they are told to, if absent. Seconds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seconds: Option<u32>,
+    },
+    /// Those that handed over take back at once what they would be master of.
+    Failback {
+        /// As of `failover`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        of: Option<String>,
+    },
+    /// Whether maintenance keeps all virtual routers out of the election, after a change if one is asked for. What hands
+    /// over is waited for.
+    Maintenance {
+        /// What to change.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        change: Option<MaintenanceChange>,
+    },
     /// Read the configuration again; answered when it is in force or refused.
     Reload {},
     /// The levels from which on the worker logs, after a change if one is asked for. The change ends with the worker.
@@ -40,12 +62,32 @@ impl Command {
     /// Whether it only looks.
     pub const fn is_read_only(&self) -> bool {
         match self {
-            Self::Status {} | Self::Events { .. } | Self::Plan { .. } | Self::LogLevel { change: None } => {
-                true
-            }
-            Self::Reload {} | Self::LogLevel { change: Some(_) } => false,
+            Self::Status {}
+            | Self::Events { .. }
+            | Self::Plan { .. }
+            | Self::Maintenance { change: None }
+            | Self::LogLevel { change: None } => true,
+            Self::Failover { .. }
+            | Self::Failback { .. }
+            | Self::Maintenance { change: Some(_) }
+            | Self::Reload {}
+            | Self::LogLevel { change: Some(_) } => false,
         }
     }
+}
+
+/// A change of maintenance.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MaintenanceChange {
+    /// Whether it shall hold.
+    pub on: bool,
+    /// How long; until it is ended, if absent. Seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u32>,
+    /// Whether it shall hold on when the daemon is stopped and started.
+    #[serde(default)]
+    pub persists: bool,
 }
 
 /// A change of what is logged.

@@ -17,7 +17,7 @@
 
 mod command;
 
-pub use command::{Command, LevelChange, LogLevel, LogTarget};
+pub use command::{Command, LevelChange, LogLevel, LogTarget, MaintenanceChange};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -194,7 +194,11 @@ mod tests {
         let levels = [None, Some(change)].map(|change| Command::LogLevel { change });
         let events = Command::Events { of: Some("VI_1".to_owned()), last: Some(3), follow: true };
         let plan = Command::Plan { file: "/etc/keepalived/new.conf".to_owned() };
-        let others = [Command::Status {}, events, plan, Command::Reload {}];
+        let failover = Command::Failover { of: None, seconds: Some(60) };
+        let failback = Command::Failback { of: Some("VI_1".to_owned()) };
+        let change = Some(MaintenanceChange { on: true, seconds: None, persists: true });
+        let maintenance = Command::Maintenance { change };
+        let others = [Command::Status {}, events, plan, failover, failback, maintenance, Command::Reload {}];
         for command in others.into_iter().chain(levels) {
             let request = Request { id: Some(7), ..Request::new(command) };
             let line = serde_json::to_vec(&request).unwrap();

@@ -37,6 +37,7 @@ mod local_reports;
 mod log;
 mod mail;
 mod mailbox;
+mod maintenance;
 mod memory;
 mod options;
 mod polled_links;

@@ -1,6 +1,8 @@
 //! The worker: the process that runs the virtual routers. This is its main thread: start, signals, reload,
 //! dumps. It may take its time, no other thread waits for it.
 
+mod handovers;
+mod operator;
 mod plan;
 mod reload;
 
@@ -30,6 +32,7 @@ use super::leftovers::Leftovers;
 use super::local_reports;
 use super::log::{Levels, Log, Logger};
 use super::mailbox::Mailbox;
+use super::maintenance::MaintenanceRecord;
 use super::memory::Memory;
 use super::options::Options;
 use super::polled_links::PolledLinks;
@@ -65,6 +68,8 @@ use crate::sys::realtime::Loan;
 use crate::sys::sandbox::{self, FORBIDDEN_WORDS};
 use crate::sys::signals::{Signal, SignalQueue};
 use crate::time::{Instant, WallTime};
+use crate::vrrp::{SwitchOver, Whom};
+use handovers::Handovers;
 
 /// Identity in the system log.
 const IDENTITY: &str = "Keepalived_vrrp";
@@ -175,6 +180,10 @@ struct Worker<'a> {
     runner: Runner,
     hooks: Hooks,
     events: Events,
+    handovers: Handovers,
+    /// Who waits for the answers to orders to switch back, in their order; `None` for a signal.
+    taking_back: VecDeque<Option<Asked>>,
+    maintenance: MaintenanceRecord,
     tracked_scripts: TrackedScripts,
     tracked_files: TrackedFiles,
     tracked_processes: TrackedProcesses,
@@ -299,7 +308,13 @@ impl<'a> Worker<'a> {
         let mut polled_links = PolledLinks::new(inbox.clone());
         polled_links.configure(&node.tracking.link_polling);
         let mut stamps = Stamps::new(pid_file.path());
-        let before = Before { silent_since, reservation: stamps.configure(&node) };
+        let now = clock::now();
+        let maintenance = MaintenanceRecord::read(pid_file.path(), is_first, now.wall);
+        let before = Before {
+            silent_since,
+            reservation: stamps.configure(&node),
+            maintenance: maintenance.until(now),
+        };
         let (vrrp_thread, kernel_thread) =
             start_threads(options, node, before, &pid_file, &settings, channels)?;
         let mut scheduling = RealtimeScheduling::new(vrrp_thread, loan);
@@ -319,6 +334,9 @@ impl<'a> Worker<'a> {
             kept: kept_text,
             hooks: Hooks::new(notifications, settings.hooks),
             events: Events::default(),
+            handovers: Handovers::default(),
+            taking_back: VecDeque::new(),
+            maintenance,
             settings,
             readiness,
             runner,
@@ -439,8 +457,12 @@ impl<'a> Worker<'a> {
             Notice::Reconfigured(changes) => self.finish_reload(&changes),
             Notice::News(at, news) => {
                 self.hooks.tell(at, &news);
+                self.handovers.note(&news);
+                self.note_maintenance(&news);
                 self.events.note(at, Happening::News(news));
             }
+            Notice::HandsOver(answers) => self.handovers.begin(answers),
+            Notice::TakesBack(answers) => self.taken_back(&answers),
             Notice::Retired(retired) => self.memory.free(retired, &self.settings),
             Notice::Late(late) => {
                 if let Some(auto) = self.settings.auto_priority {
@@ -476,6 +498,9 @@ impl<'a> Worker<'a> {
                     Some(None) => asked.refuse(Code::Busy, "too many others follow the events"),
                 }
             }
+            Command::Failover { of, seconds } => self.fail_over(asked, of, seconds),
+            Command::Failback { of } => self.fail_back(asked, of),
+            Command::Maintenance { change } => self.maintain(asked, change),
             Command::Plan { file } => self.plan(&file, asked),
             Command::Reload {} => self.reload(Some(asked)),
             Command::LogLevel { change } => {
@@ -510,11 +535,13 @@ impl<'a> Worker<'a> {
             }
             Signal::SwitchOver => {
                 self.note("told to switch over all virtual routers, by signal");
-                self.inbox.send(Message::SwitchOver);
+                self.handovers.give(None);
+                self.inbox.send(Message::SwitchOver(SwitchOver::ALL));
             }
             Signal::SwitchBack => {
                 self.note("told to switch back all virtual routers, by signal");
-                self.inbox.send(Message::SwitchBack);
+                self.taking_back.push_back(None);
+                self.inbox.send(Message::SwitchBack(Whom::All));
             }
             Signal::Json => self.ask(Purpose::Dump(Dump::Json)),
             Signal::ThreadDump => {
@@ -569,6 +596,7 @@ impl<'a> Worker<'a> {
                 configuration: self.options.configuration.display().to_string(),
                 router_id: dumps::router_id(&self.settings),
                 last_reload: self.last_reload.clone(),
+                maintenance: self.maintenance.current().cloned(),
             },
         )
     }

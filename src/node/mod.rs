@@ -40,7 +40,7 @@ use crate::kernel::{
 use crate::net::InterfaceName;
 use crate::time::Duration;
 use crate::track::{FileReading, TrackConfig};
-use crate::vrrp::{GarpGroup, RouterConfig, SyncGroupConfig};
+use crate::vrrp::{GarpGroup, RouterConfig, SwitchOver, SyncGroupConfig, Whom};
 
 /// Configuration of an [`HaNode`].
 ///
@@ -141,10 +141,15 @@ pub enum Event {
     },
     /// A new configuration, planned and applied at once.
     Reconfigure(NodeConfig),
-    /// Each master hands over to its successor without a gap; it does not come back by itself.
-    SwitchOver,
+    /// Masters hand over to their successors without a gap; they do not come back by themselves.
+    SwitchOver(SwitchOver),
     /// Ends the effect of [`Event::SwitchOver`].
-    SwitchBack,
+    SwitchBack(Whom),
+    /// The operator takes all virtual routers out of the election, for so long or until [`Event::EndMaintenance`]; a
+    /// reload changes nothing about that.
+    BeginMaintenance(Option<Duration>),
+    /// They take part again.
+    EndMaintenance,
     /// Leave: priority 0, addresses removed, then [`stopped`](crate::vrrp::Actions::stopped).
     Stop,
 }

@@ -16,8 +16,8 @@ use crate::kernel::{
 use crate::net::{Family, InterfaceIndex, MacAddress, Prefix};
 use crate::time::{Instant, Now, WallTime};
 use crate::vrrp::{
-    Actions, Cause, Datagram, Destinations, ReportKind, SendObstacle, SocketRequest, State, VirtualAddress,
-    VirtualRouter,
+    Actions, Cause, Datagram, Destinations, ReportKind, SendObstacle, SocketRequest, State, SwitchOver,
+    VirtualAddress, VirtualRouter, Whom,
 };
 use crate::wire::vrrp::{
     Advertisement, AdvertisementInterval, AuthenticationData, ChecksumMode, Priority, Version, Vrid,
@@ -405,7 +405,7 @@ fn a_switch_over_keeps_the_addresses_until_the_successor_is_heard() {
     let mut script = Script::new(|config| config.priority = Priority(150));
     script.pass(4_000);
     script.obey();
-    script.tell(Event::SwitchOver);
+    script.tell(Event::SwitchOver(SwitchOver::ALL));
     assert_eq!(script.priorities_sent(), [0]);
     script.take();
     script.pass(500);
@@ -424,7 +424,7 @@ fn a_switch_over_keeps_the_addresses_until_the_successor_is_heard() {
         script.hear(RIVAL, 100);
     }
     assert_eq!(script.state(), State::Backup, "the higher priority does not count");
-    script.tell(Event::SwitchBack);
+    script.tell(Event::SwitchBack(Whom::All));
     assert_eq!(script.state(), State::Master);
 }
 
@@ -433,14 +433,14 @@ fn a_switch_over_that_nobody_takes_is_abandoned_and_an_owner_refuses() {
     let mut script = Script::new(|_| {});
     script.pass(4_000);
     script.obey();
-    script.tell(Event::SwitchOver);
+    script.tell(Event::SwitchOver(SwitchOver::ALL));
     script.pass(2_000);
     assert_eq!(script.state(), State::Master);
     assert!(script.take().reports().any(|report| report.kind == ReportKind::SwitchOverAbandoned));
 
     let mut script = Script::new(|config| config.priority = Priority::OWNER);
     script.take();
-    script.tell(Event::SwitchOver);
+    script.tell(Event::SwitchOver(SwitchOver::ALL));
     assert!(script.priorities_sent().is_empty());
     assert!(script.take().reports().any(|report| report.kind == ReportKind::SwitchOverRefused));
 }
@@ -450,9 +450,9 @@ fn switching_back_before_a_successor_is_heard_ends_the_switch_over() {
     let mut script = Script::new(|_| {});
     script.pass(4_000);
     script.obey();
-    script.tell(Event::SwitchOver);
+    script.tell(Event::SwitchOver(SwitchOver::ALL));
     script.take();
-    script.tell(Event::SwitchBack);
+    script.tell(Event::SwitchBack(Whom::All));
     assert_eq!(script.priorities_sent(), [100]);
     assert_eq!(script.state(), State::Master);
     // A successor that was elected all the same is a rival of lower priority.
@@ -467,7 +467,7 @@ fn a_switch_over_delays_announcements_without_staying_due() {
     let mut script = Script::new(|_| {});
     script.pass(8_500);
     script.obey();
-    script.tell(Event::SwitchOver);
+    script.tell(Event::SwitchOver(SwitchOver::ALL));
     script.now.instant += Duration::from_millis(200);
     script.node.handle_timeout(script.now, &mut script.actions);
     assert!(script.node.poll_timeout() > Some(script.now.instant), "the driver would spin");

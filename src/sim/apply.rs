@@ -13,7 +13,7 @@ use crate::net::{InterfaceIndex, Prefix};
 use crate::node::Event;
 use crate::time::{Duration, Instant};
 use crate::track::FileReading;
-use crate::vrrp::Reservation;
+use crate::vrrp::{Reservation, SwitchOver, Whom};
 
 /// The longest that a starved daemon waits for the processor at a time.
 const STARVED_MAX: Duration = Duration::from_millis(50);
@@ -155,8 +155,9 @@ impl Cluster {
                 }
                 self.tell_soon(*id, Event::Stop);
             }
-            Fault::SwitchOver(id) => self.tell_soon(*id, Event::SwitchOver),
-            Fault::SwitchBack(id) => self.tell_soon(*id, Event::SwitchBack),
+            Fault::SwitchOver(id) => self.tell_soon(*id, Event::SwitchOver(SwitchOver::ALL)),
+            Fault::SwitchBack(id) => self.tell_soon(*id, Event::SwitchBack(Whom::All)),
+            Fault::Ordered(id, order) => self.tell_soon(*id, order.event()),
             Fault::Reloaded(id, config) => {
                 self.machines[id.0].spec.config = config.clone();
                 self.learn(*id, config);

@@ -9,8 +9,9 @@ use super::flood::Flood;
 use super::host::HostId;
 use super::network::{Conditions, PortId, SegmentId};
 use crate::net::Prefix;
-use crate::node::NodeConfig;
+use crate::node::{Event, NodeConfig};
 use crate::time::{Duration, micros};
+use crate::vrrp::{SwitchOver, Whom};
 
 /// One thing that happens at one moment.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -98,10 +99,36 @@ pub enum Fault {
     SwitchOver(MachineId),
     /// The daemon is told to switch back.
     SwitchBack(MachineId),
+    /// The operator gives an order of another kind.
+    Ordered(MachineId, Order),
     /// The daemon gets another configuration.
     Reloaded(MachineId, NodeConfig),
     /// The machine's wall clock jumps, forwards or backwards, by so many microseconds.
     WallClockJumped(MachineId, i64),
+}
+
+/// An operator's order.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Order {
+    /// To hand over.
+    SwitchOver(SwitchOver),
+    /// To take back.
+    SwitchBack(Whom),
+    /// Maintenance, for so long or until it is ended.
+    Maintain(Option<Duration>),
+    /// Its end.
+    EndMaintenance,
+}
+
+impl Order {
+    pub(super) fn event(&self) -> Event {
+        match self {
+            Self::SwitchOver(order) => Event::SwitchOver(order.clone()),
+            Self::SwitchBack(whom) => Event::SwitchBack(whom.clone()),
+            Self::Maintain(span) => Event::BeginMaintenance(*span),
+            Self::EndMaintenance => Event::EndMaintenance,
+        }
+    }
 }
 
 impl Fault {
@@ -149,6 +176,7 @@ impl Fault {
             | Self::Stopped(machine)
             | Self::SwitchOver(machine)
             | Self::SwitchBack(machine)
+            | Self::Ordered(machine, _)
             | Self::Reloaded(machine, _)
             | Self::WallClockJumped(machine, _) => Some(*machine),
         }
@@ -213,6 +241,7 @@ impl fmt::Display for Fault {
             Self::Stopped(_) => f.write_str("daemon told to stop"),
             Self::SwitchOver(_) => f.write_str("daemon told to switch over"),
             Self::SwitchBack(_) => f.write_str("daemon told to switch back"),
+            Self::Ordered(_, order) => write!(f, "daemon told: {order:?}"),
             Self::Reloaded(_, config) => {
                 write!(f, "configuration loaded:")?;
                 config

@@ -33,7 +33,7 @@ mod trackers;
 mod watch;
 
 pub use cluster::{Cluster, ClusterSpec};
-pub use fault::Fault;
+pub use fault::{Fault, Order};
 pub use flood::{Flood, Forgery};
 pub use host::HostId;
 pub use machine::{MachineId, MachineSpec};

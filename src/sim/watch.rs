@@ -142,6 +142,7 @@ impl Cluster {
                 && !machine.sending_forbidden
                 && !standard.fault
                 && !standard.pending
+                && process.ledger.maintenance.is_none()
                 && config.destinations.addresses().next().is_some()
                 && !machine.stands_still(),
             returned: process.stood_still,

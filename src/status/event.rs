@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::report::ReloadStatus;
 use crate::time::WallTime;
-use crate::vrrp::{GroupTransition, News, Report, Transition};
+use crate::vrrp::{Cause, FaultReason, GroupTransition, News, Report, State, Transition};
 
 /// Something that happened in a worker.
 #[derive(Clone, Debug)]
@@ -53,7 +53,7 @@ pub(crate) enum What {
     Transition {
         /// Its name.
         name: String,
-        /// Before: `INIT`, `BACKUP`, `MASTER` or `FAULT`.
+        /// Before: `INIT`, `BACKUP`, `MASTER`, `FAULT` or `MAINTENANCE`.
         from: String,
         /// After.
         to: String,
@@ -121,19 +121,19 @@ impl What {
         match news {
             News::Transition(Transition { name, from, to, cause, priority, .. }) => Self::Transition {
                 name: name.to_string(),
-                from: from.to_string(),
-                to: to.to_string(),
+                from: before(*from, cause),
+                to: after(*to, cause),
                 cause: cause.to_string(),
                 priority: priority.0,
             },
-            News::GroupTransition(GroupTransition { name, from, to, cause }) => {
+            News::GroupTransition(GroupTransition { name, from, to, cause: group_cause }) => {
                 // The cause of a group begins with its name.
-                let cause = cause.to_string();
+                let cause = group_cause.to_string();
                 let own = format!("sync group {name}: ");
                 Self::GroupTransition {
                     name: name.to_string(),
-                    from: from.to_string(),
-                    to: to.to_string(),
+                    from: before(*from, group_cause),
+                    to: after(*to, group_cause),
                     cause: cause.strip_prefix(&own).unwrap_or(&cause).to_owned(),
                 }
             }
@@ -150,6 +150,26 @@ impl What {
                 }
             }
         }
+    }
+}
+
+/// The state after a change: maintenance is one of its own.
+fn after(to: State, cause: &Cause) -> String {
+    match cause.root() {
+        Cause::Fault(fault) if to == State::Fault && fault.root() == &FaultReason::Maintenance => {
+            "MAINTENANCE".to_owned()
+        }
+        _ => to.to_string(),
+    }
+}
+
+/// The state before it.
+fn before(from: State, cause: &Cause) -> String {
+    match cause.root() {
+        Cause::FaultCleared(fault) if from == State::Fault && fault.root() == &FaultReason::Maintenance => {
+            "MAINTENANCE".to_owned()
+        }
+        _ => from.to_string(),
     }
 }
 
@@ -190,7 +210,7 @@ impl fmt::Display for What {
 mod tests {
     use super::*;
     use crate::kernel::RouterId;
-    use crate::vrrp::{Cause, ReportKind, State};
+    use crate::vrrp::ReportKind;
     use crate::wire::vrrp::Priority;
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a daemon tells of itself: a [`Snapshot`] of its routers, and the texts made of it.
 
 mod event;
+mod explain;
 pub(crate) mod keepalived_data;
 pub(crate) mod keepalived_json;
 mod keepalived_lines;
@@ -11,5 +12,6 @@ pub(crate) mod text;
 mod trackers;
 
 pub(crate) use event::{EventRecord, Happening};
-pub(crate) use report::{DaemonStatus, ReloadStatus, RouterStatus, Status};
+pub(crate) use explain::explain;
+pub(crate) use report::{DaemonStatus, MaintenanceStatus, ReloadStatus, RouterStatus, Status, span};
 pub(crate) use snapshot::{Lateness, Snapshot};

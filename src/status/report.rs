@@ -43,7 +43,25 @@ pub(crate) struct DaemonStatus {
     pub(crate) router_id: String,
     /// What became of the last reload, if there was one.
     pub(crate) last_reload: Option<ReloadStatus>,
+    /// What keeps all virtual routers out of the election, if the operator said so.
+    #[serde(default)]
+    pub(crate) maintenance: Option<MaintenanceStatus>,
 }
+
+/// Maintenance: no virtual router takes part.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub(crate) struct MaintenanceStatus {
+    /// When it was ordered.
+    pub(crate) since_unix_us: u64,
+    /// When it ends by itself, if it does.
+    pub(crate) until_unix_us: Option<u64>,
+    /// Whether it holds on when the daemon is stopped and started.
+    pub(crate) persists: bool,
+}
+
+/// The state of a router that maintenance keeps out of the election; keepalived has no word for it, and its dumps here say
+/// `FAULT`.
+const MAINTENANCE: &str = "MAINTENANCE";
 
 /// What became of a reload.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -83,7 +101,7 @@ pub(crate) struct LatenessClass {
 pub(crate) struct RouterStatus {
     /// Name of its `vrrp_instance`.
     pub(crate) name: String,
-    /// `INIT`, `BACKUP`, `MASTER` or `FAULT`.
+    /// `INIT`, `BACKUP`, `MASTER`, `FAULT` or `MAINTENANCE`.
     pub(crate) state: String,
     /// When it came into that state.
     pub(crate) since_unix_us: u64,
@@ -117,6 +135,13 @@ pub(crate) struct RouterStatus {
     pub(crate) next_timer_us: Option<u64>,
     /// Whether it handed over on request: `no`, `waiting` for a successor, `done`.
     pub(crate) switched_over: SwitchedOver,
+    /// Time until its higher priority counts again after a switch-over; absent where it is until it is switched back, or
+    /// the successor fails.
+    #[serde(default)]
+    pub(crate) hold_ends_us: Option<u64>,
+    /// What it depends on.
+    #[serde(default)]
+    pub(crate) tracks: Vec<TrackStatus>,
     /// Its addresses.
     pub(crate) addresses: Vec<AddressStatus>,
     /// Other masters heard while `MASTER`: there should be none.
@@ -132,6 +157,17 @@ pub(crate) struct RouterStatus {
     pub(crate) group: Option<String>,
     /// What it has counted.
     pub(crate) counters: CounterStatus,
+}
+
+/// Something that a router depends on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TrackStatus {
+    /// Its name, as of the trackers: `script NAME`.
+    pub(crate) name: String,
+    /// What it does to the priority; 0: its failure puts the router in fault.
+    pub(crate) weight: i32,
+    /// Whether the sync group depends on it, and the router by that.
+    pub(crate) of_group: bool,
 }
 
 /// A peer whose clock differs from ours.
@@ -150,7 +186,7 @@ pub(crate) struct OutsideStatus {
 pub(crate) struct GroupStatus {
     /// Name of its `vrrp_sync_group`.
     pub(crate) name: String,
-    /// That of its members: `INIT`, `BACKUP`, `MASTER` or `FAULT`.
+    /// That of its members: `INIT`, `BACKUP`, `MASTER`, `FAULT` or `MAINTENANCE`.
     pub(crate) state: String,
     /// When it came into that state.
     pub(crate) since_unix_us: u64,
@@ -288,6 +324,14 @@ impl Status {
     }
 }
 
+/// A state in words.
+fn shown(state: State, maintenance: bool) -> String {
+    match state {
+        State::Fault if maintenance => MAINTENANCE.to_owned(),
+        state => state.to_string(),
+    }
+}
+
 impl NodeStatus {
     fn of(snapshot: &Snapshot) -> Self {
         let Lateness { longest, .. } = snapshot.lateness;
@@ -308,7 +352,7 @@ impl GroupStatus {
     fn of(group: &GroupSnapshot) -> Self {
         Self {
             name: group.name.clone(),
-            state: group.state.to_string(),
+            state: shown(group.state, group.maintenance),
             since_unix_us: group.last_transition.as_unix_micros(),
             cause: group.cause.as_ref().map(ToString::to_string),
             members: group.members.iter().map(|(name, _)| name.clone()).collect(),
@@ -335,7 +379,7 @@ impl RouterStatus {
         };
         Self {
             name: config.name.to_string(),
-            state: router.state.to_string(),
+            state: shown(router.state, router.maintenance),
             since_unix_us: router.last_transition.as_unix_micros(),
             cause: router.cause.as_ref().map(ToString::to_string),
             faults: router.faults.clone(),
@@ -366,6 +410,16 @@ impl RouterStatus {
                 (false, true) => SwitchedOver::Done,
                 (false, false) => SwitchedOver::No,
             },
+            hold_ends_us: router.hold_ends.map(until),
+            tracks: router
+                .tracked
+                .iter()
+                .map(|(reference, own)| TrackStatus {
+                    name: reference.tracker.to_string(),
+                    weight: reference.weight.value().into(),
+                    of_group: !own,
+                })
+                .collect(),
             addresses: addresses.flat_map(address).collect(),
             second_masters: router
                 .rivals

@@ -77,6 +77,10 @@ pub(crate) struct RouterSnapshot {
     pub(crate) holds_addresses: bool,
     pub(crate) switching_over: bool,
     pub(crate) yielded: bool,
+    /// When it preempts again.
+    pub(crate) hold_ends: Option<Instant>,
+    /// Maintenance keeps it out of the election.
+    pub(crate) maintenance: bool,
     pub(crate) last_transition: WallTime,
     pub(crate) counters: Counters,
     pub(crate) group: Option<String>,
@@ -112,6 +116,8 @@ pub(crate) struct GroupSnapshot {
     pub(crate) cause: Option<Cause>,
     pub(crate) last_transition: WallTime,
     pub(crate) transitions: u64,
+    /// Maintenance keeps it out of the election.
+    pub(crate) maintenance: bool,
     /// The members' names and whether each is in fault.
     pub(crate) members: Vec<(String, bool)>,
 }
@@ -171,6 +177,7 @@ fn group(node: &HaNode, group: &SyncGroup) -> GroupSnapshot {
         cause: group.last_cause().cloned(),
         last_transition: group.last_transition(),
         transitions: group.transitions(),
+        maintenance: node.maintenance().is_some(),
         members: members
             .map(|router| (router.config().name.to_string(), router.state() == State::Fault))
             .collect(),
@@ -202,6 +209,8 @@ fn router(node: &HaNode, router: &VirtualRouter, now: Instant) -> RouterSnapshot
         holds_addresses: router.wants_addresses(),
         switching_over: router.is_switching_over(),
         yielded: router.has_yielded(),
+        hold_ends: router.yields_until(),
+        maintenance: router.is_under_maintenance(),
         last_transition: router.last_transition(),
         counters: router.counters().clone(),
         tracked: node.trackers().tracked(router.id()).map(|(of, own)| (of.clone(), own)).collect(),

@@ -27,6 +27,14 @@ pub(crate) fn text(status: &Status, now_unix_us: u64, only: Option<&str>) -> Str
         let word = if reload.taken { "taken" } else { "refused" };
         let _ = writeln!(text, "last reload {word} {ago} ago: {}", reload.lines.join("; "));
     }
+    if let Some(maintenance) = &daemon.maintenance {
+        let since = span(now_unix_us.saturating_sub(maintenance.since_unix_us));
+        let left = |until: u64| format!("for another {}", span(until.saturating_sub(now_unix_us)));
+        let until =
+            maintenance.until_unix_us.map_or_else(|| "until `alived maintenance off`".to_owned(), left);
+        let persists = if maintenance.persists { ", also over a restart" } else { "" };
+        let _ = writeln!(text, "MAINTENANCE for {since}, {until}{persists}");
+    }
     for group in status.groups.iter().filter(|_| only.is_none()) {
         text.push('\n');
         let _ = write_group(&mut text, group, now_unix_us);
@@ -94,7 +102,10 @@ fn write_router(
     match router.switched_over {
         SwitchedOver::No => {}
         SwitchedOver::Waiting => writeln!(text, "  handing over, no successor heard yet")?,
-        SwitchedOver::Done => writeln!(text, "  handed over: does not preempt until it is switched back")?,
+        SwitchedOver::Done => match router.hold_ends_us {
+            Some(us) => writeln!(text, "  handed over: does not preempt for another {}", span(us))?,
+            None => writeln!(text, "  handed over: does not preempt until it is switched back")?,
+        },
     }
     if let Some(us) = router.next_timer_us {
         let what = if router.is_master() { "advertises" } else { "takes over unless a master is heard" };

@@ -40,6 +40,8 @@ impl fmt::Display for State {
 /// One reason why a router cannot take part. A router is in [`State::Fault`] while it has any.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum FaultReason {
+    /// The operator keeps it out of the election.
+    Maintenance,
     /// The interface does not exist.
     InterfaceMissing(InterfaceName),
     /// The interface is down or has no carrier.
@@ -78,9 +80,20 @@ pub enum FaultReason {
     },
 }
 
+impl FaultReason {
+    /// That of the member of the sync group where it began; itself without a group.
+    pub fn root(&self) -> &Self {
+        match self {
+            Self::Member { fault, .. } => fault.root(),
+            fault => fault,
+        }
+    }
+}
+
 impl fmt::Display for FaultReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Maintenance => f.write_str("under maintenance"),
             Self::InterfaceMissing(name) => write!(f, "interface {name} does not exist"),
             Self::LinkDown(name) => write!(f, "interface {name} is down"),
             Self::NoPeers => f.write_str("no unicast peers"),
@@ -245,6 +258,7 @@ impl fmt::Display for Cause {
                 write!(f, "master {from} with priority {priority} heard, ours is {ours}")
             }
             Self::Fault(reason) => reason.fmt(f),
+            Self::FaultCleared(FaultReason::Maintenance) => f.write_str("maintenance ended"),
             Self::FaultCleared(last) => write!(f, "last fault cleared, which was: {last}"),
             Self::NobodyElse => f.write_str("nobody else took over: trying again"),
             Self::StoodStill { silence, priority } => write!(
@@ -525,6 +539,27 @@ pub enum ReportKind {
     Routing(RoutingReport),
     /// A switch-over has begun: priority 0 sent, addresses kept until the successor is heard.
     SwitchOverBegun,
+    /// The successor is heard.
+    SwitchedOver {
+        /// Its address.
+        successor: IpAddr,
+        /// Since priority 0 was sent.
+        after: Duration,
+    },
+    /// No successor was heard, and it leaves all the same, for maintenance.
+    NobodyTookOver,
+    /// The time is over for which the operator switched over: it preempts again.
+    HoldEnded,
+    /// No virtual router takes part from now on.
+    MaintenanceBegun {
+        /// How long, if there is an end.
+        span: Option<Duration>,
+    },
+    /// All take part again.
+    MaintenanceEnded {
+        /// Because its time was over, not because the operator said so.
+        timed: bool,
+    },
     /// No successor was heard: mastership resumed.
     SwitchOverAbandoned,
     /// The operator switched back before a successor was heard.
@@ -715,6 +750,22 @@ impl fmt::Display for ReportKind {
             Self::SwitchOverBegun => f.write_str(
                 "switching over: priority 0 sent, keeping the addresses until a successor is heard",
             ),
+            Self::SwitchedOver { successor, after } => {
+                write!(f, "{successor} took over {} ms after priority 0 was sent", after.as_millis())
+            }
+            Self::NobodyTookOver => f.write_str(
+                "nobody took over within the time allowed: leaving all the same, for maintenance; nobody serves the \
+                 addresses",
+            ),
+            Self::HoldEnded => f.write_str("the time of the switch-over is over: preempting again"),
+            Self::MaintenanceBegun { span: None } => {
+                f.write_str("maintenance: no virtual router takes part until it is ended")
+            }
+            Self::MaintenanceBegun { span: Some(span) } => {
+                write!(f, "maintenance: no virtual router takes part for {} s", span.as_secs())
+            }
+            Self::MaintenanceEnded { timed: false } => f.write_str("maintenance ended"),
+            Self::MaintenanceEnded { timed: true } => f.write_str("maintenance ended: its time is over"),
             Self::SwitchOverAbandoned => {
                 f.write_str("nobody took over within the time allowed: staying master")
             }

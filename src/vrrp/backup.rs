@@ -114,7 +114,7 @@ impl Backup {
             self.lower = None;
             return true;
         }
-        if !core.config.preempt || core.yielded {
+        if !core.config.preempt || core.hold.is_some() {
             return true;
         }
         if delay.is_zero() {

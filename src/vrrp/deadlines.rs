@@ -29,6 +29,8 @@ enum Deadline {
     TellRivals,
     /// Nobody took over from a master that hands over.
     GiveUpHandover,
+    /// The time is over for which the operator switched over.
+    EndHold,
     /// What the kernel holds is compared with what is wanted.
     JudgeAddresses,
     /// The same of routes and rules.
@@ -47,7 +49,7 @@ enum Deadline {
 
 impl Deadline {
     /// All, in the order in which those are served that are due together. The hand-over comes behind what it holds up.
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::MasterDown,
         Self::Advertise,
         Self::Answer,
@@ -57,6 +59,7 @@ impl Deadline {
         Self::AnnounceOverRival,
         Self::TellRivals,
         Self::GiveUpHandover,
+        Self::EndHold,
         Self::JudgeAddresses,
         Self::JudgeRouting,
         Self::DetectAgain,
@@ -98,7 +101,8 @@ impl VirtualRouter {
             Deadline::AnnounceElsewhere => at_work?.extra,
             Deadline::AnnounceOverRival => at_work?.rival_due,
             Deadline::TellRivals => at_work?.rivals.poll_timeout(),
-            Deadline::GiveUpHandover => master?.handover,
+            Deadline::GiveUpHandover => master?.handover.map(|handover| handover.give_up),
+            Deadline::EndHold => core.hold?.until,
             Deadline::JudgeAddresses => core.addresses.poll_timeout(),
             Deadline::JudgeRouting => core.routing.poll_timeout(),
             Deadline::DetectAgain => core.detections.poll_timeout(),
@@ -126,9 +130,8 @@ impl VirtualRouter {
                 mastership.announce_over_rival(core, now, out);
             }
             (Deadline::TellRivals, Phase::Master(mastership)) => mastership.tell_rivals(core, now, out),
-            (Deadline::GiveUpHandover, Phase::Master(mastership)) => {
-                mastership.resume(core, now, ReportKind::SwitchOverAbandoned, out);
-            }
+            (Deadline::GiveUpHandover, _) => self.give_up_handover(now, out),
+            (Deadline::EndHold, _) => self.end_hold(out),
             (Deadline::JudgeAddresses, _) => core.judge_addresses(now, out),
             (Deadline::JudgeRouting, _) => core.judge_routing(now, out),
             (Deadline::DetectAgain, _) => core.detect_again(out),
@@ -159,8 +162,7 @@ impl VirtualRouter {
                 | Deadline::Refresh
                 | Deadline::AnnounceElsewhere
                 | Deadline::AnnounceOverRival
-                | Deadline::TellRivals
-                | Deadline::GiveUpHandover,
+                | Deadline::TellRivals,
                 _,
             ) => {}
         }

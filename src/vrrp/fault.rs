@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::abstention::Return;
 use super::router::{Output, VirtualRouter};
 use super::router_core::Core;
+use super::switch_over::Maintenance;
 use super::{FaultReason, ReportKind};
 use crate::time::Now;
 
@@ -23,6 +24,7 @@ impl Core {
         let mut faults = self.environment.faults(&self.config);
         faults.extend(self.abstention.reason().cloned());
         faults.extend(self.static_fault.clone());
+        faults.extend((self.maintenance == Maintenance::InForce).then_some(FaultReason::Maintenance));
         faults.extend(self.tracked_faults.iter().map(|name| FaultReason::Tracked(Arc::clone(name))));
         faults
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::rivals::Rivals;
 use super::router_core::Core;
+use super::switch_over::Handover;
 use super::{AnnounceSettings, Cause, News, Output, ReportKind};
 use crate::time::{Duration, Instant, Now};
 use crate::wire::vrrp::{Message, Priority};
@@ -39,8 +40,8 @@ pub(super) struct Mastership {
     rival_untold_until: Instant,
     /// A rival sent within that interval: hosts may have believed it since, and it may say no more.
     pub(super) rival_due: Option<Instant>,
-    /// A switch-over is under way: priority 0 is sent, no successor heard yet, give up at this time.
-    pub(super) handover: Option<Instant>,
+    /// A switch-over is under way.
+    pub(super) handover: Option<Handover>,
     /// After a stall: a router that does not preempt yields to any master heard until then.
     listening_until: Option<Instant>,
     /// Other masters that lose to us.
@@ -137,9 +138,8 @@ impl Mastership {
             }
             return Verdict::Stays;
         }
-        if self.hands_over() {
-            core.yielded = true;
-            return Verdict::Yields(Cause::SwitchOver { successor: from });
+        if let Some(handover) = self.handover {
+            return Verdict::Yields(self.hear_successor(handover, core, now, from, out));
         }
         if !core.ignores_others() {
             if self.loses_as_owner(core, now, from, advertisement, out) || core.loses_to(from, priority) {

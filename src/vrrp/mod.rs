@@ -71,6 +71,7 @@ pub use rivals::Rival;
 pub use router::{Output, VirtualRouter};
 pub use routing::RoutingReport;
 pub(crate) use routing::request_routing;
+pub use switch_over::{HandsOver, SwitchOver, Whom};
 pub(crate) use sync_group::{Contender, Order, Touched, state_after_start, state_of};
 pub use sync_group::{GroupTransition, SyncGroup, SyncGroupConfig, SyncGroupId};
 pub use timing::{master_down_interval, skew_time, unnoticed_silence};

@@ -14,6 +14,7 @@ use super::peers::PeerTable;
 use super::priority::EffectivePriority;
 use super::report_limit::ReportLimits;
 use super::sending::Sending;
+use super::switch_over::{Hold, Maintenance};
 use super::timing::{master_down_interval, skew_time};
 use super::transmit::Outgoing;
 use super::{
@@ -52,8 +53,10 @@ pub(super) struct Core {
     pub(super) authenticator: Authenticator,
     /// Interval of the master followed; our own while we are master.
     pub(super) master_interval: AdvertisementInterval,
-    /// The operator switched over: our higher priority does not count until the successor fails.
-    pub(super) yielded: bool,
+    /// The operator switched over: our higher priority does not count for now.
+    pub(super) hold: Option<Hold>,
+    /// The operator keeps it out of the election.
+    pub(super) maintenance: Maintenance,
     pub(super) last_transition: WallTime,
     pub(super) last_cause: Option<Cause>,
     /// The sender whose address list was compared last.
@@ -85,7 +88,8 @@ impl Core {
             outgoing: Outgoing::default(),
             authenticator: Authenticator::default(),
             master_interval: config.interval,
-            yielded: false,
+            hold: None,
+            maintenance: Maintenance::Off,
             last_transition: WallTime::default(),
             last_cause: None,
             compared: None,

@@ -6,6 +6,7 @@ use super::backup::Backup;
 use super::initialize::Start;
 use super::master::Mastership;
 use super::router::{Output, Phase, VirtualRouter};
+use super::switch_over::Maintenance;
 use super::{Cause, FaultReason, ReportKind, State, Transition};
 use crate::time::{Duration, Instant, Now};
 
@@ -60,7 +61,7 @@ impl VirtualRouter {
     pub(super) fn take_mastership(&mut self, now: Now, cause: Cause, out: &mut Output<'_>) {
         let core = &mut self.core;
         core.master_interval = core.config.interval;
-        core.yielded = false;
+        core.hold = None;
         core.counters.became_master += 1;
         let (present, leftovers) = core.claim_addresses(out);
         core.claim_routing(out);
@@ -80,16 +81,20 @@ impl VirtualRouter {
             self.core.send_leaving(now, out);
         }
         if matches!(cause.root(), Cause::SwitchOver { .. }) {
-            self.core.yielded = true;
+            self.core.hold = Some(mastership.hold_of_handover());
         }
         self.yield_mastership(now, cause, out);
     }
 
-    /// Gives up the addresses and becomes backup; the other master needs no word.
+    /// Gives up the addresses and becomes backup, or leaves for maintenance; the other master needs no word.
     pub(super) fn yield_mastership(&mut self, now: Now, cause: Cause, out: &mut Output<'_>) {
         self.core.counters.released_master += 1;
         self.core.release_routing(out);
         self.core.release_addresses(out);
+        if self.core.begin_ordered_maintenance() {
+            self.core.renew_faults();
+            return self.transition(now, Phase::Fault, Cause::Fault(FaultReason::Maintenance), out);
+        }
         self.enter_backup(now, self.core.master_down_interval(), cause, out);
     }
 
@@ -158,6 +163,9 @@ impl VirtualRouter {
         self.core.release_addresses(out);
         let Some(first) = self.core.faults.first().cloned() else { return };
         self.transition(now, Phase::Fault, Cause::Fault(first), out);
+        if self.core.begin_ordered_maintenance() {
+            self.core.renew_faults();
+        }
         if self.core.faults.len() > 1 {
             self.core.report_faults(out);
         }
@@ -179,8 +187,11 @@ impl VirtualRouter {
 
     /// A master's last word.
     fn say_leaving(&mut self, now: Now, out: &mut Output<'_>) {
-        if self.state() == State::Master {
-            self.core.send_leaving(now, out);
+        if let Phase::Master(mastership) = &self.phase {
+            // Who has said so already, and was obeyed, need not say it once more to its successor.
+            if !(mastership.hands_over() && self.core.maintenance == Maintenance::Ordered) {
+                self.core.send_leaving(now, out);
+            }
             self.core.counters.released_master += 1;
         }
     }

@@ -10,6 +10,7 @@ mod election;
 mod flood;
 mod interfaces;
 mod lan;
+mod operator;
 mod recovery;
 mod reload;
 mod routing;

@@ -2,11 +2,15 @@
 
 mod client;
 mod events;
+mod explain;
+mod operator;
 mod plan;
 mod stats;
 mod status;
 
 pub(super) use events::{Events, events};
+pub(super) use explain::{Explain, explain};
+pub(super) use operator::{Failback, Failover, Maintenance, failback, failover, maintenance};
 pub(super) use plan::{Plan, plan};
 pub(super) use stats::{Stats, stats};
 pub(super) use status::{Status, status};

@@ -140,7 +140,11 @@ const fn level_of(kind: &ReportKind) -> Level {
         | ReportKind::AddressUnique { .. }
         | ReportKind::LinkCreated { .. }
         | ReportKind::LinkAdopted { .. }
-        | ReportKind::SwitchOverBegun => Level::INFO,
+        | ReportKind::SwitchOverBegun
+        | ReportKind::SwitchedOver { .. }
+        | ReportKind::HoldEnded
+        | ReportKind::MaintenanceBegun { .. }
+        | ReportKind::MaintenanceEnded { .. } => Level::INFO,
         ReportKind::AddressRefused { .. }
         | ReportKind::AddressDuplicate { .. }
         | ReportKind::OwnerLowered { .. }

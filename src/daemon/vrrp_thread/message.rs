@@ -17,7 +17,7 @@ use crate::sys::packet::Receiver;
 use crate::sys::realtime::Loan;
 use crate::time::{Duration, Instant, WallTime};
 use crate::track::FileReading;
-use crate::vrrp::{News, Reservation};
+use crate::vrrp::{HandsOver, News, Reservation, SwitchOver, Whom};
 
 /// What other threads tell the vrrp thread.
 #[derive(Debug)]
@@ -46,10 +46,14 @@ pub(in crate::daemon) enum Message {
     Reconfigure(NodeConfig),
     /// Stamps are set aside for authentication.
     Reserved(Reservation),
-    /// Every master hands over.
-    SwitchOver,
-    /// Ends that.
-    SwitchBack,
+    /// Masters hand over; answered by [`Notice::HandsOver`].
+    SwitchOver(SwitchOver),
+    /// Ends that; answered by [`Notice::TakesBack`].
+    SwitchBack(Whom),
+    /// All leave the election, for so long if there is an end; answered by [`Notice::HandsOver`].
+    Maintain(Option<Duration>),
+    /// All take part again.
+    EndMaintenance,
     /// Leave.
     Stop,
     /// Describe yourself.
@@ -65,6 +69,8 @@ pub(in crate::daemon) struct Before {
     pub(in crate::daemon) silent_since: Option<Instant>,
     /// Stamps that none has used.
     pub(in crate::daemon) reservation: Option<Reservation>,
+    /// Maintenance holds, until then if there is an end.
+    pub(in crate::daemon) maintenance: Option<Option<Instant>>,
 }
 
 /// What the vrrp thread tells the main thread.
@@ -76,6 +82,10 @@ pub(in crate::daemon) enum Notice {
     Snapshot(Box<Snapshot>),
     /// The answer to [`Message::Reconfigure`], behind its news: it is in force, and this is what it changed.
     Reconfigured(Changes),
+    /// What each router makes of an order to hand over, before its news.
+    HandsOver(Vec<(Arc<str>, HandsOver)>),
+    /// Which routers an order to switch back was for, and whether they had switched over.
+    TakesBack(Vec<(Arc<str>, bool)>),
     /// What happened, for those who are told.
     News(WallTime, News),
     /// What a reload has left over, for the main thread to free.

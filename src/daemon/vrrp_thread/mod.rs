@@ -119,6 +119,9 @@ impl VrrpThread {
         if let Some(reservation) = before.reservation {
             self.node.reserve_stamps(reservation);
         }
+        if let Some(until) = before.maintenance {
+            self.node.start_under_maintenance(until);
+        }
         if let Err(error) = self.serve(view) {
             self.channels.notices.send(Notice::Failed(format!("the vrrp thread cannot go on: {error}")));
         }
@@ -330,8 +333,22 @@ impl VrrpThread {
             Message::File { name, reading } => Event::File { name, reading },
             Message::Processes { name, count } => Event::Processes { name, count },
             Message::Carrier { interface, carrier } => Event::Carrier { interface, carrier },
-            Message::SwitchOver => Event::SwitchOver,
-            Message::SwitchBack => Event::SwitchBack,
+            Message::SwitchOver(order) => {
+                let answers = self.node.order_switch_over(now, &order, &mut self.actions);
+                self.channels.notices.send(Notice::HandsOver(answers));
+                return Ok(());
+            }
+            Message::SwitchBack(whom) => {
+                let answers = self.node.take_back(now, &whom, &mut self.actions);
+                self.channels.notices.send(Notice::TakesBack(answers));
+                return Ok(());
+            }
+            Message::Maintain(span) => {
+                let answers = self.node.maintain(now, span, &mut self.actions);
+                self.channels.notices.send(Notice::HandsOver(answers));
+                return Ok(());
+            }
+            Message::EndMaintenance => Event::EndMaintenance,
             Message::Stop => Event::Stop,
             Message::Snapshot => {
                 let snapshot = Snapshot::of(now.instant, &self.node, &self.lateness, self.failures.total());

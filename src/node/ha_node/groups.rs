@@ -7,7 +7,7 @@ use super::{HaNode, Phase};
 use crate::kernel::RouterId;
 use crate::time::{Instant, Now};
 use crate::vrrp::{
-    Actions, Cause, Contender, Mark, Order, Output, State, SyncGroup, SyncGroupId, Touched, VirtualRouter,
+    Actions, Cause, Contender, Mark, Order, State, SyncGroup, SyncGroupId, Touched, VirtualRouter,
     state_after_start, state_of,
 };
 
@@ -27,6 +27,11 @@ impl Groups {
     /// Those in the order in which they were added.
     pub(super) fn iter(&self) -> impl Iterator<Item = &SyncGroup> {
         self.all.values()
+    }
+
+    /// The same with their numbers.
+    pub(super) fn with_ids(&self) -> impl Iterator<Item = (SyncGroupId, &SyncGroup)> {
+        self.all.iter().map(|(id, group)| (*id, group))
     }
 
     /// When a group that holds back may go on.
@@ -201,21 +206,5 @@ impl HaNode {
             source.zip(master_down).map(|(source, master_down)| Contender { source, master_down });
         let news = group.note(now, state, cause, contender);
         news.into_iter().for_each(|transition| actions.group_transition(transition));
-    }
-
-    /// The operator's switch-over, of all routers. A group with an owner stays: only the owner answers.
-    pub(super) fn switch_over(&mut self, now: Now, actions: &mut Actions) {
-        let owned = |group: &SyncGroup| {
-            let mut members = group.members().iter().filter_map(|member| self.routers.get(member));
-            members.any(|router| router.priority().get().is_owner())
-        };
-        let refusing: Vec<SyncGroupId> =
-            self.groups.all.iter().filter(|(_, group)| owned(group)).map(|(id, _)| *id).collect();
-        self.for_each(now, actions, |router, out: &mut Output<'_>| {
-            let refused = router.sync_group().is_some_and(|id| refusing.contains(&id));
-            if !refused || router.priority().get().is_owner() {
-                router.switch_over(now, out);
-            }
-        });
     }
 }

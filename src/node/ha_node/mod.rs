@@ -6,6 +6,7 @@ mod index;
 mod link_states;
 mod links;
 mod locals;
+mod operator;
 mod plan;
 mod retired;
 mod routing;
@@ -99,6 +100,8 @@ pub struct HaNode {
     /// The deadline for which a stall was looked for already.
     stall_examined: Option<Instant>,
     unknown_vrids: UnknownVrids,
+    /// Nobody takes part, until then if there is an end.
+    maintenance: Option<Option<Instant>>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -143,6 +146,7 @@ impl HaNode {
             reservation: None,
             stall_examined: None,
             unknown_vrids: UnknownVrids::default(),
+            maintenance: None,
         }
     }
 
@@ -235,8 +239,10 @@ impl HaNode {
                 let plan = self.plan(config);
                 self.carry_out(now, plan, actions);
             }
-            Event::SwitchOver => self.switch_over(now, actions),
-            Event::SwitchBack => self.for_each(now, actions, |router, out| router.switch_back(now, out)),
+            Event::SwitchOver(order) => _ = self.switch_over(now, &order, actions),
+            Event::SwitchBack(whom) => _ = self.switch_back(now, &whom, actions),
+            Event::BeginMaintenance(span) => _ = self.begin_maintenance(now, span, actions),
+            Event::EndMaintenance => self.end_maintenance(now, false, actions),
             Event::Stop => self.stop(now, actions),
         }
         self.settle_track_groups(now, actions);
@@ -261,6 +267,7 @@ impl HaNode {
             self.for_each(now, actions, |router, out| router.start(now, silent_since, out));
             self.groups.touch_all();
         }
+        self.end_maintenance_in_time(now, actions);
         let horizon = now.instant + COALESCE;
         let mut due = Vec::new();
         while due.len() < ROUTERS_PER_WAKE_UP
@@ -301,6 +308,7 @@ impl HaNode {
             self.socket_retry,
             self.unannounced.values().min().copied(),
             self.held_until(),
+            self.maintenance.flatten(),
         ];
         all.into_iter().flatten().min()
     }
@@ -553,6 +561,9 @@ impl HaNode {
         let mut router = Box::new(VirtualRouter::new(id, config));
         if let Some(reservation) = reservation {
             router.reserve_stamps(reservation);
+        }
+        if self.maintenance.is_some() {
+            router.start_under_maintenance();
         }
         self.routers.insert(id, router);
         id

@@ -26,7 +26,7 @@ use crate::node::{Event, NodeConfig, StaticConfig};
 use crate::sim::kernel::usable_source;
 use crate::sim::machine::meeting_place;
 use crate::time::{ARRIVAL_MAX, Duration, Instant};
-use crate::vrrp::{Cause, FaultReason, News, ReportKind, RouterConfig, State, Transition};
+use crate::vrrp::{Cause, FaultReason, News, ReportKind, RouterConfig, State, Transition, Whom};
 use crate::wire::vrrp::{Version, Vrid};
 
 /// The observer's notes on one daemon, from its start to its end.
@@ -67,6 +67,8 @@ pub struct Ledger {
     link_opinions: LinkOpinions,
     /// Whether it was told to stop.
     pub stopping: bool,
+    /// Told to keep out of the election, until then (machine's clock) if there is an end.
+    pub maintenance: Option<Option<Instant>>,
     /// Since when a predecessor has been silent, if it was killed (machine's clock).
     silent_since: Option<Instant>,
 }
@@ -93,6 +95,7 @@ impl Ledger {
             verdicts: Verdicts::default(),
             link_opinions: LinkOpinions::default(),
             stopping: false,
+            maintenance: None,
             silent_since,
         }
     }
@@ -105,6 +108,10 @@ impl Ledger {
         for heard in batch.heard {
             self.note_heard(batch, heard);
         }
+        if self.maintenance.flatten().is_some_and(|until| until <= batch.local) {
+            self.end_maintenance();
+        }
+        self.routers.values_mut().for_each(|standing| standing.end_hold(batch.local));
         for (position, event) in batch.events.iter().enumerate() {
             if matches!(event, Event::Reconfigure(_)) && (position > 0 || !batch.heard.is_empty()) {
                 self.superseded.push(self.config.clone());
@@ -144,7 +151,9 @@ impl Ledger {
                 News::Transition(transition) => self.note_transition(batch, transition),
                 News::Report(report) if report.kind == ReportKind::SwitchOverBegun => {
                     // Of several words in one wake-up it says itself what it made of them, in their order.
-                    let told = batch.events.contains(&Event::SwitchOver);
+                    let orders =
+                        |event: &Event| matches!(event, Event::SwitchOver(_) | Event::BeginMaintenance(_));
+                    let told = batch.events.iter().any(orders);
                     let begins = |s: &&mut Standing| s.name == report.router && s.state == State::Master;
                     for standing in self.routers.values_mut().filter(begins).filter(|_| told) {
                         standing.switch = Switch::Leaving;
@@ -177,6 +186,22 @@ impl Ledger {
     pub fn router_config(&self, name: &str) -> Option<RouterConfig> {
         let config = self.config.routers.iter().find(|config| &*config.name == name)?;
         Some(RouterConfig { priority: self.standard(config).priority, ..config.clone() })
+    }
+
+    /// The names of the routers that an order is for.
+    fn concerned(&self, whom: &Whom) -> BTreeSet<Arc<str>> {
+        let names = || self.config.routers.iter().map(|router| Arc::clone(&router.name));
+        let Whom::Named(name) = whom else { return names().collect() };
+        let group = self.config.sync_groups.iter().find(|group| group.name == *name);
+        let members = group.map_or_else(|| self.companions(name), |group| group.members.as_slice());
+        members.iter().cloned().chain(names().filter(|own| own == name)).collect()
+    }
+
+    fn end_maintenance(&mut self) {
+        self.maintenance = None;
+        for standing in self.routers.values_mut().filter(|s| s.switch == Switch::Leaving) {
+            standing.switch = Switch::Off;
+        }
     }
 
     /// The members of a router's sync group, by their names; none without a group.
@@ -224,6 +249,9 @@ impl Ledger {
             if !self.counts_as_up(name) {
                 return Some(format!("interface {name} of an address is down"));
             }
+        }
+        if self.maintenance.is_some() {
+            return Some("under maintenance".to_owned());
         }
         if self.standard(config).fault {
             return Some("a tracker fails".to_owned());
@@ -371,25 +399,35 @@ impl Ledger {
                 let links: Vec<Link> = self.links.values().cloned().collect();
                 links.iter().for_each(|link| self.note_link(link));
             }
-            Event::SwitchOver => {
+            Event::SwitchOver(order) => {
+                let concerned = self.concerned(&order.whom);
                 let mut routers = core::mem::take(&mut self.routers);
-                for standing in routers.values_mut().filter(|s| s.state == State::Master) {
+                let masters = routers.values_mut().filter(|s| s.state == State::Master);
+                for standing in masters.filter(|s| concerned.contains(&s.name)) {
                     // A group with an owner refuses.
                     let owns = |name| self.router_config(name).is_none_or(|c| c.priority.is_owner());
                     let owner =
                         owns(&standing.name) || self.companions(&standing.name).iter().any(|name| owns(name));
                     if !owner {
                         standing.switch = Switch::Leaving;
+                        standing.hold_until = order.hold.map(|hold| batch.local + hold);
                     }
                 }
                 self.routers = routers;
             }
-            Event::SwitchBack => {
-                for standing in self.routers.values_mut() {
-                    standing.switch = Switch::Off;
-                    standing.earliest = standing.earliest.min(batch.local);
+            Event::SwitchBack(whom) => {
+                let concerned = self.concerned(whom);
+                for standing in self.routers.values_mut().filter(|s| concerned.contains(&s.name)) {
+                    standing.come_back_to_preempt(batch.local, self.maintenance.is_some());
                 }
             }
+            Event::BeginMaintenance(span) => {
+                self.maintenance = Some(span.map(|span| batch.local + span));
+                for standing in self.routers.values_mut().filter(|s| s.state == State::Master) {
+                    standing.switch = Switch::Leaving;
+                }
+            }
+            Event::EndMaintenance => self.end_maintenance(),
             Event::Stop => self.stopping = true,
             // No machine here asks its interfaces.
             Event::Socket(_) | Event::Carrier { .. } => {}
@@ -406,6 +444,7 @@ impl Ledger {
             rival: None,
             yielded: None,
             switch: Switch::Off,
+            hold_until: None,
             tries: false,
             alone_from: None,
             earliest: batch.local,
@@ -417,6 +456,7 @@ impl Ledger {
                 standing.tries = false;
                 standing.elected = Some(batch.at);
                 standing.switch = Switch::Off;
+                standing.hold_until = None;
                 if let Some(config) = config {
                     standing.shortest_interval = config.interval.duration();
                 }

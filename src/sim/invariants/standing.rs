@@ -36,6 +36,8 @@ pub struct Standing {
     pub yielded: Option<(IpAddr, Instant)>,
     /// Switch-over.
     pub switch: Switch,
+    /// When a switch-over ends by itself (machine's clock), whatever becomes of it until then.
+    pub(super) hold_until: Option<Instant>,
     /// Whether it stood back because nothing that it sent left: it may send one advertisement to see whether it can
     /// be master.
     pub tries: bool,
@@ -80,6 +82,23 @@ impl Standing {
         self.hear(local, config, heard);
         self.earliest = self.earliest.min(earliest);
         self.shortest_interval = self.shortest_interval.min(shortest_interval);
+    }
+
+    /// The operator switches back: its priority counts again. Who leaves for maintenance goes on leaving.
+    pub(super) fn come_back_to_preempt(&mut self, local: Instant, maintenance: bool) {
+        if !(maintenance && self.switch == Switch::Leaving) {
+            self.switch = Switch::Off;
+            self.hold_until = None;
+            self.earliest = self.earliest.min(local);
+        }
+    }
+
+    /// The time may be over for which it was told to switch over.
+    pub(super) fn end_hold(&mut self, local: Instant) {
+        if self.hold_until.take_if(|until| *until <= local).is_some() && self.switch == Switch::Held {
+            self.switch = Switch::Off;
+            self.earliest = self.earliest.min(local);
+        }
     }
 
     /// It stands back because it could not do what a master must; whom it hears is master instead.

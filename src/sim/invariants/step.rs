@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Batch, Ledger, Rule, Switch, Violation};
+use super::{Batch, Ledger, Rule, Standing, Switch, Violation};
 use crate::kernel::{KernelEvent, KernelRequest, Requester, RouterId, Verb};
 use crate::node::Event;
 use crate::sim::MachineId;
@@ -61,7 +61,8 @@ pub fn judge(machine: MachineId, ledger: &mut Ledger, batch: &Batch<'_>) -> Vec<
     let entitled: BTreeSet<RouterId> =
         masters_before.iter().copied().chain(gained).chain(masters_after.iter().copied()).collect();
     // Who is told to switch back and over again in one wake-up advertises in between.
-    let throughout = !batch.events.contains(&Event::SwitchBack);
+    let throughout =
+        !batch.events.iter().any(|event| matches!(event, Event::SwitchBack(_) | Event::EndMaintenance));
     let leaving_after = switched(ledger, Switch::Leaving);
     let leaving: BTreeSet<RouterId> =
         leaving_before.intersection(&leaving_after).copied().filter(|_| throughout).collect();
@@ -161,7 +162,9 @@ pub fn judge(machine: MachineId, ledger: &mut Ledger, batch: &Batch<'_>) -> Vec<
             break_rule(Rule::AddressWithoutMastership, format!("({name}) wants {prefix} and is not master"));
         }
     }
-    for standing in ledger.routers.values().filter(|s| s.state == State::Master) {
+    // Who leaves for maintenance is master until a successor is heard.
+    let leaves = |standing: &&Standing| ledger.maintenance.is_some() && standing.switch == Switch::Leaving;
+    for standing in ledger.routers.values().filter(|s| s.state == State::Master && !leaves(s)) {
         if let Some(config) = ledger.router_config(&standing.name)
             && let Some(fault) = ledger.fault(&config)
         {
@@ -170,7 +173,8 @@ pub fn judge(machine: MachineId, ledger: &mut Ledger, batch: &Batch<'_>) -> Vec<
     }
     for group in &ledger.config.sync_groups {
         let standings = || group.members.iter().filter_map(|name| ledger.standing(name));
-        let Some(master) = standings().find(|standing| standing.state == State::Master) else { continue };
+        let is_master = |standing: &&Standing| standing.state == State::Master && !leaves(standing);
+        let Some(master) = standings().find(is_master) else { continue };
         // Who has not started yet is no fault of the others'.
         for other in standings().filter(|standing| standing.state != State::Initialize) {
             let config = ledger.router_config(&other.name).filter(|_| other.name != master.name);
