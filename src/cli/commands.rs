@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use super::{check, control, drill, keywords, print, sim};
+use super::{check, control, doctor, drill, keywords, print, sim};
 
 /// The command line after the program's name, where it begins with a subcommand.
 #[derive(Debug, Parser)]
@@ -31,6 +31,7 @@ enum Command {
     Plan(control::Plan),
     Reload(control::Reload),
     LogLevel(control::LogLevel),
+    Doctor(doctor::Arguments),
     Drill(drill::Arguments),
     Sim(sim::Arguments),
 }
@@ -65,6 +66,7 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
             Command::Plan(arguments) => control::plan(&arguments),
             Command::Reload(arguments) => control::reload(&arguments),
             Command::LogLevel(arguments) => control::log_level(&arguments),
+            Command::Doctor(arguments) => doctor::run(&arguments),
             Command::Drill(arguments) => drill::main(&arguments),
             Command::Sim(arguments) => sim::main(&arguments),
         },

@@ -7,6 +7,7 @@ mod check;
 mod commands;
 mod config_test;
 mod control;
+mod doctor;
 mod drill;
 pub mod flags;
 mod help;

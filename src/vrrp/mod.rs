@@ -25,6 +25,7 @@ mod deadlines;
 mod detection;
 mod environment;
 mod fault;
+mod fault_reason;
 mod group;
 mod initialize;
 mod master;
@@ -48,9 +49,7 @@ mod tracked;
 mod transitions;
 mod transmit;
 
-pub use action::{
-    Cause, Datagram, FaultReason, Report, ReportKind, SendObstacle, State, Transition, Transmission,
-};
+pub use action::{Cause, Datagram, Report, ReportKind, SendObstacle, State, Transition, Transmission};
 pub use actions::{Actions, Driver, News, SocketRequest};
 pub use address_list::AddressDifference;
 pub use announce::AnnouncementQueue;
@@ -61,6 +60,7 @@ pub use config::{
 };
 pub use counters::Counters;
 pub use environment::{Environment, Interface, Listening};
+pub use fault_reason::FaultReason;
 pub(crate) use group::shared_paces;
 pub use group::{GarpGroup, SharedPace, VirtualRoute, VirtualRule};
 pub(crate) use membership::Mark;

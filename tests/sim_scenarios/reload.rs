@@ -210,3 +210,30 @@ fn what_a_reload_removes_of_an_interface_that_is_not_there_is_left_alone() {
     lan.settle();
     assert!(!lan.cluster.holds(R1, &address(0)));
 }
+
+/// Adds an address to one router after the other: in between they differ in their lists.
+#[test]
+fn adding_an_address_to_one_router_after_the_other_never_makes_two_masters() {
+    for (first, second) in [(R1, R2), (R2, R1)] {
+        let config = |priority, addresses: u8| {
+            let addresses = (0..addresses).map(|number| virtual_address(prefix(number, 24))).collect();
+            node(RouterConfig { addresses, ..router(priority) })
+        };
+        let priority = |machine| if machine == R1 { 150 } else { 100 };
+        let mut lan = Lan::started([router(150), router(100)]);
+        for (machine, addresses) in
+            [(first, 2), (second, 2), (second, 3), (first, 3), (first, 1), (second, 1)]
+        {
+            let begun = lan.now();
+            lan.apply(Fault::Reloaded(machine, config(priority(machine), addresses)));
+            // Through the time in which a backup that dropped what it hears would have elected itself.
+            for _ in 0..500 {
+                lan.run(1);
+                assert_eq!(lan.cluster.masters(NAME), [R1].into(), "{}", lan.cluster.timeline());
+            }
+            lan.settle();
+            lan.assert_served_by(R1);
+            assert_eq!(lan.transitions(begun), 0, "{}", lan.cluster.timeline());
+        }
+    }
+}

@@ -33,7 +33,7 @@ pub(super) const EXITS: &str =
 
 /// Which daemon is asked.
 #[derive(Clone, Debug, Args)]
-pub(super) struct Which {
+pub(in crate::cli) struct Which {
     /// Its control socket; default /run/vrrp.sock
     #[arg(long, value_name = "PATH", conflicts_with = "pid_file")]
     socket: Option<PathBuf>,
@@ -58,7 +58,7 @@ pub(super) struct Client {
 
 /// Why there is no result.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(in crate::cli) enum Failure {
     /// The daemon refused.
     Refused(Refusal),
     /// It did not answer, or not in a way that is understood.

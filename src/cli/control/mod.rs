@@ -8,6 +8,7 @@ mod plan;
 mod stats;
 mod status;
 
+pub(super) use client::Which;
 pub(super) use events::{Events, events};
 pub(super) use explain::{Explain, explain};
 pub(super) use operator::{Failback, Failover, Maintenance, failback, failover, maintenance};
@@ -21,8 +22,9 @@ use clap::Args;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use self::client::{EXITS, PATIENCE, READING_PATIENCE, Which};
+use self::client::{EXITS, Failure, PATIENCE, READING_PATIENCE};
 use crate::control::{self, Command, LevelChange, LogTarget};
+use crate::status::Status as Report;
 
 /// Have a running daemon read its configuration again
 ///
@@ -79,6 +81,11 @@ pub(super) fn log_level(arguments: &LogLevel) -> ExitCode {
         }
         Err(failure) => failure.tell("log-level"),
     }
+}
+
+/// The state of a running daemon.
+pub(super) fn status_of(which: &Which) -> Result<Report, Failure> {
+    which.vrrp().ask(Command::Status {}, PATIENCE).and_then(|result| status::understand(&result))
 }
 
 /// Prints the texts of a member of a result, a line each.
