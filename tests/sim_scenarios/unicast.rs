@@ -4,14 +4,16 @@ use core::net::IpAddr;
 
 use alived::kernel::AddressSpec;
 use alived::net::{Family, Prefix};
+use alived::node::NodeConfig;
+use alived::sim::invariants::Pace;
 use alived::sim::machine::{interface_name, own_addresses};
 use alived::sim::network::SegmentId;
 use alived::sim::scenario::Scenario;
 use alived::sim::{Fault, MachineId, MachineSpec};
 use alived::vrrp::{Destinations, RouterConfig, RouterInterfaces, State, UnicastPeer, VirtualAddress};
-use alived::wire::vrrp::HopLimits;
+use alived::wire::vrrp::{HopLimits, Vrid};
 
-use super::lan::{LAN, Lan, NAME, R1, R2, R3, node, router};
+use super::lan::{LAN, Lan, NAME, R1, R2, R3, centiseconds, node, prefix, router, virtual_address};
 
 /// Its own IPv4 address.
 fn own(machine: MachineId) -> IpAddr {
@@ -48,6 +50,39 @@ fn three_routers_elect_one_whoever_fails() {
         lan.settle();
         lan.assert_served_by(R2);
     }
+}
+
+/// Linux hands what is sent to an address to the socket of a group as well, which may be full when the one of the address is
+/// not: only there a router, and who watches it, takes it for its own.
+#[test]
+fn a_last_word_that_only_the_socket_of_the_address_had_room_for_counts() {
+    const BUSY: &str = "VI_2";
+    let configs = [(R1, R2, 150), (R2, R1, 100)].map(|(id, other, priority)| {
+        let slow = RouterConfig { interval: centiseconds(100), ..unicast(id, &[other], priority) };
+        let busy = RouterConfig {
+            name: BUSY.into(),
+            vrid: Vrid::new(52).unwrap(),
+            addresses: vec![virtual_address(prefix(9, 24))],
+            ..router(priority)
+        };
+        NodeConfig { routers: vec![slow, busy], ..NodeConfig::default() }
+    });
+    let machines = configs.map(|config| MachineSpec { config, ..MachineSpec::default() });
+    let mut lan = Lan::at_pace(Pace::SLUGGISH, machines.into());
+    lan.start_all();
+    lan.assert_served_by(R1);
+    lan.apply(Fault::Frozen(R2));
+    // 20 messages fill the socket of the group.
+    lan.run(5_000);
+    lan.apply(Fault::Stopped(R1));
+    lan.run(1_000);
+    let thawed = lan.now();
+    lan.apply(Fault::Thawed(R2));
+    lan.settle();
+    lan.assert_served_by(R2);
+    let skew_time = 1_000 * (256 - 100) / 256;
+    let delay = lan.delay(thawed, "(VI_1) BACKUP -> MASTER");
+    assert!((skew_time..skew_time + 50).contains(&delay), "{delay}\n{}", lan.cluster.timeline());
 }
 
 #[test]
@@ -166,7 +201,7 @@ fn routers_of_one_identifier_and_other_peers_do_not_hear_each_other() {
     let named = |name: &str, config: RouterConfig| RouterConfig { name: name.into(), ..config };
     // R1 and R2 are one pair, R3 and R4 another one, on one LAN.
     let r4 = MachineId(3);
-    let addresses = |number| vec![super::lan::virtual_address(super::lan::prefix(number, 24))];
+    let addresses = |number| vec![virtual_address(prefix(number, 24))];
     let pair = |first, second, priority, number| RouterConfig {
         addresses: addresses(number),
         check_source: true,
