@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::bounds::master_down_time;
+use super::passing::{Passing, has_link, places};
 use super::tracking::{LinkOpinions, Standard, Verdicts};
 use super::{Batch, Heard, Standing, Switch};
 use crate::kernel::{
@@ -34,11 +35,8 @@ use crate::wire::vrrp::{Version, Vrid};
 pub struct Ledger {
     /// The configuration in force.
     pub config: NodeConfig,
-    /// Those that were in force during a part of the last wake-up, and no longer are: a daemon that stood still may find
-    /// more than one reload, and other events in front of each.
-    superseded: Vec<NodeConfig>,
-    /// Names that interfaces had during a part of the last wake-up, as the daemon was told, and no longer have.
-    past_names: Vec<(InterfaceIndex, InterfaceName)>,
+    /// What was in force for a part of the last wake-up.
+    passing: Passing,
     /// Interfaces as the daemon was told.
     pub links: BTreeMap<InterfaceIndex, Link>,
     /// Addresses as the daemon was told.
@@ -83,8 +81,7 @@ impl Ledger {
             routing_charge: routing_of(&config),
             destinations,
             config,
-            superseded: Vec::new(),
-            past_names: Vec::new(),
+            passing: Passing::default(),
             links: BTreeMap::new(),
             addresses: BTreeMap::new(),
             routers: BTreeMap::new(),
@@ -103,8 +100,7 @@ impl Ledger {
     /// Notes what a wake-up brought, in the order of the driver's contract. Returns whether something has lasted until
     /// then, and counts from now on.
     pub fn note_received(&mut self, batch: &Batch<'_>) -> bool {
-        self.superseded.clear();
-        self.past_names.clear();
+        self.passing.clear();
         for heard in batch.heard {
             self.note_heard(batch, heard);
         }
@@ -114,7 +110,7 @@ impl Ledger {
         self.routers.values_mut().for_each(|standing| standing.end_hold(batch.local));
         for (position, event) in batch.events.iter().enumerate() {
             if matches!(event, Event::Reconfigure(_)) && (position > 0 || !batch.heard.is_empty()) {
-                self.superseded.push(self.config.clone());
+                self.passing.note_config(&self.config);
             }
             self.note_event(batch, event);
             if matches!(event, Event::Kernel(_) | Event::Reconfigure(_)) {
@@ -324,6 +320,7 @@ impl Ledger {
                 self.verdicts.note_processes((batch.at, batch.local), &self.config, name, *count);
             }
             Event::Kernel(KernelEvent::View(view)) => {
+                view.links.iter().for_each(|link| self.passing.note_link(&self.links, link));
                 self.links = view.links.iter().map(|link| (link.key, link.clone())).collect();
                 view.links.iter().for_each(|link| self.note_link(link));
                 self.addresses.clear();
@@ -333,10 +330,8 @@ impl Ledger {
                 self.wanted.retain(|(_, link, prefix)| held.contains_key(&(*link, *prefix)));
             }
             Event::Kernel(KernelEvent::LinkChanged(link)) => {
-                let before = self.links.insert(link.key, link.clone());
-                if let Some(before) = before.filter(|before| before.name != link.name) {
-                    self.past_names.push((link.key, before.name));
-                }
+                self.passing.note_link(&self.links, link);
+                self.links.insert(link.key, link.clone());
                 self.note_link(link);
             }
             Event::Kernel(KernelEvent::LinkGone(key)) => {
@@ -528,29 +523,18 @@ impl Ledger {
     /// superseded since, or by another name of the interface.
     pub fn was_here(&self, link: InterfaceIndex, prefix: Prefix) -> bool {
         let name = self.links.get(&link).map(|link| &link.name);
-        let past = self.past_names.iter().filter(|(key, _)| *key == link).map(|(_, name)| name);
-        let names: Vec<&InterfaceName> = name.into_iter().chain(past).collect();
-        let mut configs = self.superseded.iter().chain([&self.config]);
-        configs.any(|config| places(config, prefix).any(|place| names.contains(&place)))
+        self.passing.was_here(&self.config, link, name, prefix)
     }
 
     /// Whether it is configured with an interface of its own, on a parent that is there.
     pub fn keeps_link(&self, key: &LinkKey) -> bool {
-        !self.stopping && self.has_link(&self.config, key)
+        !self.stopping && has_link(&self.config, key, &self.links)
     }
 
-    /// Whether it was not configured with an interface during a part of the wake-up, by a configuration that has been
-    /// superseded since.
+    /// Whether it was not configured with that during a part of the wake-up, by a configuration that has been superseded
+    /// since.
     pub fn was_without_link(&self, key: &LinkKey) -> bool {
-        self.superseded.iter().any(|config| !self.has_link(config, key))
-    }
-
-    fn has_link(&self, config: &NodeConfig, key: &LinkKey) -> bool {
-        let parent = self.links.get(&key.parent).map(|parent| &parent.name);
-        config
-            .links
-            .iter()
-            .any(|link| (link.name.packed(), link.kind, Some(&link.parent)) == (key.name, key.kind, parent))
+        self.passing.was_without(key, &self.links)
     }
 
     /// Whether it shall have an address on an interface for as long as it lives.
@@ -583,16 +567,6 @@ impl Ledger {
             self.wanted.retain(|(_, link, prefix)| (*link, *prefix) != key);
         }
     }
-}
-
-/// The interfaces that an address belongs on.
-fn places(config: &NodeConfig, prefix: Prefix) -> impl Iterator<Item = &InterfaceName> {
-    let of_routers = config.routers.iter().flat_map(|router| {
-        let all = router.addresses.iter().chain(&router.excluded);
-        all.map(|a| (a.spec.prefix, a.interface.as_ref().unwrap_or(&router.interfaces.addresses)))
-    });
-    let statics = config.statics.addresses.iter().map(|a| (a.spec.prefix, &a.interface));
-    of_routers.chain(statics).filter(move |(of, _)| *of == prefix).map(|(_, name)| name)
 }
 
 /// All routes and all rules.

@@ -10,6 +10,7 @@
 pub mod bounds;
 pub mod election;
 pub mod ledger;
+mod passing;
 pub mod returns;
 pub mod service;
 pub mod settled;
