@@ -155,6 +155,11 @@ impl VirtualRouter {
         self.core.request_routing(operations, out);
     }
 
+    /// Whether it wants its routes and rules: while it is master.
+    pub(crate) fn wants_routing(&self) -> bool {
+        self.core.routing.is_wanted()
+    }
+
     /// What it wants or has wanted, as far as that has a place.
     pub fn routing_keys(&self) -> impl Iterator<Item = RoutingKey> {
         self.core.routing.keys()

@@ -86,6 +86,11 @@ impl RoutingSets {
         self.routes.len() == 0 && self.rules.len() == 0 && self.is_settled()
     }
 
+    /// Whether the kernel shall hold them.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.routes.is_wanted()
+    }
+
     /// Interfaces came, went or changed.
     pub(crate) fn locate(&mut self, links: RouteLinks<'_>, known: KnownRouting<'_>) -> Vec<RoutingOperation> {
         let (mut routes, mut rules) = (Vec::new(), Vec::new());

@@ -2,13 +2,15 @@
 
 use alived::kernel::{KernelRequest, NextHop, NextHops, Route, Rule as RoutingRule, Verb};
 use alived::net::{Family, Prefix};
+use alived::node::{NodeConfig, StaticRoute};
 use alived::sim::invariants::Rule;
 use alived::sim::process::Sabotage;
 use alived::sim::{Fault, MachineSpec};
-use alived::time::Now;
+use alived::time::{Duration, Now};
 use alived::vrrp::{Actions, RouterConfig, State, VirtualRoute, VirtualRule};
+use alived::wire::vrrp::Vrid;
 
-use super::lan::{LAN, Lan, R1, R2, node, prefix, router};
+use super::lan::{LAN, Lan, NAME, R1, R2, node, prefix, router, virtual_address};
 
 fn route(third: u8, gateway: Option<[u8; 4]>) -> Route {
     let mut route = Route::new(Prefix::new([172, 16, third, 0].into(), 24).unwrap());
@@ -130,6 +132,56 @@ fn a_predecessors_are_adopted_by_a_master_and_removed_by_a_backup() {
         "{}",
         lan.cluster.timeline()
     );
+}
+
+/// Two routers with the same routes and rule, of which each machine is master of one; static ones, too.
+#[test]
+fn what_several_routers_of_a_machine_have_stays_while_one_of_them_wants_it() {
+    const OTHER: &str = "VI_2";
+    let both = |first, second, is_static| {
+        let lines = RouterConfig { addresses: vec![virtual_address(prefix(9, 24))], ..routed(second) };
+        let other = RouterConfig { name: OTHER.into(), vrid: Vrid::new(52).unwrap(), ..lines };
+        let mut config = NodeConfig { routers: vec![routed(first), other], ..NodeConfig::default() };
+        // One that prefers the address of the first would go with that.
+        config.routers.iter_mut().for_each(|router| _ = router.routes.remove(0));
+        if is_static {
+            config.statics.routes =
+                vec![StaticRoute { route: route(2, Some([10, 0, 0, 250])), track_group: None }];
+        }
+        MachineSpec { config, ..MachineSpec::default() }
+    };
+    for (is_static, after_all) in [(false, (0, 0)), (true, (1, 0))] {
+        let mut lan = Lan::of(vec![both(150, 100, is_static), both(100, 150, false)]);
+        lan.start_all();
+        assert_eq!((lan.cluster.masters(NAME), lan.cluster.masters(OTHER)), ([R1].into(), [R2].into()));
+        for (machine, begun) in [(R1, lan.now()), (R2, lan.now())] {
+            lan.run(5_000);
+            assert_eq!(held(&lan, machine), (1, 1));
+            assert!(lan.since(begun, "route 172").is_empty(), "{}", lan.cluster.timeline());
+            assert!(lan.since(begun, "rule 7").is_empty(), "{}", lan.cluster.timeline());
+        }
+        // A successor finds what is everybody's there, and a flush is made good by who wants it alone.
+        lan.apply(Fault::Crashed(R1));
+        lan.apply(Fault::Respawned(R1));
+        lan.settle();
+        lan.apply(Fault::RoutingFlushed(R1));
+        lan.settle();
+        // R2 takes over both, and gives one back.
+        lan.apply(Fault::CablePulled(R1, LAN));
+        lan.settle();
+        assert_eq!(held(&lan, R2), (1, 1));
+        lan.apply(Fault::CablePlugged(R1, LAN));
+        lan.settle();
+        assert_eq!((held(&lan, R1), held(&lan, R2)), ((1, 1), (1, 1)));
+        let begun = lan.now();
+        lan.apply(Fault::NotificationsLost(R1, Duration::from_secs(1)));
+        lan.run(5_000);
+        assert!(lan.since(begun, "route 172").is_empty(), "{}", lan.cluster.timeline());
+        // Nobody on R1 wants the rule any more.
+        lan.apply(Fault::SwitchOver(R1));
+        lan.settle();
+        assert_eq!((held(&lan, R1), held(&lan, R2)), (after_all, (1, 1)));
+    }
 }
 
 #[test]

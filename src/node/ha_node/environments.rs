@@ -178,7 +178,7 @@ impl HaNode {
         self.routers.get(&id).map(|router| router.address_keys().collect()).unwrap_or_default()
     }
 
-    fn routing_keys(&self, id: RouterId) -> Vec<RoutingKey> {
+    pub(super) fn routing_keys(&self, id: RouterId) -> Vec<RoutingKey> {
         self.routers.get(&id).map(|router| router.routing_keys().collect()).unwrap_or_default()
     }
 

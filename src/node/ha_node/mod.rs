@@ -450,6 +450,7 @@ impl HaNode {
                             router.resynchronise_routing(now, &|key| kernel.holds_routing(key));
                         });
                     }
+                    self.leave_all_to_who_wants(now, actions);
                 }
             }
             KernelEvent::LinkChanged(link) => {
@@ -541,6 +542,7 @@ impl HaNode {
         let concerned = self.configure_trackers(now, &names);
         self.tell_tracked(now, concerned, actions);
         self.update_all(now, actions);
+        self.leave_all_to_who_wants(now, actions);
     }
 
     fn virtual_key(&self, link: InterfaceIndex) -> Option<LinkKey> {
@@ -665,14 +667,18 @@ impl HaNode {
         let mut out = Output { actions, announcements: &mut self.announcements };
         let (before, mark) = (out.actions.news.len(), groups::before(router));
         tell(router, &self.kernel, &mut out);
-        self.note_transitions(before, actions);
+        self.note_transitions(now, before, actions);
         self.settle(now, id, actions);
         self.note_change(id, mark);
     }
 
     /// Learns of the changes of state among the news since `before`.
-    fn note_transitions(&mut self, before: usize, actions: &Actions) {
+    fn note_transitions(&mut self, now: Now, before: usize, actions: &mut Actions) {
+        let mut masters = Vec::new();
         for transition in News::transitions(&actions.news[before..]) {
+            if transition.to == State::Master && !self.routing.is_empty() {
+                masters.push(transition.router);
+            }
             // Who is master no longer announces nothing any more.
             if transition.from == State::Master {
                 self.announcements.cancel(transition.router);
@@ -682,6 +688,10 @@ impl HaNode {
                     self.groups.note_left(group, transition.router);
                 }
             }
+        }
+        for id in masters {
+            let keys = self.routing_keys(id);
+            self.leave_to_who_wants(now, &keys, actions);
         }
     }
 

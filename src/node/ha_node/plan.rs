@@ -161,6 +161,7 @@ impl HaNode {
         if other_paces {
             self.update_all(now, actions);
         }
+        self.leave_all_to_who_wants(now, actions);
         if self.phase == Phase::Running {
             // Who waited for a tracker that is gone now waits no longer.
             let silent_since = self.silent_since;

@@ -41,8 +41,18 @@ impl RoutingIndex {
         }
     }
 
+    /// Whether nobody has any.
+    pub(super) fn is_empty(&self) -> bool {
+        self.owners.is_empty()
+    }
+
     fn of(&self, key: RoutingKey) -> Vec<Requester> {
         self.owners.get(&key).into_iter().flatten().copied().collect()
+    }
+
+    /// Those that several have.
+    fn shared(&self) -> Vec<RoutingKey> {
+        self.owners.iter().filter(|(_, owners)| owners.len() > 1).map(|(key, _)| *key).collect()
     }
 
     /// Routes of ours in the place of one that the kernel tells of.
@@ -131,7 +141,10 @@ impl HaNode {
     }
 
     fn tell_routing(&mut self, now: Now, key: RoutingKey, present: bool, actions: &mut Actions) {
-        for owner in self.routing.of(key) {
+        let owners = self.routing.of(key);
+        let taken = present && self.is_shared_and_wanted(&owners);
+        for owner in owners {
+            let present = present && (!taken || self.wants_routing(owner));
             match owner {
                 Requester::Router(id) => self.with_router(now, id, actions, |router, out| {
                     router.on_routing(now, key, present, out);
@@ -139,6 +152,44 @@ impl HaNode {
                 Requester::Static => self.statics.on_routing(now, key, present),
                 Requester::Links => {}
             }
+        }
+    }
+
+    /// Of several that have a route or rule, those that do not want it leave it to those that do: to them it is not there,
+    /// or a backup would remove what a master of the same daemon puts back, again and again.
+    pub(super) fn leave_to_who_wants(&mut self, now: Now, keys: &[RoutingKey], actions: &mut Actions) {
+        for key in keys {
+            let owners = self.routing.of(*key);
+            if !self.is_shared_and_wanted(&owners) {
+                continue;
+            }
+            for owner in owners {
+                if let Requester::Router(id) = owner
+                    && !self.wants_routing(owner)
+                    && let Some(router) = self.routers.get_mut(&id)
+                {
+                    let mut out = Output { actions, announcements: &mut self.announcements };
+                    router.on_routing(now, *key, false, &mut out);
+                }
+            }
+        }
+    }
+
+    /// The same for all, after they were compared with the kernel's whole state.
+    pub(super) fn leave_all_to_who_wants(&mut self, now: Now, actions: &mut Actions) {
+        let shared = self.routing.shared();
+        self.leave_to_who_wants(now, &shared, actions);
+    }
+
+    fn is_shared_and_wanted(&self, owners: &[Requester]) -> bool {
+        owners.len() > 1 && owners.iter().any(|owner| self.wants_routing(*owner))
+    }
+
+    fn wants_routing(&self, requester: Requester) -> bool {
+        match requester {
+            Requester::Router(id) => self.routers.get(&id).is_some_and(|router| router.wants_routing()),
+            Requester::Static => self.statics.wants_routing(),
+            Requester::Links => false,
         }
     }
 
@@ -185,7 +236,7 @@ impl HaNode {
 
     /// An interface is up, or has a new address.
     pub(super) fn retry_routes(&mut self, now: Now, link: InterfaceIndex, actions: &mut Actions) {
-        if self.routing.owners.is_empty() {
+        if self.routing.is_empty() {
             return;
         }
         for owner in self.routing.of_link(link) {

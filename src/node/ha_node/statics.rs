@@ -197,6 +197,11 @@ impl Statics {
         request_routing(Requester::Static, self.routing.retry(link), actions);
     }
 
+    /// Whether routes and rules are wanted: from the start to the stop.
+    pub(super) fn wants_routing(&self) -> bool {
+        self.routing.is_wanted()
+    }
+
     /// Routes and rules that have a place.
     pub(super) fn routing_keys(&self) -> impl Iterator<Item = RoutingKey> {
         self.routing.keys()
