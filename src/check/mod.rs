@@ -24,6 +24,7 @@ mod action;
 mod config;
 mod dialogue;
 mod engine;
+mod fetch;
 mod http;
 mod pattern;
 mod probe;
@@ -36,6 +37,7 @@ pub(crate) use config::CheckAssignment;
 pub use config::{Checker, CheckerKind, Timing, TlsClient};
 pub use dialogue::Target;
 pub use engine::{CheckStatus, Checks, TargetedCheck};
+pub use fetch::{Begun, PageDigests, PageFetch};
 pub use http::{
     BodyDigest, HttpCheck, HttpVersion, RegexMatch, RegexOption, ServerName, StatusCodes, TlsCheck, UrlCheck,
 };

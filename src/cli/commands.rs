@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use super::{check, control, doctor, drill, keywords, print, sim};
+use super::{check, control, doctor, drill, genhash, keywords, print, sim};
 
 /// The command line after the program's name, where it begins with a subcommand.
 #[derive(Debug, Parser)]
@@ -32,6 +32,7 @@ enum Command {
     Reload(control::Reload),
     LogLevel(control::LogLevel),
     Doctor(doctor::Arguments),
+    Genhash(genhash::Arguments),
     Drill(drill::Arguments),
     Sim(sim::Arguments),
 }
@@ -67,6 +68,7 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
             Command::Reload(arguments) => control::reload(&arguments),
             Command::LogLevel(arguments) => control::log_level(&arguments),
             Command::Doctor(arguments) => doctor::run(&arguments),
+            Command::Genhash(arguments) => genhash::run(&arguments),
             Command::Drill(arguments) => drill::main(&arguments),
             Command::Sim(arguments) => sim::main(&arguments),
         },
@@ -83,6 +85,7 @@ fn usage_status(words: &[OsString]) -> u8 {
     match words.first().and_then(|name| name.to_str()) {
         Some("drill") => drill::EXIT_USAGE,
         Some("sim") => sim::EXIT_USAGE,
+        Some("genhash") => super::EXIT_USAGE,
         _ => super::EXIT_USAGE_OF_FILES,
     }
 }

@@ -172,6 +172,12 @@ pub fn parse(program: &OsStr, arguments: Vec<OsString>) -> Result<Request, Usage
     {
         return Ok(Request::Subcommand(arguments));
     }
+    if let Some((first, rest)) = arguments.split_first()
+        && (first == "-T" || first == "--genhash")
+    {
+        let words = core::iter::once("genhash".into()).chain(rest.iter().cloned());
+        return Ok(Request::Subcommand(words.collect()));
+    }
     let mut command_line = vec![program.to_owned()];
     command_line.extend(arguments.iter().cloned());
     let mut reading = Reading {
@@ -275,7 +281,7 @@ impl Reading {
                 options.core_pattern = Some(value.map_or_else(|| "core".to_owned(), |_| text()));
             }
             "genhash" => {
-                return Err(UsageError("genhash (-T) is not supported yet".to_owned()));
+                return Err(UsageError("-T (--genhash) must be the first word".to_owned()));
             }
             "snmp" | "snmp-agent-socket" => self.not_supported(flag, "SNMP"),
             "dump-conf" => options.dump_configuration = true,

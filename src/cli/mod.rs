@@ -10,6 +10,7 @@ mod control;
 mod doctor;
 mod drill;
 pub mod flags;
+mod genhash;
 mod help;
 mod keywords;
 mod print;
@@ -33,6 +34,9 @@ const EXIT_USAGE_OF_FILES: u8 = 64;
 pub fn main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let program = arguments.next().unwrap_or_else(|| "alived".into());
     let program = Path::new(&program).file_name().unwrap_or_else(|| OsStr::new("alived")).to_owned();
+    if program == "genhash" {
+        return genhash::main(arguments);
+    }
     let request = match flags::parse(&program, arguments.collect()) {
         Ok(request) => request,
         Err(error) => {

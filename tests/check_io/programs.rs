@@ -21,9 +21,9 @@ impl Program {
         Self { child, output }
     }
 
-    /// A text in Python.
+    /// A text in Python, the one of Debian, whose modules there are.
     pub(crate) fn python(text: &str, arguments: &[&str]) -> Self {
-        Self::start("python3", &[&["-u", "-c", text], arguments].concat())
+        Self::start("/usr/bin/python3", &[&["-u", "-c", text], arguments].concat())
     }
 
     /// The next line that it says. Panics at its end.
@@ -66,6 +66,7 @@ import socket, ssl, sys, threading
 port, certificate, key = sys.argv[1:4]
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(certificate, key)
+context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
 names = {}
 context.sni_callback = lambda connection, name, _: names.__setitem__(connection, name)
 def serve(plain):
@@ -80,6 +81,10 @@ def serve(plain):
             while True:
                 connection.sendall(b"x" * 16384)
         connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+        if b"/closing" in head:
+            connection.settimeout(1)
+            connection.unwrap()
+            return
         try:
             end = connection.recv(1000)
             print("end in order" if end == b"" else "more", flush=True)

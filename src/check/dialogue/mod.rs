@@ -15,7 +15,7 @@ use core::num::NonZeroU16;
 use std::borrow::Cow;
 
 use self::dns::DnsDialogue;
-use self::page::PageDialogue;
+pub(super) use self::page::PageDialogue;
 use self::ping::PingDialogue;
 use self::smtp::SmtpDialogue;
 use self::udp::UdpDialogue;

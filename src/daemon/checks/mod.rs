@@ -21,10 +21,13 @@
 //! each attempt at most once, so that whoever sends endlessly gets one turn among all others.
 
 mod datagrams;
+mod fetch;
 mod lacks;
 mod programs;
 mod stream;
 pub mod tls;
+
+pub(crate) use self::fetch::fetch;
 
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};

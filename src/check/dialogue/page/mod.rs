@@ -12,10 +12,10 @@ use md5::{Digest as _, Md5};
 
 use self::chunks::Chunks;
 use self::head::{Framing, HeadReader};
-use super::Verdict;
-use crate::check::action::{Event, TlsOpen};
+use super::{Target, Verdict, address};
+use crate::check::action::{Event, Local, Open, TlsOpen};
 use crate::check::pattern::{Patterns, Search};
-use crate::check::{BodyDigest, HttpCheck, HttpVersion, ServerName, StatusCodes, UrlCheck};
+use crate::check::{BodyDigest, HttpCheck, HttpVersion, PageDigests, ServerName, StatusCodes, UrlCheck};
 use crate::time::Duration;
 
 /// Of a body that nothing is asked about, so much is read for the server's sake; then it is enough.
@@ -31,6 +31,8 @@ pub(in crate::check) struct PageDialogue {
     /// The status of the answer, once its head is whole.
     status: Option<String>,
     must_not_match: bool,
+    /// The digests of the whole page, where they are asked for.
+    told: Option<PageDigests>,
 }
 
 /// A body while it comes in.
@@ -48,7 +50,8 @@ struct Body {
 /// is meant. Either one will do.
 #[derive(Debug)]
 struct Digests {
-    wanted: BodyDigest,
+    /// `None` = they are asked for.
+    wanted: Option<BodyDigest>,
     content: Md5,
     raw: Md5,
 }
@@ -94,7 +97,7 @@ impl PageDialogue {
             }
             None => None,
         };
-        let digest = url.digest.map(|wanted| Digests { wanted, content: Md5::new(), raw: Md5::new() });
+        let digest = url.digest.map(|wanted| Digests::new(Some(wanted)));
         Ok(Self {
             request: request(check.version, url, to),
             accepted: url.status,
@@ -102,10 +105,28 @@ impl PageDialogue {
             body: Body { framing: Framing::None, chunks: Chunks::new(), length: 0, digest, search },
             status: None,
             must_not_match: url.regex.as_ref().is_some_and(|regex| regex.must_not_match),
+            told: None,
         })
     }
 
-    pub(super) fn handle(&mut self, event: &Event<'_>, send: &mut Vec<Vec<u8>>) -> Option<Verdict> {
+    /// For the digests of the first page of a check, whatever its status is: what to open, and the dialogue.
+    pub(in crate::check) fn fetching(check: &HttpCheck, target: Target) -> Result<(Open, Box<Self>), String> {
+        let url = check.urls.first().ok_or("there is no page to ask for")?;
+        let to = address(&check.connection, target)?;
+        let mut page = Self::new(check, url, to, &mut Patterns::default())?;
+        page.accepted = StatusCodes::NONE;
+        page.accepted.insert(200..=StatusCodes::LAST);
+        page.body.digest = Some(Digests::new(None));
+        let from = Local::of(&check.connection);
+        Ok((Open::Stream { to, from, tls: tls(check, url) }, Box::new(page)))
+    }
+
+    /// What was asked for by [`Self::fetching`], once the verdict is good.
+    pub(in crate::check) const fn told(&self) -> Option<PageDigests> {
+        self.told
+    }
+
+    pub(in crate::check) fn handle(&mut self, event: &Event<'_>, send: &mut Vec<Vec<u8>>) -> Option<Verdict> {
         match event {
             Event::Connected { .. } => {
                 send.push(core::mem::take(&mut self.request));
@@ -125,7 +146,7 @@ impl PageDialogue {
         }
     }
 
-    pub(super) fn timed_out(&mut self, after: Duration) -> Verdict {
+    pub(in crate::check) fn timed_out(&mut self, after: Duration) -> Verdict {
         // Some servers say all and do not close.
         if let (Some(search), None) = (&mut self.body.search, &self.body.digest) {
             search.finish();
@@ -186,15 +207,25 @@ impl PageDialogue {
             }
         }
         if let Some(digests) = self.body.digest.take() {
+            let is_chunked = self.body.framing == Framing::Chunked;
             let content = BodyDigest(digests.content.finalize().into());
             let raw = BodyDigest(digests.raw.finalize().into());
-            let is_raw = self.body.framing == Framing::Chunked && raw == digests.wanted;
-            if content != digests.wanted && !is_raw {
+            self.told = Some(PageDigests { content, raw: if is_chunked { raw } else { content } });
+            let Some(wanted) = digests.wanted else {
+                return Verdict::Good { reason: reason.into(), weight: None };
+            };
+            if content != wanted && !(is_chunked && raw == wanted) {
                 return Verdict::Bad(format!("{reason}, but the digest is {content}").into());
             }
             reason.push_str(", the digest is right");
         }
         Verdict::Good { reason: reason.into(), weight: None }
+    }
+}
+
+impl Digests {
+    fn new(wanted: Option<BodyDigest>) -> Self {
+        Self { wanted, content: Md5::new(), raw: Md5::new() }
     }
 }
 
