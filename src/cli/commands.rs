@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use super::{check, control, doctor, drill, genhash, keywords, print, sim};
+use super::{check, control, doctor, drill, genhash, keywords, print, protocol, sim};
 
 /// The command line after the program's name, where it begins with a subcommand.
 #[derive(Debug, Parser)]
@@ -33,6 +33,7 @@ enum Command {
     LogLevel(control::LogLevel),
     Doctor(doctor::Arguments),
     Genhash(genhash::Arguments),
+    Protocol(protocol::Arguments),
     Drill(drill::Arguments),
     Sim(sim::Arguments),
 }
@@ -69,6 +70,7 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
             Command::LogLevel(arguments) => control::log_level(&arguments),
             Command::Doctor(arguments) => doctor::run(&arguments),
             Command::Genhash(arguments) => genhash::run(&arguments),
+            Command::Protocol(arguments) => protocol::run(&arguments),
             Command::Drill(arguments) => drill::main(&arguments),
             Command::Sim(arguments) => sim::main(&arguments),
         },

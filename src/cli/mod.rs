@@ -14,6 +14,7 @@ mod genhash;
 mod help;
 mod keywords;
 mod print;
+mod protocol;
 mod sim;
 
 use std::ffi::{OsStr, OsString};

@@ -1,9 +1,10 @@
 //! What can be asked for.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What can be asked for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Command {
     /// The worker's whole state.
@@ -77,7 +78,7 @@ impl Command {
 }
 
 /// A change of maintenance.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MaintenanceChange {
     /// Whether it shall hold.
@@ -91,7 +92,7 @@ pub struct MaintenanceChange {
 }
 
 /// A change of what is logged.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LevelChange {
     /// Of which part.
@@ -101,7 +102,7 @@ pub struct LevelChange {
 }
 
 /// A part of the worker that logs.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogTarget {
     /// All of them.
@@ -122,7 +123,7 @@ impl LogTarget {
 }
 
 /// From which level on events are logged.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogLevel {
     /// Nothing is.

@@ -16,9 +16,14 @@
 //! as if it had been granted. New commands and new fields of results do not change the version.
 
 mod command;
+mod result;
 
 pub use command::{Command, LevelChange, LogLevel, LogTarget, MaintenanceChange};
+pub use result::{
+    LogLevels, OrderOutcome, Ordered, Planned, PlannedChange, PlannedObject, Reloaded, RouterOrdered,
+};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -29,7 +34,7 @@ pub const VERSION: u32 = 1;
 pub const REQUEST_BYTES_MAX: usize = 16 * 1024;
 
 /// A request.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
     /// [`VERSION`].
@@ -42,7 +47,7 @@ pub struct Request {
 }
 
 /// An answer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Answer {
     /// [`VERSION`].
     pub version: u32,
@@ -55,7 +60,7 @@ pub struct Answer {
 }
 
 /// What came of a request.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// It was done. The form depends on the command.
@@ -67,7 +72,7 @@ pub enum Outcome {
 }
 
 /// Why a request was not granted.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Refusal {
     /// For programs.
     pub code: Code,
@@ -79,7 +84,7 @@ pub struct Refusal {
 }
 
 /// Kinds of [`Refusal`].
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Code {
     /// The line is no request.

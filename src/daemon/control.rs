@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::socket::{getsockopt, sockopt};
+use serde::Serialize;
 use serde_json::Value;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -54,6 +55,12 @@ impl Asked {
     pub(super) fn grant(self, result: Value) {
         let answer = Answer::result(self.request.id, result);
         self.reply(Reply { answer, follow: None });
+    }
+
+    /// The same, of a form that is written down.
+    pub(super) fn grant_with(self, result: &impl Serialize) {
+        // Only maps with keys that are no strings cannot be written, and there are none.
+        self.grant(serde_json::to_value(result).unwrap_or_default());
     }
 
     /// It was granted, and what happens from now on follows.

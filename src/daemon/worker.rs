@@ -53,7 +53,7 @@ use super::tracked_scripts::TrackedScripts;
 use super::virtual_links::VirtualLinks;
 use super::vrrp_thread::{Before, Channels, LateLimit, Message, Notice, VrrpThread, interest};
 use crate::config::Scripts;
-use crate::control::{Code, Command, LevelChange};
+use crate::control::{Code, Command, LevelChange, LogLevels};
 use crate::node::NodeConfig;
 use crate::status::{DaemonStatus, Happening, ReloadStatus, Snapshot, Status};
 use crate::sys::capabilities;
@@ -507,7 +507,7 @@ impl<'a> Worker<'a> {
                 if let Some(LevelChange { target, level }) = change {
                     self.levels.set(target, level);
                 }
-                asked.grant(serde_json::json!({ "levels": self.levels.get() }));
+                asked.grant_with(&LogLevels { levels: self.levels.get().clone() });
             }
         }
     }
@@ -581,7 +581,7 @@ impl<'a> Worker<'a> {
                 self.keepsakes.keep_state(reload, when, &text);
             }
             Some(Purpose::Status(asked)) => {
-                asked.grant(serde_json::to_value(self.status(snapshot)).unwrap_or_default());
+                asked.grant_with(&self.status(snapshot));
             }
         }
     }

@@ -3,6 +3,7 @@
 use core::fmt;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::report::ReloadStatus;
@@ -34,7 +35,7 @@ impl Happening {
 }
 
 /// An event as programs read it. New members and kinds may be added.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct EventRecord {
     /// Counts the worker's events, from 1.
     pub(crate) number: u64,
@@ -46,7 +47,7 @@ pub(crate) struct EventRecord {
 }
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub(crate) enum What {
     /// A virtual router changed its state.

@@ -2,6 +2,7 @@
 
 use core::net::IpAddr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::snapshot::{GroupSnapshot, Lateness, RouterSnapshot, Snapshot};
@@ -12,7 +13,7 @@ use crate::wire::vrrp::{Priority, RejectionKind};
 
 /// What a vrrp worker tells of itself. Times that end in `_us` are microseconds; those named `_unix_us` are on the
 /// wall clock, since 1970; all others are spans.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Status {
     /// The process.
     pub(crate) daemon: DaemonStatus,
@@ -28,7 +29,7 @@ pub(crate) struct Status {
 }
 
 /// The process.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct DaemonStatus {
     /// Version of the program.
     pub(crate) version: String,
@@ -49,7 +50,7 @@ pub(crate) struct DaemonStatus {
 }
 
 /// Maintenance: no virtual router takes part.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct MaintenanceStatus {
     /// When it was ordered.
     pub(crate) since_unix_us: u64,
@@ -64,7 +65,7 @@ pub(crate) struct MaintenanceStatus {
 const MAINTENANCE: &str = "MAINTENANCE";
 
 /// What became of a reload.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ReloadStatus {
     /// When it was answered.
     pub(crate) at_unix_us: u64,
@@ -75,7 +76,7 @@ pub(crate) struct ReloadStatus {
 }
 
 /// What concerns no single router.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct NodeStatus {
     /// Messages for virtual routers that are not configured here.
     pub(crate) unknown_vrids: u64,
@@ -88,7 +89,7 @@ pub(crate) struct NodeStatus {
 }
 
 /// Timers that were served late by less than a bound.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct LatenessClass {
     /// The bound; `None` for all that were later.
     pub(crate) below_us: Option<u64>,
@@ -97,7 +98,7 @@ pub(crate) struct LatenessClass {
 }
 
 /// One virtual router.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct RouterStatus {
     /// Name of its `vrrp_instance`.
     pub(crate) name: String,
@@ -160,7 +161,7 @@ pub(crate) struct RouterStatus {
 }
 
 /// Something that a router depends on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct TrackStatus {
     /// Its name, as of the trackers: `script NAME`.
     pub(crate) name: String,
@@ -171,7 +172,7 @@ pub(crate) struct TrackStatus {
 }
 
 /// A peer whose clock differs from ours.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct OutsideStatus {
     /// Its address.
     pub(crate) address: IpAddr,
@@ -182,7 +183,7 @@ pub(crate) struct OutsideStatus {
 }
 
 /// One sync group.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct GroupStatus {
     /// Name of its `vrrp_sync_group`.
     pub(crate) name: String,
@@ -199,7 +200,7 @@ pub(crate) struct GroupStatus {
 }
 
 /// A priority and its parts.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct PriorityStatus {
     /// The configured one.
     pub(crate) base: u8,
@@ -210,7 +211,7 @@ pub(crate) struct PriorityStatus {
 }
 
 /// What one tracker adds to a priority.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Contribution {
     /// Name of the tracker.
     pub(crate) name: String,
@@ -219,7 +220,7 @@ pub(crate) struct Contribution {
 }
 
 /// The master that a backup follows.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct MasterStatus {
     /// Its address.
     pub(crate) address: IpAddr,
@@ -230,7 +231,7 @@ pub(crate) struct MasterStatus {
 }
 
 /// Whether a router handed over on request.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum SwitchedOver {
     /// It did not.
@@ -242,7 +243,7 @@ pub(crate) enum SwitchedOver {
 }
 
 /// A virtual address.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct AddressStatus {
     /// Address and prefix length.
     pub(crate) address: String,
@@ -257,7 +258,7 @@ pub(crate) struct AddressStatus {
 }
 
 /// Another master.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct RivalStatus {
     /// Its address.
     pub(crate) address: IpAddr,
@@ -268,7 +269,7 @@ pub(crate) struct RivalStatus {
 }
 
 /// Another router.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct PeerStatus {
     /// Its address.
     pub(crate) address: IpAddr,
@@ -291,7 +292,7 @@ pub(crate) struct PeerStatus {
 }
 
 /// What a router has counted.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct CounterStatus {
     pub(crate) advertisements_received: u64,
     pub(crate) advertisements_sent: u64,

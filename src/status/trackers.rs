@@ -3,13 +3,14 @@
 use core::fmt;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::RouterId;
 use crate::track::{FileReading, Tracker, Trackers, Verdict};
 
 /// One tracker that somebody depends on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct TrackerStatus {
     /// What is tracked, as in the parts of a priority: `script NAME`.
     pub(crate) name: String,
@@ -24,7 +25,7 @@ pub(crate) struct TrackerStatus {
 }
 
 /// What is thought of something.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum VerdictWord {
     /// Nothing yet.

@@ -3,10 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use serde_json::{Value, json};
-
 use super::super::control::Asked;
-use crate::control::{Code, Command};
+use crate::control::{Code, Command, OrderOutcome, Ordered, RouterOrdered};
 use crate::time::micros;
 use crate::vrrp::{HandsOver, News, Report, ReportKind, State, Transition};
 
@@ -30,14 +28,14 @@ struct Watched {
 /// What came of it at one router.
 #[derive(Clone, Debug)]
 struct Outcome {
-    word: &'static str,
+    word: OrderOutcome,
     text: String,
     successor: Option<String>,
     after_us: Option<u64>,
 }
 
 impl Outcome {
-    fn new(word: &'static str, text: impl Into<String>) -> Self {
+    fn new(word: OrderOutcome, text: impl Into<String>) -> Self {
         Self { word, text: text.into(), successor: None, after_us: None }
     }
 
@@ -45,9 +43,11 @@ impl Outcome {
     fn at_once(answer: HandsOver) -> Option<Self> {
         match answer {
             HandsOver::Begun | HandsOver::Already => None,
-            HandsOver::NotMaster => Some(Self::new("not-master", "is not master: nothing to hand over")),
+            HandsOver::NotMaster => {
+                Some(Self::new(OrderOutcome::NotMaster, "is not master: nothing to hand over"))
+            }
             HandsOver::Owner => Some(Self::new(
-                "refused",
+                OrderOutcome::Refused,
                 "stays master: the owner of the addresses (priority 255), or of others in its sync group, always is; \
                  lower its priority first",
             )),
@@ -63,25 +63,25 @@ impl Outcome {
                     ReportKind::SwitchedOver { successor, after } => Self {
                         successor: Some(successor.to_string()),
                         after_us: Some(micros(*after)),
-                        ..Self::new("done", text)
+                        ..Self::new(OrderOutcome::Done, text)
                     },
-                    ReportKind::SwitchOverAbandoned => Self::new("nobody", text),
-                    ReportKind::NobodyTookOver => Self::new("left", text),
-                    ReportKind::SwitchOverEnded => Self::new("ended", text),
+                    ReportKind::SwitchOverAbandoned => Self::new(OrderOutcome::Nobody, text),
+                    ReportKind::NobodyTookOver => Self::new(OrderOutcome::Left, text),
+                    ReportKind::SwitchOverEnded => Self::new(OrderOutcome::Ended, text),
                     _ => return None,
                 };
                 Some((router, outcome))
             }
             News::Transition(Transition { name, from: State::Master, to, cause, .. }) => {
-                Some((name, Self::new("done", format!("{to}: {cause}"))))
+                Some((name, Self::new(OrderOutcome::Done, format!("{to}: {cause}"))))
             }
             _ => None,
         }
     }
 
-    fn json(&self, name: &str) -> Value {
-        let Self { word, text, successor, after_us } = self;
-        json!({ "name": name, "outcome": word, "text": text, "successor": successor, "after_us": after_us })
+    fn of_router(&self, name: &Arc<str>) -> RouterOrdered {
+        let Self { word, text, successor, after_us } = self.clone();
+        RouterOrdered { name: name.to_string(), outcome: word, text, successor, after_us }
     }
 }
 
@@ -120,8 +120,9 @@ impl Handovers {
                 asked.refuse(Code::Refused, "there is no virtual router and no sync group of that name");
                 continue;
             }
-            let json = |(name, outcome): (&Arc<str>, &Option<Outcome>)| Some(outcome.as_ref()?.json(name));
-            asked.grant(json!({ "routers": outcomes.iter().filter_map(json).collect::<Vec<_>>() }));
+            let router =
+                |(name, outcome): (&Arc<str>, &Option<Outcome>)| Some(outcome.as_ref()?.of_router(name));
+            asked.grant_with(&Ordered { routers: outcomes.iter().filter_map(router).collect() });
         }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::super::control::Asked;
 use super::super::vrrp_thread::Message;
 use super::Worker;
-use crate::control::{Code, MaintenanceChange};
+use crate::control::{Code, MaintenanceChange, OrderOutcome, Ordered, RouterOrdered};
 use crate::sys::clock;
 use crate::time::Duration;
 use crate::vrrp::{News, Report, ReportKind, SwitchOver, Whom};
@@ -35,10 +35,14 @@ impl Worker<'_> {
             return asked.refuse(Code::Refused, "there is no virtual router and no sync group of that name");
         }
         let router = |(name, over): &(Arc<str>, bool)| {
-            let text = if *over { "takes back what it would be master of" } else { "had not handed over" };
-            json!({ "name": **name, "outcome": if *over { "done" } else { "nothing" }, "text": text })
+            let (outcome, text) = match over {
+                true => (OrderOutcome::Done, "takes back what it would be master of"),
+                false => (OrderOutcome::Nothing, "had not handed over"),
+            };
+            let (name, text) = (name.to_string(), text.to_owned());
+            RouterOrdered { name, outcome, text, successor: None, after_us: None }
         };
-        asked.grant(json!({ "routers": answers.iter().map(router).collect::<Vec<_>>() }));
+        asked.grant_with(&Ordered { routers: answers.iter().map(router).collect() });
     }
 
     /// Answered when all have left, where it begins.

@@ -2,15 +2,13 @@
 
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
-
 use super::super::configuration::{self, Configuration, Refusal, Tolerance};
 use super::super::control::Asked;
 use super::super::options::Options;
 use super::Worker;
 use super::reload::fixed_settings;
 use crate::config::settings_file_beside;
-use crate::control::{self, Code};
+use crate::control::{self, Code, Planned, PlannedChange, PlannedObject};
 use crate::node::{Change, Changes, HaNode};
 use crate::notify::Notifications;
 
@@ -41,23 +39,21 @@ impl Worker<'_> {
             }
         };
         let changes = compare(&before, &after);
-        let fixed: Vec<&str> = fixed_settings(&self.settings, &after.settings).collect();
         let objects = changes.objects.iter().map(|object| {
             let (change, what) = match &object.change {
-                Change::Added => ("added", &[][..]),
-                Change::Removed => ("removed", &[][..]),
-                Change::Changed(what) => ("changed", what.as_slice()),
+                Change::Added => (PlannedChange::Added, Vec::new()),
+                Change::Removed => (PlannedChange::Removed, Vec::new()),
+                Change::Changed(what) => (PlannedChange::Changed, what.clone()),
             };
-            json!({ "kind": object.kind, "name": object.name, "change": change, "what": what })
+            PlannedObject { kind: object.kind.to_owned(), name: object.name.clone(), change, what }
         });
-        let objects: Vec<Value> = objects.collect();
-        asked.grant(json!({
-            "lines": changes.lines(),
-            "objects": objects,
-            "unchanged": changes.unchanged,
-            "needs_restart": fixed,
-            "warnings": after.warnings,
-        }));
+        asked.grant_with(&Planned {
+            lines: changes.lines(),
+            objects: objects.collect(),
+            unchanged: changes.unchanged,
+            needs_restart: fixed_settings(&self.settings, &after.settings).map(str::to_owned).collect(),
+            warnings: after.warnings,
+        });
     }
 
     /// Those of the daemon, with this file in place of its configuration, and the same alived.toml.

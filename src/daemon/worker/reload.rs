@@ -7,7 +7,7 @@ use super::super::descriptors;
 use super::super::reload_files::{self, ReadingMarker};
 use super::super::vrrp_thread::Message;
 use super::{Worker, apply_to_runner};
-use crate::control::{Code, Refusal};
+use crate::control::{Code, Refusal, Reloaded};
 use crate::node::Changes;
 use crate::status::{Happening, ReloadStatus};
 use crate::sys::clock;
@@ -29,7 +29,7 @@ impl Worker<'_> {
         self.progress.reload_ended((!taken).then_some(why));
         let Some(asked) = asked else { return };
         if taken {
-            return asked.grant(serde_json::json!({ "lines": reload.lines }));
+            return asked.grant_with(&Reloaded { lines: reload.lines });
         }
         let message = "the configuration was not reloaded, the daemon goes on with the one before".to_owned();
         asked.refuse_with(Refusal { code: Code::Refused, message, lines: reload.lines });
