@@ -43,7 +43,8 @@ impl Core {
     }
 
     /// Whether a predecessor that has been silent for so long was master, and nobody has taken its place, or if so,
-    /// only one that we preempt anyhow.
+    /// only one that we preempt anyhow. That it was master its addresses tell, which no other router of the daemon has; routes
+    /// and rules, which others may have too, only where there are none.
     pub(super) fn succeeds(&self, silence: Duration) -> bool {
         let RouterConfig { preempt, preempt_delay, interval, down_timer_adverts, .. } = self.config;
         let limit = if preempt && preempt_delay.is_zero() {
@@ -51,7 +52,11 @@ impl Core {
         } else {
             unnoticed_silence(interval, down_timer_adverts)
         };
-        (self.addresses.has_leftovers() || self.routing.has_leftovers()) && silence < limit
+        let left = match self.addresses.len() {
+            0 => self.routing.has_leftovers(),
+            _ => self.addresses.has_leftovers(),
+        };
+        left && silence < limit
     }
 
     /// How long to listen after the start: `state MASTER` shortens it to one interval and the shortest skew time.

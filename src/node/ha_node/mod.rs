@@ -725,9 +725,12 @@ impl HaNode {
         if router.sync_group().is_none()
             && let Some(cause) = router.take_wish()
         {
+            let before = actions.news.len();
             let mut out = Output { actions, announcements: &mut self.announcements };
             router.become_master(now, cause, &mut out);
+            self.note_transitions(now, before, actions);
         }
-        self.timers.set(id, router.poll_timeout());
+        let deadline = self.routers.get(&id).and_then(|router| router.poll_timeout());
+        self.timers.set(id, deadline);
     }
 }
