@@ -19,7 +19,7 @@ use std::any::type_name;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -107,6 +107,12 @@ fn boot(name: &str, limit: Duration) -> Outcome {
     fs::create_dir(&results).unwrap();
     let console = File::create(path("console")).unwrap();
     let mut command = contained("linux.uml");
+    if fs::read_to_string("/proc/cpuinfo").unwrap_or_default().contains(" amx_tile") {
+        match wide_registers(folder.path()) {
+            Ok(library) => _ = command.env("LD_PRELOAD", library),
+            Err(why) => return Outcome::Skipped(format!("linux.uml knows no AMX, and {why}")),
+        }
+    }
     command
         .args(["mem=256M", "rootfstype=hostfs", "rootflags=/", "ro", "quiet", "con=null", "con0=null,fd:1"])
         .args(["umid=kernel".to_owned(), format!("uml_dir={}/", folder.path().display())])
@@ -155,6 +161,18 @@ fn boot(name: &str, limit: Duration) -> Outcome {
         }
         "" => report("the kernel ended before the test"),
         status => report(&format!("status {status}")),
+    }
+}
+
+/// A library with which linux.uml runs on this processor.
+fn wide_registers(folder: &Path) -> Result<PathBuf, String> {
+    let library = folder.join("wide_registers.so");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/wide_registers.c");
+    let built = Command::new("cc").args(["-O1", "-shared", "-fPIC", "-o"]).arg(&library).arg(source).output();
+    match built {
+        Ok(output) if output.status.success() => Ok(library),
+        Ok(output) => Err(format!("cc failed: {}", String::from_utf8_lossy(&output.stderr))),
+        Err(error) => Err(format!("cc: {error} (apt-get install g++)")),
     }
 }
 
