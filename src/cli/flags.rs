@@ -100,22 +100,23 @@ pub(super) const FLAGS: &[Flag] = &[
         'g',
         "log-file",
         Optional("FILE"),
-        "log to FILE, the worker with _vrrp before its last dot; default keepalived.log in $TMPDIR or /tmp",
+        "log to FILE, workers with _vrrp or _healthcheckers before its last dot; default keepalived.log in $TMPDIR or \
+         /tmp",
     ),
     long("flush-log-file", No, "flush the log file after each line; it always is"),
     long("log-format", Required("text|json"), "of lines on standard error and in files, default text"),
     flag('p', "pid", Required("FILE"), "pid file of the supervisor, default /run/keepalived.pid"),
-    flag('r', "vrrp_pid", Required("FILE"), "pid file of the worker, default /run/vrrp.pid"),
-    flag('c', "checkers_pid", Required("FILE"), "pid file for the health checks"),
+    flag('r', "vrrp_pid", Required("FILE"), "pid file of the vrrp worker, default /run/vrrp.pid"),
+    flag('c', "checkers_pid", Required("FILE"), "pid file of the lvs worker, default /run/checkers.pid"),
     flag('b', "bfd_pid", Required("FILE"), "pid file for BFD"),
-    flag('P', "vrrp", No, "virtual routers only, no health checks"),
-    flag('C', "check", No, "health checks only, no virtual routers"),
+    flag('P', "vrrp", No, "virtual routers only, no virtual servers"),
+    flag('C', "check", No, "virtual servers only, no virtual routers"),
     flag('B', "no_bfd", No, "no BFD"),
     long("all", No, "start every part even without configuration for it"),
     flag('V', "dont-release-vrrp", No, "leave virtual addresses in place at stop"),
     flag('I', "dont-release-ipvs", No, "leave the IPVS table in place at stop"),
     flag('X', "release-vips", No, "remove virtual addresses on the transition that a signal causes"),
-    flag('R', "dont-respawn", No, "end when the worker dies instead of starting a new one"),
+    flag('R', "dont-respawn", No, "end when a worker dies instead of starting a new one"),
     flag('s', "namespace", Required("NAME"), "run in this network namespace (ip netns)"),
     flag(
         'i',
@@ -252,16 +253,13 @@ impl Reading {
             "log-format" => options.log.format = log_format(&text())?,
             "pid" => options.pid_file = path(),
             "vrrp_pid" => options.vrrp_pid_file = path(),
-            "checkers_pid" => {
-                self.no_effect_yet(flag, "health checks are not supported, so there is no such file")
-            }
+            "checkers_pid" => options.checkers_pid_file = path(),
             "bfd_pid" => self.no_effect_yet(flag, "BFD is not supported, so there is no such file"),
-            // Nothing else runs yet.
-            "vrrp" | "no_bfd" => {}
-            "all" => {
-                self.no_effect_yet(flag, "virtual routers are all that is supported, and they always run")
-            }
+            // It does not run yet.
+            "no_bfd" => {}
+            "vrrp" => options.checkers = false,
             "check" => options.vrrp = false,
+            "all" => options.all = true,
             "dont-release-vrrp" => options.keep_addresses = true,
             "dont-respawn" => options.respawn = false,
             "namespace" => options.namespace = Some(text()),
@@ -285,7 +283,7 @@ impl Reading {
             }
             "snmp" | "snmp-agent-socket" => self.not_supported(flag, "SNMP"),
             "dump-conf" => options.dump_configuration = true,
-            "dont-release-ipvs" => self.not_supported(flag, "IPVS"),
+            "dont-release-ipvs" => options.keep_ipvs = true,
             // A stop does it anyway.
             "release-vips" => {}
             _ => self.no_meaning(flag),
@@ -317,12 +315,9 @@ impl Reading {
         if !self.surplus.is_empty() {
             self.options.warnings.push(format!("unexpected arguments: {}", self.surplus.join(" ")));
         }
-        if !self.options.vrrp {
-            self.options.warnings.push(
-                "option -C leaves nothing to do: it switches the virtual routers off, and health checks are not \
-                 supported yet"
-                    .to_owned(),
-            );
+        if !self.options.vrrp && !self.options.checkers {
+            // As in keepalived the later one would win, if there were an order.
+            self.options.warnings.push("options -P and -C together leave nothing to do".to_owned());
         }
         match self.test {
             Some(log) => Request::ConfigTest(Box::new(self.options), log),
@@ -435,10 +430,23 @@ mod tests {
         assert_eq!(options(&["-P", "-B", "-M"]).warnings, Vec::<String>::new());
         assert_eq!(options(&["-M"]).core_pattern.as_deref(), Some("core"));
         assert_eq!(options(&["-M/var/core.%p"]).core_pattern.as_deref(), Some("/var/core.%p"));
-        for words in [&["-C"][..], &["--all"], &["-c", "/c"], &["-b", "/b"]] {
-            let warnings = options(words).warnings;
-            assert!(matches!(&warnings[..], [one] if one.contains(&words[0][..2])), "{warnings:?}");
-        }
+        let warnings = options(&["-b", "/b"]).warnings;
+        assert!(matches!(&warnings[..], [one] if one.contains("-b")), "{warnings:?}");
+        assert_eq!(options(&["-P", "-C"]).warnings.len(), 1);
+    }
+
+    #[test]
+    fn workers_are_chosen_by_flags() {
+        let chosen = |words: &[&str]| {
+            let Options { vrrp, checkers, all, keep_ipvs, warnings, .. } = options(words);
+            assert_eq!(warnings, Vec::<String>::new());
+            (vrrp, checkers, all, keep_ipvs)
+        };
+        assert_eq!(chosen(&[]), (true, true, false, false));
+        assert_eq!(chosen(&["-P"]), (true, false, false, false));
+        assert_eq!(chosen(&["-C"]), (false, true, false, false));
+        assert_eq!(chosen(&["--all", "-I"]), (true, true, true, true));
+        assert_eq!(options(&["-c", "/c"]).checkers_pid_file, Some("/c".into()));
     }
 
     #[test]

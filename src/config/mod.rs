@@ -33,7 +33,9 @@ mod verdict_tests;
 pub use fake::FakeHost;
 pub use host::{Host, HostInterface, Lookup, PathKind, PathMetadata, ReadError, User};
 pub use limits::{LimitOverrides, Limits};
-pub use lower::{FilterSettings, ProcessScript, QueueSizes, Settings};
+pub use lower::{
+    FilterSettings, LvsSettings, ProcessScript, ProcessSettings, QueueSizes, Settings, SyncDaemonSettings,
+};
 pub use own_settings::{
     OwnSettings, Realtime, ReloadSettings, SETTINGS_FILE, Scripts, SettingsFault, load_settings,
     settings_file_beside,
@@ -70,6 +72,8 @@ pub struct LoadOptions {
     pub realtime: Realtime,
     /// `-C`: [`NodeConfig::routers`] is left empty.
     pub without_routers: bool,
+    /// `-P`: [`NodeConfig`] alone is acted on.
+    pub without_virtual_servers: bool,
     /// `-V`: see [`NodeConfig::keep_addresses_on_stop`].
     pub keep_addresses_on_stop: bool,
 }
@@ -81,8 +85,7 @@ pub struct Loaded {
     pub(crate) config: Config,
     /// What the protocol core is told.
     pub node: NodeConfig,
-    /// What the load balancer is told. Held only: nobody acts on it yet.
-    #[cfg_attr(not(test), expect(dead_code, reason = "held until virtual servers are served"))]
+    /// What the load balancer is told.
     pub(crate) balancer: BalancerConfig,
     /// What instances and sync groups tell others.
     pub(crate) notifications: Notifications,

@@ -401,7 +401,7 @@ fn a_sorry_server_that_is_a_real_server_inhibits_as_that_one() {
             "sorry_server 10.1.1.1 80\n{sorry}\nreal_server 10.1.1.1 80 {{\nweight 1\n{real}\n}}\n\
              real_server 10.1.1.2 80 {{\nweight 1\n}}"
         );
-        let loaded = judged(&server("10.9.9.9 80", "NAT", &statements), status, false);
+        let loaded = judged(&server("10.9.9.9 80", "NAT", &statements), status, true);
         let server = &loaded.balancer.virtual_servers[0];
         assert_eq!(server.sorry_server.as_ref().unwrap().inhibit, !real.is_empty());
     }
@@ -421,7 +421,7 @@ fn the_ports_of_a_group_fit_its_real_servers() {
         ("fwmark 3\n10.9.9.1 80", "TUN", 5),
     ] {
         let text = format!("virtual_server_group G {{\n{members}\n}}\n{}", server("group G", method, real));
-        judged(&text, status, false);
+        judged(&text, status, true);
     }
 }
 
@@ -501,10 +501,10 @@ fn readers_of_fifos_need_a_user() {
     let served =
         [on_eth0("", "10.0.0.1/24"), server("10.9.9.9 80", "NAT", "real_server 10.1.1.1 80 {\nweight 1\n}")];
     for fifo in ["notify_fifo", "vrrp_notify_fifo", "lvs_notify_fifo"] {
-        for (number, body) in served.iter().enumerate() {
+        for body in &served {
             let judge = |lines: &str, status: u8| {
                 let text = format!("global_defs {{\nenable_script_security\n{lines}\n}}\n{body}");
-                judged(&text, status, number == 0);
+                judged(&text, status, true);
             };
             judge(&format!("{fifo} /tmp/f"), 5);
             judge(&format!("{fifo} /tmp/f root"), 0);
@@ -541,8 +541,7 @@ fn every_script_wants_security() {
         server("10.9.9.9 80", "NAT", "quorum_down /bin/true\nreal_server 10.1.1.1 80 {\nweight 1\n}"),
     ];
     for text in texts {
-        let usable = !text.starts_with("virtual_server");
-        let loaded = judged(&text, 6, usable);
+        let loaded = judged(&text, 6, true);
         assert!(loaded.diagnostics.iter().any(|found| found.code == "script-security"));
         let secured = format!("global_defs {{\nenable_script_security\nscript_user root\n}}\n{text}");
         let loaded = of_text(&secured);
@@ -557,7 +556,7 @@ fn every_script_wants_security() {
     ] {
         judged(&text, 0, true);
     }
-    judged(&(reader("vrrp_notify_fifo") + &check("weight 2")), 0, false);
+    judged(&(reader("vrrp_notify_fifo") + &check("weight 2")), 0, true);
     // A program that is not there is not run.
     let loaded = judged(&on_eth0("notify_master /usr/bin/nosuch", "10.0.0.1/24"), 0, true);
     assert_eq!(loaded.gravest, Some(Severity::Warning));

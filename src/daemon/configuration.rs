@@ -10,15 +10,17 @@ use super::host_with_text::HostWithText;
 use super::options::Options;
 use crate::config::diagnostics::Style;
 use crate::config::{self, Limits, LoadOptions, Loaded, OwnSettings, PrintOptions, SettingsFault};
-use crate::node::NodeConfig;
+use crate::node::{BalancerConfig, NodeConfig};
 use crate::notify::Notifications;
 
-pub(super) use crate::config::{QueueSizes, Settings};
+pub(super) use crate::config::{LvsSettings, ProcessSettings, QueueSizes, Settings};
 
 /// A configuration that was read and found good.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Configuration {
     pub(super) node: NodeConfig,
+    /// What the lvs worker runs with.
+    pub(super) balancer: BalancerConfig,
     /// What instances and sync groups tell others.
     pub(super) notifications: Notifications,
     pub(super) settings: Settings,
@@ -116,7 +118,7 @@ fn take(
         Ok(own) if loaded.usable => own,
         own => return Err(refuse(own.err().as_ref(), &loaded, lines)),
     };
-    let Loaded { node, notifications, settings, mut config, .. } = loaded;
+    let Loaded { node, balancer, notifications, settings, mut config, .. } = loaded;
     let dump = options.dump_configuration.then(|| config::print(&config, PrintOptions::default()));
     // A later worker runs with the keys that are in force, whatever is in their files then.
     config::spell_out_keys(&mut config);
@@ -126,7 +128,7 @@ fn take(
         serde_json::to_string(&Kept { own, faults: faults.clone() }).unwrap_or_default(),
         config::print(&config, everything)
     );
-    Ok(Configuration { node, notifications, settings, warnings: lines, dump, faults, kept })
+    Ok(Configuration { node, balancer, notifications, settings, warnings: lines, dump, faults, kept })
 }
 
 fn load_own(host: &RealHost, options: &Options) -> Result<OwnSettings, SettingsFault> {

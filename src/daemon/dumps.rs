@@ -83,6 +83,11 @@ pub(super) fn write_parent(options: &Options, settings: &Settings, children: &[D
     }
 }
 
+/// The section of the settings.
+pub(super) fn global_definitions(options: &Options, settings: &Settings) -> String {
+    keepalived_data::definitions(&definitions(options, settings))
+}
+
 /// Who this router is to others (`router_id`).
 pub(super) fn router_id(settings: &Settings) -> String {
     settings.router_id.clone().unwrap_or_else(process::node_name)
@@ -98,8 +103,8 @@ fn definitions(options: &Options, settings: &Settings) -> Vec<Definition> {
         ("Default smtp_alert_vrrp", word(settings.mail_on_changes)),
         ("nftables table name", settings.filters.table.clone()),
         ("Max auto priority", settings.auto_priority.map_or(0, |auto| auto.max).to_string()),
-        ("VRRP process priority", settings.nice.unwrap_or_default().to_string()),
-        ("VRRP don't swap", word(settings.no_swap)),
+        ("VRRP process priority", settings.vrrp.nice.unwrap_or_default().to_string()),
+        ("VRRP don't swap", word(settings.vrrp.no_swap)),
         ("VRRP realtime priority", settings.realtime_priority.unwrap_or_default().to_string()),
         ("json_version", settings.json_version.to_string()),
         ("Child wait time", format!("{} secs", settings.child_wait_time.as_secs())),
@@ -108,11 +113,11 @@ fn definitions(options: &Options, settings: &Settings) -> Vec<Definition> {
     if let Some(instance) = &settings.instance {
         list.insert(1, ("Instance name", instance.clone()));
     }
-    if let Some(us) = settings.realtime_limit_us {
+    if let Some(us) = settings.vrrp.realtime_limit_us {
         list.push(("VRRP realtime limit", us.to_string()));
     }
-    if !settings.processors.is_empty() {
-        let processors: Vec<String> = settings.processors.iter().map(u32::to_string).collect();
+    if !settings.vrrp.processors.is_empty() {
+        let processors: Vec<String> = settings.vrrp.processors.iter().map(u32::to_string).collect();
         list.push(("VRRP CPU Affinity", processors.join(" ")));
     }
     list

@@ -252,6 +252,9 @@ impl OpenFifo {
     /// Looks whether somebody reads.
     fn look(&mut self) {
         let Some(pipe) = &mut self.pipe else { return };
+        // Whose lines are in a pipe that another worker writes to is not known: they stay, and states come twice rather
+        // than not at all.
+        let shared = self.config.shared;
         if self.read.is_none() && self.look_at > Instant::now() {
             return;
         }
@@ -265,13 +268,14 @@ impl OpenFifo {
             // The kernel wakes a writer when there is room in a full pipe, or when the last reader leaves: there is
             // another one already.
             (Some(_), true) if woken && self.lines.next().is_none() => {
-                self.lines.reader_left(pipe.unread());
+                self.lines.reader_left(if shared { 0 } else { pipe.unread() });
                 self.lines.reader_came();
             }
             // In the second case somebody may have come, read and gone.
             (Some(_) | None, false) => {
                 self.read = None;
-                if self.lines.reader_left(pipe.unread()) {
+                let unread = if shared { 0 } else { pipe.unread() };
+                if self.lines.reader_left(unread) && !shared {
                     pipe.empty();
                 }
             }

@@ -12,7 +12,8 @@ use super::options::Options;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct PidPaths {
     pub(super) supervisor: PathBuf,
-    pub(super) worker: PathBuf,
+    pub(super) vrrp: PathBuf,
+    pub(super) lvs: PathBuf,
 }
 
 impl PidPaths {
@@ -32,7 +33,8 @@ impl PidPaths {
         };
         Self {
             supervisor: options.pid_file.clone().unwrap_or_else(|| named("keepalived")),
-            worker: options.vrrp_pid_file.clone().unwrap_or_else(|| named("vrrp")),
+            vrrp: options.vrrp_pid_file.clone().unwrap_or_else(|| named("vrrp")),
+            lvs: options.checkers_pid_file.clone().unwrap_or_else(|| named("checkers")),
         }
     }
 }
@@ -162,24 +164,21 @@ mod tests {
         let mut settings = Settings::default();
         let paths = |options: &Options, settings: &Settings| {
             let paths = PidPaths::new(options, settings);
-            (paths.supervisor.display().to_string(), paths.worker.display().to_string())
+            [paths.supervisor, paths.vrrp, paths.lvs].map(|path| path.display().to_string())
         };
-        let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
-        assert_eq!(paths(&options, &settings), pair("/run/keepalived.pid", "/run/vrrp.pid"));
+        let three = |folder: &str, suffix: &str| {
+            ["keepalived", "vrrp", "checkers"].map(|name| format!("{folder}/{name}{suffix}.pid"))
+        };
+        assert_eq!(paths(&options, &settings), three("/run", ""));
         settings.use_pid_dir = true;
-        assert_eq!(
-            paths(&options, &settings),
-            pair("/run/keepalived/keepalived.pid", "/run/keepalived/vrrp.pid")
-        );
+        assert_eq!(paths(&options, &settings), three("/run/keepalived", ""));
         settings.instance = Some("blue".into());
         options.namespace = Some("red".into());
-        assert_eq!(
-            paths(&options, &settings),
-            pair("/run/keepalived/red/keepalived_blue.pid", "/run/keepalived/red/vrrp_blue.pid")
-        );
+        assert_eq!(paths(&options, &settings), three("/run/keepalived/red", "_blue"));
         options.pid_file = Some("/a".into());
         options.vrrp_pid_file = Some("/b".into());
-        assert_eq!(paths(&options, &settings), pair("/a", "/b"));
+        options.checkers_pid_file = Some("/c".into());
+        assert_eq!(paths(&options, &settings), ["/a", "/b", "/c"]);
     }
 
     #[test]

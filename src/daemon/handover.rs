@@ -1,12 +1,16 @@
 //! What a worker that dies leaves to the next one, in memory that supervisor and workers hold: reloads that were asked
-//! for by a signal and that it has not begun, and whether it has served. And what one that stops says to the supervisor.
+//! for by a signal and that it has not begun, and whether it has served. And what it says to the supervisor: which
+//! workers the configuration in force needs, and how long a stop takes.
 //!
 //! A worker that dies *of* a reload leaves it to nobody, or the next one would die of it too.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 
+use crate::sys::poll::Bell;
 use crate::sys::process;
 use crate::time::{Duration, micros};
 
@@ -14,24 +18,32 @@ const ASKED: u64 = 0;
 const BEGUN: u64 = 8;
 const SERVED: u64 = 16;
 const LEFT: u64 = 24;
+const TAKEN: u64 = 32;
+const BALANCES: u64 = 40;
+const MODULE_WANTED: u64 = 48;
+const BYTES: usize = 56;
 
 /// How many reloads were asked for and begun, and whether the last worker has served.
 #[derive(Debug)]
 pub(super) struct Handover {
     file: File,
+    /// Wakes the supervisor.
+    bell: Bell,
+    /// The last configuration that the supervisor has heard of.
+    seen: Cell<u64>,
 }
 
 impl Handover {
     /// Nothing was asked for.
     pub(super) fn new() -> io::Result<Self> {
         let file = process::memory_file("alived-handover")?;
-        file.write_all_at(&[0; 32], 0)?;
-        Ok(Self { file })
+        file.write_all_at(&[0; BYTES], 0)?;
+        Ok(Self { file, bell: Bell::new()?, seen: Cell::new(0) })
     }
 
     /// The same memory, for a worker.
     pub(super) fn share(&self) -> io::Result<Self> {
-        Ok(Self { file: self.file.try_clone()? })
+        Ok(Self { file: self.file.try_clone()?, bell: self.bell.share()?, seen: self.seen.clone() })
     }
 
     /// For the supervisor: one more reload is asked for.
@@ -73,6 +85,38 @@ impl Handover {
         hooks
     }
 
+    /// For the worker that reads configurations: another one is in force, and kept. `balances`: it has virtual servers.
+    pub(super) fn note_taken(&self, balances: bool) {
+        self.set(BALANCES, balances.into());
+        self.set(TAKEN, self.number(TAKEN).wrapping_add(1));
+        self.bell.ring();
+    }
+
+    /// For the supervisor: whether another configuration is in force since the last call, and if so, whether it has
+    /// virtual servers.
+    pub(super) fn take_taken(&self) -> Option<bool> {
+        let taken = self.number(TAKEN);
+        (self.seen.replace(taken) != taken).then(|| self.number(BALANCES) != 0)
+    }
+
+    /// For the worker: asks for the kernel's IPVS.
+    pub(super) fn ask_for_module(&self) {
+        self.set(MODULE_WANTED, 1);
+        self.bell.ring();
+    }
+
+    /// For the supervisor: whether that was asked for.
+    pub(super) fn take_module_wanted(&self) -> bool {
+        let wanted = self.number(MODULE_WANTED) != 0;
+        self.set(MODULE_WANTED, 0);
+        wanted
+    }
+
+    /// For the supervisor: it looks now for what a worker says.
+    pub(super) fn acknowledge(&self) {
+        self.bell.silence();
+    }
+
     // The memory is there since `new`: neither can fail.
 
     fn set(&self, which: u64, number: u64) {
@@ -86,9 +130,29 @@ impl Handover {
     }
 }
 
+impl AsFd for Handover {
+    /// Readable when a worker has something to say.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_supervisor_hears_of_configurations() {
+        let ours = Handover::new().unwrap();
+        let theirs = ours.share().unwrap();
+        assert_eq!(ours.take_taken(), None);
+        theirs.note_taken(false);
+        theirs.note_taken(true);
+        assert_eq!((ours.take_taken(), ours.take_taken()), (Some(true), None));
+        assert!(!ours.take_module_wanted());
+        theirs.ask_for_module();
+        assert!(ours.take_module_wanted() && !ours.take_module_wanted());
+    }
 
     #[test]
     fn a_reload_is_due_until_it_is_begun() {

@@ -6,51 +6,43 @@ use std::collections::BTreeMap;
 use super::fifos::Fifos;
 use super::mail::Mail;
 use super::runner::{self, Command, Cut, Outcome, RunId, Runner};
-use crate::notify::{Account, Action, CallId, Event, HookSettings, Notifications, Run};
+use crate::notify::{
+    Account, Action, CallId, Event, FifoConfig, HookSettings, MailConfig, Notifications, Object, Run, Told,
+};
 use crate::sys::clock;
 use crate::sys::process::Ended;
 use crate::time::{Duration, Instant, WallTime};
-use crate::vrrp::News;
+use crate::vrrp::{News, State};
 
 /// What a stop takes beyond the time that hooks may take: for ending what hangs.
 const MARGIN: Duration = Duration::from_secs(1);
 
-/// Hooks of the worker.
+/// Hooks of the vrrp worker.
 #[derive(Debug)]
 pub(super) struct Hooks {
-    settings: HookSettings,
     account: Account,
-    engine: crate::notify::Hooks,
-    actions: Vec<Action>,
-    runs: BTreeMap<RunId, CallId>,
-    fifos: Fifos,
-    mail: Mail,
+    delivery: Delivery,
 }
 
 impl Hooks {
     /// Nothing has happened yet.
     pub(super) fn new(notifications: Notifications, settings: HookSettings) -> Self {
-        Self {
-            settings,
-            account: Account::new(notifications),
-            engine: crate::notify::Hooks::new(settings),
-            actions: Vec::new(),
-            runs: BTreeMap::new(),
-            fifos: Fifos::default(),
-            mail: Mail::default(),
-        }
+        Self { account: Account::new(notifications), delivery: Delivery::new(settings) }
     }
 
     /// Opens the FIFOs. Within a runtime.
     pub(super) fn open(&mut self, runner: &mut Runner) {
-        let (configs, states) = (&self.account.notifications().fifos, self.account.states());
-        self.fifos.configure(configs, states, runner);
+        self.delivery.open(&self.account.notifications().fifos, self.account.states(), runner);
     }
 
     /// Other settings.
     pub(super) const fn set(&mut self, settings: HookSettings) {
-        self.settings = settings;
-        self.engine.configure(settings);
+        self.delivery.set(settings);
+    }
+
+    /// The state of an instance, as far as it was told.
+    pub(super) fn state_of(&self, instance: &str) -> Option<State> {
+        self.account.states().get(&Object::Instance(instance.into()))?.state()
     }
 
     /// Who is told of what, in force.
@@ -68,32 +60,101 @@ impl Hooks {
         self.account.reconfigured();
         self.open(runner);
         if self.account.notifications().repeat_on_reload {
-            self.fifos.repeat();
+            self.delivery.repeat();
         }
     }
 
     /// Something happened. What follows is done by [`Hooks::serve`].
     pub(super) fn tell(&mut self, at: WallTime, news: &News) {
         if let Some(told) = self.account.take(at, news) {
-            if told.has_line {
-                self.fifos.push(&told.event);
-            }
-            if told.has_mail
-                && let Some(config) = &self.account.notifications().mail
-            {
-                self.mail.push(&told.event, config);
-            }
-            self.engine.push(told, &mut self.actions);
+            self.delivery.tell(told, self.account.notifications().mail.as_deref());
         }
     }
 
     /// All routers have left. Gives how long it may take until [`Hooks::serve`] says that all is told.
     pub(super) fn leave(&mut self) -> Duration {
+        self.delivery.leave()
+    }
+
+    /// Waits until there is something for [`Hooks::serve`] without an event.
+    pub(super) async fn due(&mut self) {
+        self.delivery.due().await;
+    }
+
+    /// Takes what the runner says of a hook; what is about something else is passed over.
+    pub(super) fn finish(&mut self, event: &runner::Event, runner: &mut Runner) {
+        self.delivery.finish(event, runner);
+    }
+
+    /// Does what is to be done. True when the daemon stops and all is told.
+    pub(super) fn serve(&mut self, runner: &mut Runner) -> bool {
+        self.delivery.serve(runner, self.account.notifications().mail.as_deref())
+    }
+}
+
+/// Scripts, FIFOs and mail of any worker.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    settings: HookSettings,
+    engine: crate::notify::Hooks,
+    actions: Vec<Action>,
+    runs: BTreeMap<RunId, CallId>,
+    fifos: Fifos,
+    mail: Mail,
+}
+
+impl Delivery {
+    /// Nothing has happened yet.
+    pub(super) fn new(settings: HookSettings) -> Self {
+        Self {
+            settings,
+            engine: crate::notify::Hooks::new(settings),
+            actions: Vec::new(),
+            runs: BTreeMap::new(),
+            fifos: Fifos::default(),
+            mail: Mail::default(),
+        }
+    }
+
+    /// Opens FIFOs, whose readers are owed these states. Within a runtime.
+    pub(super) fn open(
+        &mut self,
+        fifos: &[FifoConfig],
+        states: &BTreeMap<Object, Event>,
+        runner: &mut Runner,
+    ) {
+        self.fifos.configure(fifos, states, runner);
+    }
+
+    /// Other settings.
+    pub(super) const fn set(&mut self, settings: HookSettings) {
+        self.settings = settings;
+        self.engine.configure(settings);
+    }
+
+    /// FIFOs get all states once more.
+    pub(super) fn repeat(&mut self) {
+        self.fifos.repeat();
+    }
+
+    /// Something happened. What follows is done by [`Delivery::serve`].
+    pub(super) fn tell(&mut self, told: Told, mail: Option<&MailConfig>) {
+        if told.has_line {
+            self.fifos.push(&told.event);
+        }
+        if let Some(config) = mail.filter(|_| told.has_mail) {
+            self.mail.push(&told.event, config);
+        }
+        self.engine.push(told, &mut self.actions);
+    }
+
+    /// Nothing more happens. Gives how long it may take until [`Delivery::serve`] says that all is told.
+    pub(super) fn leave(&mut self) -> Duration {
         self.engine.leave(clock::now().instant);
         self.settings.at_stop() + Fifos::LEAVING + Mail::LEAVING + MARGIN
     }
 
-    /// Waits until there is something for [`Hooks::serve`] without an event.
+    /// Waits until there is something for [`Delivery::serve`] without an event.
     pub(super) async fn due(&mut self) {
         let engine = async {
             match self.engine.poll_timeout() {
@@ -128,7 +189,7 @@ impl Hooks {
     }
 
     /// Does what is to be done. True when the daemon stops and all is told.
-    pub(super) fn serve(&mut self, runner: &mut Runner) -> bool {
+    pub(super) fn serve(&mut self, runner: &mut Runner, mail: Option<&MailConfig>) -> bool {
         let now: Instant = clock::now().instant;
         if self.engine.poll_timeout().is_some_and(|at| at <= now) {
             self.engine.handle_timeout(now, &mut self.actions);
@@ -159,7 +220,7 @@ impl Hooks {
             }
         }
         self.fifos.serve();
-        self.mail.serve(self.account.notifications().mail.as_deref());
+        self.mail.serve(mail);
         self.engine.is_over() && self.fifos.leave(runner) && self.mail.leave()
     }
 

@@ -22,7 +22,7 @@ impl Memory {
     /// Locks it where that can do no harm, once what the start took is given back.
     pub(super) fn lock(&mut self, settings: &Settings) {
         heap::trim();
-        match realtime::lock_memory(settings.no_swap) {
+        match realtime::lock_memory(settings.vrrp.no_swap) {
             MemoryLock::Locked => self.locked = true,
             MemoryLock::Limited(limit) => tracing::warn!(
                 "memory is not locked, because the limit of {} KiB could make the daemon fail; run it with \
@@ -73,6 +73,6 @@ impl Memory {
 /// address space): one that ordinary threads do not interrupt, and below the vrrp thread's. Not where the time of
 /// real-time threads is limited.
 fn priority(settings: &Settings) -> Option<u8> {
-    let priority = settings.realtime_priority.filter(|_| settings.realtime_limit_us.is_none());
+    let priority = settings.realtime_priority.filter(|_| settings.vrrp.realtime_limit_us.is_none());
     priority.map(|priority| priority.saturating_sub(1).max(1))
 }

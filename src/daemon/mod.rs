@@ -31,10 +31,12 @@ mod hooks;
 mod host;
 mod host_with_text;
 mod interface_settings;
+mod ipvs_module;
 mod kernel_thread;
 mod leftovers;
 mod local_reports;
 mod log;
+mod lvs_worker;
 mod mail;
 mod mailbox;
 mod maintenance;
@@ -50,12 +52,15 @@ mod reload_schedule;
 mod respawn;
 pub mod runner;
 mod scheduling;
+mod seat;
 mod send_failures;
 mod service_manager;
+mod service_record;
 mod shared_text;
 mod stamps;
 mod status;
 mod supervisor;
+mod sync_daemons;
 mod tally;
 mod tracked_files;
 mod tracked_processes;
@@ -63,6 +68,7 @@ mod tracked_scripts;
 mod virtual_links;
 mod vrrp_thread;
 mod worker;
+mod worker_start;
 
 pub(crate) use files::append;
 pub use files::default_log_file;
@@ -80,6 +86,7 @@ use self::configuration::{Configuration, Tolerance};
 use self::files::PidPaths;
 use self::log::{Levels, Logger};
 use self::runner::Runner;
+use self::seat::Part;
 use self::service_manager::ServiceManager;
 use self::status::{FATAL, PERMISSION};
 use self::supervisor::{PidFiles, WorkerMain};
@@ -104,7 +111,10 @@ const STACK_BYTES: usize = 512 * 1024;
 ///
 /// To be called in a process with one thread.
 pub fn run(options: &Options) -> ExitCode {
-    run_with(options, &worker::run)
+    run_with(options, &|options, inheritance| match inheritance.part {
+        Part::Vrrp => worker::run(options, inheritance),
+        Part::Lvs => lvs_worker::run(options, inheritance),
+    })
 }
 
 /// The same, but with a worker that only has runners, which a test wants to steer.
@@ -208,7 +218,10 @@ fn prepare(mut options: Options) -> Result<Prepared, Ending> {
     if let (None, Some(mask)) = (options.umask, configuration.settings.umask) {
         process::set_umask(mask);
     }
-    let pid_files = lock_both(&PidPaths::new(&options, &configuration.settings), stops(&options))?;
+    let paths = PidPaths::new(&options, &configuration.settings);
+    let balances = !configuration.balancer.virtual_servers.is_empty();
+    let lvs = supervisor::wants_lvs(&options, balances);
+    let pid_files = lock_all(paths, options.vrrp, lvs, stops(&options))?;
     Ok(Prepared { options, configuration, pid_files })
 }
 
@@ -235,20 +248,38 @@ fn enter_namespace(name: &str) -> Result<(), Ending> {
 }
 
 /// Locks the pid files. From here on a stop has something to tidy up and no longer just ends the process.
-fn lock_both(paths: &PidPaths, stops: &[Signal]) -> Result<PidFiles, Ending> {
+fn lock_all(paths: PidPaths, vrrp: bool, lvs: bool, stops: &[Signal]) -> Result<PidFiles, Ending> {
     let stops = SignalQueue::open_for(stops)
         .map_err(|error| Ending::new(FATAL, &format!("cannot wait for signals: {error}")))?;
-    let supervisor = lock(&paths.supervisor, &stops)?;
-    match lock(&paths.worker, &stops) {
-        Ok(worker) => Ok(PidFiles { supervisor, worker }),
-        Err(ending) => {
-            supervisor.remove();
-            Err(ending)
+    let supervisor = lock(&paths.supervisor, "-p", &stops)?;
+    let mut files = PidFiles { supervisor, vrrp: None, lvs: None, paths };
+    for (wanted, flag) in [(vrrp, "-r"), (lvs, "-c")] {
+        let PidFiles { vrrp, lvs, paths, .. } = &mut files;
+        let (file, path) = if flag == "-r" { (vrrp, &paths.vrrp) } else { (lvs, &paths.lvs) };
+        match wanted.then(|| lock(path, flag, &stops)).transpose() {
+            Ok(locked) => *file = locked,
+            Err(ending) => {
+                files.remove();
+                return Err(ending);
+            }
         }
     }
+    Ok(files)
 }
 
-fn lock(path: &std::path::Path, stops: &SignalQueue) -> Result<PidFile, Ending> {
+/// The same for a worker that a reload has started. In words why not.
+fn lock_later(path: &std::path::Path) -> Result<PidFile, String> {
+    PidFile::lock(path).map_err(|error| {
+        let why = match error {
+            PidFileError::Locked => "another process holds it".to_owned(),
+            PidFileError::InTheWay(what) => format!("there is {what}"),
+            PidFileError::Io(error) => error.to_string(),
+        };
+        format!("cannot use the pid file {}: {why}", path.display())
+    })
+}
+
+fn lock(path: &std::path::Path, flag: &str, stops: &SignalQueue) -> Result<PidFile, Ending> {
     let mut locked = PidFile::lock(path);
     // Of a supervisor that was killed the worker may still be about to end, and keeps the lock until then.
     let (mut waits, pause) = ORPHAN_WAITS;
@@ -273,7 +304,7 @@ fn lock(path: &std::path::Path, stops: &SignalQueue) -> Result<PidFile, Ending> 
         PidFileError::InTheWay(what) => Ending::new(
             FATAL,
             &format!(
-                "cannot use the pid file {}: there is {what}; remove it or choose another with -p and -r",
+                "cannot use the pid file {}: there is {what}; remove it or choose another with {flag}",
                 path.display()
             ),
         ),
@@ -288,7 +319,7 @@ fn lock(path: &std::path::Path, stops: &SignalQueue) -> Result<PidFile, Ending> 
             let path = path.display();
             Ending::new(
                 status,
-                &format!("cannot write the pid file {path}: {why} choose another with -p and -r"),
+                &format!("cannot write the pid file {path}: {why} choose another with {flag}"),
             )
         }
     })

@@ -45,10 +45,16 @@ pub struct Options {
     pub log: LogOptions,
     /// Not `-C`: run virtual routers.
     pub vrrp: bool,
+    /// Not `-P`: run virtual servers.
+    pub checkers: bool,
+    /// `--all`: start every worker, also without configuration for it.
+    pub all: bool,
     /// `-p`: pid file of the supervisor.
     pub pid_file: Option<PathBuf>,
-    /// `-r`: pid file of the worker.
+    /// `-r`: pid file of the vrrp worker.
     pub vrrp_pid_file: Option<PathBuf>,
+    /// `-c`: pid file of the lvs worker.
+    pub checkers_pid_file: Option<PathBuf>,
     /// `-d`: write the configuration to the log.
     pub dump_configuration: bool,
     /// `-i`: which `@id` lines of the configuration count.
@@ -61,6 +67,8 @@ pub struct Options {
     pub umask: Option<u32>,
     /// `-V`: leave addresses in place at stop.
     pub keep_addresses: bool,
+    /// `-I`: leave the IPVS table in place at stop.
+    pub keep_ipvs: bool,
     /// Not `-R`: start a new worker when one dies.
     pub respawn: bool,
     /// `-s`: network namespace to work in.
@@ -88,14 +96,18 @@ impl Default for Options {
             background: true,
             log: LogOptions::default(),
             vrrp: true,
+            checkers: true,
+            all: false,
             pid_file: None,
             vrrp_pid_file: None,
+            checkers_pid_file: None,
             dump_configuration: false,
             config_id: None,
             all_config: false,
             limits: LimitOverrides::default(),
             umask: None,
             keep_addresses: false,
+            keep_ipvs: false,
             respawn: true,
             namespace: None,
             address_monitoring: false,
@@ -121,10 +133,12 @@ impl Options {
             config_id: self.config_id.clone(),
             all_include_checks: self.all_config,
             limits: self.limits.over(own.limits),
-            drop_virtual_servers: !self.dump_configuration,
+            // They are kept for the lvs worker.
+            drop_virtual_servers: !self.checkers && !self.dump_configuration,
             own,
             realtime: self.realtime,
             without_routers: !self.vrrp,
+            without_virtual_servers: !self.checkers,
             keep_addresses_on_stop: self.keep_addresses,
         }
     }

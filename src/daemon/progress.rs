@@ -46,6 +46,8 @@ pub(super) struct Progress {
     reloads: usize,
     /// How many virtual routers are configured.
     routers: usize,
+    /// How many virtual servers, in a worker that has these instead.
+    servers: Option<usize>,
     /// Why the last reload was refused, if it was.
     refused: Option<String>,
     /// The supervisor did not take the last message.
@@ -63,6 +65,7 @@ impl Progress {
             serves: false,
             reloads: 0,
             routers: 0,
+            servers: None,
             refused: None,
             unsent: false,
             next: Instant::now(),
@@ -72,6 +75,11 @@ impl Progress {
     /// So many virtual routers are configured from now on.
     pub(super) const fn set_routers(&mut self, routers: usize) {
         self.routers = routers;
+    }
+
+    /// So many virtual servers are configured from now on, and there are no virtual routers.
+    pub(super) const fn set_servers(&mut self, servers: usize) {
+        self.servers = Some(servers);
     }
 
     /// The virtual routers run.
@@ -111,7 +119,12 @@ impl Progress {
             0 => (Stage::Serves, ""),
             _ => (Stage::Reloads, "reading the configuration again; "),
         };
-        let status = status(self.routers, self.tally.look(), self.refused.as_deref());
+        let configured = match self.servers {
+            Some(1) => "1 virtual server".to_owned(),
+            Some(servers) => format!("{servers} virtual servers"),
+            None => in_states(self.routers, self.tally.look()),
+        };
+        let status = status(configured, self.refused.as_deref());
         let status = format!("{before}{status}");
         let line = serde_json::to_vec(&Message { stage, status }).unwrap_or_default();
         // A supervisor that does not read just now hears it later.
@@ -128,17 +141,21 @@ fn shortened(reason: &str) -> String {
 }
 
 /// `3 virtual routers: 1 master, 2 backup`.
-fn status(routers: usize, totals: Totals, refused: Option<&str>) -> String {
+fn in_states(routers: usize, totals: Totals) -> String {
     let Totals { master, backup, fault } = totals;
     let waiting = routers.saturating_sub(master + backup + fault);
     let parts = [(master, "master"), (backup, "backup"), (fault, "in fault"), (waiting, "not started")];
     let parts = parts.into_iter().filter(|(count, _)| *count > 0);
     let parts: Vec<String> = parts.map(|(count, what)| format!("{count} {what}")).collect();
-    let mut text = match routers {
+    match routers {
         0 => "no virtual routers".to_owned(),
         1 => format!("1 virtual router: {}", parts.join(", ")),
         _ => format!("{routers} virtual routers: {}", parts.join(", ")),
-    };
+    }
+}
+
+/// The same, with what went wrong.
+fn status(mut text: String, refused: Option<&str>) -> String {
     if let Some(reason) = refused {
         text.push_str("; the last reload was refused: ");
         text.push_str(reason);
@@ -162,7 +179,7 @@ mod tests {
 
     #[test]
     fn the_status_is_in_words() {
-        let words = |routers, master, backup, fault| status(routers, Totals { master, backup, fault }, None);
+        let words = |routers, master, backup, fault| in_states(routers, Totals { master, backup, fault });
         assert_eq!(words(0, 0, 0, 0), "no virtual routers");
         assert_eq!(words(1, 1, 0, 0), "1 virtual router: 1 master");
         assert_eq!(words(6, 1, 2, 1), "6 virtual routers: 1 master, 2 backup, 1 in fault, 2 not started");

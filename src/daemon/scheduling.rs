@@ -2,19 +2,19 @@
 
 use std::thread::JoinHandle;
 
-use super::configuration::Settings;
+use super::configuration::ProcessSettings;
 use crate::sys::realtime::{self, Loan};
 use crate::time::Duration;
 
-/// Applies what holds for the whole worker; threads started later inherit it.
-pub(super) fn apply(settings: &Settings) {
-    let nice = settings.nice.map(|nice| ("vrrp_priority", realtime::set_nice(nice)));
-    let limit = settings.realtime_limit_us.map(|us| ("vrrp_rlimit_rttime", realtime::limit_realtime(us)));
+/// Applies what holds for the whole process; threads started later inherit it. `of`: the first word of the keywords.
+pub(super) fn apply(settings: &ProcessSettings, of: &str) {
+    let nice = settings.nice.map(|nice| ("priority", realtime::set_nice(nice)));
+    let limit = settings.realtime_limit_us.map(|us| ("rlimit_rttime", realtime::limit_realtime(us)));
     let processors = (!settings.processors.is_empty())
-        .then(|| ("vrrp_cpu_affinity", realtime::set_affinity(&settings.processors)));
+        .then(|| ("cpu_affinity", realtime::set_affinity(&settings.processors)));
     for (keyword, result) in [nice, limit, processors].into_iter().flatten() {
         if let Err(error) = result {
-            tracing::warn!("{keyword} cannot be applied: {error}");
+            tracing::warn!("{of}_{keyword} cannot be applied: {error}");
         }
     }
 }

@@ -9,15 +9,19 @@ use super::configuration::{Configuration, Settings};
 use super::core_pattern::CorePattern;
 use super::dumps;
 use super::errand;
+use super::files::PidPaths;
 use super::handover::Handover;
+use super::ipvs_module;
 use super::leftovers::Leftovers;
 use super::options::Options;
 use super::record;
-use super::runner::{self, Demand, Need};
+use super::runner::{self, Need};
+use super::seat::{self, Next, Part, Seat};
 use super::service_manager::ServiceManager;
+use super::service_record;
 use super::shared_text::SharedText;
-use super::status::{CONFIGURATION, FATAL, PERMISSION};
-use super::worker::Inheritance;
+use super::status::FATAL;
+use super::worker_start::Inheritance;
 use crate::sys::channel::Channel;
 use crate::sys::clock;
 use crate::sys::heap;
@@ -29,23 +33,32 @@ use crate::sys::realtime;
 use crate::sys::signals::{Signal, SignalQueue};
 use crate::time::{Duration, Instant};
 
-/// The pid files, locked before the first worker is started.
+/// The pid files. Those of workers that are started at once are locked before the first one is.
 #[derive(Debug)]
 pub(super) struct PidFiles {
     pub(super) supervisor: PidFile,
-    pub(super) worker: PidFile,
+    pub(super) vrrp: Option<PidFile>,
+    pub(super) lvs: Option<PidFile>,
+    pub(super) paths: PidPaths,
 }
 
 impl PidFiles {
     pub(super) fn remove(self) {
-        self.worker.remove();
+        [self.vrrp, self.lvs].into_iter().flatten().for_each(PidFile::remove);
         self.supervisor.remove();
     }
+}
+
+/// Whether the daemon has an lvs worker with a configuration of which is known whether it has virtual servers.
+pub(super) const fn wants_lvs(options: &Options, balances: bool) -> bool {
+    // With `-C` alone it reads the configuration.
+    options.checkers && (balances || options.all || !options.vrrp)
 }
 
 const SIGNALS: u64 = 0;
 const DEMAND: u64 = 1;
 const PROGRESS: u64 = 2;
+const WORKERS: u64 = 3;
 
 /// What a worker runs, in a process of its own. Gives its exit status.
 pub(super) type WorkerMain<'a> = &'a dyn Fn(&Options, Inheritance) -> u8;
@@ -69,14 +82,17 @@ pub(super) fn run(
     let started = pid_files.supervisor.write(process::own_pid()).and_then(|()| {
         let kept = SharedText::new("alived-configuration")?;
         kept.write(&configuration.kept)?;
-        let (leftovers, handover) = (Leftovers::new()?, Handover::new()?);
+        let leftovers = Leftovers::new()?;
         let (signals, poller) = (SignalQueue::open()?, Poller::new()?);
         poller.add(&signals, SIGNALS)?;
+        let handovers = [Handover::new()?, Handover::new()?];
+        handovers.iter().try_for_each(|handover| poller.add(handover, WORKERS))?;
         let worker_readiness = readiness.as_ref().map(File::try_clone).transpose()?;
-        Ok((signals, poller, leftovers, handover, kept, worker_readiness))
+        Ok((signals, poller, leftovers, handovers, kept, worker_readiness))
     });
     let status = match started {
-        Ok((signals, poller, leftovers, handover, kept, worker_readiness)) => {
+        Ok((signals, poller, leftovers, [of_vrrp, of_lvs], kept, worker_readiness)) => {
+            let PidFiles { supervisor, vrrp, lvs, paths } = pid_files;
             let mut supervisor = Supervisor {
                 options,
                 worker_main,
@@ -86,17 +102,18 @@ pub(super) fn run(
                 leftovers,
                 pause: None,
                 silent_since: None,
-                handover,
                 kept,
-                pid_files,
+                pid_file: supervisor,
                 process_socket,
-                vrrp: Child::new("worker"),
-                runner: Child::new("runner"),
-                demand: None,
+                seats: [
+                    Seat::new(Part::Vrrp, paths.vrrp, vrrp, of_vrrp),
+                    Seat::new(Part::Lvs, paths.lvs, lvs, of_lvs),
+                ],
                 retired: Vec::new(),
                 manager,
-                stopping: false,
-                ending: None,
+                stopping: None,
+                ending: false,
+                balances: false,
                 code_kept: true,
             };
             let status = supervisor.serve(configuration, worker_readiness);
@@ -124,32 +141,31 @@ struct Supervisor<'a> {
     signals: SignalQueue,
     poller: Poller,
     leftovers: Leftovers,
-    /// While no worker runs.
+    /// While no vrrp worker runs.
     pause: Option<Pause>,
-    /// When the last worker that served died.
+    /// When the last vrrp worker that served died.
     silent_since: Option<Instant>,
-    handover: Handover,
-    /// The configuration that the worker runs with, for the next one.
+    /// The configuration that the workers run with, for the next ones.
     kept: SharedText,
-    pid_files: PidFiles,
+    pid_file: PidFile,
     /// Opened before the network namespace was entered.
     process_socket: Option<ProcessSocket>,
-    vrrp: Child,
-    /// What starts commands for the vrrp worker.
-    runner: Child,
-    /// Where the vrrp worker says that it needs a runner.
-    demand: Option<Demand>,
+    /// Of the workers. The first one that runs reads the configuration; the other one follows it.
+    seats: [Seat; 2],
     /// Runners whose worker has ended, and which are about to end too.
     retired: Vec<Child>,
     manager: ServiceManager,
-    stopping: bool,
-    /// The exit status, once there is only the end of the runners to wait for.
-    ending: Option<u8>,
+    /// The exit status, once the daemon stops.
+    stopping: Option<u8>,
+    /// There is only the end of the runners to wait for.
+    ending: bool,
+    /// Whether the configuration in force has virtual servers.
+    balances: bool,
     /// The code that the start took is in memory still: there is nothing to do for the first time.
     code_kept: bool,
 }
 
-/// The time between two workers.
+/// The time between two vrrp workers.
 #[derive(Clone, Copy, Debug)]
 struct Pause {
     /// When the last one that served died.
@@ -158,15 +174,6 @@ struct Pause {
     length: Duration,
     /// When other routers may take over the next addresses.
     removal: Option<Instant>,
-}
-
-/// What the end of a worker leads to.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Next {
-    /// Another worker.
-    Respawn,
-    /// The end, with this exit status.
-    End(u8),
 }
 
 impl Supervisor<'_> {
@@ -181,12 +188,12 @@ impl Supervisor<'_> {
             }
             // What was asked for meanwhile the worker is not there for; of reloads it is told.
             if came.contains(&Signal::Reload) {
-                self.handover.ask_for_reload();
+                self.leader().handover.ask_for_reload();
             }
         }
-        if let Err(error) = self.start_worker(Some(configuration), readiness) {
-            tracing::error!("cannot start the worker: {error}");
-            return FATAL;
+        let balances = !configuration.balancer.virtual_servers.is_empty();
+        if let Err(status) = self.start_workers(configuration, balances, readiness) {
+            return status;
         }
         if self.options.background
             && let Err(error) = process::close_standard_streams(!self.options.log.console)
@@ -194,33 +201,35 @@ impl Supervisor<'_> {
             tracing::warn!("cannot open /dev/null: {error}");
         }
         loop {
-            if let Some(status) = self.ending
-                && self.children().all(|child| !child.runs())
-            {
-                return status;
+            if self.ending && self.children().all(|child| !child.runs()) {
+                return self.stopping.unwrap_or_default();
             }
             let now = clock::now().instant;
-            if self.vrrp.is_kill_due(now) {
-                // Its routers have left, and hooks hear of it.
-                let hooks = self.handover.take_left();
-                if !hooks.is_zero() {
-                    self.vrrp.kill_at(now + hooks);
+            for seat in &mut self.seats {
+                if seat.child.is_kill_due(now) {
+                    // What it had to leave is left, or is about to be, and hooks hear of it.
+                    let more = seat.handover.take_left();
+                    if !more.is_zero() {
+                        seat.child.kill_at(now + more);
+                    }
                 }
             }
-            for child in [&mut self.vrrp, &mut self.runner].into_iter().chain(&mut self.retired) {
+            let of_seats = self.seats.iter_mut().flat_map(|seat| [&mut seat.child, &mut seat.runner]);
+            for child in of_seats.chain(&mut self.retired) {
                 if child.kill_if_due(now) {
                     tracing::warn!("the {} does not stop, killing it", child.name());
                 }
             }
-            if self.vrrp.is_respawn_due(now)
-                && let Err(error) = self.start_worker(None, None)
-            {
-                tracing::error!("cannot start the worker: {error}");
-                self.tidy_up();
-                return FATAL;
-            }
-            if self.runner.is_respawn_due(now) {
-                self.start_runner();
+            for index in 0..self.seats.len() {
+                if self.seats[index].child.is_respawn_due(now)
+                    && let Err(error) = self.start_worker(index, None, None)
+                {
+                    tracing::error!("cannot start the {}: {error}", self.seats[index].part.name());
+                    self.stop(FATAL);
+                }
+                if self.seats[index].runner.is_respawn_due(now) {
+                    self.start_runner(index);
+                }
             }
             self.remove_abandoned(now);
             let removal = self.pause.and_then(|pause| pause.removal);
@@ -238,13 +247,68 @@ impl Supervisor<'_> {
             while let Some(signal) = self.signals.next() {
                 self.handle(signal);
             }
-            self.look_at_demand();
+            for index in 0..self.seats.len() {
+                self.look_at_demand(index);
+                self.hear(index);
+            }
             self.manager.serve(clock::now().instant, &self.poller);
         }
     }
 
+    /// Starts those that the configuration needs; all or none.
+    fn start_workers(
+        &mut self,
+        configuration: Configuration,
+        balances: bool,
+        readiness: Option<File>,
+    ) -> Result<(), u8> {
+        self.balances = balances;
+        let [vrrp, lvs] = &mut self.seats;
+        vrrp.wanted = self.options.vrrp;
+        lvs.wanted = wants_lvs(self.options, balances);
+        if balances
+            && lvs.wanted
+            && let Err(error) = ipvs_module::ensure()
+        {
+            tracing::error!("cannot serve virtual servers: {error}");
+            return Err(FATAL);
+        }
+        let leader = self.leader_index();
+        let (mut configuration, mut readiness) = (Some(configuration), readiness);
+        for index in 0..self.seats.len() {
+            if !self.seats[index].wanted {
+                continue;
+            }
+            // The first of each has it from here.
+            let own =
+                if index + 1 == self.seats.len() { configuration.take() } else { configuration.clone() };
+            let told = if index == leader { readiness.take() } else { None };
+            if let Err(error) = self.start_worker(index, own, told) {
+                tracing::error!("cannot start the {}: {error}", self.seats[index].part.name());
+                self.stop(FATAL);
+                return if self.ending { Err(FATAL) } else { Ok(()) };
+            }
+        }
+        if self.seats.iter().all(|seat| !seat.wanted) {
+            tracing::warn!("there is nothing to do: -P and -C leave no worker");
+            if let Some(mut readiness) = readiness {
+                let _ = readiness.write_all(&[0]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Which worker reads the configuration.
+    const fn leader_index(&self) -> usize {
+        if self.options.vrrp { 0 } else { 1 }
+    }
+
+    fn leader(&self) -> &Seat {
+        &self.seats[self.leader_index()]
+    }
+
     fn children(&self) -> impl Iterator<Item = &Child> {
-        [&self.vrrp, &self.runner].into_iter().chain(&self.retired)
+        self.seats.iter().flat_map(|seat| [&seat.child, &seat.runner]).chain(&self.retired)
     }
 
     fn is_stop(&self, signal: Signal) -> bool {
@@ -254,125 +318,231 @@ impl Supervisor<'_> {
     fn handle(&mut self, signal: Signal) {
         match signal {
             Signal::Interrupt if self.options.ignore_interrupt => {}
-            Signal::Stop | Signal::Interrupt if self.ending.is_some() => {}
+            Signal::Stop | Signal::Interrupt if self.ending => {}
             Signal::Stop | Signal::Interrupt => {
-                if !self.vrrp.runs() {
-                    // Between two workers: there is to be no next one.
-                    self.manager.stopping(clock::now().instant, "stopping");
-                    self.tidy_up();
-                    self.end(0);
-                    return;
-                }
-                // The runner ends with its worker, which may have last commands for it.
-                self.vrrp.signal(Signal::Stop.number());
-                if !self.stopping {
-                    self.stopping = true;
-                    let now = clock::now().instant;
-                    self.vrrp.kill_at(now + self.settings.child_wait_time);
+                if self.stopping.is_none() {
                     tracing::info!("Stopping");
-                    self.manager.stopping(now, "stopping");
+                    self.manager.stopping(clock::now().instant, "stopping");
                 }
+                self.stop(0);
             }
             Signal::Child => {
                 while let Some((pid, ended)) = process::reap() {
-                    if let Some(lived) = self.vrrp.ended(pid) {
-                        self.worker_ended(pid, lived, ended);
-                    } else if let Some(lived) = self.runner.ended(pid) {
-                        self.runner_ended(pid, lived, ended);
-                    } else {
-                        self.retired.retain_mut(|runner| runner.ended(pid).is_none());
-                    }
+                    self.ended(pid, ended);
                 }
             }
             Signal::Reload => {
                 self.manager.reload_asked(clock::now().instant);
-                self.handover.ask_for_reload();
-                self.vrrp.signal(signal.number());
+                self.leader().handover.ask_for_reload();
+                self.leader().child.signal(signal.number());
             }
-            other => {
-                if other == Signal::Data {
-                    let children = [&self.vrrp, &self.runner].map(|child| (child.name(), child.describe()));
-                    dumps::write_parent(self.options, &self.settings, &children);
-                }
-                self.vrrp.signal(other.number());
+            Signal::Data => {
+                let describe = |child: &Child| (child.name(), child.describe());
+                let of_seats = self.seats.iter().filter(|seat| seat.wanted);
+                let children: Vec<_> =
+                    of_seats.flat_map(|seat| [&seat.child, &seat.runner]).map(describe).collect();
+                dumps::write_parent(self.options, &self.settings, &children);
+                self.seats.iter().for_each(|seat| seat.child.signal(signal.number()));
             }
+            // As with keepalived they concern virtual routers.
+            other => self.seats[0].child.signal(other.number()),
         }
     }
 
-    /// Ends with this status, as soon as what the runners had started has ended.
-    fn end(&mut self, status: u8) {
-        self.ending = Some(status);
-        self.pause = None;
-        self.vrrp.stay_dead();
-        self.retire_runner();
+    /// Has all workers stop, and ends with this status when they have; the first one that is not 0 counts.
+    fn stop(&mut self, status: u8) {
+        let now = clock::now().instant;
+        let first = self.stopping.is_none();
+        if self.stopping.unwrap_or_default() == 0 {
+            self.stopping = Some(status);
+        }
+        for index in 0..self.seats.len() {
+            self.stop_worker(index, now, first);
+        }
+        self.end_if_alone();
     }
 
-    fn worker_ended(&mut self, pid: u32, lived: Duration, ended: Ended) {
+    /// Has a worker stop. Its runner ends with it, since it may have last commands for it.
+    fn stop_worker(&mut self, index: usize, now: Instant, first: bool) {
+        let seat = &mut self.seats[index];
+        seat.wanted = false;
+        if seat.child.runs() {
+            seat.child.signal(Signal::Stop.number());
+            if first {
+                seat.child.kill_at(now + self.settings.child_wait_time);
+            }
+        } else if seat.child.is_wanted() {
+            // Between two workers: there is to be no next one.
+            seat.child.stay_dead();
+            self.tidy_up(index);
+        }
+    }
+
+    /// Once no worker runs any more, what the runners had started has to end.
+    fn end_if_alone(&mut self) {
+        if self.ending || self.seats.iter().any(|seat| seat.child.runs()) {
+            return;
+        }
+        self.ending = true;
+        self.pause = None;
+        (0..self.seats.len()).for_each(|index| self.retire_runner(index));
+    }
+
+    fn ended(&mut self, pid: u32, ended: Ended) {
+        for index in 0..self.seats.len() {
+            if let Some(lived) = self.seats[index].child.ended(pid) {
+                return self.worker_ended(index, pid, lived, ended);
+            }
+            if let Some(lived) = self.seats[index].runner.ended(pid) {
+                return self.runner_ended(index, pid, lived, ended);
+            }
+        }
+        self.retired.retain_mut(|runner| runner.ended(pid).is_none());
+    }
+
+    fn worker_ended(&mut self, index: usize, pid: u32, lived: Duration, ended: Ended) {
         let now = clock::now().instant;
-        let how = words(ended);
-        let served = self.handover.take_served();
-        self.retire_runner();
-        match after(ended, self.stopping, self.options.respawn) {
+        let how = seat::words(ended);
+        self.retire_runner(index);
+        let leads = index == self.leader_index();
+        let seat = &mut self.seats[index];
+        let served = seat.handover.take_served();
+        seat.served |= served;
+        let (title, name) = (seat.part.title(), seat.part.name());
+        // What a worker does that others do without costs them nothing, once it could be done.
+        let alone = seat.served && !leads;
+        match seat::after(ended, seat.wanted, self.options.respawn, alone) {
+            Next::Nothing => {
+                if ended != Ended::Exited(0) {
+                    self.tidy_up(index);
+                }
+                if self.stopping.is_some() {
+                    self.end_if_alone();
+                } else {
+                    tracing::info!("the {name} has ended: there is nothing for it to do");
+                    if let Some(file) = self.seats[index].pid_file.take() {
+                        file.remove();
+                    }
+                    // A reload that came meanwhile may want it again.
+                    self.follow_configuration();
+                }
+            }
             Next::Respawn => {
-                let length = self.vrrp.respawn_later(now, lived);
-                let when = in_seconds(length);
-                tracing::error!("VRRP child process({pid}) died: Respawning{when} (it {how})");
-                let status = format!("the worker {how}; the next one is started{when}");
-                self.manager.wait(now, &status);
-                let since = self.silent_since.filter(|_| !served).unwrap_or(now);
-                self.silent_since = Some(since);
-                let silence = (now + length).saturating_since(since);
-                let removal = self.leftovers.next_removal(silence, None).map(|after| since + after);
-                self.pause = Some(Pause { since, length: silence, removal });
+                let length = seat.child.respawn_later(now, lived);
+                let when = seat::in_seconds(length);
+                tracing::error!("{title} child process({pid}) died: Respawning{when} (it {how})");
+                if leads {
+                    let status = format!("the {name} {how}; the next one is started{when}");
+                    self.manager.wait(now, &status);
+                }
+                if self.seats[index].part == Part::Vrrp {
+                    let since = self.silent_since.filter(|_| !served).unwrap_or(now);
+                    self.silent_since = Some(since);
+                    let silence = (now + length).saturating_since(since);
+                    let removal = self.leftovers.next_removal(silence, None).map(|after| since + after);
+                    self.pause = Some(Pause { since, length: silence, removal });
+                }
             }
             Next::End(status) => {
-                if !self.stopping {
-                    tracing::error!("VRRP child process({pid}) died: Exiting (it {how})");
-                    self.manager.stopping(now, &format!("the worker {how}"));
-                }
+                tracing::error!("{title} child process({pid}) died: Exiting (it {how})");
+                self.manager.stopping(now, &format!("the {name} {how}"));
                 if ended != Ended::Exited(0) {
-                    self.tidy_up();
+                    self.tidy_up(index);
                 }
-                self.end(status);
+                self.stop(status);
             }
         }
     }
 
     /// Another one, also with `-R`: no router stops because of it.
-    fn runner_ended(&mut self, pid: u32, lived: Duration, ended: Ended) {
+    fn runner_ended(&mut self, index: usize, pid: u32, lived: Duration, ended: Ended) {
         // It ends by itself when its worker does, which may be noticed later; one that is needed still is asked for.
-        if self.stopping && ended == Ended::Exited(0) {
+        if !self.seats[index].wanted && ended == Ended::Exited(0) {
             return;
         }
-        let when = in_seconds(self.runner.respawn_later(clock::now().instant, lived));
-        tracing::error!("Runner child process({pid}) died: Respawning{when} (it {})", words(ended));
+        let when = seat::in_seconds(self.seats[index].runner.respawn_later(clock::now().instant, lived));
+        tracing::error!("Runner child process({pid}) died: Respawning{when} (it {})", seat::words(ended));
     }
 
     /// The runner of a worker that has ended: it ends what it has started, then itself.
-    fn retire_runner(&mut self) {
-        if let Some(demand) = self.demand.take() {
+    fn retire_runner(&mut self, index: usize) {
+        let seat = &mut self.seats[index];
+        if let Some(demand) = seat.demand.take() {
             self.poller.remove(&demand);
         }
-        let mut runner = std::mem::replace(&mut self.runner, Child::new("runner"));
+        let next = Child::new(seat.runner.name());
+        let mut runner = std::mem::replace(&mut seat.runner, next);
         if runner.runs() {
             runner.kill_at(clock::now().instant + self.settings.child_wait_time);
             self.retired.push(runner);
         }
     }
 
-    fn look_at_demand(&mut self) {
-        let Some(demand) = &self.demand else { return };
+    fn look_at_demand(&mut self, index: usize) {
+        let seat = &self.seats[index];
+        let Some(demand) = &seat.demand else { return };
         match demand.look() {
-            Need::Runner if !self.runner.is_wanted() => self.start_runner(),
+            Need::Runner if !seat.runner.is_wanted() => self.start_runner(index),
             Need::Runner | Need::Nothing => {}
             // Its end as a process follows.
             Need::Over => self.poller.remove(demand),
         }
     }
 
-    /// Forks a runner for the worker.
-    fn start_runner(&mut self) {
-        let Some(demand) = &self.demand else { return };
+    /// Hears what a worker says to the supervisor.
+    fn hear(&mut self, index: usize) {
+        let handover = &self.seats[index].handover;
+        handover.acknowledge();
+        if handover.take_module_wanted() {
+            load_module();
+        }
+        if let Some(balances) = handover.take_taken()
+            && index == self.leader_index()
+            && self.stopping.is_none()
+        {
+            self.balances = balances;
+            self.follow_configuration();
+        }
+    }
+
+    /// Another configuration may be in force: starts and stops the lvs worker, or tells it.
+    fn follow_configuration(&mut self) {
+        let leads = self.leader_index() == 1;
+        if leads || self.stopping.is_some() {
+            return;
+        }
+        let now = clock::now().instant;
+        let wanted = wants_lvs(self.options, self.balances);
+        let seat = &mut self.seats[1];
+        match (wanted, seat.wanted) {
+            (true, true) => seat.child.signal(Signal::Reload.number()),
+            // Once the one that stops has ended.
+            (true, false) if seat.child.runs() => {}
+            (true, false) => {
+                seat.wanted = true;
+                let locked = match &seat.pid_file {
+                    Some(_) => Ok(()),
+                    None => super::lock_later(&seat.pid_path).map(|file| seat.pid_file = Some(file)),
+                };
+                let started =
+                    locked.and_then(|()| self.start_worker(1, None, None).map_err(|error| error.to_string()));
+                if let Err(why) = started {
+                    let when = self.seats[1].child.respawn_later(now, Duration::ZERO);
+                    let when = seat::in_seconds(when);
+                    tracing::error!("cannot start the lvs worker: {why}; the next attempt is made{when}");
+                }
+            }
+            (false, true) => {
+                self.stop_worker(1, now, true);
+            }
+            (false, false) => {}
+        }
+    }
+
+    /// Forks a runner for a worker.
+    fn start_runner(&mut self, index: usize) {
+        let seat = &mut self.seats[index];
+        let Some(demand) = &seat.demand else { return };
         let now = clock::now().instant;
         let own_pid = process::own_pid();
         match Channel::pair().and_then(|pair| Ok((pair, process::fork()?))) {
@@ -386,15 +556,15 @@ impl Supervisor<'_> {
             }
             Ok(((near, far), Fork::Parent(pid))) => {
                 drop(far);
-                self.runner.started(pid, now);
-                tracing::info!("Starting runner child process, pid={pid}");
+                seat.runner.started(pid, now);
+                tracing::info!("Starting {} child process, pid={pid}", seat.runner.name());
                 if let Err(error) = demand.hand_over(&near) {
                     // It finds nobody at the other end of its socket, and the next one follows.
                     tracing::warn!("the worker does not take its runner: {error}");
                 }
             }
             Err(error) => {
-                let when = in_seconds(self.runner.respawn_later(now, Duration::ZERO));
+                let when = seat::in_seconds(seat.runner.respawn_later(now, Duration::ZERO));
                 tracing::error!("cannot start a runner: {error}; the next attempt is made{when}");
             }
         }
@@ -412,9 +582,13 @@ impl Supervisor<'_> {
         self.remove_addresses(Some((passed, length)));
     }
 
-    /// Removes what a worker that did not stop in order has left.
-    fn tidy_up(&mut self) {
-        self.remove_addresses(None);
+    /// Removes what a worker that did not stop in order has left, where there is to be no next one.
+    fn tidy_up(&mut self, index: usize) {
+        match self.seats[index].part {
+            Part::Vrrp => self.remove_addresses(None),
+            Part::Lvs if self.options.keep_ipvs => {}
+            Part::Lvs => service_record::remove_recorded(&self.seats[index].pid_path),
+        }
     }
 
     /// Removes addresses: between two workers, of a pause of which so much has passed, those that others may take over.
@@ -423,7 +597,7 @@ impl Supervisor<'_> {
             return;
         }
         let why = between.map_or("", |_| ", before other routers take over");
-        let (ownership, record) = record::ownership(self.pid_files.worker.path());
+        let (ownership, record) = record::ownership(&self.seats[0].pid_path);
         match self.leftovers.remove(between, &ownership, record) {
             Ok(0) => {}
             Ok(count) => {
@@ -439,28 +613,36 @@ impl Supervisor<'_> {
 
     fn start_worker(
         &mut self,
+        index: usize,
         configuration: Option<Configuration>,
         readiness: Option<File>,
     ) -> io::Result<()> {
+        let leads = index == self.leader_index();
         let (demand, supply) = runner::supply()?;
+        let seat = &self.seats[index];
+        let part = seat.part;
+        let pid_file = seat.pid_file.as_ref().ok_or(io::ErrorKind::NotFound)?;
         let inheritance = Inheritance {
+            part,
+            leads,
             configuration,
             settings: self.settings.clone(),
-            pid_file: self.pid_files.worker.share()?,
+            pid_file: pid_file.share()?,
             leftovers: self.leftovers.share()?,
-            handover: self.handover.share()?,
+            handover: seat.handover.share()?,
             silent_since: self.silent_since,
             kept: self.kept.share()?,
             readiness,
             runners: supply,
-            process_socket: self.process_socket.clone(),
-            progress: self.manager.expect_worker(&self.poller, PROGRESS)?,
+            process_socket: self.process_socket.clone().filter(|_| part == Part::Vrrp),
+            progress: if leads { self.manager.expect_worker(&self.poller, PROGRESS)? } else { None },
         };
         let own_pid = process::own_pid();
         match process::fork()? {
             Fork::Child => {
                 // Without the supervisor nobody would pass a stop on.
                 drop(demand);
+                self.seats.iter_mut().for_each(|seat| seat.demand = None);
                 self.manager.leave();
                 let status = if process::end_with_parent(own_pid) {
                     (self.worker_main)(self.options, inheritance)
@@ -472,14 +654,19 @@ impl Supervisor<'_> {
             Fork::Parent(pid) => {
                 drop(inheritance);
                 heap::trim();
-                self.vrrp.started(pid, clock::now().instant);
-                self.pause = None;
+                let seat = &mut self.seats[index];
+                seat.child.started(pid, clock::now().instant);
                 self.poller.add(&demand, DEMAND)?;
-                self.demand = Some(demand);
-                tracing::info!("Starting VRRP child process, pid={pid}");
-                self.manager.wait(clock::now().instant, "starting");
-                if self.handover.is_reload_due() {
-                    self.vrrp.signal(Signal::Reload.number());
+                seat.demand = Some(demand);
+                tracing::info!("Starting {} child process, pid={pid}", part.title());
+                if part == Part::Vrrp {
+                    self.pause = None;
+                }
+                if leads {
+                    self.manager.wait(clock::now().instant, "starting");
+                    if seat.handover.is_reload_due() {
+                        seat.child.signal(Signal::Reload.number());
+                    }
                 }
                 Ok(())
             }
@@ -491,57 +678,20 @@ impl Supervisor<'_> {
             // Whoever asks a second time does not want to wait.
             errand::run("shutdown_script", script, &self.signals, |signal| self.is_stop(signal));
         }
-        self.pid_files.remove();
+        let files = self.seats.into_iter().filter_map(|seat| seat.pid_file).chain([self.pid_file]);
+        files.for_each(PidFile::remove);
         let version = env!("CARGO_PKG_VERSION");
         let status = if status == 0 { String::new() } else { format!(" with status {status}") };
         tracing::info!("Stopped alived v{version}{status}");
     }
 }
 
-fn words(ended: Ended) -> String {
-    match ended {
-        Ended::Exited(status) => format!("ended with status {status}"),
-        Ended::Killed(signal) => format!("was killed by signal {signal}"),
-    }
-}
-
-/// When something is done that waits so long.
-fn in_seconds(wait: Duration) -> String {
-    if wait == Duration::ZERO { String::new() } else { format!(" in {} seconds", wait.as_secs()) }
-}
-
-/// keepalived's rules: a worker that cannot run (1), has no usable configuration (2) or no permission (4) ends
-/// all; with `-R` any death does; else there is another worker.
-fn after(ended: Ended, stopping: bool, respawn: bool) -> Next {
-    match ended {
-        _ if stopping => Next::End(0),
-        Ended::Exited(status) if [FATAL, CONFIGURATION, PERMISSION].map(i32::from).contains(&status) => {
-            Next::End(u8::try_from(status).unwrap_or(FATAL))
+/// In a process of its own: it may take its time.
+fn load_module() {
+    if let Ok(Fork::Child) = process::fork() {
+        if let Err(error) = ipvs_module::load() {
+            tracing::error!("cannot load the kernel's IPVS: {error}");
         }
-        _ if respawn => Next::Respawn,
-        Ended::Exited(0) => Next::End(0),
-        _ => Next::End(FATAL),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_hopeless_workers_are_not_replaced() {
-        for (ended, stopping, respawn, next) in [
-            (Ended::Exited(0), true, true, Next::End(0)),
-            (Ended::Killed(9), true, true, Next::End(0)),
-            (Ended::Exited(1), false, true, Next::End(1)),
-            (Ended::Exited(2), false, true, Next::End(2)),
-            (Ended::Exited(4), false, true, Next::End(4)),
-            (Ended::Exited(0), false, true, Next::Respawn),
-            (Ended::Killed(6), false, true, Next::Respawn),
-            (Ended::Exited(101), false, true, Next::Respawn),
-            (Ended::Killed(6), false, false, Next::End(1)),
-        ] {
-            assert_eq!(after(ended, stopping, respawn), next, "{ended:?}");
-        }
+        std::process::exit(0)
     }
 }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use super::mailbox::Mailbox;
 use super::spawn;
-use super::vrrp_thread::Message;
 use crate::sys::clock;
 use crate::sys::path_watch::{Obstacle, PathWatch, read_start, write_start};
 use crate::sys::poll::Poller;
@@ -28,35 +27,47 @@ const RETRY: Duration = Duration::from_secs(1);
 const INBOX: u64 = 0;
 const WATCH: u64 = 1;
 
+/// What is in a file.
+#[derive(Debug)]
+pub(super) struct FileNews {
+    /// Name of its tracker.
+    pub(super) name: Arc<str>,
+    pub(super) reading: FileReading,
+}
+
+/// Those that instances and groups depend on.
+pub(super) fn of_routers(config: &TrackConfig) -> Vec<FileTracker> {
+    let tracked = |file: &&FileTracker| {
+        let tracker = Tracker::File(Arc::clone(&file.name));
+        config.references.iter().any(|(_, reference)| reference.tracker == tracker)
+    };
+    config.files.iter().filter(tracked).cloned().collect()
+}
+
 /// The main thread's end.
 #[derive(Debug)]
-pub(super) struct TrackedFiles {
-    vrrp_thread: Mailbox<Message>,
+pub(super) struct TrackedFiles<M> {
+    told: Mailbox<M>,
     /// Once there is something to follow.
     thread: Option<Mailbox<Vec<FileTracker>>>,
 }
 
-impl TrackedFiles {
-    /// No file yet.
-    pub(super) const fn new(vrrp_thread: Mailbox<Message>) -> Self {
-        Self { vrrp_thread, thread: None }
+impl<M: From<FileNews> + Send + 'static> TrackedFiles<M> {
+    /// No file yet; `told` is who hears of them.
+    pub(super) const fn new(told: Mailbox<M>) -> Self {
+        Self { told, thread: None }
     }
 
-    /// Takes a configuration that the vrrp thread has, or has been sent. It is told of every file then.
-    pub(super) fn configure(&mut self, config: &TrackConfig) {
-        let tracked = |file: &&FileTracker| {
-            let tracker = Tracker::File(Arc::clone(&file.name));
-            config.references.iter().any(|(_, reference)| reference.tracker == tracker)
-        };
-        let files: Vec<FileTracker> = config.files.iter().filter(tracked).cloned().collect();
+    /// Takes files in place of those before. Of each is told then what is in it.
+    pub(super) fn configure(&mut self, files: Vec<FileTracker>) {
         if self.thread.is_none() && !files.is_empty() {
-            match start(self.vrrp_thread.clone()) {
+            match start(self.told.clone()) {
                 Ok(inbox) => self.thread = Some(inbox),
                 Err(error) => {
                     tracing::error!("tracked files cannot be followed and count as failed: {error}");
                     for file in &files {
                         let (name, reading) = (Arc::clone(&file.name), FileReading::Unreadable);
-                        self.vrrp_thread.send(Message::File { name, reading });
+                        self.told.send(FileNews { name, reading }.into());
                     }
                 }
             }
@@ -78,14 +89,14 @@ pub(super) fn initialize(config: &TrackConfig) {
     }
 }
 
-fn start(vrrp_thread: Mailbox<Message>) -> io::Result<Mailbox<Vec<FileTracker>>> {
+fn start<M: From<FileNews> + Send + 'static>(told: Mailbox<M>) -> io::Result<Mailbox<Vec<FileTracker>>> {
     let inbox = Mailbox::new()?;
     let (poller, watch) = (Poller::new()?, PathWatch::new()?);
     poller.add(&inbox, INBOX)?;
     poller.add(&watch, WATCH)?;
     let thread = FileThread {
         inbox: inbox.clone(),
-        vrrp_thread,
+        told,
         poller,
         watch,
         files: Vec::new(),
@@ -96,9 +107,9 @@ fn start(vrrp_thread: Mailbox<Message>) -> io::Result<Mailbox<Vec<FileTracker>>>
     Ok(inbox)
 }
 
-struct FileThread {
+struct FileThread<M> {
     inbox: Mailbox<Vec<FileTracker>>,
-    vrrp_thread: Mailbox<Message>,
+    told: Mailbox<M>,
     poller: Poller,
     watch: PathWatch,
     files: Vec<Followed>,
@@ -114,7 +125,7 @@ struct Followed {
     reading: FileReading,
 }
 
-impl FileThread {
+impl<M: From<FileNews> + Send> FileThread<M> {
     fn run(mut self) {
         if let Err(error) = self.serve() {
             tracing::error!("tracked files are not followed any more: {error}");
@@ -207,7 +218,7 @@ impl FileThread {
             Err(obstacle) => (FileReading::Unreadable, Some(format!("{obstacle}; it counts as failed"))),
         };
         if core::mem::replace(&mut followed.reading, reading) != reading || in_any_case {
-            self.vrrp_thread.send(Message::File { name: Arc::clone(&followed.name), reading });
+            self.told.send(FileNews { name: Arc::clone(&followed.name), reading }.into());
         }
         let name = Arc::clone(&followed.name);
         match complaint {

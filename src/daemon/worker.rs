@@ -14,10 +14,9 @@ use std::path::PathBuf;
 use std::thread::JoinHandle;
 
 use caps::Capability;
-use tracing::dispatcher;
 
 use super::acceptance::{self, Acceptance};
-use super::configuration::{self, Configuration, Settings};
+use super::configuration::{Configuration, Settings};
 use super::control::{Asked, ControlSocket, STOPPING};
 use super::descriptors;
 use super::dumps::{self, Dump, Dumps};
@@ -40,34 +39,32 @@ use super::progress::Progress;
 use super::record;
 use super::reload_files::{Keepsakes, ReadingMarker};
 use super::reload_schedule::ReloadSchedule;
-use super::runner::{Runner, Supply};
+use super::runner::Runner;
 use super::scheduling::{self, RealtimeScheduling};
 use super::shared_text::SharedText;
 use super::spawn;
 use super::stamps::Stamps;
 use super::status::{FATAL, PERMISSION};
+use super::sync_daemons::SyncDaemons;
 use super::tally::Tally;
 use super::tracked_files::{self, TrackedFiles};
 use super::tracked_processes::TrackedProcesses;
 use super::tracked_scripts::TrackedScripts;
 use super::virtual_links::VirtualLinks;
 use super::vrrp_thread::{Before, Channels, LateLimit, Message, Notice, VrrpThread, interest};
-use crate::config::Scripts;
+use super::worker_start::{self, Begun, Identity, Inheritance, apply_to_runner, fatal};
 use crate::control::{Code, Command, LevelChange, LogLevels};
 use crate::node::NodeConfig;
 use crate::status::{DaemonStatus, Happening, ReloadStatus, Snapshot, Status};
 use crate::sys::capabilities;
-use crate::sys::channel::Channel;
 use crate::sys::clock;
 use crate::sys::netlink::{self, Monitor};
 use crate::sys::pidfile::PidFile;
 use crate::sys::process;
-use crate::sys::process_events::ProcessSocket;
 use crate::sys::readiness::Readiness;
 use crate::sys::realtime::Loan;
-use crate::sys::sandbox::{self, FORBIDDEN_WORDS};
 use crate::sys::signals::{Signal, SignalQueue};
-use crate::time::{Instant, WallTime};
+use crate::time::WallTime;
 use crate::vrrp::{SwitchOver, Whom};
 use handovers::Handovers;
 
@@ -85,82 +82,14 @@ const KEPT: [Capability; 6] = [
     Capability::CAP_CHOWN,
 ];
 
-/// What the worker gets from the supervisor.
-#[derive(Debug)]
-pub(super) struct Inheritance {
-    /// The configuration, for the first worker; later ones run what is kept.
-    pub(super) configuration: Option<Configuration>,
-    /// The settings that the supervisor was started with.
-    pub(super) settings: Settings,
-    /// The locked pid file to write into.
-    pub(super) pid_file: PidFile,
-    /// Where to list the addresses.
-    pub(super) leftovers: Leftovers,
-    /// What the worker before has left undone, and where this one says what it has done.
-    pub(super) handover: Handover,
-    /// When the last worker that served died, if one did.
-    pub(super) silent_since: Option<Instant>,
-    /// Where to keep what the daemon runs with.
-    pub(super) kept: SharedText,
-    /// Where to say that the daemon serves; only for the first worker of a background start.
-    pub(super) readiness: Option<File>,
-    /// Where runners come from.
-    pub(super) runners: Supply,
-    /// Where the kernel may tell of processes.
-    pub(super) process_socket: Option<ProcessSocket>,
-    /// Where to tell how far the worker is, if somebody wants to know.
-    pub(super) progress: Option<Channel>,
-}
-
 /// Runs the worker in the calling process and gives its exit status.
 pub(super) fn run(options: &Options, inheritance: Inheritance) -> u8 {
-    let logger = Logger::new(
-        &options.log,
-        configuration::log_identity(&inheritance.settings, IDENTITY, options),
-        "_vrrp",
-    );
-    let mut levels = Levels::default();
-    end_on_panic(&logger);
-    let prepared = dispatcher::with_default(&logger.direct(&mut levels), || {
-        prepare(&inheritance.settings, &logger);
-        let started = SignalQueue::open().and_then(|signals| Ok((signals, logger.queued(&mut levels)?)));
-        started.inspect_err(|error| tracing::error!("cannot start: {error}"))
-    });
-    let Ok((signals, (events, log, log_thread))) = prepared else { return FATAL };
-    let status = dispatcher::with_default(&events, || {
-        match Worker::start(options, inheritance, log, logger, levels) {
-            Ok(mut worker) => worker.run(&signals),
-            Err((status, text)) => {
-                tracing::error!("{text}");
-                status
-            }
-        }
-    });
-    log_thread.finish();
-    status
-}
-
-/// What is done before there is another thread, because each has rights of its own.
-fn prepare(settings: &Settings, logger: &Logger) {
-    if let Some(name) = &settings.worker_name {
-        process::name_thread(name);
-    }
-    if let Some(fault) = logger.fault() {
-        tracing::warn!("{fault}");
-    }
-    if let Err(error) = capabilities::keep_only(&KEPT) {
-        tracing::warn!("cannot give up rights that are not needed: {error}");
-    }
-    if !settings.sandbox {
-        return;
-    }
-    match sandbox::forbid() {
-        Ok(()) => tracing::info!("given up for ever: {FORBIDDEN_WORDS}"),
-        Err(error) => tracing::warn!(
-            "not given up, though never done: {FORBIDDEN_WORDS}: {error} (sandbox = false in alived.toml says that \
-             this is wanted)"
-        ),
-    }
+    let settings = inheritance.settings.clone();
+    let identity = Identity { log: IDENTITY, suffix: "_vrrp", kept: &KEPT };
+    worker_start::run(options, &settings, &settings.vrrp, identity, |begun| {
+        let Begun { log, logger, levels, signals } = begun;
+        Ok(Worker::start(options, inheritance, log, logger, levels)?.run(&signals))
+    })
 }
 
 struct Worker<'a> {
@@ -179,13 +108,14 @@ struct Worker<'a> {
     readiness: Option<File>,
     runner: Runner,
     hooks: Hooks,
+    sync_daemons: SyncDaemons,
     events: Events,
     handovers: Handovers,
     /// Who waits for the answers to orders to switch back, in their order; `None` for a signal.
     taking_back: VecDeque<Option<Asked>>,
     maintenance: MaintenanceRecord,
     tracked_scripts: TrackedScripts,
-    tracked_files: TrackedFiles,
+    tracked_files: TrackedFiles<Message>,
     tracked_processes: TrackedProcesses,
     polled_links: PolledLinks,
     stamps: Stamps,
@@ -205,6 +135,8 @@ struct Worker<'a> {
     last_reload: Option<ReloadStatus>,
     /// Whether the configuration in force has any.
     has_routers: bool,
+    /// Whether it has virtual servers, which the lvs worker serves.
+    balances: bool,
     tally: Tally,
     progress: Progress,
     memory: Memory,
@@ -233,6 +165,8 @@ impl<'a> Worker<'a> {
         levels: Levels,
     ) -> Result<Self, (u8, String)> {
         let Inheritance {
+            part: _,
+            leads: _,
             configuration,
             settings: _,
             mut pid_file,
@@ -249,12 +183,17 @@ impl<'a> Worker<'a> {
         let is_first = configuration.is_some();
         let configuration = match configuration {
             Some(configuration) => configuration,
-            None => load_kept(options, &kept_text)?,
+            None => {
+                tracing::info!(
+                    "going on with the configuration that was in force; HUP reads the files again"
+                );
+                worker_start::load_kept(options, &kept_text)?
+            }
         };
         for warning in options.warnings.iter().chain(&configuration.warnings) {
             tracing::warn!("{warning}");
         }
-        let Configuration { node, settings, notifications, faults, kept, .. } = configuration;
+        let Configuration { node, balancer, settings, notifications, faults, kept, .. } = configuration;
         if is_first {
             ReadingMarker::end_of_start(&settings, pid_file.path());
         }
@@ -265,6 +204,7 @@ impl<'a> Worker<'a> {
         let mut schedule = ReloadSchedule::default();
         schedule.configure(settings.reload_time_file.as_deref(), settings.reload_repeat);
         let has_routers = !node.routers.is_empty();
+        let balances = !balancer.virtual_servers.is_empty();
         let tally = Tally::new().map_err(|error| fatal(&error))?;
         let mut progress = Progress::new(progress, tally.clone());
         progress.set_routers(node.routers.len());
@@ -278,7 +218,7 @@ impl<'a> Worker<'a> {
 
         let mut runner = Runner::new(runners).map_err(|error| fatal(&error))?;
         apply_to_runner(settings.scripts, &mut runner);
-        scheduling::apply(&settings);
+        scheduling::apply(&settings.vrrp, "vrrp");
         let inbox = Mailbox::new().map_err(|error| fatal(&error))?;
         let notices = Mailbox::new().map_err(|error| fatal(&error))?;
         let loan = Loan::new(None);
@@ -301,12 +241,14 @@ impl<'a> Worker<'a> {
         }
         let tracked_scripts = TrackedScripts::new(&node.tracking, inbox.clone());
         let mut tracked_files = TrackedFiles::new(inbox.clone());
-        tracked_files.configure(&node.tracking);
+        tracked_files.configure(tracked_files::of_routers(&node.tracking));
         let mut tracked_processes =
             TrackedProcesses::new(inbox.clone(), process_socket, settings.queues.processes);
         tracked_processes.configure(&node.tracking);
         let mut polled_links = PolledLinks::new(inbox.clone());
         polled_links.configure(&node.tracking.link_polling);
+        let mut sync_daemons = SyncDaemons::default();
+        sync_daemons.configure(&settings.lvs, |_| None);
         let mut stamps = Stamps::new(pid_file.path());
         let now = clock::now();
         let maintenance = MaintenanceRecord::read(pid_file.path(), is_first, now.wall);
@@ -333,6 +275,7 @@ impl<'a> Worker<'a> {
             handover,
             kept: kept_text,
             hooks: Hooks::new(notifications, settings.hooks),
+            sync_daemons,
             events: Events::default(),
             handovers: Handovers::default(),
             taking_back: VecDeque::new(),
@@ -356,6 +299,7 @@ impl<'a> Worker<'a> {
             reloads: VecDeque::new(),
             last_reload: None,
             has_routers,
+            balances,
             tally,
             progress,
             memory: Memory::default(),
@@ -457,6 +401,7 @@ impl<'a> Worker<'a> {
             Notice::Reconfigured(changes) => self.finish_reload(&changes),
             Notice::News(at, news) => {
                 self.hooks.tell(at, &news);
+                self.sync_daemons.tell(&news);
                 self.handovers.note(&news);
                 self.note_maintenance(&news);
                 self.events.note(at, Happening::News(news));
@@ -621,25 +566,6 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// For a worker that replaces another: what is in the files now nobody has asked for yet.
-fn load_kept(options: &Options, kept: &SharedText) -> Result<Configuration, (u8, String)> {
-    let kept = kept.read().map_err(|error| fatal(&error))?;
-    let configuration = configuration::load_kept(options, &kept).map_err(|refusal| {
-        let why = refusal.lines.join("; ");
-        (refusal.status, format!("cannot run with the configuration of the worker before: {why}"))
-    })?;
-    tracing::info!("going on with the configuration that was in force; HUP reads the files again");
-    // What was wrong with the files was said when they were read.
-    Ok(Configuration { warnings: Vec::new(), ..configuration })
-}
-
-fn apply_to_runner(scripts: Scripts, runner: &mut Runner) {
-    runner.set_limit(scripts.at_once);
-    if scripts.prepare {
-        runner.prepare();
-    }
-}
-
 /// Starts the worker's other threads and gives the vrrp and the kernel thread.
 fn start_threads(
     options: &Options,
@@ -668,19 +594,6 @@ fn start_threads(
     let vrrp_thread =
         spawn("vrrp", move || vrrp_thread.run(node, before, view)).map_err(|error| fatal(&error))?;
     Ok((vrrp_thread, kernel_thread))
-}
-
-/// A panic in any thread ends the worker: half of it would be worse than the next one.
-fn end_on_panic(logger: &Logger) {
-    let logger = logger.clone();
-    std::panic::set_hook(Box::new(move |panic| {
-        logger.last_words(format!("internal error, ending this process: {panic}").replace('\n', " "));
-        std::process::abort();
-    }));
-}
-
-fn fatal(error: &io::Error) -> (u8, String) {
-    (FATAL, format!("cannot start: {error}"))
 }
 
 fn no_privilege(error: &io::Error) -> (u8, String) {

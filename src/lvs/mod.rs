@@ -7,10 +7,8 @@
 //! stands for and those of its real servers that shall serve. Whom a service belongs to, the configuration says: what it
 //! names is ours, what it does not name is left alone, unless a predecessor recorded it.
 
-#[expect(dead_code, reason = "until a worker tells the news")]
 mod action;
 mod config;
-#[cfg_attr(not(test), expect(dead_code, reason = "until a worker shows what is held"))]
 mod director;
 mod reload;
 mod server;
@@ -19,11 +17,10 @@ mod simulator;
 mod table;
 #[cfg(test)]
 mod tests;
+mod view;
 
-#[cfg(test)]
-pub(crate) use action::News;
 pub(crate) use action::{
-    Actions, Advice, Beginning, CheckId, CheckedServer, DirectorConfig, Ending, Event, Verdict,
+    Actions, Advice, Beginning, CheckId, CheckedServer, DirectorConfig, Ending, Event, News, Verdict,
 };
 pub(crate) use config::{
     GroupMember, Quorum, QuorumNotifications, RealServer, RealServerDetails, RealServerKey, Service,
@@ -31,3 +28,4 @@ pub(crate) use config::{
 };
 pub(crate) use director::Director;
 pub(crate) use reload::Planned;
+pub(crate) use view::{RealServerView, ServerView};

@@ -4,17 +4,18 @@
 mod tests;
 
 use core::hash::{Hash, Hasher};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::BalancerConfig;
 use crate::check::{
-    self, Attempt, CheckActions, Checker, Checks, Outcome, OutcomeKind, Target, TargetedCheck, WeightAdvice,
+    self, Attempt, CheckActions, CheckStatus, Checker, Checks, Outcome, OutcomeKind, Target, TargetedCheck,
+    WeightAdvice,
 };
 use crate::kernel::ipvs::HostPort;
 use crate::lvs::{
-    self, Advice, Beginning, CheckId, CheckedServer, Director, DirectorConfig, Ending, Planned, Service,
-    Verdict, VirtualServer,
+    self, Advice, Beginning, CheckId, CheckedServer, Director, DirectorConfig, Ending, Planned, ServerView,
+    Service, Verdict, VirtualServer,
 };
 use crate::time::Instant;
 
@@ -26,6 +27,8 @@ pub(crate) struct LbNode {
     /// What names a check over reloads.
     ids: HashMap<Identity, CheckId>,
     next_check: u32,
+    /// Whose each check is.
+    owners: BTreeMap<CheckId, (Service, HostPort)>,
 }
 
 /// What is to be carried out and told.
@@ -82,8 +85,10 @@ impl LbNode {
             checks: Checks::new(seed),
             ids: HashMap::new(),
             next_check: 0,
+            owners: BTreeMap::new(),
         };
         let (config, checks) = node.parts(config, rs_init_notifies);
+        node.owners = owners(&config);
         node.director = Director::begin(now, config, beginning, &mut actions.director);
         node.configure(now, checks, actions);
         node
@@ -110,6 +115,7 @@ impl LbNode {
         actions: &mut LbActions,
     ) {
         let (config, checks) = self.parts(config, rs_init_notifies);
+        self.owners = owners(&config);
         self.director.apply(now, config, &mut actions.director);
         self.configure(now, checks, actions);
     }
@@ -209,6 +215,26 @@ impl LbNode {
         (director, targeted)
     }
 
+    /// Whose a check is: the virtual server, and the real server.
+    pub(crate) fn of_check(&self, check: CheckId) -> Option<(&Service, HostPort)> {
+        self.owners.get(&check).map(|(service, target)| (service, *target))
+    }
+
+    /// All virtual servers.
+    pub(crate) fn servers(&self) -> impl Iterator<Item = ServerView<'_>> {
+        self.director.views()
+    }
+
+    /// All checks.
+    pub(crate) fn checks(&self) -> impl Iterator<Item = CheckStatus<'_, CheckId>> {
+        self.checks.statuses()
+    }
+
+    /// How many entries the kernel is known to hold and to lack.
+    pub(crate) fn held(&self) -> (usize, usize) {
+        self.director.held()
+    }
+
     fn configure(&mut self, now: Instant, checks: Vec<TargetedCheck<CheckId>>, actions: &mut LbActions) {
         let mut checked = CheckActions::default();
         self.checks.configure(now, checks, &mut checked);
@@ -234,6 +260,16 @@ impl LbNode {
             }
         }
     }
+}
+
+/// Whose each check is.
+fn owners(config: &DirectorConfig) -> BTreeMap<CheckId, (Service, HostPort)> {
+    let owner = |checked: &CheckedServer| {
+        let server = config.virtual_servers.get(checked.virtual_server as usize)?;
+        let real = server.real_servers.get(checked.real_server as usize)?;
+        Some((checked.check, (server.service.clone(), real.target)))
+    };
+    config.checks.iter().filter_map(owner).collect()
 }
 
 fn event(outcome: &Outcome<CheckId>) -> lvs::Event {

@@ -16,7 +16,6 @@ mod balancing;
 mod changes;
 mod ha_node;
 mod kernel_model;
-#[cfg_attr(not(test), expect(dead_code, reason = "until a worker drives it"))]
 mod lb_node;
 mod object;
 mod static_items;
@@ -28,6 +27,7 @@ pub(crate) use changes::{Change, Changes};
 pub use ha_node::HaNode;
 pub(crate) use ha_node::Retired;
 pub use kernel_model::KernelModel;
+pub(crate) use lb_node::{LbActions, LbNode};
 pub use static_items::{StaticAddress, StaticConfig, StaticRoute, StaticRule, TrackGroup};
 
 use std::collections::BTreeSet;

@@ -203,11 +203,16 @@ fn of_state(scripts: &StateScripts, word: Word) -> Option<Hook> {
         Word::Backup => hook("notify_backup", scripts.backup.as_ref()),
         Word::Fault => hook("notify_fault", scripts.fault.as_ref()),
         Word::Stop => hook("notify_stop", scripts.stop.as_ref()),
-        Word::Deleted | Word::LowerPriorityReceived | Word::MasterPriority | Word::BackupPriority => None,
+        Word::Deleted
+        | Word::LowerPriorityReceived
+        | Word::MasterPriority
+        | Word::BackupPriority
+        | Word::Up
+        | Word::Down => None,
     }
 }
 
-fn hook(keyword: &'static str, script: Option<&Arc<Script>>) -> Option<Hook> {
+pub(super) fn hook(keyword: &'static str, script: Option<&Arc<Script>>) -> Option<Hook> {
     script.map(|script| Hook { keyword, script: Arc::clone(script) })
 }
 

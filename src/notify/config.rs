@@ -15,6 +15,8 @@ pub(crate) struct Notifications {
     pub groups: BTreeMap<Arc<str>, SyncGroupNotifications>,
     /// `vrrp_notify_fifo` and `notify_fifo`: two at most, of different paths.
     pub fifos: Vec<FifoConfig>,
+    /// `lvs_notify_fifo` and `notify_fifo`, which tell of virtual and real servers.
+    pub balancer_fifos: Vec<FifoConfig>,
     /// Where mail goes, if any.
     pub mail: Option<Box<MailConfig>>,
     /// `fifo_write_vrrp_states_on_reload`: FIFOs get all states again after a reload.
@@ -30,6 +32,8 @@ pub(crate) struct FifoConfig {
     pub owner: ScriptUser,
     /// `notify_fifo_script`, `vrrp_notify_fifo_script`: its reader, which gets the path as its last argument.
     pub script: Option<Arc<Script>>,
+    /// Another worker writes to it, too.
+    pub shared: bool,
 }
 
 /// Scripts for the states of an instance or a group.

@@ -90,16 +90,23 @@ impl Letter {
     /// `[ROUTER_ID] VRRP Instance NAME - Entering MASTER state`.
     fn subject(&self, router_id: &str) -> String {
         let Event { object, word, .. } = &*self.event;
-        let kind = match object {
-            Object::Instance(_) => "Instance",
-            Object::Group(_) => "Group",
-        };
-        format!("[{router_id}] VRRP {kind} {} - Entering {word} state", object.name())
+        let name = object.name();
+        match object {
+            Object::Instance(_) => format!("[{router_id}] VRRP Instance {name} - Entering {word} state"),
+            Object::Group(_) => format!("[{router_id}] VRRP Group {name} - Entering {word} state"),
+            Object::VirtualServer(_) => format!("[{router_id}] Virtualserver {name} - {word}"),
+            Object::RealServer(_, of) => {
+                format!("[{router_id}] Realserver {name} of virtual server {of} - {word}")
+            }
+        }
     }
 
     fn body(&self) -> String {
         let Event { object, word, .. } = &*self.event;
         match (object, word) {
+            (Object::VirtualServer(_) | Object::RealServer(..), _) => {
+                format!("=> {} <=", self.event.cause.as_deref().unwrap_or_default())
+            }
             (Object::Group(_), word) => format!("=> All VRRP group instances are now in {word} state <="),
             (_, Word::Master) => "=> VRRP Instance is now owning VRRP VIPs <=".to_owned(),
             _ => "=> VRRP Instance is no longer owning VRRP VIPs <=".to_owned(),
@@ -155,7 +162,7 @@ impl MailQueue {
     /// An event to tell. Only states are.
     pub(crate) fn push(&mut self, now: Instant, event: &Arc<Event>, config: &MailConfig) {
         match event.word {
-            Word::Master | Word::Backup | Word::Deleted => {}
+            Word::Master | Word::Backup | Word::Deleted | Word::Up | Word::Down => {}
             Word::Fault if config.faults => {}
             _ => return,
         }

@@ -7,6 +7,7 @@
 //! ```
 
 mod account;
+mod balancing;
 mod config;
 mod event;
 mod fifo;
@@ -14,7 +15,8 @@ mod hooks;
 mod mail;
 mod settings;
 
-pub(crate) use account::Account;
+pub(crate) use account::{Account, Told};
+pub(crate) use balancing::{BalancerAccount, of_real_server, of_virtual_server, service_name, target_name};
 pub(crate) use config::{
     FifoConfig, InstanceNotifications, Notifications, StateScripts, SyncGroupNotifications,
 };

@@ -1,5 +1,6 @@
 //! What a daemon tells of itself: a [`Snapshot`] of its routers, and the texts made of it.
 
+mod balancer;
 mod event;
 mod explain;
 pub(crate) mod keepalived_data;
@@ -11,6 +12,7 @@ mod snapshot;
 pub(crate) mod text;
 mod trackers;
 
+pub(crate) use balancer::{BalancerStatus, Parts as BalancerParts, check_keyword, text as balancer_text};
 pub(crate) use event::{EventRecord, Happening};
 pub(crate) use explain::explain;
 pub(crate) use report::{DaemonStatus, MaintenanceStatus, ReloadStatus, RouterStatus, Status, span};

@@ -1,7 +1,7 @@
 //! Waiting for several descriptors, and being woken by another thread.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -89,6 +89,45 @@ pub fn is_writable(descriptor: &impl AsFd, timeout: Duration) -> bool {
     let mut wanted = [PollFd::new(descriptor.as_fd(), PollFlags::POLLOUT)];
     let timeout = PollTimeout::from(u16::try_from(timeout.as_millis()).unwrap_or(u16::MAX));
     poll(&mut wanted, timeout) == Ok(1)
+}
+
+/// Wakes another process, forked from the one that made it, which waits for it.
+#[derive(Debug)]
+pub struct Bell(OwnedFd);
+
+impl Bell {
+    /// A bell that nobody has rung.
+    ///
+    /// # Errors
+    /// When the system has no descriptor left.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self(EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?.into()))
+    }
+
+    /// The same bell.
+    ///
+    /// # Errors
+    /// When the system has no descriptor left.
+    pub fn share(&self) -> io::Result<Self> {
+        Ok(Self(self.0.try_clone()?))
+    }
+
+    /// Makes the descriptor readable. Never blocks.
+    pub fn ring(&self) {
+        // Fails only when the counter is full, and then the descriptor is readable anyhow.
+        let _ = nix::unistd::write(&self.0, &1u64.to_ne_bytes());
+    }
+
+    /// To be called by who waits *before* it looks: what is rung after this is seen again.
+    pub fn silence(&self) {
+        let _ = nix::unistd::read(&self.0, &mut [0; 8]);
+    }
+}
+
+impl AsFd for Bell {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
 }
 
 /// Wakes the thread that waits for it. Several wake-ups before that thread looks count as one, and only the

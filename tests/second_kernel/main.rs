@@ -10,6 +10,7 @@ mod second_kernel;
 mod skip;
 
 mod boot;
+mod director;
 mod ipvs;
 mod links;
 mod vrf;

@@ -246,6 +246,8 @@ impl Host {
             .arg(self.path("keepalived.pid"))
             .arg("-r")
             .arg(self.path("vrrp.pid"))
+            .arg("-c")
+            .arg(self.path("checkers.pid"))
             .args(flags)
             .env("TMPDIR", self.folder.path())
             .envs(self.environment.iter().map(|(key, value)| (key, value)))
@@ -280,6 +282,10 @@ impl Host {
 
     pub fn worker(&self) -> u32 {
         self.pid("vrrp.pid")
+    }
+
+    pub fn checker(&self) -> u32 {
+        self.pid("checkers.pid")
     }
 
     /// The process that starts commands for the worker, if there is one.
@@ -345,7 +351,7 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         // Both at once: the death of one makes the other act.
-        for file in ["keepalived.pid", "vrrp.pid"] {
+        for file in ["keepalived.pid", "vrrp.pid", "checkers.pid"] {
             let pid = fs::read_to_string(self.path(file)).ok().and_then(|text| text.trim().parse().ok());
             if let Some(pid) = pid
                 && runs(pid, self.folder.path())

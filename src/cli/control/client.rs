@@ -40,6 +40,9 @@ pub(in crate::cli) struct Which {
     /// The pid file that its -r names: the socket is beside it
     #[arg(short = 'r', long = "vrrp_pid", value_name = "FILE")]
     pid_file: Option<PathBuf>,
+    /// The pid file that its -c names; default beside that of -r
+    #[arg(short = 'c', long = "checkers_pid", value_name = "FILE")]
+    checkers_pid_file: Option<PathBuf>,
 }
 
 impl Which {
@@ -47,6 +50,20 @@ impl Which {
     pub(super) fn vrrp(&self) -> Client {
         let beside = || self.pid_file.as_ref().map(|path| path.with_extension("sock"));
         Client { path: self.socket.clone().or_else(beside).unwrap_or_else(|| DEFAULT_SOCKET.into()) }
+    }
+
+    /// The lvs worker.
+    pub(super) fn lvs(&self) -> Client {
+        let path = match &self.checkers_pid_file {
+            Some(path) => path.with_extension("sock"),
+            None => {
+                let vrrp = self.vrrp().path;
+                let name =
+                    vrrp.file_name().map(|name| name.to_string_lossy().replacen("vrrp", "checkers", 1));
+                vrrp.with_file_name(name.unwrap_or_default())
+            }
+        };
+        Client { path }
     }
 }
 
@@ -83,6 +100,11 @@ impl Failure {
 }
 
 impl Client {
+    /// Whether there may be a worker: one that is not needed has no socket.
+    pub(super) fn exists(&self) -> bool {
+        self.path.exists()
+    }
+
     /// Asks, and waits so long for each piece of the answer.
     pub(super) fn ask(&self, command: Command, patience: Duration) -> Result<Value, Failure> {
         Ok(self.converse(command, Some(patience))?.result)

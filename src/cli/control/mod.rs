@@ -59,13 +59,17 @@ fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
 
 /// Runs `reload`.
 pub(super) fn reload(arguments: &Reload) -> ExitCode {
-    match arguments.which.vrrp().ask(Command::Reload {}, READING_PATIENCE) {
-        Ok(result) => {
-            print_lines(&result, "lines");
-            ExitCode::SUCCESS
+    // The first one reads the configuration, the other one follows.
+    let (vrrp, lvs) = (arguments.which.vrrp(), arguments.which.lvs());
+    let leads = vrrp.exists() || !lvs.exists();
+    let clients = [(leads, vrrp), (lvs.exists(), lvs)];
+    for (_, client) in clients.into_iter().filter(|(asked, _)| *asked) {
+        match client.ask(Command::Reload {}, READING_PATIENCE) {
+            Ok(result) => print_lines(&result, "lines"),
+            Err(failure) => return failure.tell("reload"),
         }
-        Err(failure) => failure.tell("reload"),
     }
+    ExitCode::SUCCESS
 }
 
 /// Runs `log-level`.

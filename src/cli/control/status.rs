@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::client::{Client, EXITS, Failure, PATIENCE, REFUSED, Which};
 use crate::cli::say;
 use crate::control::Command;
-use crate::status::{Status as Report, text};
+use crate::status::{BalancerStatus, Status as Report, balancer_text, text};
 use crate::sys::clock;
 
 /// Clears a terminal.
@@ -19,11 +19,12 @@ const CLEAR: &str = "\x1b[H\x1b[2J\x1b[3J";
 /// Show what a running daemon does and why
 ///
 /// Shows each virtual router: its state, since when and why, its priority with its parts, its addresses, the other
-/// routers heard, and what it does next.
+/// routers heard, and what it does next. Then each virtual server: its quorum, its real servers with their weights and
+/// connections, and what their checks found last.
 #[derive(Debug, Args)]
 #[command(after_help = EXITS)]
 pub(in crate::cli) struct Status {
-    /// Only this virtual router, with all that is known of it
+    /// Only this virtual router, with all that is known of it, or this virtual server ([192.0.2.1]:tcp:80)
     #[arg(value_name = "NAME")]
     name: Option<String>,
     /// The whole answer as JSON
@@ -39,9 +40,8 @@ pub(in crate::cli) struct Status {
 
 /// Runs `status`.
 pub(in crate::cli) fn status(arguments: &Status) -> ExitCode {
-    let client = arguments.which.vrrp();
     loop {
-        let text = match text_of(&client, arguments) {
+        let text = match text_of(arguments) {
             Ok(Ok(text)) => text,
             Ok(Err(unknown)) => {
                 say(&unknown);
@@ -62,18 +62,54 @@ pub(in crate::cli) fn status(arguments: &Status) -> ExitCode {
 }
 
 /// What is to be shown, or that there is no such router.
-fn text_of(client: &Client, arguments: &Status) -> Result<Result<String, String>, Failure> {
-    let result = client.ask(Command::Status {}, PATIENCE)?;
+fn text_of(arguments: &Status) -> Result<Result<String, String>, Failure> {
+    let (vrrp, lvs) = (arguments.which.vrrp(), arguments.which.lvs());
+    let balancer = lvs.exists().then(|| balancer_of(&lvs)).transpose()?;
+    let only = arguments.name.as_deref();
+    let now = clock::wall().as_unix_micros();
+    let is_server = |name: &str| {
+        balancer.iter().any(|(_, report)| report.virtual_servers.iter().any(|server| server.name == name))
+    };
+    if !vrrp.exists()
+        && let Some((result, report)) = &balancer
+    {
+        return Ok(Ok(match arguments.json {
+            true => format!("{}\n", serde_json::json!({ "balancer": result })),
+            false => balancer_text(report, now, only),
+        }));
+    }
+    let mut result = vrrp.ask(Command::Status {}, PATIENCE)?;
     let report = understand(&result)?;
-    if let Some(name) = &arguments.name
+    let of_server = only.is_some_and(is_server);
+    if let Some(name) = only.filter(|_| !of_server)
         && let Err(unknown) = find(&report, name, "status")
     {
         return Ok(Err(unknown));
     }
-    Ok(Ok(match arguments.json {
-        true => format!("{result}\n"),
-        false => text::text(&report, clock::wall().as_unix_micros(), arguments.name.as_deref()),
-    }))
+    if arguments.json {
+        if let (Some((balancer, _)), Some(members)) = (balancer, result.as_object_mut()) {
+            members.insert("balancer".to_owned(), balancer);
+        }
+        return Ok(Ok(format!("{result}\n")));
+    }
+    let mut shown = if of_server { String::new() } else { text::text(&report, now, only) };
+    if let Some((_, report)) = &balancer
+        && (only.is_none() || of_server)
+    {
+        if !shown.is_empty() {
+            shown.push('\n');
+        }
+        shown.push_str(&balancer_text(report, now, only));
+    }
+    Ok(Ok(shown))
+}
+
+/// What the lvs worker answers.
+fn balancer_of(client: &Client) -> Result<(Value, BalancerStatus), Failure> {
+    let result = client.ask(Command::Status {}, PATIENCE)?;
+    let report = serde_json::from_value(result.clone())
+        .map_err(|error| Failure::Unreachable(format!("the answer is not understood: {error}")))?;
+    Ok((result, report))
 }
 
 /// Reads the answer to `status`.

@@ -31,7 +31,9 @@ mod track;
 mod unsupported;
 mod vrrp;
 
-pub use settings::{FilterSettings, ProcessScript, QueueSizes, Settings};
+pub use settings::{
+    FilterSettings, LvsSettings, ProcessScript, ProcessSettings, QueueSizes, Settings, SyncDaemonSettings,
+};
 pub(super) use unsupported::report_unsupported;
 
 use std::collections::BTreeSet;
@@ -191,9 +193,10 @@ impl Lowering {
         self.defined.report_unfit(reading);
         self.defined.report_unused(reading);
         script::report_user(reading, config);
-        let balances = !balancer.virtual_servers.is_empty();
+        let balances = !balancer.virtual_servers.is_empty() && !options.without_virtual_servers;
         let of_processes = script::of_processes(reading, config, balances, &mut checks.scripts);
         settings.of_scripts(config, &of_processes);
+        notifications.balancer_fifos = of_processes.balancer_fifos;
         notifications::of_all(reading, config, &sync_groups, of_processes.fifos, &mut notifications);
         script::report_security(reading, config, &checks.scripts);
 

@@ -224,6 +224,8 @@ pub(super) struct ProcessScripts {
     pub(super) shutdown: Option<Arc<Script>>,
     /// What tells of virtual routers.
     pub(super) fifos: Vec<FifoConfig>,
+    /// What tells of virtual servers.
+    pub(super) balancer_fifos: Vec<FifoConfig>,
 }
 
 /// Reads the scripts of the processes themselves, and their FIFOs. `balances`: there are virtual servers. A process that
@@ -239,11 +241,12 @@ pub(super) fn of_processes(
     read.startup = global.startup_script.as_ref().and_then(|entry| scripts.read(reading, entry));
     read.shutdown = global.shutdown_script.as_ref().and_then(|entry| scripts.read(reading, entry));
     let routes = !config.instances.is_empty();
-    for (fifo, reader, is_started, is_ours) in [
-        (&global.notify_fifo, &global.notify_fifo_script, routes || balances, true),
-        (&global.vrrp_notify_fifo, &global.vrrp_notify_fifo_script, routes, true),
-        (&global.lvs_notify_fifo, &global.lvs_notify_fifo_script, balances, false),
+    for (fifo, reader, by_vrrp, by_lvs) in [
+        (&global.notify_fifo, &global.notify_fifo_script, routes, balances),
+        (&global.vrrp_notify_fifo, &global.vrrp_notify_fifo_script, routes, false),
+        (&global.lvs_notify_fifo, &global.lvs_notify_fifo_script, false, balances),
     ] {
+        let is_started = by_vrrp || by_lvs;
         if let Some(entry) = fifo
             && scripts.policy.lacks_user(reading, entry.value.owner.as_ref())
         {
@@ -254,15 +257,31 @@ pub(super) fn of_processes(
         let looks =
             |entry: &&At<Script>| is_started || scripts.policy.lacks_user(reading, entry.value.user.named());
         let script = reader.as_ref().filter(looks).and_then(|entry| scripts.read_reader(reading, entry));
-        let Some(entry) = fifo.as_ref().filter(|_| is_ours && routes) else { continue };
+        let Some(entry) = fifo.as_ref() else { continue };
         let Fifo { path, owner } = &entry.value;
         // Without a user it is nobody's, which has been said.
-        if scripts.policy.lacks_user(reading, owner.as_ref()) || read.fifos.iter().any(|f| f.path == *path) {
+        if scripts.policy.lacks_user(reading, owner.as_ref()) {
             continue;
         }
         let own = || owner.clone().map(ScriptUser::Named);
         let owner = own().unwrap_or_else(|| scripts.policy.script_user(reading));
-        read.fifos.push(FifoConfig { path: path.clone(), owner, script });
+        // Of two keywords with one path the first counts in each worker.
+        let config = FifoConfig { path: path.clone(), owner, script, shared: false };
+        for (list, writes) in [(&mut read.fifos, by_vrrp), (&mut read.balancer_fifos, by_lvs)] {
+            if writes && !list.iter().any(|other| other.path == *path) {
+                list.push(config.clone());
+            }
+        }
+    }
+    for fifo in &mut read.fifos {
+        if let Some(other) = read.balancer_fifos.iter_mut().find(|other| other.path == fifo.path) {
+            (fifo.shared, other.shared) = (true, true);
+            // As in keepalived one of the two processes runs the script: that of virtual servers for `notify_fifo`.
+            match fifo.script == other.script {
+                true => fifo.script = None,
+                false => other.script = None,
+            }
+        }
     }
     read
 }

@@ -1,12 +1,14 @@
 //! What the daemon is told, apart from the routers.
 
+use core::num::{NonZeroU8, NonZeroU16};
 use std::sync::Arc;
 
 use super::script::ProcessScripts;
 use crate::config::model::{Config, GlobalDefs, U32_MAX};
-use crate::config::values::{At, BufferPolicy, Natural, Reading, Seconds};
+use crate::config::values::{At, BufferPolicy, Natural, Reading, Seconds, Words};
 use crate::config::{LoadOptions, Realtime, ReloadSettings, Scripts};
 use crate::kernel::Script;
+use crate::kernel::ipvs::{SyncSettings, Timeouts};
 use crate::notify::HookSettings;
 use crate::time::Duration;
 
@@ -29,20 +31,18 @@ pub struct Settings {
     /// `max_auto_priority` and `min_auto_priority_delay`: what becomes of the vrrp thread's priority when its timers run
     /// late. `None` = nothing.
     pub auto_priority: Option<AutoPriority>,
-    /// `vrrp_priority`: nice value of the worker.
-    pub nice: Option<i32>,
-    /// `vrrp_rlimit_rttime`, in microseconds.
-    pub realtime_limit_us: Option<u64>,
-    /// `vrrp_cpu_affinity`: processors of the worker; none = all.
-    pub processors: Vec<u32>,
-    /// `vrrp_no_swap`: lock the memory even where a limit may make the worker fail.
-    pub no_swap: bool,
+    /// `vrrp_…`: the process of the vrrp worker.
+    pub vrrp: ProcessSettings,
+    /// `checker_…`: the process of the lvs worker.
+    pub checker: ProcessSettings,
+    /// `checker_rt_priority`: `SCHED_FIFO` priority of the lvs worker, 1 to 99; `None` = ordinary scheduling.
+    pub checker_realtime_priority: Option<u8>,
+    /// What the lvs worker does besides its virtual servers.
+    pub lvs: LvsSettings,
     /// `umask`; `None` = keepalived's 0177.
     pub umask: Option<u32>,
     /// `process_name` or `process_names`: of the supervisor.
     pub supervisor_name: Option<String>,
-    /// `vrrp_process_name` or `process_names`: of the worker.
-    pub worker_name: Option<String>,
     /// `child_wait_time`: how long to wait for the worker to end.
     pub child_wait_time: Duration,
     /// `smtp_alert_vrrp`, else `smtp_alert`: what holds for instances and sync groups that do not say it themselves.
@@ -81,6 +81,53 @@ pub struct Settings {
     pub sandbox: bool,
     /// `[reload]` of alived.toml.
     pub reload: ReloadSettings,
+}
+
+/// A process: `vrrp_…` or `checker_…`.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ProcessSettings {
+    /// `…_process_name` or `process_names`.
+    pub name: Option<String>,
+    /// `…_priority`: its nice value.
+    pub nice: Option<i32>,
+    /// `…_rlimit_rttime`, in microseconds.
+    pub realtime_limit_us: Option<u64>,
+    /// `…_cpu_affinity`: its processors; none = all.
+    pub processors: Vec<u32>,
+    /// `…_no_swap`: lock the memory even where a limit may make it fail.
+    pub no_swap: bool,
+}
+
+/// What holds for all virtual servers.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct LvsSettings {
+    /// `lvs_flush`: what the kernel's table holds at the start is removed.
+    pub flush: bool,
+    /// `lvs_flush_on_stop` without `VS`: at the stop all of the table is removed, whoever added it.
+    pub flush_on_stop: bool,
+    /// `lvs_timeouts`: of the kernel's connections.
+    pub timeouts: Timeouts,
+    /// `lvs_sync_daemon`: the kernel's threads that tell other directors of connections.
+    pub sync_daemon: Option<SyncDaemonSettings>,
+    /// `rs_init_notifies`: that a real server is up is told when its first checks have succeeded, too.
+    pub rs_init_notifies: bool,
+    /// `smtp_alert_checker`, else `smtp_alert`: what holds for virtual and real servers that do not say it themselves.
+    pub mail: Option<bool>,
+    /// `checker_log_all_failures`: forgiven failures of checks are logged.
+    pub log_all_failures: bool,
+    /// `lvs_netlink_cmd_rcv_bufs`: what the kernel's answers may take at least, in bytes; 0 = as much as usual.
+    pub command_queue: usize,
+    /// `lvs_netlink_monitor_rcv_bufs`: the same of what the kernel tells of addresses.
+    pub monitor_queue: usize,
+}
+
+/// `lvs_sync_daemon`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SyncDaemonSettings {
+    /// The instance whose state the threads follow; `None` = both run.
+    pub instance: Option<String>,
+    /// How they run.
+    pub settings: SyncSettings,
 }
 
 /// How the tables of filters are made.
@@ -140,13 +187,12 @@ impl Default for Settings {
             use_pid_dir: false,
             realtime_priority: None,
             auto_priority: None,
-            nice: None,
-            realtime_limit_us: None,
-            processors: Vec::new(),
-            no_swap: false,
+            vrrp: ProcessSettings::default(),
+            checker: ProcessSettings::default(),
+            checker_realtime_priority: None,
+            lvs: LvsSettings::default(),
             umask: None,
             supervisor_name: None,
-            worker_name: None,
             child_wait_time: Duration::from_secs(5),
             mail_on_changes: false,
             data_use_instance: false,
@@ -213,6 +259,7 @@ pub(super) fn settings(config: &Config, options: &LoadOptions) -> Settings {
         let priority = natural(&global.vrrp_rt_priority).and_then(|priority| u8::try_from(priority).ok());
         keyword = priority.map_or(keyword, Realtime::Priority);
     }
+    settings.lvs.sync_daemon = sync_daemon(config);
     let of_instances = config.instances.iter().filter_map(|instance| natural(&instance.kernel_rx_buf_size));
     let of_instances = of_instances.map(bytes).max().unwrap_or_default();
     settings.queues.advertisements = settings.queues.advertisements.max(of_instances);
@@ -226,24 +273,45 @@ pub(super) fn settings(config: &Config, options: &LoadOptions) -> Settings {
 fn of_global(global: &GlobalDefs, settings: &mut Settings) {
     let text = |name: &str| Some(name.to_owned());
     settings.router_id = global.router_id.as_ref().and_then(|e| text(&e.value.0));
-    settings.nice = global.vrrp_priority.as_ref().map(|e| e.value.0);
-    settings.realtime_limit_us = natural(&global.vrrp_rlimit_rttime).map(u64::from);
-    if let Some(processors) = &global.vrrp_cpu_affinity {
-        settings.processors = processors.value.0.iter().filter_map(|cpu| cpu.parse().ok()).collect();
-    }
     settings.auto_priority = global.max_auto_priority.as_ref().and_then(|entry| {
         // Without a number up to the highest that there is; -1 is another word for 0.
         let max = u8::try_from(entry.value.0.unwrap_or(99)).ok().filter(|max| *max > 0)?;
         let late_us = natural(&global.min_auto_priority_delay).map_or(1_000_000, u64::from);
         Some(AutoPriority { max, late_us })
     });
-    settings.no_swap = global.vrrp_no_swap.is_some();
     settings.umask = global.umask.as_ref().map(|e| e.value.0);
     let named = |otherwise: &str| global.process_names.as_ref().map(|_| otherwise.to_owned());
     settings.supervisor_name =
         global.process_name.as_ref().and_then(|e| text(&e.value.0)).or_else(|| named("keepalived"));
-    settings.worker_name =
-        global.vrrp_process_name.as_ref().and_then(|e| text(&e.value.0)).or_else(|| named("keepalived_vrrp"));
+    let processors = |entry: &Option<At<Words<1, 1024>>>| -> Vec<u32> {
+        let words = entry.iter().flat_map(|entry| &entry.value.0);
+        words.filter_map(|cpu| cpu.parse().ok()).collect()
+    };
+    settings.vrrp = ProcessSettings {
+        name: global
+            .vrrp_process_name
+            .as_ref()
+            .and_then(|e| text(&e.value.0))
+            .or_else(|| named("keepalived_vrrp")),
+        nice: global.vrrp_priority.as_ref().map(|e| e.value.0),
+        realtime_limit_us: natural(&global.vrrp_rlimit_rttime).map(u64::from),
+        processors: processors(&global.vrrp_cpu_affinity),
+        no_swap: global.vrrp_no_swap.is_some(),
+    };
+    settings.checker = ProcessSettings {
+        name: global
+            .checker_process_name
+            .as_ref()
+            .and_then(|e| text(&e.value.0))
+            .or_else(|| named("keepalived_lvs")),
+        nice: global.checker_priority.as_ref().map(|e| e.value.0),
+        realtime_limit_us: natural(&global.checker_rlimit_rttime).map(u64::from),
+        processors: processors(&global.checker_cpu_affinity),
+        no_swap: global.checker_no_swap.is_some(),
+    };
+    settings.checker_realtime_priority =
+        natural(&global.checker_rt_priority).and_then(|priority| u8::try_from(priority).ok());
+    settings.lvs = lvs(global);
     settings.reload_file =
         global.reload_file.as_ref().map(|e| e.value.0.as_ref().map(|path| path.to_string()));
     settings.reload_log =
@@ -266,6 +334,41 @@ fn of_global(global: &GlobalDefs, settings: &mut Settings) {
     settings.state_dump_file = global.state_dump_file.as_ref().and_then(|e| text(&e.value.0));
     settings.json_version =
         natural(&global.json_version).and_then(|version| u8::try_from(version).ok()).unwrap_or(1);
+}
+
+fn lvs(global: &GlobalDefs) -> LvsSettings {
+    let queue = |field: &Option<At<Natural<0, U32_MAX>>>| natural(field).map(bytes).unwrap_or_default();
+    LvsSettings {
+        flush: global.lvs_flush.is_some(),
+        flush_on_stop: global.lvs_flush_on_stop.as_ref().is_some_and(|entry| entry.value.0.is_empty()),
+        timeouts: global.lvs_timeouts.as_ref().map(|entry| entry.value).unwrap_or_default(),
+        sync_daemon: None,
+        rs_init_notifies: global.rs_init_notifies.is_some(),
+        mail: global.smtp_alert_checker.as_ref().or(global.smtp_alert.as_ref()).map(|entry| entry.value.0),
+        log_all_failures: global.checker_log_all_failures.as_ref().is_some_and(|entry| entry.value.0),
+        command_queue: queue(&global.lvs_netlink_cmd_rcv_bufs),
+        monitor_queue: queue(&global.lvs_netlink_monitor_rcv_bufs),
+    }
+}
+
+fn sync_daemon(config: &Config) -> Option<SyncDaemonSettings> {
+    let written = &config.global.as_deref()?.lvs_sync_daemon.as_ref()?.value;
+    let instance = written.instance.as_deref();
+    // That of its instance unless it has one.
+    let of_instance = config.instances.iter().find(|block| Some(&*block.header.value.0) == instance);
+    let vrid = of_instance.and_then(|block| block.virtual_router_id.as_ref());
+    let vrid = vrid.and_then(|entry| u8::try_from(entry.value.0).ok());
+    Some(SyncDaemonSettings {
+        instance: instance.map(str::to_owned),
+        settings: SyncSettings {
+            interface: written.interface.clone(),
+            id: written.id.or(vrid).unwrap_or_default(),
+            max_length: written.max_length.and_then(NonZeroU16::new),
+            group: written.group,
+            port: written.port.and_then(NonZeroU16::new),
+            ttl: written.ttl.and_then(NonZeroU8::new),
+        },
+    })
 }
 
 /// Of Ethernet, in bytes.

@@ -159,14 +159,8 @@ impl Context {
     pub(super) const fn inherited_support(self) -> Support {
         match self {
             Self::TrackGroup => Support::NotYet("static addresses are not kept yet"),
-            Self::VrrpScript
-            | Self::TrackProcess
-            | Self::TrackFile
-            | Self::VrrpTrackFile
-            | Self::GarpGroup
-            | Self::AuthHmac => Support::ActedOn,
-            Self::BfdInstance => Support::NotYet("BFD is not served yet"),
-            _ => Support::NotYet("virtual servers are not served yet"),
+            Self::BfdInstance | Self::BfdCheck => Support::NotYet("BFD is not served yet"),
+            _ => Support::ActedOn,
         }
     }
 }

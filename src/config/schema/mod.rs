@@ -238,17 +238,14 @@ mod tests {
     fn only_whole_subjects_are_not_acted_on_yet() {
         use Context as C;
         let balancing = |row: &Keyword| {
-            let words = ["lvs_", "checker_", "net_namespace_ipvs", "nftables_ipvs", "SSL", "virtual_server"];
-            let names = ["rs_init_notifies", "no_checker_emails"];
-            words.iter().any(|word| row.name.starts_with(word))
-                || names.contains(&row.name)
-                || row.context.path().starts_with("virtual_server")
-                || matches!(
-                    row.context,
-                    C::Ssl | C::GroupLine | C::MethodWords | C::SyncDaemonWords | C::TimeoutWords
-                )
+            ["lvs_sync_daemon_interface", "net_namespace_ipvs"].contains(&row.name)
+                || row.name.starts_with("nftables_ipvs")
         };
-        let bfd = |row: &Keyword| row.context == C::BfdInstance || row.name.contains("bfd");
+        let bfd = |row: &Keyword| {
+            matches!(row.context, C::BfdInstance | C::BfdCheck)
+                || row.name.contains("bfd")
+                || row.name == "BFD_CHECK"
+        };
         let snmp = |row: &Keyword| row.name.contains("snmp") || row.name == "enable_traps";
         let dbus = |row: &Keyword| row.name.contains("dbus");
         let hooks = |row: &Keyword| {
@@ -304,7 +301,7 @@ mod tests {
             assert_eq!(schema().names(context).collect::<Vec<_>>(), words);
             for word in words {
                 let support = schema().find(context, word).map(|row| row.support);
-                assert!(matches!(support, Some(Support::NotYet(_))), "{word}: {support:?}");
+                assert_eq!(support, Some(Support::ActedOn), "{word}");
             }
         }
     }

@@ -7,6 +7,7 @@ use super::super::kernel_thread::Request;
 use super::super::log::Log;
 use super::super::mailbox::Mailbox;
 use super::super::tally::Tally;
+use super::super::tracked_files::FileNews;
 use crate::kernel::{
     AddressReply, KernelError, KernelView, LinkOutcome, ReceiveSocket, RoutingReply, ScriptEnd,
 };
@@ -60,6 +61,12 @@ pub(in crate::daemon) enum Message {
     Snapshot,
     /// Set all counters to 0.
     ClearCounters,
+}
+
+impl From<FileNews> for Message {
+    fn from(FileNews { name, reading }: FileNews) -> Self {
+        Self::File { name, reading }
+    }
 }
 
 /// What the thread begins with, of those that were before it.

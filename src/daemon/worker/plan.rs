@@ -74,10 +74,11 @@ fn compare(before: &Configuration, after: &Configuration) -> Changes {
 
 /// Whether anybody is told otherwise who was told anything: instances and groups that come or go are said already.
 fn tells_otherwise(before: &Notifications, after: &Notifications) -> bool {
-    let Notifications { instances, groups, fifos, mail, repeat_on_reload } = before;
+    let Notifications { instances, groups, fifos, balancer_fifos, mail, repeat_on_reload } = before;
     let instance = |(name, now): (_, _)| instances.get(name).is_some_and(|then| then != now);
     let group = |(name, now): (_, _)| groups.get(name).is_some_and(|then| then != now);
     after.instances.iter().any(instance)
         || after.groups.iter().any(group)
-        || (fifos, mail, repeat_on_reload) != (&after.fifos, &after.mail, &after.repeat_on_reload)
+        || (fifos, balancer_fifos) != (&after.fifos, &after.balancer_fifos)
+        || (mail, repeat_on_reload) != (&after.mail, &after.repeat_on_reload)
 }

@@ -4,9 +4,12 @@ use super::super::acceptance;
 use super::super::configuration::{self, Configuration, Settings, Tolerance};
 use super::super::control::Asked;
 use super::super::descriptors;
+use super::super::ipvs_module;
 use super::super::reload_files::{self, ReadingMarker};
+use super::super::tracked_files;
 use super::super::vrrp_thread::Message;
-use super::{Worker, apply_to_runner};
+use super::super::worker_start::apply_to_runner;
+use super::Worker;
 use crate::control::{Code, Refusal, Reloaded};
 use crate::node::Changes;
 use crate::status::{Happening, ReloadStatus};
@@ -33,6 +36,14 @@ impl Worker<'_> {
         }
         let message = "the configuration was not reloaded, the daemon goes on with the one before".to_owned();
         asked.refuse_with(Refusal { code: Code::Refused, message, lines: reload.lines });
+    }
+
+    /// A configuration without faults is not taken all the same.
+    fn refuse_reload(&mut self, text: &str, asked: Option<Asked>) {
+        tracing::error!("{text}");
+        let lines = vec![text.to_owned()];
+        reload_files::explain(&self.settings, &lines);
+        self.note_reload(false, lines, asked);
     }
 
     /// The vrrp thread has taken a configuration.
@@ -73,12 +84,19 @@ impl Worker<'_> {
             }
         };
         if self.would_stop_all(&configuration) {
-            tracing::error!("{STOPS_ALL}");
-            let lines = vec![STOPS_ALL.to_owned()];
-            reload_files::explain(&self.settings, &lines);
-            self.note_reload(false, lines, asked);
-            return;
+            return self.refuse_reload(STOPS_ALL, asked);
         }
+        let balances = self.options.checkers && !configuration.balancer.virtual_servers.is_empty();
+        if balances
+            && !self.balances
+            && let Err(error) = ipvs_module::wait(|| self.handover.ask_for_module())
+        {
+            let text = format!(
+                "the new configuration has virtual servers, which cannot be served: {error}; it was not reloaded"
+            );
+            return self.refuse_reload(&text, asked);
+        }
+        self.balances = balances;
         self.has_routers = !configuration.node.routers.is_empty();
         self.progress.set_routers(configuration.node.routers.len());
         for warning in &configuration.warnings {
@@ -99,6 +117,8 @@ impl Worker<'_> {
         if let Err(error) = self.kept.write(&configuration.kept) {
             tracing::warn!("cannot keep the configuration for a later worker: {error}");
         }
+        // The lvs worker follows.
+        self.handover.note_taken(balances);
         self.reloads.push_back(asked);
         self.hooks.configure(configuration.notifications);
         self.tracked_scripts.configure(&configuration.node.tracking, &mut self.runner);
@@ -111,7 +131,7 @@ impl Worker<'_> {
         // Strewn over all that reading it took, it would keep that from being given back.
         self.inbox.send(Message::Reconfigure(configuration.node.detached()));
         self.ask_for_keepsake(number, "post");
-        self.tracked_files.configure(&configuration.node.tracking);
+        self.tracked_files.configure(tracked_files::of_routers(&configuration.node.tracking));
         self.tracked_processes.configure(&configuration.node.tracking);
         self.polled_links.configure(&configuration.node.tracking.link_polling);
     }
@@ -143,6 +163,9 @@ impl Worker<'_> {
         self.settings.data_use_instance = new.data_use_instance;
         self.settings.state_dump_file = new.state_dump_file;
         self.settings.json_version = new.json_version;
+        let hooks = &self.hooks;
+        self.sync_daemons.configure(&new.lvs, |instance| hooks.state_of(instance));
+        self.settings.lvs = new.lvs;
         self.settings.hooks = new.hooks;
         self.hooks.set(new.hooks);
         self.settings.scripts = new.scripts;
@@ -168,17 +191,17 @@ pub(super) fn fixed_settings(old: &Settings, new: &Settings) -> impl Iterator<It
         ("net_namespace", old.namespace != new.namespace),
         ("instance", old.instance != new.instance),
         ("use_pid_dir", old.use_pid_dir != new.use_pid_dir),
-        ("vrrp_priority", old.nice != new.nice),
-        ("vrrp_rlimit_rttime", old.realtime_limit_us != new.realtime_limit_us),
-        ("vrrp_cpu_affinity", old.processors != new.processors),
-        ("vrrp_no_swap", old.no_swap != new.no_swap),
+        ("vrrp_priority", old.vrrp.nice != new.vrrp.nice),
+        ("vrrp_rlimit_rttime", old.vrrp.realtime_limit_us != new.vrrp.realtime_limit_us),
+        ("vrrp_cpu_affinity", old.vrrp.processors != new.vrrp.processors),
+        ("vrrp_no_swap", old.vrrp.no_swap != new.vrrp.no_swap),
         ("umask", old.umask != new.umask),
         ("sandbox", old.sandbox != new.sandbox),
         ("disable_local_igmp", old.no_local_reports != new.no_local_reports),
         ("the size of receive queues", old.queues != new.queues),
         ("nftables, its priority and counters", old.filters != new.filters),
         ("process_name", old.supervisor_name != new.supervisor_name),
-        ("vrrp_process_name", old.worker_name != new.worker_name),
+        ("vrrp_process_name", old.vrrp.name != new.vrrp.name),
         ("shutdown_script", old.shutdown_script != new.shutdown_script),
         ("child_wait_time", old.child_wait_time != new.child_wait_time),
     ];

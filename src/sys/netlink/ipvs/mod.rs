@@ -65,6 +65,14 @@ impl IpvsSocket {
         Ok(Self { socket, family })
     }
 
+    /// Lets at least so many bytes of answers wait to be read; as many as usual where that is more.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn hold_at_least(&self, bytes: usize) -> std::io::Result<()> {
+        crate::sys::socket::hold_at_least(&self.socket, RECEIVE_QUEUE_BYTES, bytes)
+    }
+
     /// Carries out the changes in order, many in one system call, and gives one result for each. It goes on after a
     /// refusal.
     pub fn apply(&mut self, operations: &[IpvsOperation]) -> Vec<Result<(), IpvsRefusal>> {

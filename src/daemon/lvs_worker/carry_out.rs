@@ -1,0 +1,68 @@
+//! Carrying out what the director and the checks ask for, in their order.
+
+use super::LvsWorker;
+use super::table::Request;
+use crate::kernel::ipvs::IpvsTable;
+use crate::lvs::{self, News};
+use crate::node::LbActions;
+use crate::sys::clock;
+
+impl LvsWorker<'_> {
+    /// Carries out all that was asked for.
+    pub(super) fn carry_out(&mut self) {
+        let LbActions { director, io, outcomes } = core::mem::take(&mut self.actions);
+        let lvs::Actions { record, flush, kernel, read_table, checks: _, news, stopped } = director;
+        if let Some(services) = record {
+            let written = self.record.set_services(services);
+            let told = core::mem::replace(&mut self.record_failed, written.is_err());
+            if let (Err(error), false) = (written, told) {
+                tracing::error!(
+                    "cannot write the record of our virtual servers: {error}; should this worker be killed, its \
+                     successor leaves those that it does not know"
+                );
+            }
+        }
+        for (wanted, request) in [(flush, Request::Flush)] {
+            if let (true, Some(table)) = (wanted, &self.table) {
+                table.ask(request);
+            }
+        }
+        if !kernel.is_empty()
+            && let Some(table) = &self.table
+        {
+            self.unanswered += kernel.len();
+            table.ask(Request::Change(kernel));
+        }
+        if read_table {
+            self.read_table();
+        }
+        for outcome in &outcomes {
+            self.report_outcome(outcome);
+        }
+        for news in &news {
+            self.tell(news);
+        }
+        for (attempt, action) in io {
+            self.io.carry_out(attempt, action, &mut self.runner);
+        }
+        if stopped && !self.left {
+            self.left = true;
+            self.handover.note_left(self.delivery.leave());
+        }
+    }
+
+    /// Has the table read; without one there is nothing to read.
+    pub(super) fn read_table(&mut self) {
+        match &self.table {
+            Some(table) => table.ask(Request::Read),
+            None => self.use_table(&IpvsTable::default()),
+        }
+    }
+
+    fn tell(&mut self, news: &News) {
+        self.report(news);
+        if let Some(told) = self.account.take(clock::wall(), news) {
+            self.delivery.tell(told, self.mail.as_deref());
+        }
+    }
+}

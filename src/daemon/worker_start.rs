@@ -1,0 +1,163 @@
+//! How a worker begins: its log, its name, the rights that it keeps, the configuration that the one before ran with.
+
+use std::fs::File;
+use std::io;
+
+use caps::Capability;
+use tracing::dispatcher;
+
+use super::configuration::{self, Configuration, ProcessSettings, Settings};
+use super::handover::Handover;
+use super::leftovers::Leftovers;
+use super::log::{Levels, Log, Logger};
+use super::options::Options;
+use super::runner::{Runner, Supply};
+use super::seat::Part;
+use super::shared_text::SharedText;
+use super::status::FATAL;
+use crate::config::Scripts;
+use crate::sys::capabilities;
+use crate::sys::channel::Channel;
+use crate::sys::pidfile::PidFile;
+use crate::sys::process;
+use crate::sys::process_events::ProcessSocket;
+use crate::sys::sandbox::{self, FORBIDDEN_WORDS};
+use crate::sys::signals::SignalQueue;
+use crate::time::Instant;
+
+/// What a worker gets from the supervisor.
+#[derive(Debug)]
+pub(super) struct Inheritance {
+    /// Which worker it is.
+    pub(super) part: Part,
+    /// It reads the configuration, and has the other one follow.
+    pub(super) leads: bool,
+    /// The configuration, for the first worker; later ones run what is kept.
+    pub(super) configuration: Option<Configuration>,
+    /// The settings that the supervisor was started with.
+    pub(super) settings: Settings,
+    /// The locked pid file to write into.
+    pub(super) pid_file: PidFile,
+    /// Where to list the addresses.
+    pub(super) leftovers: Leftovers,
+    /// What the worker before has left undone, and where this one says what it has done.
+    pub(super) handover: Handover,
+    /// When the last vrrp worker that served died, if one did.
+    pub(super) silent_since: Option<Instant>,
+    /// Where to keep what the daemon runs with.
+    pub(super) kept: SharedText,
+    /// Where to say that the daemon serves; only for the first worker of a background start.
+    pub(super) readiness: Option<File>,
+    /// Where runners come from.
+    pub(super) runners: Supply,
+    /// Where the kernel may tell of processes.
+    pub(super) process_socket: Option<ProcessSocket>,
+    /// Where to tell how far the worker is, if somebody wants to know.
+    pub(super) progress: Option<Channel>,
+}
+
+/// Who a worker is to others, and what it may do.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Identity {
+    /// In the system log.
+    pub(super) log: &'static str,
+    /// In the names of its log files.
+    pub(super) suffix: &'static str,
+    /// Of root's rights.
+    pub(super) kept: &'static [Capability],
+}
+
+/// A log that is open.
+pub(super) struct Begun {
+    pub(super) log: Log,
+    pub(super) logger: Logger,
+    pub(super) levels: Levels,
+    pub(super) signals: SignalQueue,
+}
+
+/// Begins a worker in the calling process, and gives its exit status.
+pub(super) fn run(
+    options: &Options,
+    settings: &Settings,
+    process: &ProcessSettings,
+    identity: Identity,
+    serve: impl FnOnce(Begun) -> Result<u8, (u8, String)>,
+) -> u8 {
+    let logger = Logger::new(
+        &options.log,
+        configuration::log_identity(settings, identity.log, options),
+        identity.suffix,
+    );
+    let mut levels = Levels::default();
+    end_on_panic(&logger);
+    let prepared = dispatcher::with_default(&logger.direct(&mut levels), || {
+        prepare(settings, process, &logger, identity.kept);
+        let started = SignalQueue::open().and_then(|signals| Ok((signals, logger.queued(&mut levels)?)));
+        started.inspect_err(|error| tracing::error!("cannot start: {error}"))
+    });
+    let Ok((signals, (events, log, log_thread))) = prepared else { return FATAL };
+    let status = dispatcher::with_default(&events, || {
+        serve(Begun { log, logger, levels, signals }).unwrap_or_else(|(status, text)| {
+            tracing::error!("{text}");
+            status
+        })
+    });
+    log_thread.finish();
+    status
+}
+
+/// What is done before there is another thread, because each has rights of its own.
+fn prepare(settings: &Settings, process: &ProcessSettings, logger: &Logger, kept: &[Capability]) {
+    if let Some(name) = &process.name {
+        process::name_thread(name);
+    }
+    if let Some(fault) = logger.fault() {
+        tracing::warn!("{fault}");
+    }
+    if let Err(error) = capabilities::keep_only(kept) {
+        tracing::warn!("cannot give up rights that are not needed: {error}");
+    }
+    if !settings.sandbox {
+        return;
+    }
+    match sandbox::forbid() {
+        Ok(()) => tracing::info!("given up for ever: {FORBIDDEN_WORDS}"),
+        Err(error) => tracing::warn!(
+            "not given up, though never done: {FORBIDDEN_WORDS}: {error} (sandbox = false in alived.toml says that \
+             this is wanted)"
+        ),
+    }
+}
+
+/// A panic in any thread ends the worker: half of it would be worse than the next one.
+fn end_on_panic(logger: &Logger) {
+    let logger = logger.clone();
+    std::panic::set_hook(Box::new(move |panic| {
+        logger.last_words(format!("internal error, ending this process: {panic}").replace('\n', " "));
+        std::process::abort();
+    }));
+}
+
+/// For a worker that replaces another, or follows one: what is in the files now nobody has asked for yet.
+pub(super) fn load_kept(options: &Options, kept: &SharedText) -> Result<Configuration, (u8, String)> {
+    let kept = kept.read().map_err(|error| fatal(&error))?;
+    let configuration = configuration::load_kept(options, &kept).map_err(|refusal| {
+        let why = refusal.lines.join("; ");
+        (refusal.status, format!("cannot run with the configuration of the worker before: {why}"))
+    })?;
+    // What was wrong with the files was said when they were read.
+    Ok(Configuration { warnings: Vec::new(), ..configuration })
+}
+
+/// `[scripts]` of alived.toml.
+pub(super) fn apply_to_runner(scripts: Scripts, runner: &mut Runner) {
+    runner.set_limit(scripts.at_once);
+    if scripts.prepare {
+        runner.prepare();
+    }
+}
+
+/// A worker cannot start.
+pub(super) fn fatal(error: &io::Error) -> (u8, String) {
+    (FATAL, format!("cannot start: {error}"))
+}

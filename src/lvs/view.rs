@@ -1,0 +1,70 @@
+//! What the director tells of itself, for people.
+
+use super::director::{Director, Server};
+use super::server::ServerState;
+use super::{CheckId, RealServer, VirtualServer};
+use crate::kernel::ipvs::{HostPort, ServiceKey};
+
+/// A virtual server and its state.
+#[derive(Debug)]
+pub(crate) struct ServerView<'a> {
+    /// What was configured.
+    pub config: &'a VirtualServer,
+    /// The services of the kernel that it has.
+    pub members: &'a [ServiceKey],
+    /// It has its quorum.
+    pub up: bool,
+    /// The weight of all real servers that live.
+    pub live: u64,
+    /// What is needed to gain the quorum, or to keep it.
+    pub needed: u64,
+    /// Its checks rest (`ha_suspend`).
+    pub suspended: bool,
+    /// Its real servers, in the order of the configuration.
+    pub real_servers: Vec<RealServerView<'a>>,
+}
+
+/// A real server and its state.
+#[derive(Debug)]
+pub(crate) struct RealServerView<'a> {
+    /// What was configured.
+    pub config: &'a RealServer,
+    /// All its checks are up.
+    pub up: bool,
+    /// The weight that it has while it is up.
+    pub weight: u32,
+    /// What decides about it.
+    pub checks: Vec<CheckId>,
+    /// Where it is in the kernel's table, if it is.
+    pub destinations: Vec<(ServiceKey, HostPort)>,
+}
+
+impl Director {
+    /// All virtual servers, in the order in which they were added.
+    pub(crate) fn views(&self) -> impl Iterator<Item = ServerView<'_>> {
+        self.servers.values().map(|Server { state, .. }| view(state))
+    }
+}
+
+fn view(state: &ServerState) -> ServerView<'_> {
+    let real_servers = state.servers().map(|(config, real)| RealServerView {
+        config,
+        up: real.is_up(),
+        weight: real.weight(config),
+        checks: real.checks.iter().map(|check| check.id).collect(),
+        destinations: state
+            .members
+            .iter()
+            .filter_map(|member| Some((*member, ServerState::in_table(*member, config)?)))
+            .collect(),
+    });
+    ServerView {
+        config: &state.config,
+        members: &state.members,
+        up: state.quorum_up,
+        live: state.live_weight(),
+        needed: state.needed(),
+        suspended: state.suspended,
+        real_servers: real_servers.collect(),
+    }
+}

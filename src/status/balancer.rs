@@ -1,0 +1,320 @@
+//! [`BalancerStatus`]: the answer of an lvs worker to `status`, for programs and, rendered, for people.
+
+use core::fmt::Write as _;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::report::{DaemonStatus, span};
+use crate::check::{CheckStatus, CheckerKind};
+use crate::kernel::ipvs::{Connections, ForwardingMethod, HostPort, IpvsTable, ServiceKey, Tunnel};
+use crate::lvs::{CheckId, RealServerView, ServerView};
+use crate::notify::{service_name, target_name};
+use crate::time::{Instant, WallTime, micros};
+
+/// What an lvs worker tells of itself. Times are as in [`super::Status`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct BalancerStatus {
+    /// The process.
+    pub(crate) daemon: DaemonStatus,
+    /// The virtual servers, in the order in which they were added.
+    pub(crate) virtual_servers: Vec<VirtualServerStatus>,
+    /// Entries that the kernel's table has of those that it shall have.
+    pub(crate) entries_held: usize,
+    /// Those that it lacks.
+    pub(crate) entries_lacking: usize,
+}
+
+/// One virtual server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct VirtualServerStatus {
+    /// As keepalived names it: `[192.0.2.1]:tcp:80`, `FWM 7`, `[GROUP]:0`.
+    pub(crate) name: String,
+    /// Whether it has its quorum.
+    pub(crate) up: bool,
+    /// The weight of all real servers that live.
+    pub(crate) live_weight: u64,
+    /// What is needed to gain the quorum, or to keep it.
+    pub(crate) needed_weight: u64,
+    /// `lvs_sched`.
+    pub(crate) scheduler: String,
+    /// The services of the kernel that it stands for.
+    pub(crate) services: Vec<String>,
+    /// `sorry_server`.
+    pub(crate) sorry_server: Option<String>,
+    /// Whether the sorry server stands in for all others.
+    pub(crate) sorry: bool,
+    /// Whether its checks rest because its address is elsewhere (`ha_suspend`).
+    pub(crate) suspended: bool,
+    /// Connections that were scheduled.
+    pub(crate) connections: u64,
+    /// Bytes from clients, and to them where these come back through the director.
+    pub(crate) incoming_bytes: u64,
+    pub(crate) outgoing_bytes: u64,
+    /// The real servers, in the order of the configuration.
+    pub(crate) real_servers: Vec<RealServerStatus>,
+}
+
+/// One real server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RealServerStatus {
+    /// As keepalived names it.
+    pub(crate) name: String,
+    /// `lvs_method`.
+    pub(crate) method: String,
+    /// Whether all its checks are up.
+    pub(crate) up: bool,
+    /// The weight that it has while it is up.
+    pub(crate) weight: u32,
+    /// `weight`.
+    pub(crate) configured_weight: u32,
+    /// `inhibit_on_failure`: it stays in the table with weight 0 while it is down.
+    pub(crate) inhibits: bool,
+    /// Whether the kernel's table has it.
+    pub(crate) in_table: bool,
+    /// Connections that are established now.
+    pub(crate) active_connections: u64,
+    /// Those that begin or end.
+    pub(crate) inactive_connections: u64,
+    /// Connections that were scheduled.
+    pub(crate) connections: u64,
+    /// Its checks, in the order of the configuration.
+    pub(crate) checks: Vec<CheckReport>,
+}
+
+/// One check.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct CheckReport {
+    /// Its keyword.
+    pub(crate) kind: String,
+    /// Whether the server is up as far as it goes; absent before the first result.
+    pub(crate) up: Option<bool>,
+    /// Whether it rests.
+    pub(crate) suspended: bool,
+    /// What the last try found.
+    pub(crate) last: Option<LastTry>,
+}
+
+/// What the last try of a check found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LastTry {
+    /// When.
+    pub(crate) at_unix_us: u64,
+    /// Whether it was good.
+    pub(crate) good: bool,
+    /// Why, in words.
+    pub(crate) reason: String,
+    /// From its start to its end.
+    pub(crate) latency_us: u64,
+    /// When the certificate that the server showed becomes invalid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) certificate_expires_unix_us: Option<u64>,
+}
+
+/// What a [`BalancerStatus`] is made of.
+pub(crate) struct Parts<'a> {
+    pub(crate) now: Instant,
+    pub(crate) wall: WallTime,
+    pub(crate) checks: BTreeMap<CheckId, CheckStatus<'a, CheckId>>,
+    pub(crate) table: &'a IpvsTable,
+    /// Entries that are held and lacking.
+    pub(crate) entries: (usize, usize),
+}
+
+impl BalancerStatus {
+    /// Of all virtual servers.
+    pub(crate) fn of<'a>(
+        daemon: DaemonStatus,
+        servers: impl Iterator<Item = ServerView<'a>>,
+        parts: &Parts<'_>,
+    ) -> Self {
+        let of_destinations = parts.table.destinations.iter().map(|held| {
+            let counted = (held.connections, held.statistics.connections);
+            ((held.service, held.target), counted)
+        });
+        let destinations: BTreeMap<_, _> = of_destinations.collect();
+        let services: BTreeMap<_, _> =
+            parts.table.services.iter().map(|held| (held.key, held.statistics)).collect();
+        let (entries_held, entries_lacking) = parts.entries;
+        let virtual_servers = servers.map(|server| {
+            let ServerView { config, members, up, live, needed, suspended, real_servers } = server;
+            let held = members.iter().filter_map(|member| services.get(member));
+            let sum = |count: fn(&crate::kernel::ipvs::Statistics) -> u64| held.clone().map(count).sum();
+            VirtualServerStatus {
+                name: service_name(&config.service).to_string(),
+                up,
+                live_weight: live,
+                needed_weight: needed,
+                scheduler: config.scheduler.name().to_owned(),
+                services: members.iter().map(ToString::to_string).collect(),
+                sorry_server: config
+                    .sorry_server
+                    .map(|sorry| target_name(&config.service, sorry.target).to_string()),
+                sorry: config.sorry_server.is_some() && !up,
+                suspended,
+                connections: sum(|counted| counted.connections),
+                incoming_bytes: sum(|counted| counted.incoming_bytes),
+                outgoing_bytes: sum(|counted| counted.outgoing_bytes),
+                real_servers: real_servers
+                    .iter()
+                    .map(|real| RealServerStatus {
+                        name: target_name(&config.service, real.config.target).to_string(),
+                        ..RealServerStatus::of(real, &destinations, parts)
+                    })
+                    .collect(),
+            }
+        });
+        Self { daemon, virtual_servers: virtual_servers.collect(), entries_held, entries_lacking }
+    }
+}
+
+type Destinations = BTreeMap<(ServiceKey, HostPort), (Connections, u64)>;
+
+impl RealServerStatus {
+    fn of(real: &RealServerView<'_>, destinations: &Destinations, parts: &Parts<'_>) -> Self {
+        let held = real.destinations.iter().filter_map(|key| destinations.get(key));
+        let sum = |count: fn(&(Connections, u64)) -> u64| held.clone().map(count).sum();
+        Self {
+            name: String::new(),
+            method: method(real.config.method).to_owned(),
+            up: real.up,
+            weight: real.weight,
+            configured_weight: real.config.weight,
+            inhibits: real.config.inhibit_on_failure,
+            in_table: held.clone().next().is_some(),
+            active_connections: sum(|(now, _)| now.active.into()),
+            inactive_connections: sum(|(now, _)| now.inactive.into()),
+            connections: sum(|(_, connections)| *connections),
+            checks: real
+                .checks
+                .iter()
+                .filter_map(|id| parts.checks.get(id))
+                .map(|check| CheckReport::of(check, parts))
+                .collect(),
+        }
+    }
+}
+
+impl CheckReport {
+    fn of(check: &CheckStatus<'_, CheckId>, parts: &Parts<'_>) -> Self {
+        let last = check.last.map(|last| LastTry {
+            at_unix_us: parts
+                .wall
+                .as_unix_micros()
+                .saturating_sub(micros(parts.now.saturating_since(last.at))),
+            good: last.good,
+            reason: last.reason.to_string(),
+            latency_us: micros(last.latency),
+            certificate_expires_unix_us: last.certificate_expires.map(WallTime::as_unix_micros),
+        });
+        Self {
+            kind: check_keyword(&check.checker.kind).to_owned(),
+            up: check.up,
+            suspended: check.suspended,
+            last,
+        }
+    }
+}
+
+const fn method(method: ForwardingMethod) -> &'static str {
+    match method {
+        ForwardingMethod::Nat => "NAT",
+        ForwardingMethod::DirectRouting => "DR",
+        ForwardingMethod::Tunnel(Tunnel::Ipip) => "TUN",
+        ForwardingMethod::Tunnel(Tunnel::Gre { .. }) => "TUN (gre)",
+        ForwardingMethod::Tunnel(Tunnel::Gue { .. }) => "TUN (gue)",
+    }
+}
+
+/// Of a check, in the configuration.
+pub(crate) fn check_keyword(kind: &CheckerKind) -> &'static str {
+    match kind {
+        CheckerKind::Tcp(_) => "TCP_CHECK",
+        CheckerKind::Http(http) if http.tls.is_some() => "SSL_GET",
+        CheckerKind::Http(_) => "HTTP_GET",
+        CheckerKind::Smtp(_) => "SMTP_CHECK",
+        CheckerKind::Dns(_) => "DNS_CHECK",
+        CheckerKind::Udp(_) => "UDP_CHECK",
+        CheckerKind::Ping(_) => "PING_CHECK",
+        CheckerKind::Misc(_) => "MISC_CHECK",
+        CheckerKind::File(_) => "FILE_CHECK",
+        CheckerKind::Bfd(_) => "BFD_CHECK",
+    }
+}
+
+/// The whole text. `now_unix_us` is the reader's wall clock; `only` names one virtual server.
+pub(crate) fn text(status: &BalancerStatus, now_unix_us: u64, only: Option<&str>) -> String {
+    let BalancerStatus { daemon, virtual_servers, entries_held, entries_lacking } = status;
+    let mut text = String::new();
+    let real: usize = virtual_servers.iter().map(|server| server.real_servers.len()).sum();
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        text,
+        "lvs worker, process {}, {} virtual servers, {real} real servers, running for {}",
+        daemon.pid,
+        virtual_servers.len(),
+        span(now_unix_us.saturating_sub(daemon.started_unix_us))
+    );
+    let lacking =
+        if *entries_lacking > 0 { format!(", {entries_lacking} are missing") } else { String::new() };
+    let _ = writeln!(text, "the kernel has {entries_held} entries{lacking}");
+    for server in virtual_servers.iter().filter(|server| only.is_none_or(|name| name == server.name)) {
+        text.push('\n');
+        let _ = write_server(&mut text, server, now_unix_us);
+    }
+    text
+}
+
+fn write_server(text: &mut String, server: &VirtualServerStatus, now_unix_us: u64) -> core::fmt::Result {
+    let word = |up: bool| if up { "UP" } else { "DOWN" };
+    writeln!(
+        text,
+        "VS {}: {}, weight {} of {} needed, {}{}",
+        server.name,
+        word(server.up),
+        server.live_weight,
+        server.needed_weight,
+        server.scheduler,
+        if server.suspended { ", checks rest: its address is elsewhere" } else { "" }
+    )?;
+    if let Some(sorry) = &server.sorry_server {
+        let serves = if server.sorry { "serves" } else { "waits" };
+        writeln!(text, "  sorry server {sorry} {serves}")?;
+    }
+    for real in &server.real_servers {
+        let configured = match real.weight == real.configured_weight {
+            true => String::new(),
+            false => format!(" (configured {})", real.configured_weight),
+        };
+        writeln!(
+            text,
+            "  RS {}: {}, weight {}{configured}, {}, {} active, {} inactive connections{}",
+            real.name,
+            word(real.up),
+            real.weight,
+            real.method,
+            real.active_connections,
+            real.inactive_connections,
+            if real.in_table { "" } else { ", not in the table" }
+        )?;
+        for check in &real.checks {
+            write!(text, "    {}", check.kind)?;
+            match &check.last {
+                None => writeln!(text, ": no result yet")?,
+                Some(last) => {
+                    let ago = span(now_unix_us.saturating_sub(last.at_unix_us));
+                    let latency = span(last.latency_us);
+                    write!(text, ": {} {ago} ago, in {latency}", last.reason)?;
+                    if let Some(expires) = last.certificate_expires_unix_us {
+                        match expires.checked_sub(now_unix_us) {
+                            Some(left) => write!(text, ", certificate expires in {}", span(left))?,
+                            None => write!(text, ", CERTIFICATE EXPIRED")?,
+                        }
+                    }
+                    writeln!(text)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
