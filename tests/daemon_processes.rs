@@ -10,6 +10,7 @@ mod skip;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -392,7 +393,7 @@ fn signal_numbers_are_printed() {
 }
 
 /// The privileges that a thread uses, by name.
-fn capabilities(status: &std::path::Path) -> Vec<String> {
+fn capabilities(status: &Path) -> Vec<String> {
     let text = fs::read_to_string(status).unwrap();
     let line = text.lines().find(|line| line.starts_with("CapEff:")).unwrap();
     let bits = u64::from_str_radix(line.rsplit('\t').next().unwrap(), 16).unwrap();
@@ -460,6 +461,48 @@ fn the_worker_gives_up_what_it_never_does() {
         host.signal(libc::SIGTERM);
         assert_eq!(host.wait_for_end().code(), Some(0), "{}", host.log());
     }
+}
+
+/// In the folders of data, and in those of the files that the configuration named at the start. What a reload names
+/// elsewhere is said, and comes with a restart.
+#[test]
+fn the_worker_writes_only_where_its_configuration_said() {
+    let Some(mut host) = Host::with_router(ADDRESS) else { return };
+    let Ok(folders) =
+        ["one", "two"].iter().map(|_| tempfile::tempdir_in("/srv")).collect::<Result<Vec<_>, _>>()
+    else {
+        return skip::skip(
+            "the_worker_writes_only_where_its_configuration_said",
+            "/srv cannot be written to",
+        );
+    };
+    let fifos: Vec<_> = folders.iter().map(|folder| folder.path().join("fifo")).collect();
+    let configuration = |fifo: &Path| {
+        let router = instance("VI_1", 51, 100, ADDRESS);
+        format!("global_defs {{\n    vrrp_notify_fifo {}\n}}\n{router}", fifo.display())
+    };
+    host.configure(&configuration(&fifos[0]));
+    host.start(&[]);
+    host.wait("the address", |host| host.holds(ADDRESS));
+    if host.log().contains("does not keep processes to folders") {
+        return skip::skip(
+            "the_worker_writes_only_where_its_configuration_said",
+            "the kernel has no landlock",
+        );
+    }
+    host.wait("the FIFO", |_| fifos[0].exists());
+    host.configure(&configuration(&fifos[1]));
+    host.signal(libc::SIGHUP);
+    host.wait_for_lines("Reloaded", 1);
+    host.wait_for_lines(&format!("{} cannot be written before a restart", fifos[1].display()), 1);
+    assert!(!fifos[1].exists() && host.holds(ADDRESS), "{}", host.log());
+    // It serves on, and after a restart the FIFO is there.
+    host.signal(libc::SIGTERM);
+    assert_eq!(host.wait_for_end().code(), Some(0), "{}", host.log());
+    host.start(&[]);
+    host.wait("the other FIFO", |_| fifos[1].exists());
+    host.signal(libc::SIGTERM);
+    assert_eq!(host.wait_for_end().code(), Some(0), "{}", host.log());
 }
 
 #[test]

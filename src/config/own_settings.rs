@@ -111,7 +111,7 @@ pub struct OwnSettings {
     /// `realtime`: wins over `vrrp_rt_priority` of keepalived.conf.
     #[serde(skip_serializing_if = "Realtime::is_default")]
     pub realtime: Realtime,
-    /// `sandbox`: the worker gives up what it never does.
+    /// `sandbox`: the workers give up what they never do.
     pub sandbox: Sandbox,
     /// `[limits]`: what reading keepalived.conf may cost.
     pub limits: Limits,

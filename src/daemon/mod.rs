@@ -17,6 +17,7 @@ mod background;
 pub mod checks;
 mod child;
 mod configuration;
+mod confinement;
 mod control;
 mod core_pattern;
 mod descriptors;

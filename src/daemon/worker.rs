@@ -17,6 +17,7 @@ use caps::Capability;
 
 use super::acceptance::{self, Acceptance};
 use super::configuration::{Configuration, Settings};
+use super::confinement::Confinement;
 use super::control::{Asked, ControlSocket, STOPPING};
 use super::descriptors;
 use super::dumps::{self, Dump, Dumps};
@@ -29,7 +30,7 @@ use super::interface_settings::InterfaceSettings;
 use super::kernel_thread::{KernelThread, Request, view_failed};
 use super::leftovers::Leftovers;
 use super::local_reports;
-use super::log::{Levels, Log, Logger};
+use super::log::{Levels, Logger};
 use super::mailbox::Mailbox;
 use super::maintenance::MaintenanceRecord;
 use super::memory::Memory;
@@ -84,16 +85,21 @@ const KEPT: [Capability; 6] = [
 
 /// Runs the worker in the calling process and gives its exit status.
 pub(super) fn run(options: &Options, inheritance: Inheritance) -> u8 {
-    let settings = inheritance.settings.clone();
     let identity = Identity { log: IDENTITY, suffix: "_vrrp", kept: &KEPT };
-    worker_start::run(options, &settings, &settings.vrrp, identity, |begun| {
-        let Begun { log, logger, levels, signals } = begun;
-        Ok(Worker::start(options, inheritance, log, logger, levels)?.run(&signals))
-    })
+    worker_start::run(
+        options,
+        inheritance,
+        |settings| &settings.vrrp,
+        identity,
+        |inheritance, begun| {
+            Worker::start(options, inheritance, begun).map(|(mut worker, signals)| worker.run(&signals))
+        },
+    )
 }
 
 struct Worker<'a> {
     options: &'a Options,
+    confinement: Confinement,
     logger: Logger,
     levels: Levels,
     inbox: Mailbox<Message>,
@@ -160,14 +166,12 @@ impl<'a> Worker<'a> {
     fn start(
         options: &'a Options,
         inheritance: Inheritance,
-        log: Log,
-        logger: Logger,
-        levels: Levels,
-    ) -> Result<Self, (u8, String)> {
+        begun: Begun,
+    ) -> Result<(Self, SignalQueue), (u8, String)> {
         let Inheritance {
             part: _,
             leads: _,
-            configuration,
+            configuration: _,
             settings: _,
             mut pid_file,
             mut leftovers,
@@ -180,16 +184,10 @@ impl<'a> Worker<'a> {
             progress,
         } = inheritance;
         // `init_file` is for the start of the daemon.
-        let is_first = configuration.is_some();
-        let configuration = match configuration {
-            Some(configuration) => configuration,
-            None => {
-                tracing::info!(
-                    "going on with the configuration that was in force; HUP reads the files again"
-                );
-                worker_start::load_kept(options, &kept_text)?
-            }
-        };
+        let Begun { is_first, configuration, confinement, log, logger, levels, signals } = begun;
+        if !is_first {
+            tracing::info!("going on with the configuration that was in force; HUP reads the files again");
+        }
         for warning in options.warnings.iter().chain(&configuration.warnings) {
             tracing::warn!("{warning}");
         }
@@ -263,8 +261,9 @@ impl<'a> Worker<'a> {
         if settings.realtime_priority.is_some() {
             scheduling.set(settings.realtime_priority);
         }
-        Ok(Self {
+        let worker = Self {
             options,
+            confinement,
             logger,
             levels,
             inbox,
@@ -306,7 +305,8 @@ impl<'a> Worker<'a> {
             started: clock::wall(),
             control: files::control_socket(pid_file.path()),
             stopping: false,
-        })
+        };
+        Ok((worker, signals))
     }
 
     /// Serves signals, the vrrp thread's notices, the runner and control clients until the routers have left.
@@ -332,6 +332,7 @@ impl<'a> Worker<'a> {
     async fn serve(&mut self, signals: &SignalQueue) -> io::Result<u8> {
         let (signalled, noticed) = (Readiness::of(signals)?, Readiness::of(&self.notices)?);
         let (runner, tallied) = (Readiness::of(&self.runner)?, Readiness::of(&self.tally)?);
+        self.confinement.watch();
         let mut control = self.open_control();
         self.hooks.open(&mut self.runner);
         loop {
@@ -354,6 +355,7 @@ impl<'a> Worker<'a> {
                 changed = runner.changed() => changed?,
                 () = self.hooks.due() => {}
                 () = self.stamps.due() => self.renew_stamps(),
+                () = self.confinement.refused() => self.confinement.tell(),
                 () = self.schedule.due() => if self.schedule.look() {
                     self.reload(None);
                 },

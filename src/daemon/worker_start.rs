@@ -2,11 +2,13 @@
 
 use std::fs::File;
 use std::io;
+use std::path::Path;
 
 use caps::Capability;
 use tracing::dispatcher;
 
 use super::configuration::{self, Configuration, ProcessSettings, Settings};
+use super::confinement::Confinement;
 use super::handover::Handover;
 use super::leftovers::Leftovers;
 use super::log::{Levels, Log, Logger};
@@ -21,7 +23,6 @@ use crate::sys::channel::Channel;
 use crate::sys::pidfile::PidFile;
 use crate::sys::process;
 use crate::sys::process_events::ProcessSocket;
-use crate::sys::sandbox::{self, FORBIDDEN_WORDS};
 use crate::sys::signals::SignalQueue;
 use crate::time::Instant;
 
@@ -67,8 +68,13 @@ pub(super) struct Identity {
     pub(super) kept: &'static [Capability],
 }
 
-/// A log that is open.
+/// A log that is open, and what there is before there is another thread.
 pub(super) struct Begun {
+    /// It reads the configuration for the first time in the daemon's life.
+    pub(super) is_first: bool,
+    /// To run with.
+    pub(super) configuration: Configuration,
+    pub(super) confinement: Confinement,
     pub(super) log: Log,
     pub(super) logger: Logger,
     pub(super) levels: Levels,
@@ -78,26 +84,42 @@ pub(super) struct Begun {
 /// Begins a worker in the calling process, and gives its exit status.
 pub(super) fn run(
     options: &Options,
-    settings: &Settings,
-    process: &ProcessSettings,
+    mut inheritance: Inheritance,
+    process: fn(&Settings) -> &ProcessSettings,
     identity: Identity,
-    serve: impl FnOnce(Begun) -> Result<u8, (u8, String)>,
+    serve: impl FnOnce(Inheritance, Begun) -> Result<u8, (u8, String)>,
 ) -> u8 {
     let logger = Logger::new(
         &options.log,
-        configuration::log_identity(settings, identity.log, options),
+        configuration::log_identity(&inheritance.settings, identity.log, options),
         identity.suffix,
     );
     let mut levels = Levels::default();
     end_on_panic(&logger);
+    let is_first = inheritance.configuration.is_some();
     let prepared = dispatcher::with_default(&logger.direct(&mut levels), || {
-        prepare(settings, process, &logger, identity.kept);
-        let started = SignalQueue::open().and_then(|signals| Ok((signals, logger.queued(&mut levels)?)));
-        started.inspect_err(|error| tracing::error!("cannot start: {error}"))
+        let mut begun = || {
+            name(process(&inheritance.settings), &logger);
+            let configuration = match inheritance.configuration.take() {
+                Some(configuration) => configuration,
+                None => load_kept(options, &inheritance.kept)?,
+            };
+            let confinement = confine(options, &configuration, inheritance.pid_file.path(), identity.kept);
+            let started = SignalQueue::open().and_then(|signals| Ok((signals, logger.queued(&mut levels)?)));
+            Ok((configuration, confinement, started.map_err(|error| fatal(&error))?))
+        };
+        begun().map_err(|(status, text)| {
+            tracing::error!("{text}");
+            status
+        })
     });
-    let Ok((signals, (events, log, log_thread))) = prepared else { return FATAL };
+    let (configuration, confinement, (signals, (events, log, log_thread))) = match prepared {
+        Ok(prepared) => prepared,
+        Err(status) => return status,
+    };
     let status = dispatcher::with_default(&events, || {
-        serve(Begun { log, logger, levels, signals }).unwrap_or_else(|(status, text)| {
+        let begun = Begun { is_first, configuration, confinement, log, logger, levels, signals };
+        serve(inheritance, begun).unwrap_or_else(|(status, text)| {
             tracing::error!("{text}");
             status
         })
@@ -106,27 +128,26 @@ pub(super) fn run(
     status
 }
 
-/// What is done before there is another thread, because each has rights of its own.
-fn prepare(settings: &Settings, process: &ProcessSettings, logger: &Logger, kept: &[Capability]) {
+fn name(process: &ProcessSettings, logger: &Logger) {
     if let Some(name) = &process.name {
         process::name_thread(name);
     }
     if let Some(fault) = logger.fault() {
         tracing::warn!("{fault}");
     }
+}
+
+/// Gives up what is never done, before there is another thread, because each has rights of its own.
+fn confine(
+    options: &Options,
+    configuration: &Configuration,
+    pid_file: &Path,
+    kept: &[Capability],
+) -> Confinement {
     if let Err(error) = capabilities::keep_only(kept) {
         tracing::warn!("cannot give up rights that are not needed: {error}");
     }
-    if !settings.sandbox {
-        return;
-    }
-    match sandbox::forbid() {
-        Ok(()) => tracing::info!("given up for ever: {FORBIDDEN_WORDS}"),
-        Err(error) => tracing::warn!(
-            "not given up, though never done: {FORBIDDEN_WORDS}: {error} (sandbox = false in alived.toml says that \
-             this is wanted)"
-        ),
-    }
+    Confinement::enter(options, configuration, pid_file)
 }
 
 /// A panic in any thread ends the worker: half of it would be worse than the next one.

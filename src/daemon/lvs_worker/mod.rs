@@ -28,6 +28,7 @@ use self::addresses::HostAddresses;
 use self::table::{Reply, Request, TableThread};
 use super::checks::CheckIo;
 use super::configuration::Settings;
+use super::confinement::Confinement;
 use super::control::{Asked, ControlSocket};
 use super::handover::Handover;
 use super::hooks::Delivery;
@@ -43,7 +44,7 @@ use super::shared_text::SharedText;
 use super::status::FATAL;
 use super::tally::Tally;
 use super::tracked_files::{FileNews, TrackedFiles};
-use super::worker_start::{self, Begun, Identity, Inheritance};
+use super::worker_start::{self, Identity, Inheritance};
 use crate::lvs::{Ending, Event, Service};
 use crate::node::{BalancerConfig, LbActions, LbNode};
 use crate::notify::{BalancerAccount, FifoConfig, MailConfig};
@@ -78,25 +79,30 @@ const READ_AGAIN: Duration = Duration::from_secs(1);
 
 /// Runs the worker in the calling process and gives its exit status.
 pub(super) fn run(options: &Options, inheritance: Inheritance) -> u8 {
-    let settings = inheritance.settings.clone();
     let identity = Identity { log: IDENTITY, suffix: "_healthcheckers", kept: &KEPT };
-    worker_start::run(options, &settings, &settings.checker, identity, |begun| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
-        let runtime = runtime.map_err(|error| worker_start::fatal(&error))?;
-        runtime.block_on(async {
-            let Begun { log: _, logger, levels, signals } = begun;
-            let mut worker = LvsWorker::start(options, inheritance, logger, levels)?;
-            let served = worker.serve(&signals).await;
-            Ok(served.unwrap_or_else(|error| {
-                tracing::error!("cannot wait for signals: {error}");
-                FATAL
-            }))
-        })
-    })
+    worker_start::run(
+        options,
+        inheritance,
+        |settings| &settings.checker,
+        identity,
+        |inheritance, begun| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
+            let runtime = runtime.map_err(|error| worker_start::fatal(&error))?;
+            runtime.block_on(async {
+                let (mut worker, signals) = LvsWorker::start(options, inheritance, begun)?;
+                let served = worker.serve(&signals).await;
+                Ok(served.unwrap_or_else(|error| {
+                    tracing::error!("cannot wait for signals: {error}");
+                    FATAL
+                }))
+            })
+        },
+    )
 }
 
 struct LvsWorker<'a> {
     options: &'a Options,
+    confinement: Confinement,
     logger: Logger,
     levels: Levels,
     settings: Settings,
@@ -162,6 +168,7 @@ impl LvsWorker<'_> {
         let (signalled, runner) = (Readiness::of(signals)?, Readiness::of(&self.runner)?);
         let (replied, filed) = (Readiness::of(&self.replies)?, Readiness::of(&self.file_news)?);
         let tallied = Readiness::of(&self.tally)?;
+        self.confinement.watch();
         let mut control = self.open_control();
         self.delivery.open(&self.fifos, self.account.states(), &mut self.runner);
         self.begin();
@@ -194,6 +201,7 @@ impl LvsWorker<'_> {
                 }
                 changed = runner.changed() => changed?,
                 () = self.delivery.due() => {}
+                () = self.confinement.refused() => self.confinement.tell(),
                 () = self.schedule.due() => if self.schedule.look() {
                     self.reload(None);
                 },

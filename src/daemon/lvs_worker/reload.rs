@@ -77,6 +77,7 @@ impl LvsWorker<'_> {
 
     /// Gives what it changed, or why it cannot be.
     fn take(&mut self, configuration: Configuration) -> Result<Vec<String>, Vec<String>> {
+        self.confinement.judge(self.options, &configuration, &self.control);
         let Configuration { node, balancer, settings, notifications, faults, kept, warnings, .. } =
             configuration;
         let begins = self.table.is_none() && !balancer.virtual_servers.is_empty();

@@ -8,7 +8,6 @@ use super::super::configuration::{Configuration, LvsSettings};
 use super::super::files;
 use super::super::hooks::Delivery;
 use super::super::host::RealHost;
-use super::super::log::{Levels, Logger};
 use super::super::mailbox::Mailbox;
 use super::super::options::Options;
 use super::super::progress::Progress;
@@ -20,7 +19,7 @@ use super::super::service_record::{self, Recorded, ServiceRecord};
 use super::super::status::{FATAL, PERMISSION};
 use super::super::tally::Tally;
 use super::super::tracked_files::TrackedFiles;
-use super::super::worker_start::{self, Inheritance, apply_to_runner, fatal};
+use super::super::worker_start::{Begun, Inheritance, apply_to_runner, fatal};
 use super::LvsWorker;
 use super::addresses::HostAddresses;
 use super::table::{Request, TableThread};
@@ -35,19 +34,19 @@ use crate::sys::clock;
 use crate::sys::netlink::ipvs::IpvsSocket;
 use crate::sys::process;
 use crate::sys::realtime::{self, MemoryLock};
+use crate::sys::signals::SignalQueue;
 use crate::track::{FileTracker, TrackConfig};
 
 impl<'a> LvsWorker<'a> {
     pub(super) fn start(
         options: &'a Options,
         inheritance: Inheritance,
-        logger: Logger,
-        levels: Levels,
-    ) -> Result<Self, (u8, String)> {
+        begun: Begun,
+    ) -> Result<(Self, SignalQueue), (u8, String)> {
         let Inheritance {
             part: _,
             leads,
-            configuration,
+            configuration: _,
             settings: _,
             mut pid_file,
             leftovers: _,
@@ -60,11 +59,7 @@ impl<'a> LvsWorker<'a> {
             progress,
         } = inheritance;
         // `lvs_flush` and `init_file` are for the start of the daemon.
-        let is_first = configuration.is_some();
-        let configuration = match configuration {
-            Some(configuration) => configuration,
-            None => worker_start::load_kept(options, &kept_text)?,
-        };
+        let Begun { is_first, configuration, confinement, log: _, logger, levels, signals } = begun;
         if leads {
             options.warnings.iter().chain(&configuration.warnings).for_each(|line| tracing::warn!("{line}"));
         }
@@ -108,6 +103,7 @@ impl<'a> LvsWorker<'a> {
         progress.set_servers(balancer.virtual_servers.len());
         let mut worker = Self {
             options,
+            confinement,
             logger,
             levels,
             leads,
@@ -156,7 +152,7 @@ impl<'a> LvsWorker<'a> {
         };
         let flush = is_first && worker.settings.lvs.flush;
         worker.take_up(balancer, &node.tracking, recorded, flush)?;
-        Ok(worker)
+        Ok((worker, signals))
     }
 
     /// Begins with virtual servers; there was none before.

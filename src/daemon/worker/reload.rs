@@ -105,6 +105,7 @@ impl Worker<'_> {
         if let Some(text) = descriptors::too_few(&configuration.node) {
             tracing::error!("{text}");
         }
+        self.confinement.judge(self.options, &configuration, &self.control);
         let number = self.keepsakes.next(&configuration.settings);
         self.keepsakes.keep_configuration(&configuration.kept);
         self.ask_for_keepsake(number, "pre");

@@ -1,0 +1,5 @@
+//! What a process can never do any more, whatever rights it has: system calls that it has no use for ([`calls`]), and
+//! writing to files outside of the folders that are its own ([`files`]).
+
+pub mod calls;
+pub mod files;
