@@ -1,11 +1,13 @@
 //! Ours beside keepalived on a machine that is busy, and under a flood of packets.
 //!
-//! `cargo bench --bench under_load [-- --quick] [ROW...]`; rows: busy, flood. Root, or user namespaces.
+//! `cargo bench --bench under_load [-- --quick] [ROW...]`; rows: busy, flood, sinks. Root, or user namespaces.
 //! - busy: 20 virtual routers on a pair at 30 and at 10 ms while four loops keep the processors busy for 60 s (10 with
 //!   `--quick`): how often the backup was elected though the master lived, and how late the daemons' own timers were
 //!   served, where they tell.
 //! - flood: 100,000 foreign and malformed advertisements a second towards master and backup for 10 s: what becomes of
 //!   the master's pace, of mastership and of memory.
+//! - sinks: nobody reads the system log, standard output is a pipe that is full, the log file's disk has no room, and
+//!   255 scripts end at once each second: what becomes of the master's pace. Root only.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::print_stdout)]
 
@@ -16,7 +18,10 @@ mod lateness;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
 use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -34,6 +39,9 @@ use beside::{Beside, Result};
 use lateness::Lateness;
 
 const ROUTERS: u8 = 20;
+
+/// That end at once.
+const SCRIPTS: usize = 255;
 
 /// Loops that want all of the processors.
 const LOOPS: usize = 4;
@@ -59,12 +67,20 @@ fn run(beside: &Beside) -> Result<()> {
         if beside.wants("flood") {
             println!("{name:<16} {}", flood(program)?);
         }
+        if beside.wants("sinks") {
+            let time = Duration::from_secs(if beside.quick { 10 } else { 30 });
+            println!("{name:<16} {}", sinks(program, time)?);
+        }
     }
     Ok(())
 }
 
 /// A pair with all routers, the first machine master of them.
-fn pair(program: &Program, interval: AdvertisementInterval) -> Result<(Lab, Recorder)> {
+fn pair(
+    program: &Program,
+    interval: AdvertisementInterval,
+    configuration: impl Fn(u8, AdvertisementInterval) -> String,
+) -> Result<(Lab, Recorder)> {
     let mut lab = Lab::build(Layout { family: Family::Ipv4, routers: 2, fronts: 1 })?;
     let recorder = Recorder::start(&lab)?;
     for (router, priority) in [200, 100].into_iter().enumerate() {
@@ -88,7 +104,7 @@ fn pair(program: &Program, interval: AdvertisementInterval) -> Result<(Lab, Reco
     Ok((lab, recorder))
 }
 
-fn configuration(priority: u8, interval: AdvertisementInterval) -> String {
+fn plain(priority: u8, interval: AdvertisementInterval) -> String {
     let router = |vrid| RouterText {
         name: format!("VI_{vrid}"),
         interface: "eth0".to_owned(),
@@ -104,6 +120,30 @@ fn configuration(priority: u8, interval: AdvertisementInterval) -> String {
         tracked_script: None,
     };
     (1..=ROUTERS).map(|vrid| router(vrid).to_string()).collect()
+}
+
+/// The same, with [`SCRIPTS`] scripts that the routers track between them.
+fn scripted(priority: u8, interval: AdvertisementInterval) -> String {
+    let scripts: String = (0..SCRIPTS)
+        .map(|number| {
+            format!("vrrp_script s{number} {{\n    script \"/bin/true\"\n    interval 1\n    weight 1\n}}\n")
+        })
+        .collect();
+    let mut vrid = 0;
+    let routers: String = plain(priority, interval)
+        .lines()
+        .map(|line| {
+            let mut tracked = String::new();
+            if line.trim_start().starts_with("virtual_ipaddress {") {
+                let own = (0..SCRIPTS).filter(|number| number % usize::from(ROUTERS) == vrid);
+                let own: String = own.map(|number| format!("    s{number}\n")).collect();
+                tracked = format!("track_script {{\n{own}}}\n");
+                vrid += 1;
+            }
+            format!("{tracked}{line}\n")
+        })
+        .collect();
+    format!("global_defs {{\n    script_user root\n}}\n{scripts}{routers}")
 }
 
 /// Which virtual routers a machine was heard as master of, with its advertisements.
@@ -130,7 +170,7 @@ fn elections(sightings: &[Sighting], router: usize, pause: Duration) -> usize {
 fn busy(program: &Program, centiseconds: u16, time: Duration) -> Result<String> {
     let interval =
         AdvertisementInterval::from_centiseconds(centiseconds).unwrap_or(AdvertisementInterval::ONE_SECOND);
-    let (lab, recorder) = pair(program, interval)?;
+    let (lab, recorder) = pair(program, interval, plain)?;
     let before = [late(&lab, program, 0), late(&lab, program, 1)];
     let loops: Vec<Loop> = (0..LOOPS).map(|_| Loop::start(time)).collect::<Result<_>>()?;
     recorder.clear();
@@ -153,7 +193,7 @@ fn busy(program: &Program, centiseconds: u16, time: Duration) -> Result<String> 
 
 fn flood(program: &Program) -> Result<String> {
     let interval = AdvertisementInterval::from_centiseconds(10).unwrap_or(AdvertisementInterval::ONE_SECOND);
-    let (mut lab, recorder) = pair(program, interval)?;
+    let (mut lab, recorder) = pair(program, interval, plain)?;
     let memory =
         |lab: &mut Lab| -> Result<[f64; 2]> { Ok([anonymous(lab.daemon(0)?)?, anonymous(lab.daemon(1)?)?]) };
     std::thread::sleep(Duration::from_secs(2));
@@ -173,6 +213,74 @@ fn flood(program: &Program) -> Result<String> {
         after[0] - before[0],
         after[1] - before[1],
     ))
+}
+
+fn sinks(program: &Program, time: Duration) -> Result<String> {
+    let interval = AdvertisementInterval::from_centiseconds(10).unwrap_or(AdvertisementInterval::ONE_SECOND);
+    let sinks = Sinks::new(program)?;
+    // Who waits for the system log does not get far.
+    let (lab, recorder) = match pair(&sinks.program, interval, scripted) {
+        Ok(pair) => pair,
+        Err(error) if program.kind == Kind::Keepalived => {
+            return Ok(format!("no sink takes anything, {SCRIPTS} scripts a second, 100 ms: {error}"));
+        }
+        Err(error) => return Err(error),
+    };
+    recorder.clear();
+    std::thread::sleep(time);
+    let gap = recorder.look(longest_gap);
+    let elected = recorder.look(|sightings| elections(sightings, 1, interval.duration() * 5));
+    let late = late(&lab, program, 0).map(|late| format!("; timers {}", words(&late)));
+    Ok(format!(
+        "no sink takes anything, {SCRIPTS} scripts a second, 100 ms, {} s: {elected} false elections, longest pause of \
+         the master {:.1} ms{}",
+        time.as_secs(),
+        ms(gap),
+        late.unwrap_or_default()
+    ))
+}
+
+/// A program in a place where nothing that it logs is taken. It gets what the place is made of by its descriptors, and
+/// the files go with the folder.
+struct Sinks {
+    program: Program,
+    _folder: tempfile::TempDir,
+    _system_log: UnixDatagram,
+    /// Full, and read by nobody.
+    _pipe: fs::File,
+}
+
+impl Sinks {
+    fn new(program: &Program) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let place = |name: &str| folder.path().join(name);
+        fs::create_dir(place("disk"))?;
+        let system_log = UnixDatagram::bind(place("log"))?;
+        let sender = UnixDatagram::unbound()?;
+        sender.set_nonblocking(true)?;
+        while sender.send_to(b"filler", place("log")).is_ok() {}
+        nix::unistd::mkfifo(&place("pipe"), nix::sys::stat::Mode::S_IRWXU)?;
+        let pipe = fs::File::options().read(true).write(true).open(place("pipe"))?;
+        nix::fcntl::fcntl(&pipe, nix::fcntl::FcntlArg::F_SETPIPE_SZ(4096))?;
+        (&pipe).write_all(&[b'x'; 4096])?;
+        // The drill's own flags say where to log: all places in their stead.
+        let script = format!(
+            "#!/bin/sh\nshift 3\nexec unshare --mount sh -c '\n\
+             mount -t tmpfs -o size=16k none {0}/disk; head -c 65536 /dev/zero >{0}/disk/filler 2>/dev/null\n\
+             mkdir {0}/disk/none 2>/dev/null; mount -t tmpfs -o size=64k,mode=755 none /dev/shm\n\
+             mkdir /dev/shm/dev; for device in null zero urandom random; do : >/dev/shm/dev/$device; \
+             mount --bind /dev/$device /dev/shm/dev/$device; done\n\
+             : >/dev/shm/dev/log; mount --bind {0}/log /dev/shm/dev/log; mount --rbind /dev/shm/dev /dev\n\
+             exec {1} -D -g {0}/disk/all.log \"$@\" >{0}/pipe 2>&1' sh \"$@\"\n",
+            folder.path().display(),
+            program.path.display(),
+        );
+        let path = place("program");
+        fs::write(&path, script)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700))?;
+        let program = Program { path, ..program.clone() };
+        Ok(Self { program, _folder: folder, _system_log: system_log, _pipe: pipe })
+    }
 }
 
 /// Sends what no router shall believe from the client, and gives the packets a second.

@@ -109,7 +109,8 @@ impl Refusals {
         FORBIDDEN
             .iter()
             .enumerate()
-            .filter_map(|(place, (_, name))| is_made(place).then(|| name.trim_start_matches("SYS_")))
+            .filter(|(place, _)| is_made(*place))
+            .map(|(_, (_, name))| name.trim_start_matches("SYS_"))
             .collect()
     }
 }
