@@ -23,7 +23,7 @@ use super::super::worker_start::{Begun, Inheritance, apply_to_runner, fatal};
 use super::LvsWorker;
 use super::addresses::HostAddresses;
 use super::table::{Request, TableThread};
-use crate::check::CheckerKind;
+use crate::check::{CheckerKind, TlsClient};
 use crate::config::Host as _;
 use crate::kernel::KernelError;
 use crate::kernel::ipvs::{IpvsTable, SyncDaemon, SyncRole, Timeouts};
@@ -193,8 +193,20 @@ impl<'a> LvsWorker<'a> {
         Ok(())
     }
 
+    /// `SSL`: what checks show to servers from now on.
+    fn set_tls(&mut self, tls: Option<&Arc<TlsClient>>) {
+        if tls == self.config.tls.as_ref() {
+            return;
+        }
+        let client = tls.map(|client| TlsClient::clone(client)).unwrap_or_default();
+        if let Err(why) = self.io.set_tls(&client, false) {
+            tracing::error!("SSL: {why}; until that is put right and reloaded, checks with TLS are not made");
+        }
+    }
+
     /// What is served from now on.
     pub(super) fn set_config(&mut self, balancer: BalancerConfig) {
+        self.set_tls(balancer.tls.as_ref());
         let services = balancer.virtual_servers.iter().enumerate();
         self.index = services.map(|(at, server)| (server.service.clone(), at)).collect();
         self.config = balancer;
