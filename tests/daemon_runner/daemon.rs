@@ -37,8 +37,13 @@ enum Told {
     Lost(RunId),
 }
 
-/// Is the daemon whose files are in `folder`.
+/// Is the daemon whose files are in `folder`, with the worker that is steered.
 pub(crate) fn run(folder: &Path) -> ExitCode {
+    run_with(folder, worker)
+}
+
+/// The same with another worker.
+pub(crate) fn run_with(folder: &Path, worker: fn(Runner) -> u8) -> ExitCode {
     let options = Options {
         configuration: folder.join("keepalived.conf"),
         background: false,
@@ -154,6 +159,11 @@ impl Daemon {
             true
         });
         self.next = 0;
+    }
+
+    /// What the worker says, for who reads it by himself.
+    pub(crate) fn steering(&mut self) -> BufReader<UnixStream> {
+        self.steering.take().unwrap()
     }
 
     pub(crate) fn path(&self, file: &str) -> PathBuf {

@@ -9,6 +9,7 @@
 #[path = "../support/skip.rs"]
 mod skip;
 
+mod checks;
 mod commands;
 mod daemon;
 mod limits;
@@ -28,10 +29,14 @@ pub(crate) use tests;
 
 fn main() -> ExitCode {
     if let Some(folder) = std::env::var_os(daemon::ROLE) {
-        return daemon::run(folder.as_ref());
+        let folder = folder.as_ref();
+        return match std::env::var_os(checks::CHECKS) {
+            Some(_) => daemon::run_with(folder, checks::worker),
+            None => daemon::run(folder),
+        };
     }
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let tests = [commands::TESTS, limits::TESTS, processes::TESTS].concat();
+    let tests = [checks::TESTS, commands::TESTS, limits::TESTS, processes::TESTS].concat();
     let wanted = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
     let (mut passed, mut failed) = (0, 0);
     for (name, test) in tests.into_iter().filter(|(name, _): &Test| wanted(name)) {
