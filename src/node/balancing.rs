@@ -1,5 +1,4 @@
-//! Configuration of the load balancer: virtual servers and what checks their real servers. Held only: nobody acts on
-//! it yet.
+//! Configuration of the load balancer: virtual servers and what checks their real servers.
 
 use std::sync::Arc;
 
