@@ -22,10 +22,8 @@ impl LvsWorker<'_> {
                 );
             }
         }
-        for (wanted, request) in [(flush, Request::Flush)] {
-            if let (true, Some(table)) = (wanted, &self.table) {
-                table.ask(request);
-            }
+        if let (true, Some(table)) = (flush, &self.table) {
+            table.ask(Request::Flush);
         }
         if !kernel.is_empty()
             && let Some(table) = &self.table

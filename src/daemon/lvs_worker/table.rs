@@ -168,11 +168,10 @@ pub(in crate::daemon) fn set_sync_daemons(socket: &mut IpvsSocket, daemons: &[Sy
 /// Whether a thread is as it shall be, apart from what is the kernel's choice.
 fn runs_as_wanted(now: &SyncDaemon, wanted: &SyncDaemon) -> bool {
     let (now, wanted) = (&now.settings, &wanted.settings);
-    let same = |a: bool, b: bool| a || b;
     now.interface == wanted.interface
         && now.id == wanted.id
-        && same(wanted.max_length.is_none(), now.max_length == wanted.max_length)
-        && same(wanted.group.is_none(), now.group == wanted.group)
-        && same(wanted.port.is_none(), now.port == wanted.port)
-        && same(wanted.ttl.is_none(), now.ttl == wanted.ttl)
+        && (wanted.max_length.is_none() || now.max_length == wanted.max_length)
+        && (wanted.group.is_none() || now.group == wanted.group)
+        && (wanted.port.is_none() || now.port == wanted.port)
+        && (wanted.ttl.is_none() || now.ttl == wanted.ttl)
 }
