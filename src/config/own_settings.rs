@@ -121,6 +121,21 @@ pub struct OwnSettings {
     pub hooks: HookSettings,
     /// `[reload]`: which configurations a reload takes.
     pub reload: ReloadSettings,
+    /// `[checks]`: how real servers are checked.
+    pub checks: CheckSettings,
+}
+
+/// How real servers are checked.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct CheckSettings {
+    /// `verify-certificates`: a server whose certificate does not lead to the `ca` of `SSL`, or to an authority of this
+    /// host where that names none, or is not for the name that was asked for (its address where none was), is down.
+    pub verify_certificates: bool,
+}
+
+impl CheckSettings {
+    const NAMES: [&'static str; 1] = ["verify-certificates"];
 }
 
 /// Which configurations a reload takes.
@@ -272,8 +287,9 @@ fn explain(error: &toml::de::Error, word: &str) -> Diagnostic {
     // serde's words for a key that no field has.
     if error.message().starts_with("unknown field") {
         let fault = Diagnostic::fatal("unknown-setting", format!("there is no setting `{word}`"));
-        let names = ["realtime", "sandbox", "limits", "scripts", "hooks", "reload"]
+        let names = ["realtime", "sandbox", "limits", "scripts", "hooks", "reload", "checks"]
             .into_iter()
+            .chain(CheckSettings::NAMES)
             .chain(ReloadSettings::NAMES)
             .chain(Scripts::NAMES)
             .chain(HookSettings::NAMES)
@@ -282,7 +298,7 @@ fn explain(error: &toml::de::Error, word: &str) -> Diagnostic {
             Some(name) => fault.help(format!("did you mean `{name}`?")),
             None => fault.help(
                 "there are `realtime`, in the table [scripts] `at-once` and `prepare`, in the table [hooks] `limit`, `waiting`, `at-stop` \
-                 and `json`, in the table [reload] `allow-empty`, and in the table [limits] those of `alived check --help`; \
+                 and `json`, in the table [reload] `allow-empty`, in the table [checks] `verify-certificates`, and in the table [limits] those of `alived check --help`; \
                  what keepalived knows belongs into keepalived.conf",
             ),
         };
@@ -335,7 +351,9 @@ mod tests {
             let limits = Limits { files: 9, ..Limits::default() };
             let reload = ReloadSettings { allow_empty: true };
             let hooks = HookSettings { limit: 1, waiting: 2, at_stop: 0, json: true };
-            let own = OwnSettings { realtime, sandbox: Sandbox(false), limits, scripts, hooks, reload };
+            let checks = CheckSettings { verify_certificates: true };
+            let own =
+                OwnSettings { realtime, sandbox: Sandbox(false), limits, scripts, hooks, reload, checks };
             let text = serde_json::to_string(&own).unwrap();
             assert_eq!(serde_json::from_str::<OwnSettings>(&text).unwrap(), own, "{text}");
         }
@@ -395,6 +413,7 @@ mod tests {
         assert_eq!(read.hooks, HookSettings::default());
         for name in ["realtime", "sandbox"]
             .into_iter()
+            .chain(CheckSettings::NAMES)
             .chain(ReloadSettings::NAMES)
             .chain(Scripts::NAMES)
             .chain(HookSettings::NAMES)

@@ -5,13 +5,14 @@ use std::io::Read as _;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use alived::drill::Program;
 use alived::sys::capture::Capture;
 use alived::sys::netlink::Network;
 use alived::sys::process::signal;
 
+use crate::certificates::{Certificates, Request};
 use crate::host::{self, Host, LAN};
 use crate::{second_kernel, skip};
 
@@ -262,6 +263,53 @@ fn a_reload_brings_the_worker_changes_what_differs_and_ends_it() {
         assert!(!host.path("checkers.services").exists());
         host.signal(libc::SIGTERM);
         assert!(host.wait_for_end().success());
+    });
+}
+
+/// `verify-certificates` of alived.toml, up to the `ca` of `SSL`.
+#[test]
+fn a_certificate_is_verified_where_that_is_asked_for() {
+    judged(|| {
+        let mut host = director();
+        let (ours, others) = (Certificates::new(), Certificates::new());
+        let served = ours.signed("served", &Request { name: "IP:127.0.0.1", days: 30 });
+        let mut server = Command::new("openssl");
+        server.args([
+            "s_server",
+            "-quiet",
+            "-www",
+            "-accept",
+            "127.0.0.1:8443",
+            "-cert",
+            &served.certificate,
+        ]);
+        server.args(["-key", &served.key]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        host.namespace.contain(&mut server);
+        let mut server = server.spawn().unwrap();
+        let check = "SSL_GET {\nurl {\npath /\nstatus_code 200\n}\nconnect_timeout 10\nretry 0\n}\n";
+        let real = format!("real_server 127.0.0.1 8443 {{\nweight 1\n{check}}}\n");
+        let text = |authority: &Certificates| {
+            format!("SSL {{\nca {}\n}}\n{}", authority.authority(), virtual_server(443, &real))
+        };
+        let service = "-A -t 192.0.2.100:443 -s rr";
+        let with_server = [service, "-a -t 192.0.2.100:443 -r 127.0.0.1:8443 -m -w 1"];
+        host.write("alived.toml", "[checks]\nverify-certificates = true\n");
+        host.configure(&text(&others));
+        host.start(&[]);
+        wait_for_table(&mut host, &[service]);
+        host.configure(&text(&ours));
+        host.signal(libc::SIGHUP);
+        wait_for_table(&mut host, &with_server);
+        host.configure(&text(&others));
+        host.signal(libc::SIGHUP);
+        wait_for_table(&mut host, &[service]);
+        host.write("alived.toml", "");
+        host.signal(libc::SIGHUP);
+        wait_for_table(&mut host, &with_server);
+        host.signal(libc::SIGTERM);
+        assert!(host.wait_for_end().success());
+        server.kill().unwrap();
+        server.wait().unwrap();
     });
 }
 

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, clippy::disallowed_types)]
 
+#[path = "../check_io/certificates.rs"]
+#[expect(dead_code, reason = "the tests of checks alone need all kinds")]
+mod certificates;
 #[path = "../support/host.rs"]
 mod host;
 #[path = "../support/second_kernel.rs"]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::script::ProcessScripts;
 use crate::config::model::{Config, GlobalDefs, U32_MAX};
 use crate::config::values::{At, BufferPolicy, Natural, Reading, Seconds, Words};
-use crate::config::{LoadOptions, Realtime, ReloadSettings, Scripts};
+use crate::config::{CheckSettings, LoadOptions, Realtime, ReloadSettings, Scripts};
 use crate::kernel::Script;
 use crate::kernel::ipvs::{SyncSettings, Timeouts};
 use crate::notify::HookSettings;
@@ -79,6 +79,8 @@ pub struct Settings {
     pub hooks: HookSettings,
     /// `sandbox` of alived.toml.
     pub sandbox: bool,
+    /// `[checks]` of alived.toml.
+    pub checks: CheckSettings,
     /// `[reload]` of alived.toml.
     pub reload: ReloadSettings,
 }
@@ -211,6 +213,7 @@ impl Default for Settings {
             scripts: Scripts::default(),
             hooks: HookSettings::default(),
             sandbox: true,
+            checks: CheckSettings::default(),
             reload: ReloadSettings::default(),
         }
     }
@@ -248,6 +251,7 @@ pub(super) fn settings(config: &Config, options: &LoadOptions) -> Settings {
         hooks: options.own.hooks,
         reload: options.own.reload,
         sandbox: options.own.sandbox.0,
+        checks: options.own.checks,
         ..Settings::default()
     };
     if let Some(wait) = natural(&config.child_wait_time) {

@@ -118,6 +118,8 @@ struct LvsWorker<'a> {
     index: BTreeMap<Service, usize>,
     actions: LbActions,
     io: CheckIo,
+    /// `io` verifies certificates.
+    verifies: bool,
     /// Once there is a virtual server.
     table: Option<TableThread>,
     /// What the table's thread says.

@@ -174,6 +174,7 @@ impl LvsWorker<'_> {
         self.settings.state_dump_file = new.state_dump_file;
         self.settings.hooks = new.hooks;
         self.delivery.set(new.hooks);
+        self.settings.checks = new.checks;
         self.settings.scripts = new.scripts;
         apply_to_runner(new.scripts, &mut self.runner);
         self.settings.lvs = new.lvs;

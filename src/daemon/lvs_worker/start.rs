@@ -122,6 +122,7 @@ impl<'a> LvsWorker<'a> {
             config: BalancerConfig::default(),
             index: BTreeMap::new(),
             actions: LbActions::default(),
+            verifies: false,
             io: CheckIo::new().map_err(|error| fatal(&error))?,
             table: None,
             replies,
@@ -193,13 +194,15 @@ impl<'a> LvsWorker<'a> {
         Ok(())
     }
 
-    /// `SSL`: what checks show to servers from now on.
+    /// `SSL` and `verify-certificates`: what checks show to servers and ask of them from now on.
     fn set_tls(&mut self, tls: Option<&Arc<TlsClient>>) {
-        if tls == self.config.tls.as_ref() {
+        let verify = self.settings.checks.verify_certificates;
+        if (tls, verify) == (self.config.tls.as_ref(), self.verifies) {
             return;
         }
+        self.verifies = verify;
         let client = tls.map(|client| TlsClient::clone(client)).unwrap_or_default();
-        if let Err(why) = self.io.set_tls(&client, false) {
+        if let Err(why) = self.io.set_tls(&client, verify) {
             tracing::error!("SSL: {why}; until that is put right and reloaded, checks with TLS are not made");
         }
     }
