@@ -172,7 +172,7 @@ fn a_daemon_that_cannot_serve_is_never_ready() {
     let output = host.command(&["-n"]).output().unwrap();
     assert_eq!(output.status.code(), Some(4), "{output:?}");
     let (stopping, before) = manager.wait_for("STOPPING=1");
-    assert_eq!(stopping.status(), "the worker ended with status 4");
+    assert_eq!(stopping.status(), "the vrrp worker ended with status 4");
     assert!(!before.iter().any(|message| message.has("READY=1")), "{before:?}");
 
     host.configure("vrrp_instance VI_1 {\n    interface lan0\n    virtual_router_id 300\n}\n");
@@ -189,7 +189,7 @@ fn a_worker_that_is_killed_is_told_of_and_a_reload_meanwhile_is_done_by_the_next
     manager.wait_for("READY=1");
     let supervisor = host.supervisor();
     signal(host.worker(), libc::SIGKILL);
-    manager.wait_for_status("the worker was killed by signal 9; the next one is started");
+    manager.wait_for_status("the vrrp worker was killed by signal 9; the next one is started");
     manager.wait_for_status("starting");
     manager.wait_for_status("1 virtual router: 1 master");
     // The second that dies soon is replaced after a pause.

@@ -268,6 +268,8 @@ fn a_killed_daemon_leaves_the_interface_its_successor_uses_it_and_a_stop_puts_ev
 
     // Everything is killed: what the next daemon finds is the last one's, and it knows how it was before.
     let worker = host.worker();
+    // Stopped first: the death of its supervisor has it end in order.
+    signal(worker, libc::SIGSTOP);
     signal(host.supervisor(), libc::SIGKILL);
     signal(worker, libc::SIGKILL);
     host.wait_for_end();

@@ -31,6 +31,8 @@ fn without_time(output: &str) -> Vec<&str> {
 fn pages() -> u16 {
     servers::tcp(|mut stream| {
         let head = servers::request(&mut stream);
+        let asked = ["HTTP/1.0 200 OK\r\n\r\n", &head].concat();
+        // In one piece: where pieces end shows in keepalived's dump.
         let answer: &[u8] = match head.split(' ').nth(1).unwrap() {
             "/chunked" => b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
             "/500" => b"HTTP/1.1 500 Bad\r\nContent-Length: 3\r\n\r\nbad",
@@ -38,10 +40,7 @@ fn pages() -> u16 {
                 b"HTTP/1.0 200 OK\r\nServer: test\r\n\r\nmore than one line of a dump, with \x00\xff\r\n"
             }
             // What was asked for.
-            _ => {
-                let _ = stream.write_all(b"HTTP/1.0 200 OK\r\n\r\n");
-                head.as_bytes()
-            }
+            _ => asked.as_bytes(),
         };
         let _ = stream.write_all(answer);
     })
