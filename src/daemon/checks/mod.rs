@@ -1,7 +1,7 @@
 //! Input and output of health checks: what the engine ([`crate::check`]) asks for is done here, by one thread and
 //! without waiting, and what happens is handed back.
 //!
-//! ```ignore
+//! ```text
 //! loop {
 //!     tokio::select! {
 //!         () = io.ready() => {}
