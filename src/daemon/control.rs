@@ -19,7 +19,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::events::{Ended, Subscription};
-use crate::control::{self, Answer, Code, Policy, Refusal, Request, Sender};
+use crate::control::{self, Answer, Code, Policy, Refusal, Reloaded, Request, Sender};
+use crate::status::ReloadStatus;
 
 /// Clients served at a time; further ones wait.
 const CLIENTS: usize = 64;
@@ -61,6 +62,15 @@ impl Asked {
     pub(super) fn grant_with(self, result: &impl Serialize) {
         // Only maps with keys that are no strings cannot be written, and there are none.
         self.grant(serde_json::to_value(result).unwrap_or_default());
+    }
+
+    /// A reload came to its end.
+    pub(super) fn answer_reload(self, reload: ReloadStatus) {
+        if reload.taken {
+            return self.grant_with(&Reloaded { lines: reload.lines });
+        }
+        let message = "the configuration was not reloaded, the daemon goes on with the one before".to_owned();
+        self.refuse_with(Refusal { code: Code::Refused, message, lines: reload.lines });
     }
 
     /// It was granted, and what happens from now on follows.

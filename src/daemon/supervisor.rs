@@ -191,8 +191,7 @@ impl Supervisor<'_> {
                 self.leader().handover.ask_for_reload();
             }
         }
-        let balances = !configuration.balancer.virtual_servers.is_empty();
-        if let Err(status) = self.start_workers(configuration, balances, readiness) {
+        if let Err(status) = self.start_workers(configuration, readiness) {
             return status;
         }
         if self.options.background
@@ -256,12 +255,8 @@ impl Supervisor<'_> {
     }
 
     /// Starts those that the configuration needs; all or none.
-    fn start_workers(
-        &mut self,
-        configuration: Configuration,
-        balances: bool,
-        readiness: Option<File>,
-    ) -> Result<(), u8> {
+    fn start_workers(&mut self, configuration: Configuration, readiness: Option<File>) -> Result<(), u8> {
+        let balances = !configuration.balancer.virtual_servers.is_empty();
         self.balances = balances;
         let [vrrp, lvs] = &mut self.seats;
         vrrp.wanted = self.options.vrrp;

@@ -9,7 +9,6 @@ use super::super::service_record::{self, Recorded};
 use super::super::worker_start::{self, apply_to_runner};
 use super::LvsWorker;
 use super::start::of_checks;
-use crate::control::{Code, Refusal, Reloaded};
 use crate::lvs::{Event, Planned};
 use crate::node::BalancerConfig;
 use crate::notify::service_name;
@@ -43,12 +42,9 @@ impl LvsWorker<'_> {
         self.last_reload = Some(reload.clone());
         let why = reload.lines.first().map_or("", String::as_str);
         self.progress.reload_ended((!taken).then_some(why));
-        let Some(asked) = asked else { return };
-        if taken {
-            return asked.grant_with(&Reloaded { lines: reload.lines });
+        if let Some(asked) = asked {
+            asked.answer_reload(reload);
         }
-        let message = "the configuration was not reloaded, the daemon goes on with the one before".to_owned();
-        asked.refuse_with(Refusal { code: Code::Refused, message, lines: reload.lines });
     }
 
     /// What is in the files.

@@ -10,7 +10,6 @@ use super::super::tracked_files;
 use super::super::vrrp_thread::Message;
 use super::super::worker_start::apply_to_runner;
 use super::Worker;
-use crate::control::{Code, Refusal, Reloaded};
 use crate::node::Changes;
 use crate::status::{Happening, ReloadStatus};
 use crate::sys::clock;
@@ -30,12 +29,9 @@ impl Worker<'_> {
         self.memory.left_over();
         let why = reload.lines.first().map_or("", String::as_str);
         self.progress.reload_ended((!taken).then_some(why));
-        let Some(asked) = asked else { return };
-        if taken {
-            return asked.grant_with(&Reloaded { lines: reload.lines });
+        if let Some(asked) = asked {
+            asked.answer_reload(reload);
         }
-        let message = "the configuration was not reloaded, the daemon goes on with the one before".to_owned();
-        asked.refuse_with(Refusal { code: Code::Refused, message, lines: reload.lines });
     }
 
     /// A configuration without faults is not taken all the same.
