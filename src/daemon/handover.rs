@@ -66,6 +66,11 @@ impl Handover {
         self.set(SERVED, 1);
     }
 
+    /// For the supervisor: whether the worker that runs serves.
+    pub(super) fn has_served(&self) -> bool {
+        self.number(SERVED) != 0
+    }
+
     /// For the supervisor: whether the worker that has died served.
     pub(super) fn take_served(&self) -> bool {
         let served = self.number(SERVED) != 0;

@@ -68,6 +68,7 @@ mod tracked_processes;
 mod tracked_scripts;
 mod virtual_links;
 mod vrrp_thread;
+mod watchdog;
 mod worker;
 mod worker_start;
 

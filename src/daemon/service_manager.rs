@@ -8,7 +8,7 @@ use super::progress::{MESSAGE_BYTES, Message, Stage};
 use crate::sys::channel::{Channel, Received};
 use crate::sys::poll::Poller;
 use crate::sys::process;
-use crate::sys::service_manager::{NotifySocket, NotifyState, message, reload_time};
+use crate::sys::service_manager::{self, NotifySocket, NotifyState, message, reload_time};
 use crate::time::{Duration, Instant};
 
 /// Messages kept for a manager that does not read: of more the oldest are lost.
@@ -27,6 +27,8 @@ const MESSAGES: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct ServiceManager {
     socket: Option<NotifySocket>,
+    /// How long it waits for a sign of life.
+    watchdog: Option<Duration>,
     /// What it did not take yet.
     waiting: VecDeque<String>,
     retry_at: Option<Instant>,
@@ -54,7 +56,21 @@ impl ServiceManager {
     /// The one that the environment names, if it names one. To be called in the network namespace in which the
     /// daemon was started.
     pub(super) fn from_environment() -> io::Result<Self> {
-        Ok(Self { socket: NotifySocket::from_environment()?, ..Self::default() })
+        let socket = NotifySocket::from_environment()?;
+        Ok(Self { socket, watchdog: service_manager::watchdog(), ..Self::default() })
+    }
+
+    /// How long it waits for [`ServiceManager::alive`], if it does.
+    pub(super) fn watchdog(&self) -> Option<Duration> {
+        self.watchdog.filter(|_| self.socket.is_some())
+    }
+
+    /// The daemon is alive. Of no worth later: not kept for a manager that does not read.
+    pub(super) fn alive(&self) {
+        if let (Some(socket), true) = (&self.socket, self.waiting.is_empty()) {
+            // The next one follows soon.
+            let _ = socket.send(&message(&[NotifyState::Watchdog]));
+        }
     }
 
     /// Another process, with this number, is the daemon and tells all the rest. What goes wrong here is said there,

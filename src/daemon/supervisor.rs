@@ -21,6 +21,7 @@ use super::service_manager::ServiceManager;
 use super::service_record;
 use super::shared_text::SharedText;
 use super::status::FATAL;
+use super::watchdog::{Observed, Verdict, Watchdog};
 use super::worker_start::Inheritance;
 use crate::sys::channel::Channel;
 use crate::sys::clock;
@@ -59,6 +60,7 @@ const SIGNALS: u64 = 0;
 const DEMAND: u64 = 1;
 const PROGRESS: u64 = 2;
 const WORKERS: u64 = 3;
+const PULSE: u64 = 4;
 
 /// What a worker runs, in a process of its own. Gives its exit status.
 pub(super) type WorkerMain<'a> = &'a dyn Fn(&Options, Inheritance) -> u8;
@@ -87,11 +89,14 @@ pub(super) fn run(
         poller.add(&signals, SIGNALS)?;
         let handovers = [Handover::new()?, Handover::new()?];
         handovers.iter().try_for_each(|handover| poller.add(handover, WORKERS))?;
+        let watchdog = manager.watchdog();
+        let watchdog =
+            watchdog.map(|limit| Watchdog::new(limit, clock::now().instant, &poller, PULSE)).transpose()?;
         let worker_readiness = readiness.as_ref().map(File::try_clone).transpose()?;
-        Ok((signals, poller, leftovers, handovers, kept, worker_readiness))
+        Ok((signals, poller, leftovers, handovers, kept, watchdog, worker_readiness))
     });
     let status = match started {
-        Ok((signals, poller, leftovers, [of_vrrp, of_lvs], kept, worker_readiness)) => {
+        Ok((signals, poller, leftovers, [of_vrrp, of_lvs], kept, watchdog, worker_readiness)) => {
             let PidFiles { supervisor, vrrp, lvs, paths } = pid_files;
             let mut supervisor = Supervisor {
                 options,
@@ -111,6 +116,7 @@ pub(super) fn run(
                 ],
                 retired: Vec::new(),
                 manager,
+                watchdog,
                 stopping: None,
                 ending: false,
                 balances: false,
@@ -155,6 +161,8 @@ struct Supervisor<'a> {
     /// Runners whose worker has ended, and which are about to end too.
     retired: Vec<Child>,
     manager: ServiceManager,
+    /// Where the manager wants signs of life.
+    watchdog: Option<Watchdog>,
     /// The exit status, once the daemon stops.
     stopping: Option<u8>,
     /// There is only the end of the runners to wait for.
@@ -231,8 +239,10 @@ impl Supervisor<'_> {
                 }
             }
             self.remove_abandoned(now);
+            self.look_at_progress(now);
             let removal = self.pause.and_then(|pause| pause.removal);
-            let others = self.manager.timeout().into_iter().chain(removal);
+            let question = self.watchdog.as_ref().map(Watchdog::timeout);
+            let others = self.manager.timeout().into_iter().chain(removal).chain(question);
             let next = self.children().filter_map(Child::timeout).chain(others).min();
             // Rounded up: never early.
             let timeout = next.map(|at| at.saturating_since(now) + Duration::from_millis(1));
@@ -251,6 +261,27 @@ impl Supervisor<'_> {
                 self.hear(index);
             }
             self.manager.serve(clock::now().instant, &self.poller);
+        }
+    }
+
+    /// Tells the manager that the daemon is alive, while the vrrp thread makes progress; a worker whose thread does
+    /// not is killed.
+    fn look_at_progress(&mut self, now: Instant) {
+        let Some(watchdog) = &mut self.watchdog else { return };
+        let seat = &self.seats[0];
+        let observed = match seat.child.runs() && self.stopping.is_none() {
+            false => Observed::Nobody,
+            true if seat.handover.has_served() => Observed::Serves,
+            true => Observed::Starts,
+        };
+        match watchdog.judge(now, observed) {
+            Verdict::Wait => {}
+            Verdict::Alive => self.manager.alive(),
+            Verdict::Hangs(silence) => {
+                let seconds = silence.as_secs();
+                tracing::error!("the vrrp thread has made no progress for {seconds} s, killing its process");
+                seat.child.signal(libc::SIGKILL);
+            }
         }
     }
 
@@ -631,6 +662,10 @@ impl Supervisor<'_> {
             runners: supply,
             process_socket: self.process_socket.clone().filter(|_| part == Part::Vrrp),
             progress: if leads { self.manager.expect_worker(&self.poller, PROGRESS)? } else { None },
+            pulse: match &mut self.watchdog {
+                Some(watchdog) if part == Part::Vrrp => Some(watchdog.expect_worker(clock::now().instant)?),
+                _ => None,
+            },
         };
         let own_pid = process::own_pid();
         match process::fork()? {

@@ -53,6 +53,7 @@ use super::tracked_processes::TrackedProcesses;
 use super::tracked_scripts::TrackedScripts;
 use super::virtual_links::VirtualLinks;
 use super::vrrp_thread::{Before, Channels, LateLimit, Message, Notice, VrrpThread, interest};
+use super::watchdog::Pulse;
 use super::worker_start::{self, Begun, Identity, Inheritance, apply_to_runner, fatal};
 use crate::control::{Code, Command, LevelChange, LogLevels};
 use crate::node::NodeConfig;
@@ -182,6 +183,7 @@ impl<'a> Worker<'a> {
             runners,
             process_socket,
             progress,
+            pulse,
         } = inheritance;
         // `init_file` is for the start of the daemon.
         let Begun { is_first, configuration, confinement, log, logger, levels, signals } = begun;
@@ -256,7 +258,7 @@ impl<'a> Worker<'a> {
             maintenance: maintenance.until(now),
         };
         let (vrrp_thread, kernel_thread) =
-            start_threads(options, node, before, &pid_file, &settings, channels)?;
+            start_threads(options, node, before, &pid_file, &settings, channels, pulse)?;
         let mut scheduling = RealtimeScheduling::new(vrrp_thread, loan);
         if settings.realtime_priority.is_some() {
             scheduling.set(settings.realtime_priority);
@@ -576,6 +578,7 @@ fn start_threads(
     pid_file: &PidFile,
     settings: &Settings,
     channels: Channels,
+    pulse: Option<Pulse>,
 ) -> Result<(JoinHandle<()>, JoinHandle<()>), (u8, String)> {
     let (ownership, record) = record::ownership(pid_file.path());
     // The monitor is opened before the view is read, so that no change falls between.
@@ -590,7 +593,7 @@ fn start_threads(
         VirtualLinks::new(InterfaceSettings::open(pid_file.path()), Filter::new(settings.filters.clone()));
     let kernel_thread = KernelThread::new(kernel, inbox, record, links, loan, settings.queues)
         .map_err(|error| no_privilege(&error))?;
-    let vrrp_thread = VrrpThread::new(monitor, channels, options.address_monitoring)
+    let vrrp_thread = VrrpThread::new(monitor, channels, options.address_monitoring, pulse)
         .map_err(|error| no_privilege(&error))?;
     let kernel_thread = spawn("kernel", move || kernel_thread.run()).map_err(|error| fatal(&error))?;
     let vrrp_thread =

@@ -17,6 +17,7 @@ use super::runner::{Runner, Supply};
 use super::seat::Part;
 use super::shared_text::SharedText;
 use super::status::FATAL;
+use super::watchdog::Pulse;
 use crate::config::Scripts;
 use crate::sys::capabilities;
 use crate::sys::channel::Channel;
@@ -55,6 +56,8 @@ pub(super) struct Inheritance {
     pub(super) process_socket: Option<ProcessSocket>,
     /// Where to tell how far the worker is, if somebody wants to know.
     pub(super) progress: Option<Channel>,
+    /// Where the vrrp thread is asked whether it goes on, if somebody wants to know.
+    pub(super) pulse: Option<Pulse>,
 }
 
 /// Who a worker is to others, and what it may do.

@@ -33,7 +33,7 @@ pub fn missing(wanted: &[Capability]) -> Vec<Capability> {
 /// Lays down, of the privileges that the calling thread uses, all but `kept`, until [`take_up`].
 ///
 /// # Errors
-/// None in practice.
+/// Where the call itself is forbidden.
 pub fn lay_down_all_but(kept: &[Capability]) -> io::Result<()> {
     narrow(CapSet::Effective, &kept.iter().copied().collect())
 }
@@ -49,6 +49,10 @@ pub fn take_up() -> io::Result<()> {
 
 fn narrow(set: CapSet, kept: &CapsHashSet) -> io::Result<()> {
     let held = caps::read(None, set).map_err(io::Error::other)?;
-    let wanted = held.intersection(kept).copied().collect();
+    let wanted: CapsHashSet = held.intersection(kept).copied().collect();
+    // A service manager may have done it already, and forbidden the call.
+    if wanted == held {
+        return Ok(());
+    }
     caps::set(None, set, &wanted).map_err(io::Error::other)
 }

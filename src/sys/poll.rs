@@ -118,9 +118,9 @@ impl Bell {
         let _ = nix::unistd::write(&self.0, &1u64.to_ne_bytes());
     }
 
-    /// To be called by who waits *before* it looks: what is rung after this is seen again.
-    pub fn silence(&self) {
-        let _ = nix::unistd::read(&self.0, &mut [0; 8]);
+    /// To be called by who waits *before* it looks: what is rung after this is seen again. True if it was rung.
+    pub fn silence(&self) -> bool {
+        nix::unistd::read(&self.0, &mut [0; 8]).is_ok()
     }
 }
 

@@ -5,11 +5,21 @@ use std::io;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
 
 pub use sd_notify::NotifyState;
 
 /// Names the manager's socket in the environment.
 pub const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
+
+/// How often the manager wants to hear that the service is alive, and of which process.
+pub const WATCHDOG_VARIABLES: [&str; 2] = ["WATCHDOG_USEC", "WATCHDOG_PID"];
+
+/// How long the manager waits for a sign of life (`WatchdogSec`), if it does. To be called in the process that it
+/// started.
+pub fn watchdog() -> Option<Duration> {
+    sd_notify::watchdog_enabled()
+}
 
 /// The way to the manager.
 ///

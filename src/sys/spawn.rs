@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code)]
 
+use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -110,6 +111,21 @@ fn lack(errno: &io::Error, capability: &str) -> String {
 }
 
 impl Identity {
+    /// Whether it is that of the calling process, in all its parts.
+    fn is_own(&self) -> bool {
+        let others = |groups: &[Gid]| -> BTreeSet<u32> {
+            groups.iter().filter(|group| **group != self.group).map(|group| group.as_raw()).collect()
+        };
+        let (Ok(users), Ok(groups), Ok(supplementary)) =
+            (nix::unistd::getresuid(), nix::unistd::getresgid(), nix::unistd::getgroups())
+        else {
+            return false;
+        };
+        [users.real, users.effective, users.saved].iter().all(|user| *user == self.user)
+            && [groups.real, groups.effective, groups.saved].iter().all(|group| *group == self.group)
+            && others(&supplementary) == others(&self.supplementary)
+    }
+
     /// Looks the names up. That may take long where they come from the network.
     ///
     /// # Errors
@@ -218,7 +234,8 @@ fn become_program(program: &Program<'_>, candidates: &[CString], parent: u32) ->
     if let Err(error) = redirect_input(program.input) {
         return (Step::Input, error);
     }
-    if let Some(identity) = program.identity {
+    // Who is somebody already needs no right to become it.
+    if let Some(identity) = program.identity.filter(|identity| !identity.is_own()) {
         let Identity { user, group, supplementary } = identity;
         // In this order: without the user's rights the groups could not be changed.
         if let Err(error) = nix::unistd::setgroups(supplementary)

@@ -49,7 +49,7 @@ exec env -i PATH="$PATH" container=alived-test /lib/systemd/systemd --system --u
     --log-target=null
 "#;
 
-/// A running systemd with one unit file.
+/// A running systemd with the unit files in `units` of its host.
 pub struct Systemd {
     outside: Child,
     process: u32,
@@ -61,7 +61,8 @@ impl Systemd {
         if !Path::new(PROGRAM).exists() {
             return Err(format!("there is no {PROGRAM} (apt-get install systemd)"));
         }
-        fs::create_dir(host.path("units")).unwrap();
+        // A test may have put more there.
+        fs::create_dir_all(host.path("units")).unwrap();
         host.write("units/test.target", "[Unit]\nDefaultDependencies=no\n");
         host.write("units/alived.service", unit);
         host.write("outside", OUTSIDE);

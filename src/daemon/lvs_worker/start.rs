@@ -56,6 +56,7 @@ impl<'a> LvsWorker<'a> {
             readiness,
             runners,
             process_socket: _,
+            pulse: _,
             progress,
         } = inheritance;
         // `lvs_flush` and `init_file` are for the start of the daemon.

@@ -16,7 +16,7 @@ use crate::sys::channel::{Channel, MESSAGE_BYTES, Received, Sent};
 use crate::sys::clock;
 use crate::sys::poll::Poller;
 use crate::sys::process::{self, Ended};
-use crate::sys::service_manager::NOTIFY_SOCKET;
+use crate::sys::service_manager::{NOTIFY_SOCKET, WATCHDOG_VARIABLES};
 use crate::sys::signals::{Signal, SignalQueue};
 use crate::sys::spawn::{self, Identity, Program, StartError, Started, Step};
 use crate::sys::{capabilities, heap};
@@ -34,7 +34,14 @@ const USED: [Capability; 3] = [Capability::CAP_SETUID, Capability::CAP_SETGID, C
 
 /// What scripts do not inherit: as with keepalived what would change what a shell or the loader makes of them; and what
 /// is between the daemon and its service manager.
-const NOT_INHERITED: [&[u8]; 4] = [b"IFS", b"LD_LIBRARY_PATH", b"LD_PRELOAD", NOTIFY_SOCKET.as_bytes()];
+const NOT_INHERITED: [&[u8]; 6] = [
+    b"IFS",
+    b"LD_LIBRARY_PATH",
+    b"LD_PRELOAD",
+    NOTIFY_SOCKET.as_bytes(),
+    WATCHDOG_VARIABLES[0].as_bytes(),
+    WATCHDOG_VARIABLES[1].as_bytes(),
+];
 
 /// Requests that are read at a time, between two looks at deadlines and ends.
 const REQUESTS: usize = 64;
@@ -52,7 +59,10 @@ const SIGNALS: u64 = 1;
 pub fn run(socket: Channel) -> io::Result<()> {
     process::close_all_but(&socket);
     process::name_thread(NAME);
-    capabilities::lay_down_all_but(&USED)?;
+    if let Err(error) = capabilities::lay_down_all_but(&USED) {
+        // Whoever forbids it (a confined service) has left few.
+        tracing::info!("the runner cannot lay down rights that it does not use: {error}");
+    }
     // What a script leaves behind when it was told to end is seen to end.
     process::adopt_orphans();
     heap::trim();

@@ -20,6 +20,7 @@ use super::kernel_thread::{Request, view_failed};
 use super::log::Entry;
 use super::receive_pace::{Change, ReceivePace};
 use super::send_failures::SendFailures;
+use super::watchdog::Pulse;
 use crate::kernel::{KernelError, KernelEvent, KernelView, ReceiveSocket, SocketEvent};
 use crate::node::{Changes, Event, HaNode, NodeConfig, StaticConfig};
 use crate::status::{Lateness, Snapshot};
@@ -41,6 +42,7 @@ const ALARM: u64 = 0;
 const MONITOR: u64 = 1;
 const INBOX: u64 = 2;
 const RECEIVERS: u64 = 3;
+const PULSE: u64 = 4;
 
 /// The thread's state.
 #[derive(Debug)]
@@ -71,17 +73,27 @@ pub(super) struct VrrpThread {
     failures: SendFailures,
     report_addresses: bool,
     lateness: Lateness,
+    /// Where the supervisor asks whether this thread goes on.
+    pulse: Option<Pulse>,
 }
 
 impl VrrpThread {
     /// Opens what the thread needs, in the calling thread's network namespace. `report_addresses` logs every
     /// change of an address of the host.
-    pub(super) fn new(monitor: Monitor, channels: Channels, report_addresses: bool) -> io::Result<Self> {
+    pub(super) fn new(
+        monitor: Monitor,
+        channels: Channels,
+        report_addresses: bool,
+        pulse: Option<Pulse>,
+    ) -> io::Result<Self> {
         let poller = Poller::new()?;
         let alarm = Alarm::new()?;
         poller.add(&alarm, ALARM)?;
         poller.add(&monitor, MONITOR)?;
         poller.add(&channels.inbox, INBOX)?;
+        if let Some(pulse) = &pulse {
+            pulse.watch(&poller, PULSE)?;
+        }
         let receive_poller = Poller::new()?;
         poller.add(&receive_poller, RECEIVERS)?;
         Ok(Self {
@@ -105,6 +117,7 @@ impl VrrpThread {
             failures: SendFailures::default(),
             report_addresses,
             lateness: Lateness::default(),
+            pulse,
         })
     }
 
@@ -140,12 +153,14 @@ impl VrrpThread {
         loop {
             let deadline = self.node.poll_timeout();
             self.alarm.arm(deadline)?;
-            let (mut alarm, mut monitor, mut inbox, mut received) = (false, false, false, false);
+            let (mut alarm, mut monitor, mut inbox, mut received, mut asked) =
+                (false, false, false, false, false);
             for token in self.poller.wait(self.pace.pause())? {
                 match token {
                     ALARM => alarm = true,
                     MONITOR => monitor = true,
                     INBOX => inbox = true,
+                    PULSE => asked = true,
                     _ => received = true,
                 }
             }
@@ -193,6 +208,9 @@ impl VrrpThread {
             }
             if let Some(retired) = self.node.take_retired() {
                 self.channels.notices.send(Notice::Retired(retired));
+            }
+            if asked && let Some(pulse) = &self.pulse {
+                pulse.answer();
             }
             before = now.instant;
         }
