@@ -384,6 +384,28 @@ fn an_equal_configuration_yields_no_action_at_all() {
 }
 
 #[test]
+fn maintenance_leaves_nothing_for_a_reload_to_find() {
+    // With left-overs of a predecessor, and a receive socket that is not open yet.
+    let routers = vec![router(|_| {})];
+    let mut script = Script {
+        node: HaNode::new(NodeConfig { routers, ..NodeConfig::default() }),
+        now: Now { instant: Instant::ZERO, wall: WallTime::default() },
+        actions: Actions::default(),
+    };
+    let addresses = vec![held_address(OWN, false), held_address("192.0.2.51", true)];
+    let view = KernelView { links: vec![link(true)], addresses, ..KernelView::default() };
+    script.tell(Event::Kernel(KernelEvent::View(view)));
+    assert_eq!(script.state(), State::Initialize);
+    script.take();
+    script.tell(Event::BeginMaintenance(None));
+    assert_eq!(script.state(), State::Fault);
+    assert_eq!(script.obey(), [Verb::Remove]);
+    let same = script.node.config();
+    script.tell(Event::Reconfigure(same));
+    assert!(script.take().is_empty());
+}
+
+#[test]
 fn what_a_reload_leaves_over_is_handed_out_when_nothing_needs_it() {
     let mut script = Script::new(|config| config.priority = Priority(150));
     script.pass(4_000);

@@ -263,8 +263,7 @@ impl HaNode {
         self.notice_stall(now, actions);
         if self.held_until().is_some_and(|until| until <= now.instant) {
             self.phase = Phase::Running;
-            let silent_since = self.silent_since;
-            self.for_each(now, actions, |router, out| router.start(now, silent_since, out));
+            self.start_waiting(now, actions);
             self.groups.touch_all();
         }
         self.end_maintenance_in_time(now, actions);
@@ -631,6 +630,14 @@ impl HaNode {
                 router.notice_stall(now, now.instant.saturating_since(deadline), out);
             }
         });
+    }
+
+    /// Who is in Initialize still starts as far as it can.
+    fn start_waiting(&mut self, now: Now, actions: &mut Actions) {
+        if self.phase == Phase::Running {
+            let silent_since = self.silent_since;
+            self.for_each(now, actions, |router, out| router.start(now, silent_since, out));
+        }
     }
 
     fn for_each(

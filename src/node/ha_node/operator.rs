@@ -127,6 +127,8 @@ impl HaNode {
             answers.push((Arc::clone(&router.config().name), answer));
             router.begin_maintenance(now, out);
         });
+        // Who waited for its socket or a tracker has nothing to wait for.
+        self.start_waiting(now, actions);
         answers
     }
 

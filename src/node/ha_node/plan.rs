@@ -162,11 +162,8 @@ impl HaNode {
             self.update_all(now, actions);
         }
         self.leave_all_to_who_wants(now, actions);
-        if self.phase == Phase::Running {
-            // Who waited for a tracker that is gone now waits no longer.
-            let silent_since = self.silent_since;
-            self.for_each(now, actions, |router, out| router.start(now, silent_since, out));
-        }
+        // Who waited for a tracker that is gone now waits no longer.
+        self.start_waiting(now, actions);
         // Before anybody else is told something.
         self.settle_groups(now, actions);
     }

@@ -329,6 +329,7 @@ impl HaNode {
         }
         self.static_faults = faults;
         self.impose_static_faults(now, actions);
+        self.start_waiting(now, actions);
     }
 
     /// The same for routers that are new or have other groups.

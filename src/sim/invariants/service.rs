@@ -15,8 +15,17 @@ pub const ROUNDS: u32 = 8;
 /// Follows which members hear each other since when.
 #[derive(Clone, Debug, Default)]
 pub struct Service {
-    since: BTreeMap<(GroupKey, BTreeSet<MachineId>), Instant>,
+    circles: BTreeMap<(GroupKey, BTreeSet<MachineId>), Circle>,
     reported: BTreeSet<(GroupKey, BTreeSet<MachineId>)>,
+}
+
+/// Members of a group that all hear each other.
+#[derive(Clone, Debug)]
+struct Circle {
+    /// Since when nothing has happened to them or to whom they hear.
+    since: Instant,
+    /// Whom they hear besides: routers that cannot take part, and may be masters all the same.
+    heard: BTreeSet<MachineId>,
 }
 
 impl Service {
@@ -59,6 +68,11 @@ impl Service {
                         })
                 };
                 let of_them = survey.members.iter().filter(|member| keys.contains(&member.group));
+                let heard: BTreeSet<MachineId> = of_them
+                    .clone()
+                    .map(|member| member.machine)
+                    .filter(|machine| !machines.contains(machine) && heard_by_them(machine))
+                    .collect();
                 let mut touched: BTreeMap<MachineId, Instant> = survey.leavers.clone();
                 let removed = survey.removed.iter().filter(|((_, of), _)| keys.contains(of));
                 let others = of_them.map(|member| (member.machine, member.touched));
@@ -70,7 +84,11 @@ impl Service {
                 let touched = touched.map(|(_, at)| *at).max().unwrap_or_default();
                 for &group in &keys {
                     let key = (group, machines.clone());
-                    let since = self.since.get(&key).map_or(survey.at, |since| touched.max(*since));
+                    let since = match self.circles.get(&key) {
+                        // Whom they heard until now they believe for a master-down time more.
+                        Some(before) if before.heard.is_subset(&heard) => touched.max(before.since),
+                        Some(_) | None => survey.at,
+                    };
                     let mut members = survey.group(group).filter(|member| machines.contains(&member.machine));
                     if members.any(|member| member.state == State::Master) {
                         self.reported.remove(&key);
@@ -87,11 +105,11 @@ impl Service {
                             ),
                         });
                     }
-                    now_whole.insert(key, since);
+                    now_whole.insert(key, Circle { since, heard: heard.clone() });
                 }
             }
         }
-        self.since = now_whole;
+        self.circles = now_whole;
         broken
     }
 }
