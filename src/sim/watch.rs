@@ -219,7 +219,8 @@ impl Cluster {
             calm = Some(rest);
             let longest = self.deadlines().into_iter().map(|(_, due)| due.caches).max().unwrap_or_default();
             let survey = self.survey();
-            let contested = survey.components().iter().any(|of| survey.is_contested(&of.keys));
+            let contested =
+                survey.components().iter().any(|of| survey.is_contested(&of.keys, &BTreeSet::new()));
             let contest = if contested { self.election_bound() * ROUNDS } else { Duration::ZERO };
             self.run_until(rest + longest + contest + Duration::from_secs(1));
         }

@@ -11,9 +11,9 @@ use alived::sim::{Cluster, ClusterSpec, Fault, MachineId, MachineSpec};
 use alived::time::{Duration, Instant};
 use alived::track::{Owner, TrackReference, Tracker, Weight};
 use alived::vrrp::{RouterConfig, State, SyncGroupConfig, VirtualAddress};
-use alived::wire::vrrp::{Priority, Vrid};
+use alived::wire::vrrp::{AdvertisementInterval, Priority, Vrid};
 
-use super::lan::{Lan, NAME, R1, R2, router};
+use super::lan::{LAN, Lan, NAME, R1, R2, prefix, router, virtual_address};
 use super::tracking::{CHECK, tracking};
 
 pub(crate) const OTHER: &str = "VI_2";
@@ -333,4 +333,28 @@ fn fifty_members_move_as_one() {
         assert_eq!(cluster.masters(&format!("M{number}")), [R2].into());
     }
     assert!(!cluster.violations().iter().any(|violation| violation.rule == Rule::GroupDivided));
+}
+
+/// The master cannot take part any more, since one of its members sends nothing, but the other one is heard for a while
+/// yet: until it falls silent nobody is to take its place.
+#[test]
+fn who_hears_one_member_of_a_failing_master_waits_for_its_silence() {
+    let slow = |priority| {
+        let mut config = pair(priority, priority);
+        config.routers[1].interfaces = config.routers[0].interfaces.clone();
+        config.routers[1].addresses.extend((10..20).map(|number| virtual_address(prefix(number, 24))));
+        for router in &mut config.routers {
+            router.interval = AdvertisementInterval::ONE_SECOND;
+        }
+        config
+    };
+    for heard_ms in (2_500..4_500).step_by(250) {
+        let mut lan = started([slow(254), slow(1)]);
+        lan.apply(Fault::MtuChanged(R1, LAN, 40));
+        lan.run(heard_ms);
+        lan.apply(Fault::InterfaceDeleted(R1, LAN, false));
+        lan.run(6_000);
+        assert_states(&lan, R2, State::Master);
+        lan.settle();
+    }
 }

@@ -48,7 +48,6 @@ impl Service {
             let delay = conditions().map(|(_, delay)| delay).max().unwrap_or_default();
             // Who is in a sync group takes over only where all of its members do.
             let bound = keys.iter().map(|key| election(*key, delay)).max().unwrap_or_default();
-            let bound = bound * if survey.is_contested(&keys) { 1 + ROUNDS } else { 1 };
             let segments: BTreeSet<SegmentId> = keys.iter().map(|key| key.segment).collect();
             let mut common: Option<Vec<BTreeSet<MachineId>>> = None;
             for key in &keys {
@@ -73,6 +72,7 @@ impl Service {
                     .map(|member| member.machine)
                     .filter(|machine| !machines.contains(machine) && heard_by_them(machine))
                     .collect();
+                let bound = bound * if survey.is_contested(&keys, &heard) { 1 + ROUNDS } else { 1 };
                 let mut touched: BTreeMap<MachineId, Instant> = survey.leavers.clone();
                 let removed = survey.removed.iter().filter(|((_, of), _)| keys.contains(of));
                 let others = of_them.map(|member| (member.machine, member.touched));

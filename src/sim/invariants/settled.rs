@@ -129,8 +129,13 @@ impl Settling {
         let components = survey.components();
         for Component { keys, uniform } in components.iter().filter(|component| component.keys.len() > 1) {
             let due = keys.iter().map(|key| deadlines(*key)).reduce(Deadlines::with);
-            let due =
-                due.map(|due| if survey.is_contested(keys) { due.later(due.election * ROUNDS) } else { due });
+            let due = due.map(|due| {
+                if survey.is_contested(keys, &BTreeSet::new()) {
+                    due.later(due.election * ROUNDS)
+                } else {
+                    due
+                }
+            });
             if let Some(due) = due.filter(|due| *uniform && elapsed >= due.settlement) {
                 judge_tied(survey, keys, due, &mut resting, &mut broken);
             }
@@ -177,7 +182,10 @@ impl Settling {
             }
         }
         self.judge_lacking(survey, elapsed, &resting, alone, &mut broken);
-        let contested = components.iter().filter(|of| survey.is_contested(&of.keys)).flat_map(|of| &of.keys);
+        let contested = components
+            .iter()
+            .filter(|of| survey.is_contested(&of.keys, &BTreeSet::new()))
+            .flat_map(|of| &of.keys);
         let contest = contested.map(|key| deadlines(*key).election * ROUNDS).max().unwrap_or_default();
         let quiet = elapsed.saturating_sub(contest);
         judge_addresses(survey, quiet, &deadlines, alone.addresses, &mut broken);

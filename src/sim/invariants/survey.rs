@@ -158,15 +158,16 @@ impl Survey {
         self.members.iter().filter(move |member| member.group == key)
     }
 
-    /// Whether of two machines that can take part each beats the other in some of these groups: they may make backups of
-    /// each other more than once.
-    pub fn is_contested(&self, keys: &BTreeSet<GroupKey>) -> bool {
+    /// Whether of two machines that can take part, or of these that are heard and cannot, each beats the other in some of
+    /// these groups: they may make backups of each other more than once.
+    pub fn is_contested(&self, keys: &BTreeSet<GroupKey>, heard: &BTreeSet<MachineId>) -> bool {
         let mut better: BTreeSet<(MachineId, MachineId)> = BTreeSet::new();
         for key in keys.iter().filter(|_| keys.len() > 1) {
-            let able: Vec<&Member> = self.group(*key).filter(|member| member.able).collect();
-            for member in &able {
+            let rivals: Vec<&Member> =
+                self.group(*key).filter(|member| member.able || heard.contains(&member.machine)).collect();
+            for member in &rivals {
                 let beaten =
-                    able.iter().filter(|o| (o.priority, o.source) < (member.priority, member.source));
+                    rivals.iter().filter(|o| (o.priority, o.source) < (member.priority, member.source));
                 better.extend(beaten.map(|other| (member.machine, other.machine)));
             }
         }
