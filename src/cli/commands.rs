@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use super::{check, control, doctor, drill, genhash, keywords, print, protocol, sim};
+use super::{check, completions, control, doctor, drill, genhash, keywords, man, print, protocol, sim};
 
 /// The command line after the program's name, where it begins with a subcommand.
 #[derive(Debug, Parser)]
@@ -36,13 +36,31 @@ enum Command {
     Protocol(protocol::Arguments),
     Drill(drill::Arguments),
     Sim(sim::Arguments),
+    // For who makes packages.
+    #[command(hide = true)]
+    Man(man::Arguments),
+    #[command(hide = true)]
+    Completions(completions::Arguments),
 }
 
 /// Names of the subcommands and what they are for.
 pub(super) fn list() -> Vec<(String, String)> {
-    let command = CommandLine::command();
     let about = |command: &clap::Command| command.get_about().map(ToString::to_string).unwrap_or_default();
-    command.get_subcommands().map(|command| (command.get_name().to_owned(), about(command))).collect()
+    shown().iter().map(|command| (command.get_name().to_owned(), about(command))).collect()
+}
+
+/// The subcommands that help texts show.
+pub(super) fn shown() -> Vec<clap::Command> {
+    let mut whole = command_line();
+    // What each of them writes names the program, too.
+    whole.build();
+    let shown = whole.get_subcommands().filter(|command| !command.is_hide_set());
+    shown.cloned().collect()
+}
+
+/// The whole command line, but for keepalived's flags.
+pub(super) fn command_line() -> clap::Command {
+    CommandLine::command()
 }
 
 /// Whether that word is a subcommand.
@@ -73,6 +91,8 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
             Command::Protocol(arguments) => protocol::run(&arguments),
             Command::Drill(arguments) => drill::main(&arguments),
             Command::Sim(arguments) => sim::main(&arguments),
+            Command::Man(arguments) => man::run(&arguments),
+            Command::Completions(arguments) => completions::run(&arguments),
         },
         Err(refusal) => {
             // A closed pipe is no error of ours.

@@ -5,9 +5,7 @@ use std::fmt::Write;
 use super::commands;
 use super::flags::{Argument, FLAGS};
 
-const EXAMPLES: &str = "\
-Examples:
-  alived -t -f my.conf             judge a configuration
+pub(super) const EXAMPLES: &str = "  alived -t -f my.conf             judge a configuration
   alived -n -l -f my.conf          run it in the foreground, log lines on the terminal
   alived                           run /etc/keepalived/keepalived.conf in the background
   kill -$(alived --signum=RELOAD) $(cat /run/keepalived.pid)
@@ -17,6 +15,14 @@ Examples:
   alived maintenance on --for 2h   the same, and stay out of the election whatever happens
   alived drill                     try failovers on this machine, in network namespaces
 ";
+
+pub(super) const SIGNALS: &str = "\
+STOP RELOAD DATA STATS STATS_CLEAR JSON TDUMP SWITCHOVER SWITCHBACK.
+Send them to the process named in /run/keepalived.pid.";
+
+pub(super) const EXIT_STATUS: &str = "\
+0 stopped in order, or already running; 1 cannot run; 2 error in the configuration;
+4 permission missing; of -t: 0 clean, 4 unreadable, 5 something to correct, 6 insecure script.";
 
 /// The whole help. `program` is the name it was started under.
 pub(super) fn text(program: &str) -> String {
@@ -36,7 +42,7 @@ pub(super) fn text(program: &str) -> String {
             let _ = writeln!(text, "  {name:<11} {help}");
         }
     }
-    let _ = writeln!(text, "\n{EXAMPLES}\nFlags:");
+    let _ = writeln!(text, "\nExamples:\n{EXAMPLES}\nFlags:");
     for flag in FLAGS {
         let short = flag.short.map_or_else(|| "    ".to_owned(), |short| format!("-{short}, "));
         let argument = match flag.argument {
@@ -48,12 +54,6 @@ pub(super) fn text(program: &str) -> String {
         let gap = if left.len() > 30 { format!("\n{:34}", "") } else { String::new() };
         let _ = writeln!(text, "  {left:<31} {gap}{}", flag.help);
     }
-    let _ = writeln!(
-        text,
-        "\nSignals (--signum): STOP RELOAD DATA STATS STATS_CLEAR JSON TDUMP SWITCHOVER SWITCHBACK.\n\
-         Send them to the process named in /run/keepalived.pid.\n\n\
-         Exit status: 0 stopped in order, or already running; 1 cannot run; 2 error in the configuration;\n\
-         4 permission missing; of -t: 0 clean, 4 unreadable, 5 something to correct, 6 insecure script."
-    );
+    let _ = writeln!(text, "\nSignals (--signum): {SIGNALS}\n\nExit status: {EXIT_STATUS}");
     text
 }

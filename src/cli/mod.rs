@@ -5,6 +5,7 @@
 mod arguments;
 mod check;
 mod commands;
+mod completions;
 mod config_test;
 mod control;
 mod doctor;
@@ -13,6 +14,7 @@ pub mod flags;
 mod genhash;
 mod help;
 mod keywords;
+mod man;
 mod print;
 mod protocol;
 mod sim;

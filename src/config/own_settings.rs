@@ -424,6 +424,32 @@ mod tests {
     }
 
     #[test]
+    fn the_example_has_every_setting_of_the_code() {
+        let example = include_str!("../../conf/alived.toml");
+        let lines: Vec<&str> = example.lines().map(|line| line.strip_prefix('#').unwrap_or(line)).collect();
+        let own = OwnSettings { realtime: Realtime::Priority(REALTIME_PRIORITY), ..OwnSettings::default() };
+        let serde_json::Value::Object(own) = serde_json::to_value(own).unwrap() else { panic!() };
+        for (name, value) in &own {
+            let Some(settings) = value.as_object() else {
+                assert!(lines.iter().any(|line| line.starts_with(&format!("{name} = "))), "{name}");
+                continue;
+            };
+            let table =
+                lines.iter().position(|line| line.split_whitespace().next() == Some(&format!("[{name}]")));
+            let table = table.unwrap_or_else(|| panic!("[{name}]"));
+            let end =
+                lines[table + 1..].iter().position(|line| line.starts_with('[')).map(|end| table + 1 + end);
+            let lines = &lines[table..end.unwrap_or(lines.len())];
+            for setting in settings.keys() {
+                assert!(
+                    lines.iter().any(|line| line.starts_with(&format!("{setting} = "))),
+                    "{name}.{setting}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn a_file_that_is_named_must_exist() {
         let host = FakeHost::with_file("/a/k.conf", "");
         assert_eq!(load_settings(&host, None, "/a/k.conf").unwrap(), OwnSettings::default());

@@ -40,9 +40,23 @@ done
 /// With `container` set it leaves the machine's settings alone.
 const INSIDE: &str = r#"
 set -e
+if [ -e "$1/copy" ]; then
+    # What is written goes to memory. The folder of the test is seen under its name.
+    mount -t tmpfs none "$1/copy"
+    mkdir "$1/copy/upper" "$1/copy/work" "$1/copy/root"
+    mount -t overlay -o "lowerdir=/,upperdir=$1/copy/upper,workdir=$1/copy/work" none "$1/copy/root"
+    cd "$1/copy/root"
+    for folder in dev sys; do mount --rbind /$folder ./$folder; done
+    mount -t proc proc ./proc
+    mkdir -p "./$1" && mount --bind "$1" "./$1"
+    pivot_root . mnt
+    cd /
+    umount -l /mnt
+fi
 mount -t tmpfs none /run
 mount -t tmpfs none /etc/systemd/system
 cp -r "$1"/units/* /etc/systemd/system/
+mkdir -p /run/lock
 umount -R /sys/fs/cgroup 2>/dev/null || true
 mount -t cgroup2 none /sys/fs/cgroup
 exec env -i PATH="$PATH" container=alived-test /lib/systemd/systemd --system --unit=test.target --show-status=0 \
@@ -58,13 +72,24 @@ pub struct Systemd {
 impl Systemd {
     /// With this unit as `alived.service`. What cannot be had here is the error.
     pub fn start(host: &Host, unit: &str) -> Result<Self, String> {
+        fs::create_dir_all(host.path("units")).unwrap();
+        host.write("units/alived.service", unit);
+        Self::start_with_units(host)
+    }
+
+    /// On a copy of this machine's files, to which packages can be installed.
+    pub fn start_on_a_copy(host: &Host) -> Result<Self, String> {
+        fs::create_dir(host.path("copy")).unwrap();
+        Self::start_with_units(host)
+    }
+
+    fn start_with_units(host: &Host) -> Result<Self, String> {
         if !Path::new(PROGRAM).exists() {
             return Err(format!("there is no {PROGRAM} (apt-get install systemd)"));
         }
         // A test may have put more there.
         fs::create_dir_all(host.path("units")).unwrap();
         host.write("units/test.target", "[Unit]\nDefaultDependencies=no\n");
-        host.write("units/alived.service", unit);
         host.write("outside", OUTSIDE);
         host.write("inside", INSIDE);
         let log = fs::File::create(host.path("systemd.log")).unwrap();
@@ -106,7 +131,7 @@ impl Systemd {
     pub fn run(&self, words: &[&str]) -> Output {
         let process = self.process.to_string();
         let mut command = Command::new("nsenter");
-        command.args(["--target", &process, "--mount", "--pid"]).args(words);
+        command.args(["--target", &process, "--mount", "--pid", "--net"]).args(words);
         command.stdin(Stdio::null()).output().unwrap()
     }
 
