@@ -209,10 +209,12 @@ pub struct CheckActions<K> {
     pub io: Vec<(Attempt, Action)>,
     /// What is told to those who depend on the checks, in this order.
     pub outcomes: Vec<Outcome<K>>,
+    /// How long each try took that ended with a result, for everybody who depends on it.
+    pub tries: Vec<(K, Duration)>,
 }
 
 impl<K> Default for CheckActions<K> {
     fn default() -> Self {
-        Self { io: Vec::new(), outcomes: Vec::new() }
+        Self { io: Vec::new(), outcomes: Vec::new(), tries: Vec::new() }
     }
 }

@@ -24,7 +24,7 @@ pub(super) struct Loading {
 
 impl Loading {
     /// How to load: the limits given here win over those of the settings.
-    pub(super) fn options(&self, own: OwnSettings) -> LoadOptions {
+    pub(super) fn options(&self, own: &OwnSettings) -> LoadOptions {
         let mut limits = LimitOverrides::default();
         for limit in &self.limits {
             // What is wrong with one was said when it was read.
@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn limits_are_judged_when_they_are_read() {
         let loading: Loading = read(&["--limit", "files=7", "-e", "-i", "left"]).unwrap();
-        let options = loading.options(OwnSettings::default());
+        let options = loading.options(&OwnSettings::default());
         assert!(options.all_include_checks);
         assert_eq!((options.limits.files, options.config_id.as_deref()), (7, Some("left")));
         let refused = read::<Loading>(&["--limit=nonsense=1"]).unwrap_err();

@@ -128,8 +128,8 @@ impl SettingsFiles {
         let named = loading.settings.as_deref();
         let path = named.map_or_else(|| settings_file_beside(file), str::to_owned);
         let own = self.files.entry(path).or_insert_with(|| load_settings(host, named, file));
-        let own = own.as_ref().copied().unwrap_or_default();
-        load(host, file, &loading.options(own))
+        let own = own.as_ref().cloned().unwrap_or_default();
+        load(host, file, &loading.options(&own))
     }
 
     fn faults(&self) -> impl Iterator<Item = (&str, &SettingsFault)> {

@@ -18,7 +18,7 @@ pub(super) fn run(options: &Options, log: Option<&Path>) -> ExitCode {
     let mut host = RealHost::default();
     let named = options.settings.as_ref().map(|path| path.to_string_lossy());
     let own = load_settings(&host, named.as_deref(), &file);
-    let load_options = options.load_options(own.as_ref().copied().unwrap_or_default());
+    let load_options = options.load_options(own.as_ref().cloned().unwrap_or_default());
     if let Some(name) = &options.namespace {
         host.foreign_namespace = enter_namespace(name).is_err();
     }

@@ -148,6 +148,11 @@ pub(super) const FLAGS: &[Flag] = &[
         "settings that keepalived does not have, default alived.toml beside -f",
     ),
     long("realtime", Required("off|1-99"), "real-time scheduling of the thread that sends advertisements"),
+    long(
+        "http",
+        Required("ADDRESS:PORT|off"),
+        "serve metrics and the status page there; wins over alived.toml",
+    ),
     long("ignore-sigint", No, "ignore INT"),
     long("signum", Required("NAME"), "print the number of a signal and exit"),
     long("config-fd", Required("N"), "internal in keepalived"),
@@ -271,6 +276,7 @@ impl Reading {
             "core-dump" => options.core_dump = true,
             "ignore-sigint" => options.ignore_interrupt = true,
             "realtime" => options.realtime = realtime(&text())?,
+            "http" => options.http = Some(text().parse().map_err(UsageError)?),
             "signum" => self.answer_with(Request::SignalNumber(text())),
             "version" => self.answer_with(Request::Version),
             "help" => self.answer_with(Request::Help),
@@ -416,6 +422,7 @@ mod tests {
             (&["-u", "99999"], "no umask"),
             (&["--limit=nonsense=1"], "there is no limit named `nonsense`"),
             (&["--realtime=100"], "1 to 99"),
+            (&["--http=9165"], "127.0.0.1:9165"),
             (&["--dont-fork=1"], "argument"),
         ] {
             let error = read(words).unwrap_err();

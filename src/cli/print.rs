@@ -47,7 +47,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         status = 2;
         OwnSettings::default()
     });
-    let loaded = load(&host, file, &arguments.loading.options(own));
+    let loaded = load(&host, file, &arguments.loading.options(&own));
     let options = PrintOptions { defaults: arguments.defaults, show_secrets: arguments.show_secrets };
     super::print(&print(&loaded.config, options));
     // What could not be understood is not in the text: say so.

@@ -13,6 +13,7 @@ pub mod diagnostics;
 mod expand;
 mod fake;
 mod host;
+mod http_settings;
 mod iproute;
 mod limits;
 pub mod lints;
@@ -32,6 +33,7 @@ mod verdict_tests;
 
 pub use fake::FakeHost;
 pub use host::{Host, HostInterface, Lookup, PathKind, PathMetadata, ReadError, User};
+pub use http_settings::{HttpAddress, HttpSettings};
 pub use limits::{LimitOverrides, Limits};
 pub use lower::{
     FilterSettings, LvsSettings, ProcessScript, ProcessSettings, QueueSizes, Settings, SyncDaemonSettings,
@@ -70,6 +72,8 @@ pub struct LoadOptions {
     pub own: OwnSettings,
     /// `--realtime`: wins over `alived.toml` and keepalived.conf.
     pub realtime: Realtime,
+    /// `--http`: wins over `alived.toml`.
+    pub http: Option<HttpAddress>,
     /// `-C`: [`NodeConfig::routers`] is left empty.
     pub without_routers: bool,
     /// `-P`: [`NodeConfig`] alone is acted on.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::Limits;
 use super::diagnostics::{self, Diagnostic, Style};
 use super::host::{Host, ReadError};
+use super::http_settings::HttpSettings;
 use super::schema::nearest;
 use super::source::{SourceMap, Span};
 use crate::notify::HookSettings;
@@ -105,7 +106,7 @@ impl Default for Sandbox {
 }
 
 /// What `alived.toml` says. An empty or absent file says nothing.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OwnSettings {
     /// `realtime`: wins over `vrrp_rt_priority` of keepalived.conf.
@@ -123,6 +124,8 @@ pub struct OwnSettings {
     pub reload: ReloadSettings,
     /// `[checks]`: how real servers are checked.
     pub checks: CheckSettings,
+    /// `[http]`: metrics and the status page.
+    pub http: HttpSettings,
 }
 
 /// How real servers are checked.
@@ -287,8 +290,9 @@ fn explain(error: &toml::de::Error, word: &str) -> Diagnostic {
     // serde's words for a key that no field has.
     if error.message().starts_with("unknown field") {
         let fault = Diagnostic::fatal("unknown-setting", format!("there is no setting `{word}`"));
-        let names = ["realtime", "sandbox", "limits", "scripts", "hooks", "reload", "checks"]
+        let names = ["realtime", "sandbox", "limits", "scripts", "hooks", "reload", "checks", "http"]
             .into_iter()
+            .chain(HttpSettings::NAMES)
             .chain(CheckSettings::NAMES)
             .chain(ReloadSettings::NAMES)
             .chain(Scripts::NAMES)
@@ -298,7 +302,7 @@ fn explain(error: &toml::de::Error, word: &str) -> Diagnostic {
             Some(name) => fault.help(format!("did you mean `{name}`?")),
             None => fault.help(
                 "there are `realtime`, in the table [scripts] `at-once` and `prepare`, in the table [hooks] `limit`, `waiting`, `at-stop` \
-                 and `json`, in the table [reload] `allow-empty`, in the table [checks] `verify-certificates`, and in the table [limits] those of `alived check --help`; \
+                 and `json`, in the table [reload] `allow-empty`, in the table [checks] `verify-certificates`, in the table [http] `address`, `hosts` and `user`, and in the table [limits] those of `alived check --help`; \
                  what keepalived knows belongs into keepalived.conf",
             ),
         };
@@ -352,8 +356,21 @@ mod tests {
             let reload = ReloadSettings { allow_empty: true };
             let hooks = HookSettings { limit: 1, waiting: 2, at_stop: 0, json: true };
             let checks = CheckSettings { verify_certificates: true };
-            let own =
-                OwnSettings { realtime, sandbox: Sandbox(false), limits, scripts, hooks, reload, checks };
+            let http = HttpSettings {
+                address: "[::1]:9165".parse().unwrap(),
+                hosts: vec!["ha.example".to_owned()],
+                user: "metrics".to_owned(),
+            };
+            let own = OwnSettings {
+                realtime,
+                sandbox: Sandbox(false),
+                limits,
+                scripts,
+                hooks,
+                reload,
+                checks,
+                http,
+            };
             let text = serde_json::to_string(&own).unwrap();
             assert_eq!(serde_json::from_str::<OwnSettings>(&text).unwrap(), own, "{text}");
         }
@@ -400,7 +417,9 @@ mod tests {
     #[test]
     fn the_example_shows_every_setting_with_its_default() {
         let example = include_str!("../../conf/alived.toml");
-        assert_eq!(settings(example).unwrap(), OwnSettings::default());
+        // The only one that it sets.
+        let http = HttpSettings { address: "127.0.0.1:9165".parse().unwrap(), ..HttpSettings::default() };
+        assert_eq!(settings(example).unwrap(), OwnSettings { http, ..OwnSettings::default() });
         let uncomment = |line: &str| match line.strip_prefix('#') {
             Some(setting) if !setting.starts_with(' ') => format!("{setting}\n"),
             _ => format!("{line}\n"),
@@ -413,6 +432,7 @@ mod tests {
         assert_eq!(read.hooks, HookSettings::default());
         for name in ["realtime", "sandbox"]
             .into_iter()
+            .chain(HttpSettings::NAMES)
             .chain(CheckSettings::NAMES)
             .chain(ReloadSettings::NAMES)
             .chain(Scripts::NAMES)

@@ -178,12 +178,17 @@ pub struct Policy {
     pub own_user: u32,
     /// A group may use the socket: then its mode lets nobody else through, and whoever comes is a member.
     pub group: bool,
+    /// Whoever comes may look at the state and at events, and nothing else: the web process.
+    pub looks_only: bool,
 }
 
 impl Policy {
     /// Whether a sender may ask for a command.
     pub const fn allows(&self, sender: Sender, command: &Command) -> bool {
         let own = sender.user == 0 || sender.user == self.own_user;
+        if self.looks_only {
+            return matches!(command, Command::Status {} | Command::Events { .. });
+        }
         // A configuration is read with the worker's rights, and what is wrong with it is quoted.
         own || self.group && !matches!(command, Command::Plan { .. })
     }
@@ -253,7 +258,7 @@ mod tests {
 
     #[test]
     fn only_root_and_the_own_user_may_ask_unless_a_group_may() {
-        let closed = Policy { own_user: 5, group: false };
+        let closed = Policy { own_user: 5, group: false, looks_only: false };
         let allows = |policy: Policy, user| policy.allows(Sender { user }, &Command::Status {});
         assert!(allows(closed, 0) && allows(closed, 5) && !allows(closed, 6));
         let open = Policy { group: true, ..closed };

@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 use std::io::IsTerminal;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::host::RealHost;
 use super::host_with_text::HostWithText;
 use super::options::Options;
 use crate::config::diagnostics::Style;
+use crate::config::model::Config;
 use crate::config::{self, Limits, LoadOptions, Loaded, OwnSettings, PrintOptions, SettingsFault};
 use crate::node::{BalancerConfig, NodeConfig};
 use crate::notify::Notifications;
@@ -73,7 +75,7 @@ pub(super) fn load(options: &Options, tolerance: Tolerance<'_>) -> Result<Config
 
 fn load_once(host: &RealHost, options: &Options, tolerance: Tolerance<'_>) -> Result<Configuration, Refusal> {
     let own = load_own(host, options);
-    let load_options = options.load_options(own.as_ref().copied().unwrap_or_default());
+    let load_options = options.load_options(own.as_ref().cloned().unwrap_or_default());
     let file = options.configuration.to_string_lossy();
     let mut loaded = config::load(host, &file, &load_options);
     if options.namespace.is_none() && loaded.settings.namespace.is_some() {
@@ -96,7 +98,7 @@ pub(super) fn load_kept(options: &Options, kept: &str) -> Result<Configuration, 
     // What we wrote ourselves is understood.
     let Kept { own, faults } = serde_json::from_str(beside).unwrap_or_default();
     let host = HostWithText { host: RealHost::default(), text: text.to_owned() };
-    let load_options = LoadOptions { limits: Limits::NONE, ..options.load_options(own) };
+    let load_options = LoadOptions { limits: Limits::NONE, ..options.load_options(own.clone()) };
     let loaded = config::load(&host, "the configuration in force", &load_options);
     take(options, Ok(own), loaded, faults)
 }
@@ -118,10 +120,11 @@ fn take(
         Ok(own) if loaded.usable => own,
         own => return Err(refuse(own.err().as_ref(), &loaded, lines)),
     };
-    let Loaded { node, balancer, notifications, settings, mut config, .. } = loaded;
+    let Loaded { node, balancer, notifications, mut settings, mut config, .. } = loaded;
     let dump = options.dump_configuration.then(|| config::print(&config, PrintOptions::default()));
     // A later worker runs with the keys that are in force, whatever is in their files then.
     config::spell_out_keys(&mut config);
+    settings.configuration_hash = hash(&own, &config);
     let everything = PrintOptions { show_secrets: true, defaults: false };
     let kept = format!(
         "{}\n{}",
@@ -129,6 +132,15 @@ fn take(
         config::print(&config, everything)
     );
     Ok(Configuration { node, balancer, notifications, settings, warnings: lines, dump, faults, kept })
+}
+
+/// What others may see of a configuration: whether it is another one. A hash of its secrets would let them be guessed.
+fn hash(own: &OwnSettings, config: &Config) -> String {
+    let digest = Sha256::new()
+        .chain_update(serde_json::to_string(own).unwrap_or_default())
+        .chain_update(config::print(config, PrintOptions::default()))
+        .finalize();
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn load_own(host: &RealHost, options: &Options) -> Result<OwnSettings, SettingsFault> {

@@ -18,12 +18,16 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
+use super::door::Door;
 use super::events::{Ended, Subscription};
 use crate::control::{self, Answer, Code, Policy, Refusal, Reloaded, Request, Sender};
 use crate::status::ReloadStatus;
 
 /// Clients served at a time; further ones wait.
 const CLIENTS: usize = 64;
+
+/// Clients served at a time that came through a door.
+const LOOKERS: usize = 8;
 
 /// Requests that wait for the main thread.
 const REQUESTS: usize = 64;
@@ -101,6 +105,8 @@ impl Asked {
 pub(super) struct ControlSocket {
     path: PathBuf,
     requests: mpsc::Receiver<Asked>,
+    /// Where they come from.
+    sender: mpsc::Sender<Asked>,
 }
 
 impl ControlSocket {
@@ -118,9 +124,15 @@ impl ControlSocket {
             std::os::fd::OwnedFd::from(socket),
         ))?;
         let (sender, requests) = mpsc::channel(REQUESTS);
-        let policy = Policy { own_user: nix::unistd::geteuid().as_raw(), group: false };
-        tokio::spawn(accept(listener, policy, sender));
-        Ok(Self { path: path.to_owned(), requests })
+        let policy = Policy { own_user: own_user(), group: false, looks_only: false };
+        tokio::spawn(accept(listener, policy, sender.clone()));
+        Ok(Self { path: path.to_owned(), requests, sender })
+    }
+
+    /// Also serves those who come through a door, and may only look.
+    pub(super) fn open_door(&self, door: Door) {
+        let policy = Policy { own_user: own_user(), group: false, looks_only: true };
+        tokio::spawn(welcome(door, policy, self.sender.clone()));
     }
 
     /// The next request.
@@ -168,6 +180,24 @@ async fn accept(listener: UnixListener, policy: Policy, requests: mpsc::Sender<A
             drop(place);
         });
     }
+}
+
+async fn welcome(door: Door, policy: Policy, requests: mpsc::Sender<Asked>) {
+    let places = Arc::new(Semaphore::new(LOOKERS));
+    // The semaphore is never closed.
+    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+        let Some(stream) = door.next().await else { return };
+        let requests = requests.clone();
+        tokio::spawn(async move {
+            // A broken connection is the client's affair.
+            let _ = serve(stream, policy, &requests).await;
+            drop(place);
+        });
+    }
+}
+
+fn own_user() -> u32 {
+    nix::unistd::geteuid().as_raw()
 }
 
 async fn serve(mut stream: UnixStream, policy: Policy, requests: &mpsc::Sender<Asked>) -> io::Result<()> {

@@ -8,6 +8,7 @@
 //!     kernel   address writes, joins, whole views     waits for the kernel in the vrrp thread's place
 //!     log      writes what all threads log            waits for disks in everybody's place
 //!   runner     starts scripts as their users           when the worker first needs one
+//!   web        metrics over HTTP                       an unprivileged user; only where an address is set
 //! ```
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -21,6 +22,7 @@ mod confinement;
 mod control;
 mod core_pattern;
 mod descriptors;
+mod door;
 mod dumps;
 mod errand;
 mod events;
@@ -66,9 +68,11 @@ mod tally;
 mod tracked_files;
 mod tracked_processes;
 mod tracked_scripts;
+mod transitions;
 mod virtual_links;
 mod vrrp_thread;
 mod watchdog;
+mod web;
 mod worker;
 mod worker_start;
 

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::log::LogFormat;
-use crate::config::{self, LimitOverrides, LoadOptions, OwnSettings, Realtime};
+use crate::config::{self, HttpAddress, LimitOverrides, LoadOptions, OwnSettings, Realtime};
 
 /// Default configuration file.
 pub const DEFAULT_CONFIGURATION: &str = "/etc/keepalived/keepalived.conf";
@@ -83,6 +83,8 @@ pub struct Options {
     pub ignore_interrupt: bool,
     /// `--realtime`: wins over `alived.toml` and `vrrp_rt_priority`.
     pub realtime: Realtime,
+    /// `--http`: wins over `alived.toml`.
+    pub http: Option<HttpAddress>,
     /// Said in the log at each start: what was asked for and is not done.
     pub warnings: Vec<String>,
 }
@@ -115,6 +117,7 @@ impl Default for Options {
             core_pattern: None,
             ignore_interrupt: false,
             realtime: Realtime::Default,
+            http: None,
             warnings: Vec::new(),
         }
     }
@@ -137,6 +140,7 @@ impl Options {
             drop_virtual_servers: !self.checkers && !self.dump_configuration,
             own,
             realtime: self.realtime,
+            http: self.http,
             without_routers: !self.vrrp,
             without_virtual_servers: !self.checkers,
             keep_addresses_on_stop: self.keep_addresses,

@@ -1,6 +1,8 @@
 //! The supervisor: a small process with one thread. It holds the pid files, passes signals on, starts a new
 //! worker or runner when one dies, and tidies up when there is to be no next one.
 
+mod web;
+
 use std::fs::File;
 use std::io::{self, Write};
 
@@ -33,6 +35,7 @@ use crate::sys::process_events::ProcessSocket;
 use crate::sys::realtime;
 use crate::sys::signals::{Signal, SignalQueue};
 use crate::time::{Duration, Instant};
+use web::Web;
 
 /// The pid files. Those of workers that are started at once are locked before the first one is.
 #[derive(Debug)]
@@ -121,7 +124,9 @@ pub(super) fn run(
                 ending: false,
                 balances: false,
                 code_kept: true,
+                web: None,
             };
+            supervisor.web = Web::of(&supervisor.settings.http);
             let status = supervisor.serve(configuration, worker_readiness);
             drop(core_pattern);
             supervisor.finish(status);
@@ -171,6 +176,8 @@ struct Supervisor<'a> {
     balances: bool,
     /// The code that the start took is in memory still: there is nothing to do for the first time.
     code_kept: bool,
+    /// The web process, if there is to be one.
+    web: Option<Web>,
 }
 
 /// The time between two vrrp workers.
@@ -202,6 +209,7 @@ impl Supervisor<'_> {
         if let Err(status) = self.start_workers(configuration, readiness) {
             return status;
         }
+        self.start_web();
         if self.options.background
             && let Err(error) = process::close_standard_streams(!self.options.log.console)
         {
@@ -222,7 +230,8 @@ impl Supervisor<'_> {
                 }
             }
             let of_seats = self.seats.iter_mut().flat_map(|seat| [&mut seat.child, &mut seat.runner]);
-            for child in of_seats.chain(&mut self.retired) {
+            let of_web = self.web.iter_mut().map(|web| &mut web.child);
+            for child in of_seats.chain(&mut self.retired).chain(of_web) {
                 if child.kill_if_due(now) {
                     tracing::warn!("the {} does not stop, killing it", child.name());
                 }
@@ -237,6 +246,9 @@ impl Supervisor<'_> {
                 if self.seats[index].runner.is_respawn_due(now) {
                     self.start_runner(index);
                 }
+            }
+            if self.web.as_mut().is_some_and(|web| web.child.is_respawn_due(now)) {
+                self.start_web();
             }
             self.remove_abandoned(now);
             self.look_at_progress(now);
@@ -334,7 +346,8 @@ impl Supervisor<'_> {
     }
 
     fn children(&self) -> impl Iterator<Item = &Child> {
-        self.seats.iter().flat_map(|seat| [&seat.child, &seat.runner]).chain(&self.retired)
+        let of_web = self.web.iter().map(|web| &web.child);
+        self.seats.iter().flat_map(|seat| [&seat.child, &seat.runner]).chain(&self.retired).chain(of_web)
     }
 
     fn is_stop(&self, signal: Signal) -> bool {
@@ -365,8 +378,12 @@ impl Supervisor<'_> {
             Signal::Data => {
                 let describe = |child: &Child| (child.name(), child.describe());
                 let of_seats = self.seats.iter().filter(|seat| seat.wanted);
-                let children: Vec<_> =
-                    of_seats.flat_map(|seat| [&seat.child, &seat.runner]).map(describe).collect();
+                let of_web = self.web.iter().map(|web| &web.child);
+                let children: Vec<_> = of_seats
+                    .flat_map(|seat| [&seat.child, &seat.runner])
+                    .chain(of_web)
+                    .map(describe)
+                    .collect();
                 dumps::write_parent(self.options, &self.settings, &children);
                 self.seats.iter().for_each(|seat| seat.child.signal(signal.number()));
             }
@@ -385,6 +402,7 @@ impl Supervisor<'_> {
         for index in 0..self.seats.len() {
             self.stop_worker(index, now, first);
         }
+        self.stop_web(now);
         self.end_if_alone();
     }
 
@@ -423,6 +441,9 @@ impl Supervisor<'_> {
                 return self.runner_ended(index, pid, lived, ended);
             }
         }
+        if self.web_ended(pid, ended) {
+            return;
+        }
         self.retired.retain_mut(|runner| runner.ended(pid).is_none());
     }
 
@@ -446,6 +467,8 @@ impl Supervisor<'_> {
                     self.end_if_alone();
                 } else {
                     tracing::info!("the {name} has ended: there is nothing for it to do");
+                    let part = self.seats[index].part;
+                    self.web.iter_mut().for_each(|web| web.forget(part));
                     if let Some(file) = self.seats[index].pid_file.take() {
                         file.remove();
                     }
@@ -666,6 +689,7 @@ impl Supervisor<'_> {
                 Some(watchdog) if part == Part::Vrrp => Some(watchdog.expect_worker(clock::now().instant)?),
                 _ => None,
             },
+            door: self.web.as_mut().map(|web| web.make_door(part)).transpose()?,
         };
         let own_pid = process::own_pid();
         match process::fork()? {
@@ -673,6 +697,7 @@ impl Supervisor<'_> {
                 // Without the supervisor nobody would pass a stop on.
                 drop(demand);
                 self.seats.iter_mut().for_each(|seat| seat.demand = None);
+                self.web = None;
                 self.manager.leave();
                 let status = if process::end_with_parent(own_pid) {
                     (self.worker_main)(self.options, inheritance)

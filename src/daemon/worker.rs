@@ -20,6 +20,7 @@ use super::configuration::{Configuration, Settings};
 use super::confinement::Confinement;
 use super::control::{Asked, ControlSocket, STOPPING};
 use super::descriptors;
+use super::door::Door;
 use super::dumps::{self, Dump, Dumps};
 use super::events::Events;
 use super::files;
@@ -51,6 +52,7 @@ use super::tally::Tally;
 use super::tracked_files::{self, TrackedFiles};
 use super::tracked_processes::TrackedProcesses;
 use super::tracked_scripts::TrackedScripts;
+use super::transitions::Transitions;
 use super::virtual_links::VirtualLinks;
 use super::vrrp_thread::{Before, Channels, LateLimit, Message, Notice, VrrpThread, interest};
 use super::watchdog::Pulse;
@@ -117,6 +119,8 @@ struct Worker<'a> {
     hooks: Hooks,
     sync_daemons: SyncDaemons,
     events: Events,
+    transitions: Transitions,
+    door: Option<Door>,
     handovers: Handovers,
     /// Who waits for the answers to orders to switch back, in their order; `None` for a signal.
     taking_back: VecDeque<Option<Asked>>,
@@ -184,6 +188,7 @@ impl<'a> Worker<'a> {
             process_socket,
             progress,
             pulse,
+            door,
         } = inheritance;
         // `init_file` is for the start of the daemon.
         let Begun { is_first, configuration, confinement, log, logger, levels, signals } = begun;
@@ -278,6 +283,8 @@ impl<'a> Worker<'a> {
             hooks: Hooks::new(notifications, settings.hooks),
             sync_daemons,
             events: Events::default(),
+            transitions: Transitions::default(),
+            door,
             handovers: Handovers::default(),
             taking_back: VecDeque::new(),
             maintenance,
@@ -336,6 +343,9 @@ impl<'a> Worker<'a> {
         let (runner, tallied) = (Readiness::of(&self.runner)?, Readiness::of(&self.tally)?);
         self.confinement.watch();
         let mut control = self.open_control();
+        if let (Some(control), Some(door)) = (&control, self.door.take()) {
+            control.open_door(door);
+        }
         self.hooks.open(&mut self.runner);
         loop {
             tokio::select! {
@@ -408,6 +418,7 @@ impl<'a> Worker<'a> {
                 self.sync_daemons.tell(&news);
                 self.handovers.note(&news);
                 self.note_maintenance(&news);
+                self.transitions.note(&news);
                 self.events.note(at, Happening::News(news));
             }
             Notice::HandsOver(answers) => self.handovers.begin(answers),
@@ -530,24 +541,31 @@ impl<'a> Worker<'a> {
                 self.keepsakes.keep_state(reload, when, &text);
             }
             Some(Purpose::Status(asked)) => {
-                asked.grant_with(&self.status(snapshot));
+                let status = self.status(snapshot);
+                asked.grant_with(&status);
             }
         }
     }
 
-    fn status(&self, snapshot: &Snapshot) -> Status {
-        Status::of(
+    fn status(&mut self, snapshot: &Snapshot) -> Status {
+        self.transitions.keep(snapshot.routers.iter().map(|router| &*router.config.name));
+        let mut status = Status::of(
             snapshot,
             DaemonStatus {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 pid: process::own_pid(),
                 started_unix_us: self.started.as_unix_micros(),
                 configuration: self.options.configuration.display().to_string(),
+                configuration_hash: self.settings.configuration_hash.clone(),
                 router_id: dumps::router_id(&self.settings),
                 last_reload: self.last_reload.clone(),
                 maintenance: self.maintenance.current().cloned(),
             },
-        )
+        );
+        for router in &mut status.routers {
+            router.transitions = self.transitions.of(&router.name);
+        }
+        status
     }
 
     fn announce_readiness(&mut self) {

@@ -9,6 +9,7 @@ use tracing::dispatcher;
 
 use super::configuration::{self, Configuration, ProcessSettings, Settings};
 use super::confinement::Confinement;
+use super::door::Door;
 use super::handover::Handover;
 use super::leftovers::Leftovers;
 use super::log::{Levels, Log, Logger};
@@ -58,6 +59,8 @@ pub(super) struct Inheritance {
     pub(super) progress: Option<Channel>,
     /// Where the vrrp thread is asked whether it goes on, if somebody wants to know.
     pub(super) pulse: Option<Pulse>,
+    /// Where the web process comes in, if there is to be one.
+    pub(super) door: Option<Door>,
 }
 
 /// Who a worker is to others, and what it may do.

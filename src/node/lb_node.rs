@@ -17,7 +17,7 @@ use crate::lvs::{
     self, Advice, Beginning, CheckId, CheckedServer, Director, DirectorConfig, Ending, Planned, ServerView,
     Service, Verdict, VirtualServer,
 };
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 /// The director and the checks. Results of the ones reach the other; whoever drives it carries out what both ask for.
 #[derive(Debug)]
@@ -40,6 +40,8 @@ pub(crate) struct LbActions {
     pub io: Vec<(Attempt, check::Action)>,
     /// What came of checks, for the log.
     pub outcomes: Vec<Outcome<CheckId>>,
+    /// How long tries of checks took.
+    pub tries: Vec<(CheckId, Duration)>,
 }
 
 /// Whose check it is, what it does, and which of several that do the same. When it is made does not matter: it keeps its
@@ -249,6 +251,7 @@ impl LbNode {
                 self.checks.suspend(now, &switch.check, !switch.active, &mut checked);
             }
             actions.io.append(&mut checked.io);
+            actions.tries.append(&mut checked.tries);
             if checked.outcomes.is_empty() {
                 return;
             }

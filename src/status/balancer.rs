@@ -1,14 +1,18 @@
 //! [`BalancerStatus`]: the answer of an lvs worker to `status`, for programs and, rendered, for people.
 
 use core::fmt::Write as _;
+use core::num::NonZeroU16;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::latency::Latencies;
 use super::report::{DaemonStatus, span};
 use crate::check::{CheckStatus, CheckerKind};
-use crate::kernel::ipvs::{Connections, ForwardingMethod, HostPort, IpvsTable, ServiceKey, Tunnel};
-use crate::lvs::{CheckId, RealServerView, ServerView};
+use crate::kernel::ipvs::{
+    Connections, ForwardingMethod, HostPort, IpvsTable, ServiceKey, Statistics, Tunnel,
+};
+use crate::lvs::{CheckId, RealServerView, ServerView, Service};
 use crate::notify::{service_name, target_name};
 use crate::time::{Instant, WallTime, micros};
 
@@ -51,6 +55,12 @@ pub(crate) struct VirtualServerStatus {
     /// Bytes from clients, and to them where these come back through the director.
     pub(crate) incoming_bytes: u64,
     pub(crate) outgoing_bytes: u64,
+    /// What the kernel counts of each of its services.
+    #[serde(default)]
+    pub(crate) counted: Vec<Counted>,
+    /// How long the tries of its checks took, since the worker started.
+    #[serde(default)]
+    pub(crate) latency: Latencies,
     /// The real servers, in the order of the configuration.
     pub(crate) real_servers: Vec<RealServerStatus>,
 }
@@ -78,8 +88,50 @@ pub(crate) struct RealServerStatus {
     pub(crate) inactive_connections: u64,
     /// Connections that were scheduled.
     pub(crate) connections: u64,
+    /// What the kernel counts of it in each service.
+    #[serde(default)]
+    pub(crate) counted: Vec<Counted>,
     /// Its checks, in the order of the configuration.
     pub(crate) checks: Vec<CheckReport>,
+}
+
+/// What the kernel counts of a service, or of a real server in one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Counted {
+    /// Address and port, `192.0.2.1:80`; of marks `fwmark:7`.
+    pub(crate) address: String,
+    /// Number of the transport protocol; 0 for marks.
+    pub(crate) protocol: u8,
+    /// Connections that were scheduled.
+    pub(crate) connections: u64,
+    /// Packets from clients.
+    pub(crate) incoming_packets: u64,
+    /// Packets to clients, where these come back through the director.
+    pub(crate) outgoing_packets: u64,
+    /// Bytes from clients.
+    pub(crate) incoming_bytes: u64,
+    /// Bytes to clients, as above.
+    pub(crate) outgoing_bytes: u64,
+}
+
+impl Counted {
+    /// Of a service, or of this real server in it.
+    fn of(service: ServiceKey, target: Option<HostPort>, counted: &Statistics) -> Self {
+        let shown = |at: HostPort| format!("{}:{}", at.address, at.port.map_or(0, NonZeroU16::get));
+        let (address, protocol) = match service {
+            ServiceKey::Address(address, protocol) => (shown(address), protocol.number()),
+            ServiceKey::FirewallMark(mark) => (format!("fwmark:{}", mark.mark), 0),
+        };
+        Self {
+            address: target.map_or(address, shown),
+            protocol,
+            connections: counted.connections,
+            incoming_packets: counted.incoming_packets,
+            outgoing_packets: counted.outgoing_packets,
+            incoming_bytes: counted.incoming_bytes,
+            outgoing_bytes: counted.outgoing_bytes,
+        }
+    }
 }
 
 /// One check.
@@ -117,6 +169,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) wall: WallTime,
     pub(crate) checks: BTreeMap<CheckId, CheckStatus<'a, CheckId>>,
     pub(crate) table: &'a IpvsTable,
+    /// How long tries of checks took.
+    pub(crate) latencies: &'a BTreeMap<Service, Latencies>,
     /// Entries that are held and lacking.
     pub(crate) entries: (usize, usize),
 }
@@ -129,7 +183,7 @@ impl BalancerStatus {
         parts: &Parts<'_>,
     ) -> Self {
         let of_destinations = parts.table.destinations.iter().map(|held| {
-            let counted = (held.connections, held.statistics.connections);
+            let counted = (held.connections, held.statistics);
             ((held.service, held.target), counted)
         });
         let destinations: BTreeMap<_, _> = of_destinations.collect();
@@ -139,7 +193,7 @@ impl BalancerStatus {
         let virtual_servers = servers.map(|server| {
             let ServerView { config, members, up, live, needed, suspended, real_servers } = server;
             let held = members.iter().filter_map(|member| services.get(member));
-            let sum = |count: fn(&crate::kernel::ipvs::Statistics) -> u64| held.clone().map(count).sum();
+            let sum = |count: fn(&Statistics) -> u64| held.clone().map(count).sum();
             VirtualServerStatus {
                 name: service_name(&config.service).to_string(),
                 up,
@@ -155,6 +209,11 @@ impl BalancerStatus {
                 connections: sum(|counted| counted.connections),
                 incoming_bytes: sum(|counted| counted.incoming_bytes),
                 outgoing_bytes: sum(|counted| counted.outgoing_bytes),
+                counted: members
+                    .iter()
+                    .filter_map(|member| Some(Counted::of(*member, None, services.get(member)?)))
+                    .collect(),
+                latency: parts.latencies.get(&config.service).cloned().unwrap_or_default(),
                 real_servers: real_servers
                     .iter()
                     .map(|real| RealServerStatus {
@@ -168,12 +227,12 @@ impl BalancerStatus {
     }
 }
 
-type Destinations = BTreeMap<(ServiceKey, HostPort), (Connections, u64)>;
+type Destinations = BTreeMap<(ServiceKey, HostPort), (Connections, Statistics)>;
 
 impl RealServerStatus {
     fn of(real: &RealServerView<'_>, destinations: &Destinations, parts: &Parts<'_>) -> Self {
         let held = real.destinations.iter().filter_map(|key| destinations.get(key));
-        let sum = |count: fn(&(Connections, u64)) -> u64| held.clone().map(count).sum();
+        let sum = |count: fn(&(Connections, Statistics)) -> u64| held.clone().map(count).sum();
         Self {
             name: String::new(),
             method: method(real.config.method).to_owned(),
@@ -184,7 +243,12 @@ impl RealServerStatus {
             in_table: held.clone().next().is_some(),
             active_connections: sum(|(now, _)| now.active.into()),
             inactive_connections: sum(|(now, _)| now.inactive.into()),
-            connections: sum(|(_, connections)| *connections),
+            connections: sum(|(_, counted)| counted.connections),
+            counted: real
+                .destinations
+                .iter()
+                .filter_map(|key| Some(Counted::of(key.0, Some(key.1), &destinations.get(key)?.1)))
+                .collect(),
             checks: real
                 .checks
                 .iter()

@@ -7,7 +7,11 @@ pub(crate) mod keepalived_data;
 pub(crate) mod keepalived_json;
 mod keepalived_lines;
 pub(crate) mod keepalived_stats;
+mod latency;
+mod metrics;
 mod report;
+#[cfg(test)]
+pub(crate) mod sample;
 mod snapshot;
 pub(crate) mod text;
 mod trackers;
@@ -15,5 +19,9 @@ mod trackers;
 pub(crate) use balancer::{BalancerStatus, Parts as BalancerParts, check_keyword, text as balancer_text};
 pub(crate) use event::{EventRecord, Happening};
 pub(crate) use explain::explain;
-pub(crate) use report::{DaemonStatus, MaintenanceStatus, ReloadStatus, RouterStatus, Status, span};
+pub(crate) use latency::Latencies;
+pub(crate) use metrics::{Sources, metrics};
+pub(crate) use report::{
+    DaemonStatus, MaintenanceStatus, ReloadStatus, RouterStatus, Status, TransitionCount, span,
+};
 pub(crate) use snapshot::{Lateness, Snapshot};

@@ -39,6 +39,9 @@ pub(crate) struct DaemonStatus {
     pub(crate) started_unix_us: u64,
     /// The configuration file.
     pub(crate) configuration: String,
+    /// Of the configuration in force, as it was understood and without secrets: the beginning of its SHA-256.
+    #[serde(default)]
+    pub(crate) configuration_hash: String,
     /// `router_id`, or the host's name.
     #[serde(default)]
     pub(crate) router_id: String,
@@ -84,6 +87,9 @@ pub(crate) struct NodeStatus {
     pub(crate) send_failures: u64,
     /// How late timers were served.
     pub(crate) timers_late: Vec<LatenessClass>,
+    /// How late all of them were together.
+    #[serde(default)]
+    pub(crate) timers_late_sum_us: u64,
     /// The longest of these.
     pub(crate) timers_latest_us: u64,
 }
@@ -112,6 +118,9 @@ pub(crate) struct RouterStatus {
     pub(crate) faults: Vec<String>,
     /// Interface that receives advertisements; absent where any may (unicast without `interface`).
     pub(crate) interface: Option<String>,
+    /// The interface of its own that holds its addresses (`use_vmac`, `use_ipvlan`), if it has one.
+    #[serde(default)]
+    pub(crate) own_interface: Option<String>,
     /// `IPv4` or `IPv6`.
     pub(crate) family: String,
     /// Virtual router identifier.
@@ -156,8 +165,25 @@ pub(crate) struct RouterStatus {
     /// The sync group that it is a member of.
     #[serde(default)]
     pub(crate) group: Option<String>,
+    /// `garp_master_delay`.
+    #[serde(default)]
+    pub(crate) announce_delay_us: u64,
+    /// How often it came into which state because of what, since the worker started.
+    #[serde(default)]
+    pub(crate) transitions: Vec<TransitionCount>,
     /// What it has counted.
     pub(crate) counters: CounterStatus,
+}
+
+/// Transitions of one kind.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct TransitionCount {
+    /// The state after it.
+    pub(crate) to: String,
+    /// A word for the kind of its cause.
+    pub(crate) cause: String,
+    /// How many.
+    pub(crate) count: u64,
 }
 
 /// Something that a router depends on.
@@ -311,6 +337,12 @@ pub(crate) struct CounterStatus {
     /// Advertisements of second masters whose clock differs from ours.
     #[serde(default)]
     pub(crate) second_masters: u64,
+    /// How long another master was heard while it was master.
+    #[serde(default)]
+    pub(crate) two_masters_us: u64,
+    /// Announcements of its addresses to hosts.
+    #[serde(default)]
+    pub(crate) announcements: u64,
     /// Packets that failed a check of receipt, by its name.
     pub(crate) rejected: std::collections::BTreeMap<String, u64>,
 }
@@ -335,7 +367,7 @@ fn shown(state: State, maintenance: bool) -> String {
 
 impl NodeStatus {
     fn of(snapshot: &Snapshot) -> Self {
-        let Lateness { longest, .. } = snapshot.lateness;
+        let Lateness { longest, sum, .. } = snapshot.lateness;
         Self {
             unknown_vrids: snapshot.unknown_vrids,
             send_failures: snapshot.send_failures,
@@ -344,6 +376,7 @@ impl NodeStatus {
                 .classes()
                 .map(|(below_us, count)| LatenessClass { below_us, count })
                 .collect(),
+            timers_late_sum_us: micros(sum),
             timers_latest_us: micros(longest),
         }
     }
@@ -385,6 +418,7 @@ impl RouterStatus {
             cause: router.cause.as_ref().map(ToString::to_string),
             faults: router.faults.clone(),
             interface: config.interfaces.hears_by().map(ToString::to_string),
+            own_interface: router.own_interface().map(ToString::to_string),
             family: config.family.to_string(),
             vrid: config.vrid.get(),
             version: config.version.number(),
@@ -446,7 +480,12 @@ impl RouterStatus {
                 })
                 .collect(),
             group: router.group.clone(),
-            counters: CounterStatus::of(&router.counters),
+            announce_delay_us: micros(config.announce.delay),
+            transitions: Vec::new(),
+            counters: CounterStatus {
+                two_masters_us: micros(router.two_masters),
+                ..CounterStatus::of(&router.counters)
+            },
         }
     }
 
@@ -490,6 +529,8 @@ impl CounterStatus {
             duplicate_addresses: counters.duplicate_addresses,
             stalls: counters.stalls,
             second_masters: counters.second_masters,
+            two_masters_us: micros(counters.two_masters),
+            announcements: counters.announcements,
             rejected: rejected.filter(|(_, count)| *count > 0).collect(),
         }
     }

@@ -23,6 +23,8 @@ const CLASSES: usize = 16;
 pub(crate) struct Lateness {
     classes: [u64; CLASSES],
     pub(super) longest: Duration,
+    /// Of all together.
+    pub(super) sum: Duration,
 }
 
 impl Lateness {
@@ -31,10 +33,16 @@ impl Lateness {
         let class = (micros(late) >> 6).checked_ilog2().map_or(0, |log| log as usize + 1);
         self.classes[class.min(CLASSES - 1)] += 1;
         self.longest = self.longest.max(late);
+        self.sum = self.sum.saturating_add(late);
     }
 }
 
 impl Lateness {
+    /// The bounds of all classes that have one, in microseconds.
+    pub(super) fn bounds() -> impl Iterator<Item = u64> {
+        (0..CLASSES - 1).map(|class| 64 << class)
+    }
+
     /// The classes with their bounds in microseconds, the last without; those in which there is nothing are left out.
     pub(super) fn classes(&self) -> impl Iterator<Item = (Option<u64>, u64)> {
         let bound = |class| (class < CLASSES - 1).then_some(64_u64 << class);
@@ -83,6 +91,8 @@ pub(crate) struct RouterSnapshot {
     pub(crate) maintenance: bool,
     pub(crate) last_transition: WallTime,
     pub(crate) counters: Counters,
+    /// How long it was one of two masters.
+    pub(crate) two_masters: Duration,
     pub(crate) group: Option<String>,
     /// Everything that it depends on, and whether that is its own or of its sync group.
     pub(crate) tracked: Vec<(TrackReference, bool)>,
@@ -213,6 +223,7 @@ fn router(node: &HaNode, router: &VirtualRouter, now: Instant) -> RouterSnapshot
         maintenance: router.is_under_maintenance(),
         last_transition: router.last_transition(),
         counters: router.counters().clone(),
+        two_masters: router.two_masters(now),
         tracked: node.trackers().tracked(router.id()).map(|(of, own)| (of.clone(), own)).collect(),
     }
 }

@@ -20,6 +20,9 @@ pub(crate) struct TrackerStatus {
     pub(crate) number: Option<i32>,
     /// How many processes run; absent before they were counted.
     pub(crate) count: Option<u32>,
+    /// Whether a script runs now.
+    #[serde(default)]
+    pub(crate) running: Option<bool>,
     /// Runs of a script that were left out because the one before was not over.
     pub(crate) overruns: Option<u64>,
 }
@@ -48,13 +51,21 @@ impl From<Verdict> for VerdictWord {
 
 impl TrackerStatus {
     fn new(tracker: &Tracker) -> Self {
-        Self { name: tracker.to_string(), verdict: None, number: None, count: None, overruns: None }
+        Self {
+            name: tracker.to_string(),
+            verdict: None,
+            number: None,
+            count: None,
+            running: None,
+            overruns: None,
+        }
     }
 
     /// All of a node: scripts, processes, files, interfaces.
     pub(crate) fn of(trackers: &Trackers<RouterId>) -> Vec<Self> {
         let scripts = trackers.scripts().map(|(config, state)| Self {
             verdict: Some(state.verdict().into()),
+            running: Some(state.is_running()),
             overruns: Some(state.overruns()),
             ..Self::new(&Tracker::Script(Arc::clone(&config.name)))
         });

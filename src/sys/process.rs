@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::kill as send;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid};
+use nix::unistd::{ForkResult, Pid, User, geteuid, setgroups, setresgid, setresuid};
 use serde::{Deserialize, Serialize};
 
 /// Which side of a fork this is.
@@ -239,6 +239,23 @@ fn open_descriptors() -> impl Iterator<Item = u32> {
     let listed = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
     let numbers: Vec<u32> = listed.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
     numbers.into_iter()
+}
+
+/// Makes the calling process, which must have one thread, one of this user and its main group alone, for ever. Nothing
+/// where it is not root's, and has no other user to become.
+///
+/// # Errors
+/// When there is no such user, or the user namespace does not know it.
+pub fn become_user(name: &str) -> io::Result<()> {
+    let unknown = || io::Error::new(io::ErrorKind::NotFound, "there is no such user");
+    let user = User::from_name(name)?.ok_or_else(unknown)?;
+    if !geteuid().is_root() || user.uid.is_root() {
+        return Ok(());
+    }
+    setgroups(&[user.gid])?;
+    setresgid(user.gid, user.gid, user.gid)?;
+    setresuid(user.uid, user.uid, user.uid)?;
+    Ok(())
 }
 
 /// Sets the mask for files that are created.

@@ -143,6 +143,29 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// A word for its kind, for programs: that of what happened where it began.
+    pub fn kind(&self) -> &'static str {
+        match self.root() {
+            Self::Startup => "startup",
+            Self::Owner => "owner",
+            Self::Succession => "succession",
+            Self::MasterDown { .. } => "master-down",
+            Self::MasterLeft { .. } => "master-left",
+            Self::Preempted { .. } => "preempted",
+            Self::BetterMaster { .. } => "better-master",
+            Self::Fault(_) => "fault",
+            Self::FaultCleared(_) => "fault-cleared",
+            Self::NobodyElse => "nobody-else",
+            Self::StoodStill { .. } => "stood-still",
+            Self::SwitchOver { .. } => "switch-over",
+            Self::SwitchBack => "switch-back",
+            // Never a root.
+            Self::SyncGroup { .. } => "sync-group",
+            Self::Reload => "reload",
+            Self::Shutdown => "shutdown",
+        }
+    }
+
     /// What happened to the member of the sync group where it began; itself without a group.
     pub fn root(&self) -> &Self {
         match self {

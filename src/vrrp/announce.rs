@@ -91,8 +91,14 @@ impl AnnouncementQueue {
         self.lanes.values().map(|lane| lane.not_before).min()
     }
 
-    /// Takes up to `budget` announcements that may be sent.
-    pub fn take_due(&mut self, now: Instant, mut budget: usize, announcements: &mut Vec<Announcement>) {
+    /// Takes up to `budget` announcements that may be sent, and counts each for its router.
+    pub fn take_due(
+        &mut self,
+        now: Instant,
+        mut budget: usize,
+        announcements: &mut Vec<Announcement>,
+        mut count: impl FnMut(RouterId),
+    ) {
         for lane in self.lanes.values_mut() {
             while budget > 0 && lane.not_before <= now {
                 let Some(mut entry) = lane.first.pop_front().or_else(|| lane.again.pop_front()) else {
@@ -100,6 +106,7 @@ impl AnnouncementQueue {
                 };
                 budget -= 1;
                 announcements.push(entry.announcement);
+                count(entry.router);
                 if !entry.interval.is_zero() {
                     lane.not_before = now + entry.interval;
                 }
@@ -229,9 +236,9 @@ mod tests {
         for last in 1..=3 {
             queue.push(RouterId(1), announcement(last), 3, ALONE);
         }
-        queue.take_due(Instant::ZERO, 4, &mut actions);
+        queue.take_due(Instant::ZERO, 4, &mut actions, |_| {});
         queue.push(RouterId(1), announcement(9), 2, ALONE);
-        queue.take_due(Instant::ZERO, 100, &mut actions);
+        queue.take_due(Instant::ZERO, 100, &mut actions, |_| {});
         assert_eq!(sent(&actions), [1, 2, 3, 1, 9, 2, 3, 1, 9, 2, 3]);
         assert!(queue.is_empty() && queue.poll_timeout().is_none());
     }
@@ -243,11 +250,11 @@ mod tests {
         let slow = Pace::of_interface(InterfaceIndex::LOWEST, Duration::from_millis(10));
         queue.push(RouterId(1), announcement(1), 2, slow);
         queue.push(RouterId(1), announcement(2), 1, slow);
-        queue.take_due(Instant::ZERO, 100, &mut actions);
+        queue.take_due(Instant::ZERO, 100, &mut actions, |_| {});
         assert_eq!(sent(&actions), [1]);
         assert_eq!(queue.poll_timeout(), Some(Instant::from_micros(10_000)));
-        queue.take_due(Instant::from_micros(10_000), 100, &mut actions);
-        queue.take_due(Instant::from_micros(20_000), 100, &mut actions);
+        queue.take_due(Instant::from_micros(10_000), 100, &mut actions, |_| {});
+        queue.take_due(Instant::from_micros(20_000), 100, &mut actions, |_| {});
         assert_eq!(sent(&actions), [1, 2, 1]);
     }
 
@@ -265,7 +272,7 @@ mod tests {
         queue.push(RouterId(1), on(4, 9), 1, Pace::of_group(1, Duration::from_millis(10)));
         let at = |ms: u64, queue: &mut AnnouncementQueue| {
             let mut actions = Vec::new();
-            queue.take_due(Instant::from_micros(ms * 1_000), 100, &mut actions);
+            queue.take_due(Instant::from_micros(ms * 1_000), 100, &mut actions, |_| {});
             sent(&actions)
         };
         assert_eq!(at(0, &mut queue), [1, 9]);
@@ -281,7 +288,7 @@ mod tests {
         queue.push(RouterId(1), announcement(1), 5, ALONE);
         queue.push(RouterId(2), announcement(2), 1, ALONE);
         queue.cancel(RouterId(1));
-        queue.take_due(Instant::ZERO, 100, &mut actions);
+        queue.take_due(Instant::ZERO, 100, &mut actions, |_| {});
         assert_eq!(sent(&actions), [2]);
     }
 }

@@ -1,5 +1,6 @@
 //! What a router counts, from its creation on.
 
+use crate::time::Duration;
 use crate::wire::vrrp::{Rejection, RejectionKind};
 
 /// Counters of one virtual router.
@@ -25,6 +26,10 @@ pub struct Counters {
     pub rivals_beaten: u64,
     /// Advertisements dropped while master because their sender's clock differs from ours: of second masters.
     pub second_masters: u64,
+    /// How long another master was heard while it was master, in masterships that are over.
+    pub two_masters: Duration,
+    /// Announcements of its addresses to hosts: gratuitous ARP, unsolicited neighbour advertisements.
+    pub announcements: u64,
     /// Virtual addresses put back after somebody else removed them.
     pub addresses_repaired: u64,
     /// Routes and rules put back after somebody else removed them.

@@ -129,7 +129,7 @@ impl Mastership {
     ) -> Verdict {
         let priority = advertisement.priority;
         if priority.is_leaving() {
-            self.rivals.leave(from);
+            self.rivals.leave(now.instant, from);
             // (720) A router that left: tell the others at once that there is a master.
             if !self.hands_over() {
                 self.answer(core, now, out);

@@ -169,6 +169,7 @@ impl VirtualRouter {
         let key = |outcome: &AddressOutcome| (outcome.link, outcome.prefix);
         for outcome in &reply.outcomes {
             let AddressOutcome { verb, prefix, error, announced, .. } = outcome;
+            core.counters.announcements += u64::from(*announced);
             match (core.addresses.on_answer(now.instant, *verb, key(outcome), error.is_some()), error) {
                 (Answer::Refused, Some(error)) => {
                     core.report(ReportKind::AddressRefused { prefix: *prefix, error: error.clone() }, out);

@@ -30,6 +30,10 @@ pub struct Rival {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rivals {
     rivals: Vec<Rival>,
+    /// Since when there has been one, whichever.
+    since: Option<Instant>,
+    /// How long there was one before.
+    before: Duration,
 }
 
 impl Rivals {
@@ -46,6 +50,7 @@ impl Rivals {
                 self.rivals.remove(oldest);
             }
         }
+        self.since.get_or_insert(now);
         self.rivals.reserve_exact(1);
         self.rivals.push(Rival { from, priority, since: now, silent_at, tell_at: now + TELL_PERIOD });
         self.rivals.sort_unstable_by_key(|rival| rival.from);
@@ -53,8 +58,21 @@ impl Rivals {
     }
 
     /// One said that it leaves.
-    pub(super) fn leave(&mut self, from: IpAddr) {
+    pub(super) fn leave(&mut self, now: Instant, from: IpAddr) {
         self.rivals.retain(|rival| rival.from != from);
+        self.note_alone(now);
+    }
+
+    /// How long there was one in all.
+    pub(super) fn together(&self, now: Instant) -> Duration {
+        self.before + self.since.map_or(Duration::ZERO, |since| now.saturating_since(since))
+    }
+
+    fn note_alone(&mut self, now: Instant) {
+        if self.rivals.is_empty() {
+            self.before = self.together(now);
+            self.since = None;
+        }
     }
 
     /// When [`Rivals::take_due`] has something to tell.
@@ -78,6 +96,7 @@ impl Rivals {
             }
             true
         });
+        self.note_alone(now);
         told
     }
 
@@ -120,6 +139,11 @@ mod tests {
         let gone = ReportKind::RivalGone { from: one, lasting: Duration::from_millis(28_600) };
         assert_eq!(rivals.take_due(at(28_600)), [gone]);
         assert_eq!(rivals.poll_timeout(), None);
+        assert_eq!(rivals.together(at(90_000)), Duration::from_millis(28_600));
+        assert!(rivals.hear(at(100_000), one, low, SILENCE));
+        assert_eq!(rivals.together(at(101_000)), Duration::from_millis(29_600));
+        rivals.leave(at(102_000), one);
+        assert_eq!(rivals.together(at(200_000)), Duration::from_millis(30_600));
     }
 
     #[test]

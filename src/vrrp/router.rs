@@ -295,6 +295,15 @@ impl VirtualRouter {
         }
     }
 
+    /// How long another master was heard while this one was master.
+    pub fn two_masters(&self, now: Instant) -> Duration {
+        let current = match &self.phase {
+            Phase::Master(mastership) => mastership.rivals.together(now),
+            Phase::Initialize | Phase::Backup(_) | Phase::Fault => Duration::ZERO,
+        };
+        self.core.counters.two_masters + current
+    }
+
     /// The other routers heard.
     pub const fn peers(&self) -> &PeerTable {
         &self.core.peers

@@ -198,6 +198,9 @@ impl VirtualRouter {
 
     fn transition(&mut self, now: Now, to: Phase, cause: Cause, out: &mut Output<'_>) {
         let from = self.state();
+        if let Phase::Master(mastership) = &self.phase {
+            self.core.counters.two_masters += mastership.rivals.together(now.instant);
+        }
         self.phase = to;
         self.core.last_transition = now.wall;
         self.core.last_cause = Some(cause.clone());

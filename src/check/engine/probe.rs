@@ -228,6 +228,8 @@ impl<K: Clone + Ord> Probe<K> {
         };
         self.last = Some(LastResult { at: now, good, reason, latency, certificate_expires });
         self.obstacle = None;
+        let awake = self.readers.iter().filter(|(_, reader)| !reader.suspended);
+        actions.tries.extend(awake.map(|(key, _)| (key.clone(), latency)));
         match forgiven {
             Some(failures) => self.tell_forgiven(failures, actions),
             None => self.tell(actions),

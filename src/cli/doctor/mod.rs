@@ -123,7 +123,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let running = status.as_ref().ok();
     let file = arguments.file.clone().or_else(|| running.map(|status| status.daemon.configuration.clone()));
     let file = file.unwrap_or_else(|| DEFAULT_CONFIGURATION.to_owned());
-    let options = Loading::default().options(OwnSettings::default());
+    let options = Loading::default().options(&OwnSettings::default());
     let loaded = load(&RealHost::default(), &file, &options);
     let subjects: Vec<Subject> = loaded.node.routers.iter().map(Subject::of).collect();
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::script::ProcessScripts;
 use crate::config::model::{Config, GlobalDefs, U32_MAX};
 use crate::config::values::{At, BufferPolicy, Natural, Reading, Seconds, Words};
-use crate::config::{CheckSettings, LoadOptions, Realtime, ReloadSettings, Scripts};
+use crate::config::{CheckSettings, HttpSettings, LoadOptions, Realtime, ReloadSettings, Scripts};
 use crate::kernel::Script;
 use crate::kernel::ipvs::{SyncSettings, Timeouts};
 use crate::notify::HookSettings;
@@ -83,6 +83,11 @@ pub struct Settings {
     pub checks: CheckSettings,
     /// `[reload]` of alived.toml.
     pub reload: ReloadSettings,
+    /// `[http]` of alived.toml, with the address of `--http` where that is given.
+    pub http: HttpSettings,
+    /// The beginning of the SHA-256 of all that was read, as it was understood and without secrets; empty where nobody
+    /// has computed it.
+    pub configuration_hash: String,
 }
 
 /// A process: `vrrp_…` or `checker_…`.
@@ -215,6 +220,8 @@ impl Default for Settings {
             sandbox: true,
             checks: CheckSettings::default(),
             reload: ReloadSettings::default(),
+            http: HttpSettings::default(),
+            configuration_hash: String::new(),
         }
     }
 }
@@ -252,6 +259,10 @@ pub(super) fn settings(config: &Config, options: &LoadOptions) -> Settings {
         reload: options.own.reload,
         sandbox: options.own.sandbox.0,
         checks: options.own.checks,
+        http: HttpSettings {
+            address: options.http.unwrap_or(options.own.http.address),
+            ..options.own.http.clone()
+        },
         ..Settings::default()
     };
     if let Some(wait) = natural(&config.child_wait_time) {

@@ -10,7 +10,7 @@ use crate::sys::clock;
 impl LvsWorker<'_> {
     /// Carries out all that was asked for.
     pub(super) fn carry_out(&mut self) {
-        let LbActions { director, io, outcomes } = core::mem::take(&mut self.actions);
+        let LbActions { director, io, outcomes, tries } = core::mem::take(&mut self.actions);
         let lvs::Actions { record, flush, kernel, read_table, checks: _, news, stopped } = director;
         if let Some(services) = record {
             let written = self.record.set_services(services);
@@ -33,6 +33,14 @@ impl LvsWorker<'_> {
         }
         if read_table {
             self.read_table();
+        }
+        for (check, latency) in tries {
+            if let Some((service, _)) = self.node.of_check(check) {
+                match self.latencies.get_mut(service) {
+                    Some(latencies) => latencies.note(latency),
+                    None => self.latencies.entry(service.clone()).or_default().note(latency),
+                }
+            }
         }
         for outcome in &outcomes {
             self.report_outcome(outcome);

@@ -30,6 +30,7 @@ use super::checks::CheckIo;
 use super::configuration::Settings;
 use super::confinement::Confinement;
 use super::control::{Asked, ControlSocket};
+use super::door::Door;
 use super::handover::Handover;
 use super::hooks::Delivery;
 use super::log::{Levels, Logger};
@@ -48,7 +49,7 @@ use super::worker_start::{self, Identity, Inheritance};
 use crate::lvs::{Ending, Event, Service};
 use crate::node::{BalancerConfig, LbActions, LbNode};
 use crate::notify::{BalancerAccount, FifoConfig, MailConfig};
-use crate::status::ReloadStatus;
+use crate::status::{Latencies, ReloadStatus};
 use crate::sys::clock;
 use crate::sys::process;
 use crate::sys::readiness::Readiness;
@@ -120,6 +121,9 @@ struct LvsWorker<'a> {
     io: CheckIo,
     /// `io` verifies certificates.
     verifies: bool,
+    door: Option<Door>,
+    /// How long tries of checks took, of each virtual server.
+    latencies: BTreeMap<Service, Latencies>,
     /// Once there is a virtual server.
     table: Option<TableThread>,
     /// What the table's thread says.
@@ -172,6 +176,9 @@ impl LvsWorker<'_> {
         let tallied = Readiness::of(&self.tally)?;
         self.confinement.watch();
         let mut control = self.open_control();
+        if let (Some(control), Some(door)) = (&control, self.door.take()) {
+            control.open_door(door);
+        }
         self.delivery.open(&self.fifos, self.account.states(), &mut self.runner);
         self.begin();
         loop {

@@ -160,6 +160,7 @@ impl LvsWorker<'_> {
             self.configure_kernel(&new.lvs);
         }
         self.account.set_mail(new.lvs.mail);
+        self.settings.configuration_hash = new.configuration_hash;
         self.settings.router_id = new.router_id;
         self.settings.reload_file = new.reload_file;
         self.settings.reload_log = new.reload_log;

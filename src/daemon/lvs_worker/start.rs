@@ -58,6 +58,7 @@ impl<'a> LvsWorker<'a> {
             process_socket: _,
             pulse: _,
             progress,
+            door,
         } = inheritance;
         // `lvs_flush` and `init_file` are for the start of the daemon.
         let Begun { is_first, configuration, confinement, log: _, logger, levels, signals } = begun;
@@ -124,6 +125,8 @@ impl<'a> LvsWorker<'a> {
             index: BTreeMap::new(),
             actions: LbActions::default(),
             verifies: false,
+            latencies: BTreeMap::new(),
+            door,
             io: CheckIo::new().map_err(|error| fatal(&error))?,
             table: None,
             replies,
@@ -213,6 +216,7 @@ impl<'a> LvsWorker<'a> {
         self.set_tls(balancer.tls.as_ref());
         let services = balancer.virtual_servers.iter().enumerate();
         self.index = services.map(|(at, server)| (server.service.clone(), at)).collect();
+        self.latencies.retain(|service, _| self.index.contains_key(service));
         self.config = balancer;
     }
 

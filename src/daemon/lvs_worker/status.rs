@@ -60,6 +60,7 @@ impl LvsWorker<'_> {
             pid: process::own_pid(),
             started_unix_us: self.started.as_unix_micros(),
             configuration: self.options.configuration.display().to_string(),
+            configuration_hash: self.settings.configuration_hash.clone(),
             router_id: dumps::router_id(&self.settings),
             last_reload: self.last_reload.clone(),
             maintenance: None,
@@ -69,6 +70,7 @@ impl LvsWorker<'_> {
             wall: clock::wall(),
             checks: self.node.checks().map(|check| (*check.key, check)).collect(),
             table,
+            latencies: &self.latencies,
             entries: self.node.held(),
         };
         BalancerStatus::of(daemon, self.node.servers(), &parts)

@@ -149,6 +149,7 @@ impl Worker<'_> {
 
     /// Changes the settings that can change while the daemon runs.
     fn take_settings(&mut self, new: Settings) {
+        self.settings.configuration_hash = new.configuration_hash;
         self.settings.router_id = new.router_id;
         self.settings.mail_on_changes = new.mail_on_changes;
         self.settings.reload_file = new.reload_file;
@@ -194,6 +195,7 @@ pub(super) fn fixed_settings(old: &Settings, new: &Settings) -> impl Iterator<It
         ("vrrp_no_swap", old.vrrp.no_swap != new.vrrp.no_swap),
         ("umask", old.umask != new.umask),
         ("sandbox", old.sandbox != new.sandbox),
+        ("[http] of alived.toml", old.http != new.http),
         ("disable_local_igmp", old.no_local_reports != new.no_local_reports),
         ("the size of receive queues", old.queues != new.queues),
         ("nftables, its priority and counters", old.filters != new.filters),

@@ -288,7 +288,12 @@ impl HaNode {
         self.groups.handle_timeout(now.instant);
         self.settle_track_groups(now, actions);
         self.settle_groups(now, actions);
-        self.announcements.take_due(now.instant, ANNOUNCEMENTS_PER_WAKE_UP, &mut actions.announce);
+        let routers = &mut self.routers;
+        self.announcements.take_due(now.instant, ANNOUNCEMENTS_PER_WAKE_UP, &mut actions.announce, |of| {
+            if let Some(router) = routers.get_mut(&of) {
+                router.counters_mut().announcements += 1;
+            }
+        });
         self.restore_taken(before, actions);
         self.restore_routing(before, actions);
     }

@@ -1,0 +1,129 @@
+//! The workers as the web process sees them: clients' questions, within a time.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use super::super::door::Key;
+use super::super::seat::Part;
+use crate::control::{Command, Request};
+use crate::sys::channel::{Channel, Received};
+use crate::sys::readiness::Readiness;
+
+/// How long a worker may take to answer: much less than the 10 s that Prometheus waits.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The longest answer that is read: 100,000 servers.
+const ANSWER_BYTES_MAX: u64 = 256 << 20;
+
+/// What the supervisor says beside a key: which worker it is of, or that there is to be none.
+pub(in crate::daemon) const fn word(part: Part, is_there: bool) -> &'static [u8] {
+    match (part, is_there) {
+        (Part::Vrrp, true) => b"vrrp",
+        (Part::Vrrp, false) => b"no vrrp",
+        (Part::Lvs, true) => b"lvs",
+        (Part::Lvs, false) => b"no lvs",
+    }
+}
+
+/// The keys to all workers that there are to be.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Workers {
+    keys: Arc<Mutex<BTreeMap<&'static str, Arc<Key>>>>,
+}
+
+/// Of a worker, in metrics and on the page.
+pub(super) const fn name(part: Part) -> &'static str {
+    match part {
+        Part::Vrrp => "vrrp",
+        Part::Lvs => "lvs",
+    }
+}
+
+impl Workers {
+    /// Takes keys from the supervisor, as long as there is one.
+    ///
+    /// # Errors
+    /// When the runtime ends.
+    pub(super) async fn follow(&self, supervisor: &Channel) -> io::Result<()> {
+        let ready = Readiness::of(supervisor)?;
+        loop {
+            let mut buffer = [0; 64];
+            match supervisor.receive(&mut buffer) {
+                Ok(Received::Message(message, key)) => self.take(message, key.map(Key::new)),
+                Ok(Received::Nothing) => ready.changed().await?,
+                Ok(Received::Closed) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn take(&self, message: &[u8], key: Option<Key>) {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        for part in [Part::Vrrp, Part::Lvs] {
+            match &key {
+                None if message == word(part, false) => drop(keys.remove(name(part))),
+                _ => {}
+            }
+        }
+        if let Some(key) = key {
+            let of = [Part::Vrrp, Part::Lvs].into_iter().find(|part| message == word(*part, true));
+            if let Some(part) = of {
+                keys.insert(name(part), Arc::new(key));
+            }
+        }
+    }
+
+    /// A worker's key; `None` where there is to be no such worker.
+    fn key(&self, part: Part) -> Option<Arc<Key>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).get(name(part)).cloned()
+    }
+
+    /// A worker's answer to `status`. `None` where there is to be no such worker, an error where it does not answer.
+    pub(super) async fn status<T: DeserializeOwned>(&self, part: Part) -> Option<io::Result<T>> {
+        let key = self.key(part)?;
+        let asked = timeout(PATIENCE, async {
+            let mut lines = ask(&key, &Command::Status {}).await?;
+            next(&mut lines).await
+        });
+        Some(asked.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())))
+    }
+}
+
+/// Sends a request, and gives where the answer comes from.
+async fn ask(key: &Key, command: &Command) -> io::Result<BufReader<UnixStream>> {
+    let mut stream = key.connect()?;
+    let mut line = serde_json::to_vec(&Request::new(command.clone()))?;
+    line.push(b'\n');
+    stream.write_all(&line).await?;
+    Ok(BufReader::new(stream))
+}
+
+/// The next answer.
+async fn next<T: DeserializeOwned>(lines: &mut BufReader<UnixStream>) -> io::Result<T> {
+    /// An answer of which the result is wanted alone.
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    struct Answered<T> {
+        #[serde(alias = "event")]
+        result: Option<T>,
+        error: Option<crate::control::Refusal>,
+    }
+    let mut line = Vec::new();
+    lines.take(ANSWER_BYTES_MAX).read_until(b'\n', &mut line).await?;
+    if line.is_empty() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    let answered: Answered<T> = serde_json::from_slice(&line)?;
+    match answered {
+        Answered { result: Some(result), .. } => Ok(result),
+        Answered { error: Some(refusal), .. } => Err(io::Error::other(refusal.message)),
+        Answered { .. } => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
