@@ -160,7 +160,11 @@ impl Backup {
     }
 
     /// RFC 9568 §6.4.2 (340): the timer fires.
-    pub(super) fn miss_master(&mut self, core: &Core, now: Now) {
+    pub(super) fn miss_master(&mut self, core: &mut Core, now: Now, out: &mut Output<'_>) {
+        // Whom its sync group lets wait is no master, though nobody tells it that there is one.
+        if self.wish.is_some() && core.group.is_some() {
+            core.release_leftovers(out);
+        }
         let cause = match (self.left, self.lower, self.master) {
             (Some(from), ..) => Cause::MasterLeft { from },
             (None, Some((master, priority)), None) => {

@@ -117,7 +117,7 @@ impl VirtualRouter {
         let lacking_limit = self.lacking_limit();
         let Self { core, phase } = self;
         match (deadline, phase) {
-            (Deadline::MasterDown, Phase::Backup(backup)) => backup.miss_master(core, now),
+            (Deadline::MasterDown, Phase::Backup(backup)) => backup.miss_master(core, now, out),
             (Deadline::Advertise, Phase::Master(mastership)) => mastership.advertise(core, now, out),
             (Deadline::Answer, Phase::Master(mastership)) => mastership.answer(core, now, out),
             (Deadline::AnnounceAgain | Deadline::Refresh, Phase::Master(mastership)) => {

@@ -13,7 +13,7 @@ use alived::track::{Owner, TrackReference, Tracker, Weight};
 use alived::vrrp::{RouterConfig, State, SyncGroupConfig, VirtualAddress};
 use alived::wire::vrrp::{AdvertisementInterval, Priority, Vrid};
 
-use super::lan::{LAN, Lan, NAME, R1, R2, prefix, router, virtual_address};
+use super::lan::{LAN, Lan, NAME, R1, R2, node, prefix, router, virtual_address};
 use super::tracking::{CHECK, tracking};
 
 pub(crate) const OTHER: &str = "VI_2";
@@ -357,4 +357,22 @@ fn who_hears_one_member_of_a_failing_master_waits_for_its_silence() {
         assert_states(&lan, R2, State::Master);
         lan.settle();
     }
+}
+
+/// Nobody else has the router any more whose addresses a killed daemon left: no advertisement tells that it is not to be
+/// master again, only that its sync group has to wait.
+#[test]
+fn what_is_left_of_a_member_whose_group_has_to_wait_is_removed() {
+    let mut lan = started([pair(100, 100), pair(150, 150)]);
+    assert_states(&lan, R2, State::Master);
+    lan.apply(Fault::Crashed(R2));
+    lan.settle();
+    lan.apply(Fault::Reloaded(R1, node(router(200))));
+    lan.run(1_000);
+    let other = [10, 1, 1, 52].into();
+    assert!(lan.cluster.holds(R2, &other), "what a killed daemon leaves, the kernel keeps");
+    lan.apply(Fault::Started(R2));
+    lan.settle();
+    assert_states(&lan, R2, State::Backup);
+    assert!(!lan.cluster.holds(R2, &other), "{}", lan.cluster.timeline());
 }
