@@ -28,6 +28,8 @@ pub(super) struct Acceptance {
     table: String,
     priority: i32,
     counters: bool,
+    /// Says in the tables' comments whose they are.
+    mark: String,
     socket: Option<NftablesSocket>,
     dropped: BTreeSet<IpAddr>,
 }
@@ -39,11 +41,17 @@ pub(super) fn not_accepted(config: &NodeConfig) -> BTreeSet<IpAddr> {
     addresses.map(|address| address.spec.prefix.address()).collect()
 }
 
+/// Their name.
+pub(super) fn table_name(settings: &FilterSettings) -> String {
+    format!("{}_no_accept", settings.table)
+}
+
 impl Acceptance {
     /// With tables beside those of this name, built when they are needed.
-    pub(super) fn new(settings: &FilterSettings) -> Self {
+    pub(super) fn new(settings: &FilterSettings, mark: String) -> Self {
         Self {
-            table: format!("{}_no_accept", settings.table),
+            table: table_name(settings),
+            mark,
             priority: settings.priority,
             counters: settings.counters,
             socket: None,
@@ -103,8 +111,8 @@ impl Acceptance {
     }
 
     fn build(&self, transaction: &mut Transaction, family: Family, addresses: &[IpAddr]) {
-        let Self { table, priority, counters, .. } = self;
-        transaction.table(family, table);
+        let Self { table, priority, counters, mark, .. } = self;
+        transaction.marked_table(family, table, mark);
         transaction.set(family, table, SET, DataType::Address(family), None);
         for address in addresses {
             let key = match address {

@@ -35,6 +35,8 @@ const MLD: [(u8, &str); 3] =
 #[derive(Debug)]
 pub(super) struct Filter {
     settings: FilterSettings,
+    /// Says in the tables' comments whose they are.
+    mark: String,
     /// Until it is needed.
     socket: Option<NftablesSocket>,
     /// The tables that were built; `Some(false)` where the kernel refused, which was told.
@@ -51,8 +53,8 @@ struct Entry {
 
 impl Filter {
     /// With tables that are built when they are needed.
-    pub(super) const fn new(settings: FilterSettings) -> Self {
-        Self { settings, socket: None, built: BTreeMap::new(), interfaces: BTreeMap::new() }
+    pub(super) const fn new(settings: FilterSettings, mark: String) -> Self {
+        Self { settings, mark, socket: None, built: BTreeMap::new(), interfaces: BTreeMap::new() }
     }
 
     /// An interface has a virtual MAC. To be called before the interface is up.
@@ -145,7 +147,7 @@ impl Filter {
         let mut transaction = Transaction::default();
         transaction.table(family, table);
         transaction.delete_table(family, table);
-        transaction.table(family, table);
+        transaction.marked_table(family, table, &self.mark);
         transaction.set(family, table, PARENTS, DataType::Interface, Some(DataType::Interface));
         if family == Family::Ipv6 {
             transaction.set(family, table, VIRTUAL, DataType::Interface, None);

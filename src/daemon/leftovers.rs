@@ -1,23 +1,26 @@
-//! What the supervisor must know to tidy up after a worker that was killed: the virtual addresses, and when other
-//! routers may take them over; the static ones, which nobody takes over; and the routes and rules of both.
+//! What must be known to tidy up after those who were killed: the virtual addresses, and when other routers may take them
+//! over; the static ones, which nobody takes over; the routes and rules of both; interfaces and filters of our own.
 //!
-//! The worker writes them into memory that both processes hold, at its start and at each reload; the supervisor reads
-//! them only when there is to be no next worker, or not soon.
+//! The worker writes them into memory that it shares with the supervisor, at its start and at each reload; the supervisor
+//! reads them only when there is to be no next worker, or not soon. For the next daemon they are in a file too.
 
+mod file;
 mod routing;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
+use std::path::Path;
 
 use super::record::{AddressRecord, parse_prefix};
 use super::shared_text::SharedText;
 use crate::kernel::{AddressOperation, AddressSpec, Verb};
 use crate::net::{InterfaceName, Prefix};
-use crate::node::NodeConfig;
+use crate::node::{Bequest, NodeConfig};
 use crate::sys::netlink::{self, Interest, Ownership, RouteSocket};
 use crate::time::{Duration, micros};
 use crate::vrrp::{RouterConfig, master_down_interval, unnoticed_silence};
+use file::ListFile;
 
 /// What a router can be silent for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -62,22 +65,30 @@ pub(super) struct Leftovers {
     text: SharedText,
     /// Bytes of the newest configuration's list, at the beginning.
     newest: usize,
+    /// In the worker.
+    file: Option<ListFile>,
 }
 
 impl Leftovers {
     /// An empty one.
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { text: SharedText::new("alived-addresses")?, newest: 0 })
+        Ok(Self { text: SharedText::new("alived-addresses")?, newest: 0, file: None })
     }
 
     /// The same list, for the worker.
     pub(super) fn share(&self) -> io::Result<Self> {
-        Ok(Self { text: self.text.share()?, newest: self.newest })
+        Ok(Self { text: self.text.share()?, newest: self.newest, file: None })
     }
 
-    /// Replaces the list by all addresses of a configuration. Those of the configuration before stay on it
-    /// too: they may not have been removed yet.
-    pub(super) fn write(&mut self, config: &NodeConfig) -> io::Result<()> {
+    /// Goes on with the file beside this pid file, and gives what a daemon that was killed may have left.
+    pub(super) fn take_over(&mut self, pid_file: &Path) -> (Bequest, bool) {
+        let file = self.file.insert(ListFile::open(pid_file));
+        (file.bequest(), file.has_filters())
+    }
+
+    /// Replaces the list by everything that a configuration has. What was on it before stays there too, until
+    /// [`Leftovers::prune`]: it may not have been removed yet. `filters`: whether it needs nftables tables.
+    pub(super) fn write(&mut self, config: &NodeConfig, filters: bool) -> io::Result<()> {
         let mut text = String::new();
         let mut list = |interface: &InterfaceName, prefix: Prefix, patience: Patience| {
             let (unnoticed, master_down) = (micros(patience.unnoticed), micros(patience.master_down));
@@ -94,11 +105,42 @@ impl Leftovers {
             list(&address.interface, address.spec.prefix, Patience::ENDLESS);
         }
         routing::list(config, &mut text);
+        for link in &config.links {
+            file::list_link(link, &mut text);
+        }
+        if filters {
+            text.push_str(file::FILTERS);
+        }
+        if let Some(file) = &mut self.file {
+            file.write(&text);
+        }
         let mut before = self.text.read()?;
         before.truncate(self.newest);
         self.newest = text.len();
         text.push_str(&before);
         self.text.write(&text)
+    }
+
+    /// Waits until [`Leftovers::prune`] has something to do.
+    pub(super) async fn due(&self) {
+        match self.file.as_ref().and_then(ListFile::prune_at) {
+            Some(at) => tokio::time::sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// What the newest configuration does not have has been removed by now.
+    pub(super) fn prune(&mut self) {
+        if let Some(file) = &mut self.file {
+            file.prune();
+        }
+    }
+
+    /// An ordered stop leaves nothing.
+    pub(super) fn end(&mut self) {
+        if let Some(file) = &mut self.file {
+            file.end();
+        }
     }
 
     /// When something has to be removed next, if no worker runs for `pause`: after how long without one, later than
@@ -199,11 +241,11 @@ mod tests {
             addresses.iter().map(|text| ("eth0".to_owned(), parse_prefix(text).unwrap())).collect()
         };
         let [first, second, third] = ["192.0.2.1/24", "192.0.2.2/24", "2001:db8::3/128"];
-        theirs.write(&config(first, 1_000)).unwrap();
+        theirs.write(&config(first, 1_000), false).unwrap();
         assert_eq!(read(), listed(&[first]));
-        theirs.write(&config(second, 1_000)).unwrap();
+        theirs.write(&config(second, 1_000), false).unwrap();
         assert_eq!(read(), listed(&[first, second]));
-        theirs.write(&config(third, 1_000)).unwrap();
+        theirs.write(&config(third, 1_000), false).unwrap();
         assert_eq!(read(), listed(&[second, third]));
     }
 
@@ -213,14 +255,14 @@ mod tests {
         let mut theirs = ours.share().unwrap();
         let mut both = config("192.0.2.1/24", 1_000);
         both.routers.extend(config("192.0.2.2/24", 5_000).routers);
-        theirs.write(&both).unwrap();
+        theirs.write(&both, false).unwrap();
         let next = |pause_s, passed| ours.next_removal(Duration::from_secs(pause_s), passed);
         let [two, ten] = [2, 10].map(Duration::from_secs);
         assert_eq!(next(3, None), None, "the master-down time is 3.6 s");
         assert_eq!((next(4, None), next(4, Some(two))), (Some(two), None));
         assert_eq!((next(60, Some(two)), next(60, Some(ten))), (Some(ten), None));
         // A reload that makes it more patient leaves the address with the others' patience of before.
-        theirs.write(&config("192.0.2.1/24", 40_000)).unwrap();
+        theirs.write(&config("192.0.2.1/24", 40_000), false).unwrap();
         assert_eq!(next(4, None), Some(two));
     }
 
@@ -231,7 +273,7 @@ mod tests {
         let mut config = config("192.0.2.1/24", 1_000);
         let interface = "eth1".parse().unwrap();
         config.statics.addresses.push(StaticAddress { spec, interface, track_group: None });
-        ours.share().unwrap().write(&config).unwrap();
+        ours.share().unwrap().write(&config, false).unwrap();
         assert!(
             ours.read().unwrap().contains_key(&("eth1".to_owned(), parse_prefix("192.0.2.9/24").unwrap()))
         );

@@ -36,6 +36,7 @@ mod host_with_text;
 mod interface_settings;
 mod ipvs_module;
 mod kernel_thread;
+mod left_filters;
 mod leftovers;
 mod local_reports;
 mod log;

@@ -29,6 +29,7 @@ use super::handover::Handover;
 use super::hooks::Hooks;
 use super::interface_settings::InterfaceSettings;
 use super::kernel_thread::{KernelThread, Request, view_failed};
+use super::left_filters::{self, LeftFilters};
 use super::leftovers::Leftovers;
 use super::local_reports;
 use super::log::{Levels, Logger};
@@ -62,7 +63,7 @@ use crate::node::NodeConfig;
 use crate::status::{DaemonStatus, Happening, ReloadStatus, Snapshot, Status};
 use crate::sys::capabilities;
 use crate::sys::clock;
-use crate::sys::netlink::{self, Monitor};
+use crate::sys::netlink::{self, Interest, Monitor};
 use crate::sys::pidfile::PidFile;
 use crate::sys::process;
 use crate::sys::readiness::Readiness;
@@ -111,6 +112,7 @@ struct Worker<'a> {
     /// Until it is waited for.
     kernel_thread: Option<JoinHandle<()>>,
     leftovers: Leftovers,
+    left_filters: LeftFilters,
     handover: Handover,
     kept: SharedText,
     settings: Settings,
@@ -216,9 +218,12 @@ impl<'a> Worker<'a> {
         if let Some(text) = descriptors::too_few(&node) {
             tracing::error!("{text}");
         }
+        let (bequest, has_filters) = leftovers.take_over(pid_file.path());
+        let mut left_filters = LeftFilters::new(pid_file.path(), has_filters);
+        let filters = left_filters.configure(&node, &settings.filters);
         pid_file
             .write(process::own_pid())
-            .and_then(|()| leftovers.write(&node))
+            .and_then(|()| leftovers.write(&node, filters))
             .map_err(|error| (FATAL, format!("cannot write the pid file: {error}")))?;
 
         let mut runner = Runner::new(runners).map_err(|error| fatal(&error))?;
@@ -238,7 +243,7 @@ impl<'a> Worker<'a> {
             late: late.clone(),
             log,
         };
-        let mut acceptance = Acceptance::new(&settings.filters);
+        let mut acceptance = Acceptance::new(&settings.filters, left_filters::mark(pid_file.path()));
         let not_accepted = acceptance::not_accepted(&node);
         acceptance.set(not_accepted.clone());
         if is_first {
@@ -258,6 +263,7 @@ impl<'a> Worker<'a> {
         let now = clock::now();
         let maintenance = MaintenanceRecord::read(pid_file.path(), is_first, now.wall);
         let before = Before {
+            bequest,
             silent_since,
             reservation: stamps.configure(&node),
             maintenance: maintenance.until(now),
@@ -278,6 +284,7 @@ impl<'a> Worker<'a> {
             kernel,
             kernel_thread: Some(kernel_thread),
             leftovers,
+            left_filters,
             handover,
             kept: kept_text,
             hooks: Hooks::new(notifications, settings.hooks),
@@ -367,6 +374,10 @@ impl<'a> Worker<'a> {
                 changed = runner.changed() => changed?,
                 () = self.hooks.due() => {}
                 () = self.stamps.due() => self.renew_stamps(),
+                () = self.leftovers.due() => {
+                    self.leftovers.prune();
+                    self.left_filters.remove();
+                }
                 () = self.confinement.refused() => self.confinement.tell(),
                 () = self.schedule.due() => if self.schedule.look() {
                     self.reload(None);
@@ -384,6 +395,7 @@ impl<'a> Worker<'a> {
                 self.hooks.finish(&event, &mut self.runner);
             }
             if self.hooks.serve(&mut self.runner) {
+                self.leftovers.end();
                 tracing::info!("Stopped");
                 self.events.end().await;
                 return Ok(0);
@@ -604,11 +616,17 @@ fn start_threads(
     let mut monitor = Monitor::open(ownership.clone()).map_err(cannot_follow)?;
     let interest = interest(&node);
     monitor.follow(interest.clone()).map_err(cannot_follow)?;
-    let view = netlink::view(&ownership, &interest).map_err(|error| (FATAL, view_failed(&error)))?;
+    // What is left is looked for once, and not followed.
+    let left = Interest::of_protocols(
+        before.bequest.route_protocols().collect(),
+        before.bequest.rules.iter().map(|rule| rule.protocol).collect(),
+    );
+    let view =
+        netlink::view(&ownership, &interest.and(&left)).map_err(|error| (FATAL, view_failed(&error)))?;
     monitor.hold_at_least(settings.queues.monitor).map_err(|error| fatal(&error))?;
     let Channels { kernel, inbox, loan, .. } = channels.clone();
-    let links =
-        VirtualLinks::new(InterfaceSettings::open(pid_file.path()), Filter::new(settings.filters.clone()));
+    let filter = Filter::new(settings.filters.clone(), left_filters::mark(pid_file.path()));
+    let links = VirtualLinks::new(InterfaceSettings::open(pid_file.path()), filter);
     let kernel_thread = KernelThread::new(kernel, inbox, record, links, loan, settings.queues)
         .map_err(|error| no_privilege(&error))?;
     let vrrp_thread = VrrpThread::new(monitor, channels, options.address_monitoring, pulse)

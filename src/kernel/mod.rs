@@ -276,6 +276,8 @@ pub enum Requester {
     Static,
     /// Interfaces of our own, which have addresses of their own.
     Links,
+    /// Nobody any more: what a predecessor has left and the configuration does not name is removed.
+    Predecessor,
 }
 
 /// Changes of addresses for one requester, to be carried out in order. Requests of one requester are never

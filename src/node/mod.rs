@@ -13,6 +13,7 @@
 //! A call with nothing due is harmless.
 
 mod balancing;
+mod bequest;
 mod changes;
 mod ha_node;
 mod kernel_model;
@@ -23,6 +24,7 @@ mod static_items;
 mod tests;
 
 pub(crate) use balancing::BalancerConfig;
+pub use bequest::Bequest;
 pub(crate) use changes::{Change, Changes};
 pub use ha_node::HaNode;
 pub(crate) use ha_node::Retired;

@@ -159,7 +159,11 @@ impl Cluster {
             Fault::SwitchBack(id) => self.tell_soon(*id, Event::SwitchBack(Whom::All)),
             Fault::Ordered(id, order) => self.tell_soon(*id, order.event()),
             Fault::Reloaded(id, config) => {
-                self.machines[id.0].spec.config = config.clone();
+                let machine = &mut self.machines[id.0];
+                machine.spec.config = config.clone();
+                if machine.process.is_some() {
+                    machine.left.push(config.clone());
+                }
                 self.learn(*id, config);
                 self.tell_soon(*id, Event::Reconfigure(config.clone()));
                 self.tell_of_trackers(*id);
@@ -267,7 +271,9 @@ impl Cluster {
         let reservation = Reservation::begin(machine.kept_stamp, machine.now(self.now).wall);
         machine.kept_stamp = Some(reservation.to_keep());
         let config = machine.spec.config.clone();
-        machine.process = Some(Process::new(config, generation, silent_since, reservation));
+        let process = Process::new(config.clone(), generation, silent_since, reservation, &machine.left);
+        machine.process = Some(process);
+        machine.left.push(config);
         self.schedule(self.now + Reservation::RENEWAL, Happening::Renew { machine: id, generation });
         let at = self.now + self.draw(self.pace.start);
         self.schedule(at, Happening::Ready { machine: id, generation });

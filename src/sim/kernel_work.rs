@@ -158,6 +158,7 @@ impl Cluster {
         left.extend(super::routing::left_behind(machine, &process));
         machine.touched = self.now;
         machine.silent_since = None;
+        machine.left.clear();
         self.changed = true;
         self.record(EntryKind::Phase, id, "daemon stopped");
         for name in left_links {

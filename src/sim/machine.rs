@@ -61,6 +61,8 @@ pub struct Machine {
     pub process: Option<Process>,
     /// When a daemon that served was killed, on the machine's clock.
     pub silent_since: Option<Instant>,
+    /// What daemons ran with since the last one that stopped in order.
+    pub left: Vec<NodeConfig>,
     /// Whether it has power.
     pub powered: bool,
     /// Since when it stands still as a whole, if it does.
@@ -131,6 +133,7 @@ impl Machine {
             ports,
             process: None,
             silent_since: None,
+            left: Vec::new(),
             powered: false,
             paused: None,
             starved_until: Instant::ZERO,
@@ -175,6 +178,7 @@ impl Machine {
         self.sending_forbidden = false;
         self.process = None;
         self.silent_since = None;
+        self.left.clear();
         self.kept_stamp = None;
         self.marks.clear();
     }

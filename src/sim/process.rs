@@ -11,7 +11,7 @@ use super::freshness::{Credit, Freshness, Mark};
 use super::invariants::{Heard, Ledger, Pace, Standstill};
 use crate::kernel::{AddressOperation, LinkOperation, ReceiveSocket, Requester, RoutingOperation};
 use crate::net::{Family, InterfaceIndex};
-use crate::node::{Event, HaNode, NodeConfig};
+use crate::node::{Bequest, Event, HaNode, NodeConfig};
 use crate::time::{Instant, Now, WallTime};
 use crate::vrrp::{Actions, Datagram, Reservation, RouterConfig, SendObstacle, Transmission};
 
@@ -133,14 +133,19 @@ pub struct Process {
 }
 
 impl Process {
-    /// A daemon that begins, in place of one that has been silent since then.
+    /// A daemon that begins, in place of one that has been silent since then. `left`: the configurations of those that
+    /// were killed before it.
     pub fn new(
         config: NodeConfig,
         generation: u64,
         silent_since: Option<Instant>,
         reservation: Reservation,
+        left: &[NodeConfig],
     ) -> Self {
         let mut node = HaNode::new(config.clone());
+        let mut bequest = Bequest::default();
+        left.iter().for_each(|config| bequest.extend(Bequest::of(config)));
+        node.inherit(bequest);
         node.reserve_stamps(reservation);
         if let Some(silent_since) = silent_since {
             node.succeed(silent_since);
@@ -152,7 +157,7 @@ impl Process {
             frozen: None,
             stood_still: None,
             stopping: None,
-            ledger: Ledger::new(config, silent_since),
+            ledger: Ledger::new(config, silent_since, left),
             freshness: Freshness::default(),
             reservation,
             next_wake: None,

@@ -432,6 +432,24 @@ pub enum ReportKind {
         /// How many addresses.
         count: usize,
     },
+    /// What a predecessor has left and the configuration does not name any more is removed.
+    BequestRemoved {
+        /// How many addresses, besides those that go along with their interface.
+        addresses: usize,
+        /// How many routes.
+        routes: usize,
+        /// How many rules.
+        rules: usize,
+        /// How many interfaces of our own.
+        links: usize,
+    },
+    /// The kernel does not remove something of that.
+    BequestStays {
+        /// What, in words.
+        object: String,
+        /// Why.
+        error: KernelError,
+    },
     /// The interface holds one of our addresses without our mark: it is left alone.
     ForeignAddress {
         /// The address.
@@ -654,6 +672,14 @@ impl fmt::Display for ReportKind {
             }
             Self::LeftoverRemoved { count } => {
                 write!(f, "removing {count} address(es) left over by a predecessor")
+            }
+            Self::BequestRemoved { addresses, routes, rules, links } => write!(
+                f,
+                "removing {addresses} address(es), {routes} route(s), {rules} rule(s) and {links} interface(s) that a \
+                 predecessor left and the configuration does not name any more"
+            ),
+            Self::BequestStays { object, error } => {
+                write!(f, "cannot remove {object}, left by a predecessor: {error}; remove it by hand")
             }
             Self::ForeignAddress { prefix, interface } => write!(
                 f,

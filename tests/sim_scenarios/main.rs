@@ -11,6 +11,7 @@ mod flood;
 mod interfaces;
 mod lan;
 mod operator;
+mod predecessor;
 mod recovery;
 mod reload;
 mod routing;

@@ -123,20 +123,6 @@ fn a_daemon_whose_only_router_is_removed_while_it_stood_still_gives_up_the_addre
 }
 
 #[test]
-fn the_left_over_of_a_router_that_is_no_longer_configured_is_left_alone() {
-    let mut lan = Lan::of(vec![MachineSpec { config: both(100, 100), ..MachineSpec::default() }]);
-    lan.start_all();
-    lan.apply(Fault::Crashed(R1));
-    lan.apply(Fault::Reloaded(R1, NodeConfig { routers: vec![second(100)], ..NodeConfig::default() }));
-    lan.apply(Fault::Started(R1));
-    lan.settle();
-    lan.apply(Fault::Stopped(R1));
-    lan.settle();
-    assert!(!lan.cluster.holds(R1, &address(9)));
-    assert!(lan.cluster.holds(R1, &address(0)), "it may be another daemon's");
-}
-
-#[test]
 fn a_reload_removes_what_was_added_while_notifications_were_lost() {
     let with = |count: u8, priority| {
         let addresses = (0..count).map(|number| virtual_address(prefix(number, 32))).collect();

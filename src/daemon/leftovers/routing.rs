@@ -11,7 +11,8 @@ use crate::kernel::{
     RouteKey, RoutePlace, RouteTable, RoutingKey, RoutingObject, RoutingOperation, Rule, RuleAction, RuleKey,
     Verb,
 };
-use crate::node::NodeConfig;
+use crate::net::InterfaceName;
+use crate::node::{Bequest, NodeConfig};
 use crate::sys::netlink::{self, Interest, Ownership, RouteSocket};
 use crate::time::{Duration, micros};
 
@@ -19,20 +20,26 @@ use crate::time::{Duration, micros};
 #[derive(Debug, Default)]
 pub(super) struct Listed {
     routes: BTreeMap<(RoutePlace, u8), Patience>,
+    /// Only the next daemon finds out which table is meant.
+    routes_of_vrfs: BTreeSet<(InterfaceName, RoutePlace, u8)>,
     rules: BTreeMap<RuleKey, Patience>,
 }
 
-/// Appends the routes and rules of a configuration, but for those of the table of a VRF, whose number is not known here.
+/// Appends the routes and rules of a configuration, but for rules that look up the table of a VRF, whose number is not
+/// known here.
 pub(super) fn list(config: &NodeConfig, text: &mut String) {
     // Writing to a String cannot fail.
     let mut route = |route: &Route, patience: Patience| {
-        let RouteTable::Number(table) = route.table else { return };
-        let RoutePlace { table, destination, source, tos, metric } = RouteKey::of(route, table, &[]).place;
+        let (keyword, table, number) = match &route.table {
+            RouteTable::Number(table) => ("@route", table.to_string(), *table),
+            RouteTable::OfVrf(vrf) => ("@vrf", vrf.to_string(), 0),
+        };
+        let RoutePlace { destination, source, tos, metric, .. } = RouteKey::of(route, number, &[]).place;
         let (unnoticed, master_down) = (micros(patience.unnoticed), micros(patience.master_down));
         let source = source.map_or_else(|| "-".to_owned(), |source| source.to_string());
         let _ = writeln!(
             text,
-            "@route {table} {destination} {source} {tos} {metric} {} {unnoticed} {master_down}",
+            "{keyword} {table} {destination} {source} {tos} {metric} {} {unnoticed} {master_down}",
             route.protocol
         );
     };
@@ -62,7 +69,8 @@ impl Listed {
         for line in text.lines() {
             let words: Vec<&str> = line.split(' ').collect();
             match words.as_slice() {
-                ["@route", rest @ ..] => _ = listed.route(rest),
+                ["@route", table, rest @ ..] => _ = listed.route(table, rest),
+                ["@vrf", vrf, rest @ ..] => _ = listed.route_of_vrf(vrf, rest),
                 ["@rule", rest @ ..] => _ = listed.rule(rest),
                 _ => {}
             }
@@ -70,21 +78,25 @@ impl Listed {
         listed
     }
 
-    fn route(&mut self, words: &[&str]) -> Option<()> {
-        let &[table, destination, source, tos, metric, protocol, unnoticed, master_down] = words else {
-            return None;
-        };
-        let place = RoutePlace {
-            table: table.parse().ok()?,
-            destination: parse_prefix(destination)?,
-            source: if source == "-" { None } else { Some(parse_prefix(source)?) },
-            tos: tos.parse().ok()?,
-            metric: metric.parse().ok()?,
-        };
-        let patience = patience(unnoticed, master_down)?;
-        let known = self.routes.entry((place, protocol.parse().ok()?)).or_insert(patience);
+    fn route(&mut self, table: &str, words: &[&str]) -> Option<()> {
+        let (place, protocol, patience) = route(words)?;
+        let place = RoutePlace { table: table.parse().ok()?, ..place };
+        let known = self.routes.entry((place, protocol)).or_insert(patience);
         *known = known.min(patience);
         Some(())
+    }
+
+    fn route_of_vrf(&mut self, vrf: &str, words: &[&str]) -> Option<()> {
+        let (place, protocol, _) = route(words)?;
+        self.routes_of_vrfs.insert((vrf.parse().ok()?, place, protocol));
+        Some(())
+    }
+
+    /// Adds what is listed to what a daemon leaves to the next one.
+    pub(super) fn bequeath(self, bequest: &mut Bequest) {
+        bequest.routes.extend(self.routes.into_keys());
+        bequest.routes_of_vrfs.extend(self.routes_of_vrfs);
+        bequest.rules.extend(self.rules.into_keys());
     }
 
     fn rule(&mut self, words: &[&str]) -> Option<()> {
@@ -138,6 +150,19 @@ impl Listed {
         }
         Ok(operations.len())
     }
+}
+
+/// A route in table 0: without the number of its table.
+fn route(words: &[&str]) -> Option<(RoutePlace, u8, Patience)> {
+    let &[destination, source, tos, metric, protocol, unnoticed, master_down] = words else { return None };
+    let place = RoutePlace {
+        table: 0,
+        destination: parse_prefix(destination)?,
+        source: if source == "-" { None } else { Some(parse_prefix(source)?) },
+        tos: tos.parse().ok()?,
+        metric: metric.parse().ok()?,
+    };
+    Some((place, protocol.parse().ok()?, patience(unnoticed, master_down)?))
 }
 
 fn patience(unnoticed: &str, master_down: &str) -> Option<Patience> {

@@ -129,6 +129,7 @@ const fn level_of(kind: &ReportKind) -> Level {
         ReportKind::IntervalLearned { .. }
         | ReportKind::LeftoverAdopted { .. }
         | ReportKind::LeftoverRemoved { .. }
+        | ReportKind::BequestRemoved { .. }
         | ReportKind::FaultsChanged { .. }
         | ReportKind::PriorityChanged { .. }
         | ReportKind::ScriptVerdict { success: true, .. }

@@ -12,7 +12,7 @@ use crate::kernel::{
     AddressReply, KernelError, KernelView, LinkOutcome, ReceiveSocket, RoutingReply, ScriptEnd,
 };
 use crate::net::InterfaceName;
-use crate::node::{Changes, NodeConfig, Retired};
+use crate::node::{Bequest, Changes, NodeConfig, Retired};
 use crate::status::Snapshot;
 use crate::sys::packet::Receiver;
 use crate::sys::realtime::Loan;
@@ -70,8 +70,10 @@ impl From<FileNews> for Message {
 }
 
 /// What the thread begins with, of those that were before it.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::daemon) struct Before {
+    /// What a predecessor that was killed may have left.
+    pub(in crate::daemon) bequest: Bequest,
     /// Since when a predecessor that was killed has not advertised any more.
     pub(in crate::daemon) silent_since: Option<Instant>,
     /// Stamps that none has used.

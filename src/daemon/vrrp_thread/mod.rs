@@ -126,6 +126,7 @@ impl VrrpThread {
         // The memory that other threads allocated is theirs to reuse.
         self.node = HaNode::new(config.detached());
         drop(config);
+        self.node.inherit(before.bequest);
         if let Some(silent_since) = before.silent_since {
             self.node.succeed(silent_since);
         }

@@ -108,7 +108,8 @@ impl Worker<'_> {
         self.faults = configuration.faults;
         self.keep_settings(&configuration.settings);
         self.take_settings(configuration.settings);
-        if let Err(error) = self.leftovers.write(&configuration.node) {
+        let filters = self.left_filters.configure(&configuration.node, &self.settings.filters);
+        if let Err(error) = self.leftovers.write(&configuration.node, filters) {
             tracing::warn!("cannot note the addresses for the supervisor: {error}");
         }
         if let Err(error) = self.kept.write(&configuration.kept) {

@@ -3,6 +3,7 @@
 mod environments;
 mod groups;
 mod index;
+mod inheritance;
 mod link_states;
 mod links;
 mod locals;
@@ -20,7 +21,7 @@ pub(crate) use retired::Retired;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Event, KernelModel, NodeConfig};
+use super::{Bequest, Event, KernelModel, NodeConfig};
 
 use crate::kernel::{
     AddressReply, KernelEvent, KernelRequest, Link, LinkKey, LinkOutcome, ReceiveSocket, Requester, RouterId,
@@ -39,6 +40,7 @@ use crate::wanted::{Addresses, Collateral};
 use crate::wire::vrrp::{Vrid, peek};
 use groups::Groups;
 use index::Index;
+use inheritance::Inheritance;
 use link_states::LinkStates;
 use links::OwnLinks;
 use routing::RoutingIndex;
@@ -95,6 +97,7 @@ pub struct HaNode {
     phase: Phase,
     /// Since when a predecessor that was killed has not advertised any more.
     silent_since: Option<Instant>,
+    inheritance: Inheritance,
     /// What is set aside for authentication.
     reservation: Option<Reservation>,
     /// The deadline for which a stall was looked for already.
@@ -143,6 +146,7 @@ impl HaNode {
             announcements: AnnouncementQueue::default(),
             phase: Phase::New,
             silent_since: None,
+            inheritance: Inheritance::default(),
             reservation: None,
             stall_examined: None,
             unknown_vrids: UnknownVrids::default(),
@@ -154,6 +158,12 @@ impl HaNode {
     /// mastership goes on where nobody has missed it yet. `vrrp_startup_delay` is for starts and not for this.
     pub const fn succeed(&mut self, silent_since: Instant) {
         self.silent_since = Some(silent_since);
+    }
+
+    /// To be called before the first event: what a predecessor that was killed may have left. Of that, what the
+    /// configuration does not name is removed.
+    pub fn inherit(&mut self, bequest: Bequest) {
+        self.inheritance = Inheritance::new(bequest);
     }
 
     /// Stamps are set aside for authentication: to be called before the first event, and whenever there are more.
@@ -430,6 +440,7 @@ impl HaNode {
             }
             Requester::Static => self.statics.on_reply(now, reply, actions),
             Requester::Links => self.links.locals.on_reply(now, reply, actions),
+            Requester::Predecessor => inheritance::note_addresses(reply, actions),
         }
         self.finish_stop(actions);
     }
@@ -437,9 +448,11 @@ impl HaNode {
     fn handle_kernel(&mut self, now: Now, event: KernelEvent, actions: &mut Actions) {
         match event {
             KernelEvent::View(view) => {
+                let remains = self.inheritance.open(&view, &self.config);
                 self.kernel = KernelModel::from_view(view);
                 if self.phase == Phase::New {
                     self.begin(now, actions);
+                    self.remove_remains(&remains, actions);
                 } else {
                     self.note_all_links(now);
                     self.statics.resynchronise(now, &self.kernel, actions);
@@ -554,7 +567,8 @@ impl HaNode {
     }
 
     /// Interfaces of our own were created or removed, or could not be.
-    fn handle_links(&mut self, now: Now, outcomes: Vec<LinkOutcome>, actions: &mut Actions) {
+    fn handle_links(&mut self, now: Now, mut outcomes: Vec<LinkOutcome>, actions: &mut Actions) {
+        self.inheritance.note_links(&mut outcomes, actions);
         let names = self.links.on_outcomes(now, outcomes, &self.kernel, actions);
         self.update_names(now, &names.iter().collect::<Vec<_>>(), actions);
         self.finish_stop(actions);

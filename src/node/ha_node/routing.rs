@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{HaNode, Phase};
+use super::{HaNode, Phase, inheritance};
 use crate::kernel::{
     HeldRoute, KernelRequest, Requester, RouteKey, RoutingKey, RoutingReply, Rule, RuleKey, Verb,
 };
@@ -56,7 +56,7 @@ impl RoutingIndex {
     }
 
     /// Routes of ours in the place of one that the kernel tells of.
-    fn in_place_of(&self, held: &HeldRoute) -> Vec<RouteKey> {
+    pub(super) fn in_place_of(&self, held: &HeldRoute) -> Vec<RouteKey> {
         let first = RoutingKey::Route(RouteKey::lowest(held.place));
         let all = self.owners.range(first..).map_while(|(key, _)| match key {
             RoutingKey::Route(key) if key.place == held.place => Some(*key),
@@ -150,7 +150,7 @@ impl HaNode {
                     router.on_routing(now, key, present, out);
                 }),
                 Requester::Static => self.statics.on_routing(now, key, present),
-                Requester::Links => {}
+                Requester::Links | Requester::Predecessor => {}
             }
         }
     }
@@ -189,7 +189,7 @@ impl HaNode {
         match requester {
             Requester::Router(id) => self.routers.get(&id).is_some_and(|router| router.wants_routing()),
             Requester::Static => self.statics.wants_routing(),
-            Requester::Links => false,
+            Requester::Links | Requester::Predecessor => false,
         }
     }
 
@@ -245,7 +245,7 @@ impl HaNode {
                     self.with_router(now, id, actions, |router, out| router.retry_routes(link, out));
                 }
                 Requester::Static => self.statics.retry_routes(link, actions),
-                Requester::Links => {}
+                Requester::Links | Requester::Predecessor => {}
             }
         }
     }
@@ -271,6 +271,7 @@ impl HaNode {
                 }
             }
             Requester::Static => self.statics.on_routing_reply(now, &reply, actions),
+            Requester::Predecessor => inheritance::note_routing(&reply, actions),
             Requester::Links => {}
         }
         self.finish_stop(actions);
@@ -305,7 +306,7 @@ impl HaNode {
                     router.restore_routing(&taken, &mut out);
                 }
                 Requester::Static => self.statics.restore_routing(&taken, actions),
-                Requester::Links => {}
+                Requester::Links | Requester::Predecessor => {}
             }
         }
     }

@@ -23,7 +23,7 @@ use crate::kernel::{
     HeldAddress, KernelEvent, KernelRequest, Link, LinkKey, Requester, Route, RouterId, Rule, Verb,
 };
 use crate::net::{Family, InterfaceIndex, InterfaceName, Prefix};
-use crate::node::{Event, NodeConfig, StaticConfig};
+use crate::node::{Bequest, Event, NodeConfig, StaticConfig};
 use crate::sim::kernel::usable_source;
 use crate::sim::machine::meeting_place;
 use crate::time::{ARRIVAL_MAX, Duration, Instant};
@@ -50,8 +50,9 @@ pub struct Ledger {
     /// Every address that it was ever configured with, on the interfaces that it saw under the name it belongs to at
     /// that time: elsewhere it does not look for what a predecessor left.
     pub charge: BTreeSet<(InterfaceIndex, IpAddr)>,
-    /// Every route and every rule that it was ever configured with: what a predecessor left of another configuration it does
-    /// not know.
+    /// What predecessors that were killed may have left: looked for at the start, and not later.
+    left_addresses: BTreeSet<(InterfaceName, Prefix)>,
+    /// Every route and every rule that it was ever configured with, or a predecessor that was killed.
     pub routing_charge: (BTreeSet<Route>, BTreeSet<Rule>),
     /// Routers that a reload removed, and when the last of each was (simulator's time).
     pub removed: BTreeMap<(Option<InterfaceName>, Option<IpAddr>, Family, Vrid), Instant>,
@@ -73,12 +74,21 @@ pub struct Ledger {
 
 impl Ledger {
     /// Notes on a daemon that starts, in place of one that has been silent since then.
-    pub fn new(config: NodeConfig, silent_since: Option<Instant>) -> Self {
+    pub fn new(config: NodeConfig, silent_since: Option<Instant>, left: &[NodeConfig]) -> Self {
         let mut destinations = BTreeMap::new();
         note_destinations(&config, &mut destinations);
+        let mut routing_charge = routing_of(&config);
+        let mut left_addresses = BTreeSet::new();
+        for config in left {
+            let (routes, rules) = routing_of(config);
+            routing_charge.0.extend(routes);
+            routing_charge.1.extend(rules);
+            left_addresses.extend(Bequest::of(config).addresses);
+        }
         Self {
             charge: BTreeSet::new(),
-            routing_charge: routing_of(&config),
+            routing_charge,
+            left_addresses,
             destinations,
             config,
             passing: Passing::default(),
@@ -323,6 +333,10 @@ impl Ledger {
                 view.links.iter().for_each(|link| self.passing.note_link(&self.links, link));
                 self.links = view.links.iter().map(|link| (link.key, link.clone())).collect();
                 view.links.iter().for_each(|link| self.note_link(link));
+                for (name, prefix) in core::mem::take(&mut self.left_addresses) {
+                    let link = view.links.iter().find(|link| link.name == name);
+                    self.charge.extend(link.map(|link| (link.key, prefix.address())));
+                }
                 self.addresses.clear();
                 view.addresses.iter().for_each(|held| self.note_present(held));
                 let held = &self.addresses;

@@ -5,6 +5,7 @@
 use netlink_sys::protocols::NETLINK_NETFILTER;
 
 use super::Batch;
+use super::datagram::attributes;
 use super::encode::Attributes;
 use super::transport::{NetlinkSocket, Options, RawMessage};
 use crate::kernel::KernelError;
@@ -16,6 +17,7 @@ const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
 
 const NEW_TABLE: u16 = 0;
+const GET_TABLE: u16 = 1;
 const DELETE_TABLE: u16 = 2;
 const NEW_CHAIN: u16 = 3;
 const NEW_RULE: u16 = 6;
@@ -41,6 +43,47 @@ const NETWORK_ORDER: [u8; 12] = {
 
 /// Requests and answers are small.
 const QUEUE_BYTES: usize = 1 << 20;
+
+/// Longest comment of a table, in bytes (`NFTNL_UDATA_COMMENT_MAXLEN` is 128).
+const MARK_MAX: usize = 120;
+
+/// A table that somebody has built.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct HeldTable {
+    pub(crate) family: Family,
+    pub(crate) name: String,
+    /// Its comment; empty if it has none.
+    pub(crate) mark: String,
+}
+
+impl HeldTable {
+    /// Whether its comment is this one, as far as that fits.
+    pub(crate) fn is_marked(&self, mark: &str) -> bool {
+        !self.mark.is_empty() && mark.chars().take(MARK_MAX).filter(char::is_ascii).eq(self.mark.chars())
+    }
+
+    /// Nothing of those of other families.
+    fn read(body: &[u8]) -> Option<Self> {
+        let (head, rest) = body.split_at_checked(4)?;
+        let family = match i32::from(*head.first()?) {
+            libc::NFPROTO_IPV4 => Family::Ipv4,
+            libc::NFPROTO_IPV6 => Family::Ipv6,
+            _ => return None,
+        };
+        let mut table = Self { family, name: String::new(), mark: String::new() };
+        let text = |bytes: &[u8]| {
+            String::from_utf8_lossy(bytes.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned()
+        };
+        for (kind, content) in attributes(rest) {
+            match (kind, content) {
+                (1, name) => table.name = text(name),
+                (6, [0, _, comment @ ..]) => table.mark = text(comment),
+                _ => {}
+            }
+        }
+        Some(table)
+    }
+}
 
 /// What the keys and values of a set are, with their numbers in the `nft` tool and their lengths.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -166,6 +209,18 @@ impl Transaction {
     pub(crate) fn table(&mut self, family: Family, name: &str) {
         self.push(family, NEW_TABLE, CREATE, |message| {
             message.text(1, name);
+        });
+    }
+
+    /// The same, with a comment that says whose it is, of at most 120 bytes (`NFTA_TABLE_USERDATA`, Linux 5.10; before, there
+    /// is none).
+    pub(crate) fn marked_table(&mut self, family: Family, name: &str, mark: &str) {
+        let kept: String = mark.chars().take(MARK_MAX).filter(char::is_ascii).collect();
+        // NFTNL_UDATA_TABLE_COMMENT, with a length of one byte.
+        let length = u8::try_from(kept.len() + 1).unwrap_or(0);
+        let comment = [&[0, length], kept.as_bytes(), &[0]].concat();
+        self.push(family, NEW_TABLE, CREATE, |message| {
+            message.text(1, name).put(6, &comment);
         });
     }
 
@@ -389,5 +444,14 @@ impl NftablesSocket {
         let mut batch = transaction.batch;
         batch.push(RawMessage { kind: BATCH_END, body: &head(0, SUBSYSTEM) }, 0);
         self.0.transact(batch)
+    }
+
+    /// All tables of both families, whoever built them.
+    ///
+    /// # Errors
+    /// In the kernel's words.
+    pub(crate) fn tables(&mut self) -> Result<Vec<HeldTable>, KernelError> {
+        let request = RawMessage { kind: SUBSYSTEM << 8 | GET_TABLE, body: &head(0, 0) };
+        self.0.dump(request, |_, body| HeldTable::read(body))
     }
 }
