@@ -160,6 +160,7 @@ fn announce(bencher: Bencher<'_, '_>, count: usize) {
                 mac: MacAddress([0, 0, 0x5e, 0, 1, 51]),
                 address: IpAddr::from([192, 0, 2, 1]),
                 is_router: true,
+                is_reply: false,
             };
             ends.announcer
                 .send(&vec![Frame::announcement(&announcement); count], |_, error| panic!("{error}"));

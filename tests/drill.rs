@@ -169,6 +169,17 @@ fn hosts_need_not_notice_a_failover_with_a_virtual_mac() {
     }
 }
 
+/// An interval that is long enough for the dead router's kernel to be believed: it answers what its successor announces.
+#[test]
+fn a_dead_router_does_not_draw_the_virtual_mac_to_its_port() {
+    let output = drill(&["--json", "--vmac", "--version", "2", "--scenario", "crash"]).output().unwrap();
+    if let Some(reason) = forbidden(&output) {
+        return skip::skip("a_dead_router_does_not_draw_the_virtual_mac_to_its_port", &reason);
+    }
+    check(&output, &["crash"]);
+    assert!(output.status.success());
+}
+
 #[test]
 fn keepalived_succeeds_us_with_a_virtual_mac() {
     let scenarios = [Scenario::Kill, Scenario::Stop, Scenario::Switch];

@@ -276,7 +276,8 @@ impl KernelThread {
         let address = IpAddr::from([0, 0, 0, 0]);
         let operation = AddressOperation::new(Verb::Add, link, AddressSpec::new(Prefix::host(address)));
         let outcomes = netlink::apply(&mut self.socket, &[operation]);
-        let announcement = Announcement { link, mac: MacAddress([0; 6]), address, is_router: false };
+        let announcement =
+            Announcement { link, mac: MacAddress([0; 6]), address, is_router: false, is_reply: false };
         self.announcer.send(&[Frame::announcement(&announcement)], |_, _| {});
         let mut errors = outcomes.iter().filter_map(|outcome| outcome.error.as_ref());
         match errors.find(|error| error.errno == libc::EPERM) {

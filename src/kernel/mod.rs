@@ -249,8 +249,7 @@ impl AddressOperation {
     }
 }
 
-/// One gratuitous ARP (an ARP request for its own sender, IPv4) or unsolicited neighbour advertisement (IPv6) to
-/// send.
+/// One gratuitous ARP (IPv4) or unsolicited neighbour advertisement (IPv6) to send.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Announcement {
     /// Through this interface.
@@ -261,6 +260,8 @@ pub struct Announcement {
     pub address: IpAddr,
     /// The router flag of a neighbour advertisement.
     pub is_router: bool,
+    /// The ARP packet is a reply, which nobody answers, and not a request for its own sender.
+    pub is_reply: bool,
 }
 
 /// A router's number in a [`crate::node::HaNode`], stable over its life; never reused.
@@ -444,7 +445,8 @@ mod tests {
         let address = [192, 0, 2, number].into();
         let spec = AddressSpec::new(Prefix::host(address));
         let mac = MacAddress([2, 0, 0, 0, 0, 1]);
-        let announcement = Announcement { link: InterfaceIndex::LOWEST, mac, address, is_router: false };
+        let announcement =
+            Announcement { link: InterfaceIndex::LOWEST, mac, address, is_router: false, is_reply: false };
         let announcement = (verb == Verb::Add).then_some(announcement);
         AddressOperation { announcement, ..AddressOperation::new(verb, InterfaceIndex::LOWEST, spec) }
     }

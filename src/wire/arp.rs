@@ -53,6 +53,11 @@ impl ArpFrame {
         }
     }
 
+    /// The same as a broadcast reply (RFC 5227 §3), which tells as much and is answered by nobody.
+    pub const fn gratuitous_reply(mac: MacAddress, address: Ipv4Addr) -> Self {
+        Self { operation: Operation::Reply, target_mac: mac, ..Self::gratuitous(mac, address) }
+    }
+
     /// Whether it announces the sender's own address, as request or as reply (RFC 5227 §3).
     pub fn is_gratuitous(&self) -> bool {
         self.sender == self.target
@@ -134,6 +139,9 @@ mod tests {
         };
         assert_eq!(ArpFrame::parse(&reply.encode()), Some(reply));
         assert!(!reply.is_gratuitous());
+        let reply = ArpFrame::gratuitous_reply(MAC, ADDRESS);
+        assert_eq!(ArpFrame::parse(&reply.encode()), Some(reply));
+        assert!(reply.is_gratuitous() && reply.operation == Operation::Reply);
     }
 
     #[test]

@@ -26,9 +26,12 @@ pub struct Frame {
 impl Frame {
     /// The gratuitous ARP or the neighbour advertisement.
     pub fn announcement(announcement: &Announcement) -> Self {
-        let Announcement { link, mac, address, is_router } = *announcement;
+        let Announcement { link, mac, address, is_router, is_reply } = *announcement;
         let mut frame = Self { link, bytes: [0; ndisc::FRAME_LENGTH], length: 0 };
         match address {
+            IpAddr::V4(address) if is_reply => {
+                frame.fill(&ArpFrame::gratuitous_reply(mac, address).encode());
+            }
             IpAddr::V4(address) => frame.fill(&ArpFrame::gratuitous(mac, address).encode()),
             IpAddr::V6(address) => {
                 frame.fill(&NeighbourAdvertisement::unsolicited(mac, address, is_router).encode());
