@@ -60,6 +60,8 @@ pub fn judge(machine: MachineId, ledger: &mut Ledger, batch: &Batch<'_>) -> Vec<
     let gained = concerned.map(|transition| transition.router);
     let entitled: BTreeSet<RouterId> =
         masters_before.iter().copied().chain(gained).chain(masters_after.iter().copied()).collect();
+    let left_backup: BTreeSet<RouterId> =
+        batch.actions.transitions().filter(|t| t.from == State::Backup).map(|t| t.router).collect();
     // Who is told to switch back and over again in one wake-up advertises in between.
     let throughout =
         !batch.events.iter().any(|event| matches!(event, Event::SwitchBack(_) | Event::EndMaintenance));
@@ -85,7 +87,9 @@ pub fn judge(machine: MachineId, ledger: &mut Ledger, batch: &Batch<'_>) -> Vec<
         let owner = glance.priority == OWNER;
         let tries = ledger.routers.get(&sent.router).is_some_and(|standing| {
             let in_time = owner || standing.earliest <= batch.local + COALESCING;
-            standing.tries && standing.state == State::Backup && in_time
+            standing.tries
+                && (standing.state == State::Backup || left_backup.contains(&sent.router))
+                && in_time
         });
         if !entitled.contains(&sent.router) && !tries {
             break_rule(Rule::AdvertisesWithoutMastership, format!("sent {glance}"));
