@@ -22,7 +22,7 @@ fn said(text: &str) -> Vec<&'static str> {
     assert!(loaded.gravest < Some(Severity::Error), "{text}\n{}", loaded.render(Style::default()));
     let codes = loaded.diagnostics.iter().map(|diagnostic| diagnostic.code);
     let mut codes: Vec<_> =
-        codes.filter(|code| !matches!(*code, "not-acted-on-yet" | "not-supported-yet")).collect();
+        codes.filter(|code| *code != "not-supported-yet").collect();
     let distinct: BTreeSet<_> = codes.iter().collect();
     assert_eq!(distinct.len(), codes.len(), "each once: {codes:?}\n{text}");
     codes.sort_unstable();

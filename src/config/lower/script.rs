@@ -93,13 +93,10 @@ impl Scripts {
         if self.policy.lacks_user(reading, own) {
             return Err(Fault(no_user(place, "this script has no user to run as")));
         }
-        let user = match own {
-            Some(own) => {
-                known_user(reading, own, at)?;
-                ScriptUser::Named(own.clone())
-            }
-            None => self.policy.script_user(reading),
-        };
+        if let Some(own) = own {
+            known_user(reading, own, at)?;
+        }
+        let user = self.policy.run_as(reading, own);
         let program = entry.value.program.to_string_lossy();
         // It is meant to be run, whether it can be or not.
         if is_there(reading, &program) {

@@ -20,6 +20,8 @@ const KEEPALIVED_SCRIPT: &str = "keepalived_script";
 pub(super) struct Policy {
     /// `enable_script_security`.
     pub(super) enabled: bool,
+    /// `set_supplementary_groups`: every script has all groups of its user.
+    all_groups: bool,
     /// `script_user`.
     user: Option<NamedUser>,
     /// User and group of scripts that name none: `script_user`, else the user keepalived_script, else ours. Looked
@@ -42,7 +44,9 @@ impl Policy {
     pub(super) fn new(global: Option<&GlobalDefs>) -> Self {
         let enabled = global.is_some_and(|global| global.enable_script_security.is_some());
         let user = global.and_then(|global| global.script_user.as_ref()).map(|entry| entry.value.clone());
-        Self { enabled, user, default: OnceCell::new() }
+        let all_groups = global.and_then(|global| global.set_supplementary_groups.as_ref());
+        let all_groups = all_groups.is_some_and(|entry| entry.value.0);
+        Self { enabled, all_groups, user, default: OnceCell::new() }
     }
 
     /// Whether a script that names no user has none to run as.
@@ -59,6 +63,15 @@ impl Policy {
                 Default::Ours | Default::Missing => Identity::ROOT,
             },
         }
+    }
+
+    /// As whom a script runs, with its groups.
+    pub(super) fn run_as(&self, reading: &Reading<'_>, own: Option<&NamedUser>) -> ScriptUser {
+        let mut user = own.cloned().map_or_else(|| self.script_user(reading), ScriptUser::Named);
+        if let ScriptUser::Named(named) = &mut user {
+            named.supplementary_groups |= self.all_groups;
+        }
+        user
     }
 
     /// As whom a script runs that names nobody.

@@ -250,6 +250,29 @@ fn other_checks_have_what_they_say() {
 }
 
 #[test]
+fn every_script_has_all_groups_of_its_user_where_that_is_asked_for() {
+    for (word, expected) in
+        [("", false), ("set_supplementary_groups\n", true), ("set_supplementary_groups off\n", false)]
+    {
+        let server = "virtual_server 192.0.2.1 80 {\nprotocol TCP\nlvs_sched rr\nlvs_method NAT\nreal_server 192.0.2.2 80 \
+                      {\nMISC_CHECK {\nmisc_path \"/bin/c\"\n}\nMISC_CHECK {\nmisc_path \"/bin/c\"\nuser u g\n}\n}\n}\n";
+        let loaded =
+            faultless(&format!("global_defs {{\nenable_script_security\nscript_user v\n{word}}}\n{server}"));
+        let kinds = loaded.balancer.checks.iter().map(|check| &check.checker.kind);
+        let users: Vec<(&str, bool)> = kinds
+            .map(|kind| match kind {
+                CheckerKind::Misc(misc) => match &misc.script.user {
+                    ScriptUser::Named(user) => (&*user.user, user.supplementary_groups),
+                    ScriptUser::Default => panic!("{misc:?}"),
+                },
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(users, [("v", expected), ("u", expected)], "{word}");
+    }
+}
+
+#[test]
 fn trackers_and_references_resolve_their_weights() {
     let loaded = faultless(&format!(
         "{SECURE}vrrp_script s {{\nscript \"/bin/t x\"\ninterval 0.25\nweight 5 reverse\nfall 3\ninit_fail\n}}\n\

@@ -15,6 +15,7 @@ pub(in crate::config) fn report_unsupported(diagnostics: &Diagnostics, seen: &Un
         let name = keyword.name;
         let diagnostic = match keyword.support {
             Support::ActedOn => continue,
+            Support::Refused(_) if within_unsupported => continue,
             Support::Refused(why) => {
                 // Valid for keepalived, so that `-t` says so; but this program must not run with it.
                 let mut diagnostic = Diagnostic::fatal(
@@ -22,17 +23,11 @@ pub(in crate::config) fn report_unsupported(diagnostics: &Diagnostics, seen: &Un
                     format!("`{name}` is a keyword of keepalived that is not supported yet{times}"),
                 )
                 .label(why)
-                .note("without it the network would see another router than the file describes: start and reload are refused")
+                .note("something the file describes would be missing: start and reload are refused")
                 .help("remove it, or keep keepalived for this configuration");
                 diagnostic.status = None;
                 diagnostic
             }
-            Support::NotYet(_) if within_unsupported => continue,
-            Support::NotYet(why) => Diagnostic::warning(
-                "not-acted-on-yet",
-                format!("`{name}` is read and checked, but not acted on yet{times}"),
-            )
-            .label(why),
             Support::NotApplicable(why) => {
                 Diagnostic::hint("not-applicable", format!("`{name}` does not apply to alived{times}"))
                     .label(why)

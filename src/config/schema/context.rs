@@ -158,8 +158,7 @@ impl Context {
     /// Support of keywords that have none of their own in the table.
     pub(super) const fn inherited_support(self) -> Support {
         match self {
-            Self::TrackGroup => Support::NotYet("static addresses are not kept yet"),
-            Self::BfdInstance | Self::BfdCheck => Support::NotYet("BFD is not served yet"),
+            Self::BfdInstance | Self::BfdCheck => Support::Refused("BFD is not served yet"),
             _ => Support::ActedOn,
         }
     }

@@ -20,11 +20,8 @@ static TABLE: &str = include_str!("keywords.tsv");
 pub(crate) enum Support {
     /// The daemon acts on it.
     ActedOn,
-    /// Not yet; without it the wire, mastership, filtering or routing would differ, so that start and reload
-    /// are refused. Says what would differ.
+    /// Not yet, so that start and reload are refused. Says what would be missing.
     Refused(&'static str),
-    /// Not yet; the daemon runs without it, with a warning at each start. Says what is missing.
-    NotYet(&'static str),
     /// Does not apply to this program. Says why.
     NotApplicable(&'static str),
 }
@@ -34,19 +31,17 @@ impl fmt::Display for Support {
         match self {
             Self::ActedOn => f.write_str("acted on"),
             Self::Refused(why) => write!(f, "not yet, refuses to start: {why}"),
-            Self::NotYet(why) => write!(f, "read only: {why}"),
             Self::NotApplicable(why) => write!(f, "does not apply: {why}"),
         }
     }
 }
 
 impl Support {
-    /// One word for tables: `acted-on`, `refused`, `read-only`, `not-applicable`.
+    /// One word for tables: `acted-on`, `refused`, `not-applicable`.
     pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::ActedOn => "acted-on",
             Self::Refused(_) => "refused",
-            Self::NotYet(_) => "read-only",
             Self::NotApplicable(_) => "not-applicable",
         }
     }
@@ -55,7 +50,7 @@ impl Support {
     pub(crate) const fn reason(self) -> &'static str {
         match self {
             Self::ActedOn => "",
-            Self::Refused(why) | Self::NotYet(why) | Self::NotApplicable(why) => why,
+            Self::Refused(why) | Self::NotApplicable(why) => why,
         }
     }
 }
@@ -125,7 +120,6 @@ impl Schema {
             let support = cell();
             let support = match support.split_once(':') {
                 Some(("refuses", why)) => Support::Refused(why),
-                Some(("ignored", why)) => Support::NotYet(why),
                 Some(("never", why)) => Support::NotApplicable(why),
                 // Keywords of a block that nothing acts on say it by their block.
                 _ if support == "inherit" => context.inherited_support(),
@@ -181,9 +175,8 @@ impl Schema {
 pub(crate) fn markdown() -> String {
     let mut text = String::from(
         "# Keywords\n\nEvery keyword of keepalived 2.4.3 and what alived does with it. This page is made by \
-         `alived keywords --markdown`.\n\n*acted-on*: the daemon acts on it. *refused*: not yet, and without it \
-         the network would see another router, so that start and reload are refused. *read-only*: read and \
-         checked, with a warning at each start, but not acted on yet. *not-applicable*: does not apply.\n",
+         `alived keywords --markdown`.\n\n*acted-on*: the daemon acts on it. *refused*: not yet, so that start \
+         and reload are refused. *not-applicable*: does not apply.\n",
     );
     let cell = |text: &str| text.replace('|', "\\|").replace('<', "&lt;");
     let mut context = None;
@@ -233,55 +226,32 @@ mod tests {
         }
     }
 
-    /// What the daemon does not act on yet, as a whole: nothing else is left out.
+    /// Every keyword works, or does not apply, or is refused: those of BFD, SNMP and D-Bus as a whole, the others one by
+    /// one.
     #[test]
-    fn only_whole_subjects_are_not_acted_on_yet() {
-        use Context as C;
-        let balancing = |row: &Keyword| {
-            ["lvs_sync_daemon_interface", "net_namespace_ipvs"].contains(&row.name)
-                || row.name.starts_with("nftables_ipvs")
+    fn every_keyword_works_or_is_refused_with_a_reason() {
+        const REFUSED: [(Context, &str); 3] = [
+            (Context::Root, "net_namespace_ipvs"),
+            (Context::VrrpInstance, "lvs_sync_daemon_interface"),
+            (Context::VmacWords, "netlink_notify_msg"),
+        ];
+        let is_of = |row: &Keyword, subject: &str| row.name.to_lowercase().contains(subject);
+        let is_later = |row: &Keyword| {
+            matches!(row.context, Context::BfdInstance | Context::BfdCheck)
+                || ["bfd", "snmp", "dbus", "enable_traps"].into_iter().any(|subject| is_of(row, subject))
         };
-        let bfd = |row: &Keyword| {
-            matches!(row.context, C::BfdInstance | C::BfdCheck)
-                || row.name.contains("bfd")
-                || row.name == "BFD_CHECK"
-        };
-        let snmp = |row: &Keyword| row.name.contains("snmp") || row.name == "enable_traps";
-        let dbus = |row: &Keyword| row.name.contains("dbus");
-        let hooks = |row: &Keyword| {
-            let words = ["notify_", "notification_email", "smtp_", "startup_script", "shutdown_script"];
-            let names = [
-                "notify",
-                "vrrp_notify_fifo",
-                "vrrp_notify_fifo_script",
-                "vrrp_notify_priority_changes",
-                "fifo_write_vrrp_states_on_reload",
-                "no_email_faults",
-                "script_user",
-                "enable_script_security",
-                "use_symlink_paths",
-                "set_supplementary_groups",
-            ];
-            words.iter().any(|word| row.name.starts_with(word)) || names.contains(&row.name)
-        };
-        let routes = |row: &Keyword| {
-            let names = ["static_routes", "static_rules", "virtual_routes", "virtual_rules", "track_group"];
-            matches!(row.context, C::RouteLine | C::RuleLine | C::TrackGroup) || names.contains(&row.name)
-        };
-        let filters = |row: &Keyword| {
-            ["nftables_priority", "nftables_ifindex", "nftables_counters"].contains(&row.name)
-        };
-        let bridges = |row: &Keyword| row.context == C::VmacWords && row.name == "netlink_notify_msg";
-        let subjects: [&dyn Fn(&Keyword) -> bool; 8] =
-            [&balancing, &bfd, &snmp, &dbus, &hooks, &routes, &filters, &bridges];
-        let left: Vec<String> = schema()
-            .keywords()
-            .iter()
-            .filter(|row| matches!(row.support, Support::NotYet(_) | Support::Refused(_)))
-            .filter(|row| !subjects.iter().any(|is_of| is_of(row)))
-            .map(|row| format!("{} of {}", row.name, row.context.path()))
-            .collect();
-        assert_eq!(left, Vec::<String>::new());
+        let mut refused = Vec::new();
+        for row in schema().keywords() {
+            match row.support {
+                Support::ActedOn => assert!(!is_later(row), "{row:?}: does it work now?"),
+                Support::NotApplicable(why) => assert!(!why.is_empty(), "{row:?}"),
+                Support::Refused(why) => {
+                    assert!(!why.is_empty(), "{row:?}");
+                    refused.extend((!is_later(row)).then_some((row.context, row.name)));
+                }
+            }
+        }
+        assert_eq!(refused, REFUSED);
     }
 
     #[test]
