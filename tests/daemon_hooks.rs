@@ -10,6 +10,7 @@ mod skip;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Stdio};
 
 use alived::sys::process::signal;
 use host::{Host, instance};
@@ -254,4 +255,55 @@ fn a_script_that_cannot_be_run_is_named_with_what_is_wrong_on_its_way() {
     host.wait("mastership", |host| host.holds(ADDRESS));
     stop(&mut host);
     assert_eq!(calls(&host), Vec::<String>::new());
+}
+
+/// Runs `nft` with these words in a host's namespace; false where there is none.
+fn nft(host: &Host, words: &str) -> bool {
+    let mut command = Command::new("nft");
+    command.arg(words).stdin(Stdio::null());
+    host.namespace.contain(&mut command);
+    match command.status() {
+        Ok(status) => {
+            assert!(status.success(), "nft {words}");
+            true
+        }
+        Err(_) => false,
+    }
+}
+
+#[test]
+fn a_master_that_hears_one_of_lower_priority_tells_its_hook() {
+    let Some((mut first, mut second)) = Host::pair() else { return };
+    // It hears nobody, and so believes to be master.
+    let deaf = "add table inet t; add chain inet t in { type filter hook input priority 0; }; add rule inet t in ip \
+                protocol 112 drop";
+    if !nft(&second, deaf) {
+        return skip::skip(
+            "a_master_that_hears_one_of_lower_priority_tells_its_hook",
+            "`nft` is not installed",
+        );
+    }
+    let calls_file = first.path("calls");
+    first.write("hook", &format!("#!/bin/sh\necho \"$*\" >> {}\n", calls_file.display()));
+    fs::set_permissions(first.path("hook"), fs::Permissions::from_mode(0o755)).unwrap();
+    first.configure(&format!("{GLOBAL}{}", router(&first, "VI_1", 51, ADDRESS)));
+    first.start(&[]);
+    wait_for_call(&mut first, "master of VI_1");
+    let lower = |host: &Host| {
+        of(&calls(host), false).iter().filter(|call| **call == "master_rx_lower_pri of VI_1").count()
+    };
+    assert_eq!(lower(&first), 0);
+    second.configure(&instance("VI_1", 51, 90, ADDRESS));
+    second.start(&[]);
+    second.wait_for_lines("Entering MASTER STATE", 1);
+    // Whoever goes on is told of again and again.
+    first.wait("the rival to be told of", |host| lower(host) >= 3);
+    let told = calls(&first);
+    let any = of(&told, true);
+    assert!(any.iter().all(|call| !call.contains("LOWER")), "`notify` is for states: {any:?}");
+    assert!(nft(&second, "delete table inet t"));
+    second.wait("the rival to yield", |host| !host.holds(ADDRESS));
+    first.wait("mastership", |host| host.holds(ADDRESS));
+    assert_eq!(of(&calls(&first), false).iter().filter(|call| **call == "backup of VI_1").count(), 1);
+    stop(&mut first);
 }

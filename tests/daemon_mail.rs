@@ -18,13 +18,34 @@ const ADDRESS: &str = "192.0.2.50/24";
 /// A mail server on the host, which prints what it is sent.
 struct Server(Child);
 
+/// One that knows no `ops@example.com`, and says to whom it takes each mail.
+const CHOOSY: &str = "
+from aiosmtpd.handlers import Debugging
+
+class Choosy(Debugging):
+    async def handle_RCPT(self, server, session, envelope, address, options):
+        if address == 'ops@example.com':
+            return '550 no such user'
+        envelope.rcpt_tos.append(address)
+        return '250 OK'
+
+    async def handle_DATA(self, server, session, envelope):
+        print('taken for', envelope.rcpt_tos)
+        return await super().handle_DATA(server, session, envelope)
+";
+
 impl Server {
     fn start(host: &Host) -> Self {
+        Self::start_with(host, "aiosmtpd.handlers.Debugging")
+    }
+
+    fn start_with(host: &Host, handler: &str) -> Self {
         let out = File::options().create(true).append(true).open(host.path("mails")).unwrap();
         let mut command = Command::new("/usr/bin/python3");
         command
             .args(["-u", "-m", "aiosmtpd", "-n", "-l", "192.0.2.1:2525"])
-            .args(["-c", "aiosmtpd.handlers.Debugging", "stdout"])
+            .args(["-c", handler, "stdout"])
+            .env("PYTHONPATH", host.path(""))
             .stdin(Stdio::null())
             .stdout(out)
             .stderr(Stdio::null());
@@ -142,4 +163,28 @@ fn mail_waits_for_its_server() {
     }
     host.signal(libc::SIGTERM);
     assert!(host.wait_for_end().success());
+}
+
+#[test]
+fn a_recipient_that_is_refused_does_not_keep_the_others_from_being_told() {
+    let Some(mut host) = host("a_recipient_that_is_refused_does_not_keep_the_others_from_being_told") else {
+        return;
+    };
+    host.write("choosy.py", CHOOSY);
+    let _server = Server::start_with(&host, "choosy.Choosy");
+    host.start(&[]);
+    host.wait("both mails", |host| mails(host).len() == 2);
+    for (mail, state) in mails(&host).iter().zip(["BACKUP", "MASTER"]) {
+        let subject = format!("Subject: [R1] VRRP Instance VI_1 - Entering {state} state");
+        assert_eq!(fields(mail, &["Subject"]), [subject]);
+    }
+    let printed = fs::read_to_string(host.path("mails")).unwrap();
+    assert_eq!(printed.matches("taken for ['root@localhost']").count(), 2, "{printed}");
+    assert_eq!(printed.matches("taken for").count(), 2, "{printed}");
+    host.wait_for_lines("did not reach everybody: ops@example.com: ", 2);
+    assert!(host.log().contains("no such user"), "{}", host.log());
+    // It is no reason to try again.
+    host.signal(libc::SIGTERM);
+    assert!(host.wait_for_end().success());
+    assert!(!host.log().contains("mails are not sent"), "{}", host.log());
 }

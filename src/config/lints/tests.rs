@@ -21,8 +21,7 @@ fn said(text: &str) -> Vec<&'static str> {
     let loaded = read(text);
     assert!(loaded.gravest < Some(Severity::Error), "{text}\n{}", loaded.render(Style::default()));
     let codes = loaded.diagnostics.iter().map(|diagnostic| diagnostic.code);
-    let mut codes: Vec<_> =
-        codes.filter(|code| *code != "not-supported-yet").collect();
+    let mut codes: Vec<_> = codes.filter(|code| *code != "not-supported-yet").collect();
     let distinct: BTreeSet<_> = codes.iter().collect();
     assert_eq!(distinct.len(), codes.len(), "each once: {codes:?}\n{text}");
     codes.sort_unstable();
