@@ -178,3 +178,34 @@ fn maintenance_outlives_the_daemon_only_if_that_is_asked_for() {
         host.wait_for_end();
     }
 }
+
+#[test]
+fn a_failover_outlives_a_killed_worker_and_not_the_daemon() {
+    let Some((mut first, mut second)) = pair() else { return };
+    assert_eq!(says(&first, &["failover", "all"]).1, 0);
+    wait_for_state(&mut second, "MASTER");
+    let record = first.path("vrrp.switchover");
+    first.wait("the record", |_| record.exists());
+    alived::sys::process::signal(first.worker(), libc::SIGKILL);
+    first.wait_for_lines("Startup complete", 2);
+    // Long enough for it to preempt: it has heard the other one for more than a master-down time.
+    first.wait("advertisements", |host| {
+        router(host)["counters"]["advertisements_received"].as_u64().is_some_and(|heard| heard > 12)
+    });
+    assert_eq!(
+        (router(&first)["state"].clone(), router(&second)["state"].clone()),
+        ("BACKUP".into(), "MASTER".into())
+    );
+
+    let (text, code) = says(&first, &["failback", "all"]);
+    assert_eq!((&*text, code), ("VI_1: takes back what it would be master of\n", 0));
+    wait_for_state(&mut first, "MASTER");
+    first.wait("the record to be gone", |_| !record.exists());
+
+    assert_eq!(says(&first, &["failover", "all"]).1, 0);
+    wait_for_state(&mut second, "MASTER");
+    first.wait("the record", |_| record.exists());
+    first.signal(libc::SIGTERM);
+    assert!(first.wait_for_end().success());
+    assert!(!record.exists());
+}

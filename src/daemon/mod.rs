@@ -64,6 +64,7 @@ mod shared_text;
 mod stamps;
 mod status;
 mod supervisor;
+mod switch_overs;
 mod sync_daemons;
 mod tally;
 mod tracked_files;

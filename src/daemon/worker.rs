@@ -48,6 +48,7 @@ use super::shared_text::SharedText;
 use super::spawn;
 use super::stamps::Stamps;
 use super::status::{FATAL, PERMISSION};
+use super::switch_overs::SwitchOverRecord;
 use super::sync_daemons::SyncDaemons;
 use super::tally::Tally;
 use super::tracked_files::{self, TrackedFiles};
@@ -127,6 +128,7 @@ struct Worker<'a> {
     /// Who waits for the answers to orders to switch back, in their order; `None` for a signal.
     taking_back: VecDeque<Option<Asked>>,
     maintenance: MaintenanceRecord,
+    switch_overs: SwitchOverRecord,
     tracked_scripts: TrackedScripts,
     tracked_files: TrackedFiles<Message>,
     tracked_processes: TrackedProcesses,
@@ -262,11 +264,13 @@ impl<'a> Worker<'a> {
         let mut stamps = Stamps::new(pid_file.path());
         let now = clock::now();
         let maintenance = MaintenanceRecord::read(pid_file.path(), is_first, now.wall);
+        let switch_overs = SwitchOverRecord::read(pid_file.path(), is_first);
         let before = Before {
             bequest,
             silent_since,
             reservation: stamps.configure(&node),
             maintenance: maintenance.until(now),
+            switched_over: switch_overs.held(),
         };
         let (vrrp_thread, kernel_thread) =
             start_threads(options, node, before, &pid_file, &settings, channels, pulse)?;
@@ -295,6 +299,7 @@ impl<'a> Worker<'a> {
             handovers: Handovers::default(),
             taking_back: VecDeque::new(),
             maintenance,
+            switch_overs,
             settings,
             readiness,
             runner,
@@ -431,10 +436,19 @@ impl<'a> Worker<'a> {
                 self.handovers.note(&news);
                 self.note_maintenance(&news);
                 self.transitions.note(&news);
+                self.follow_switch_overs();
                 self.events.note(at, Happening::News(news));
             }
-            Notice::HandsOver(answers) => self.handovers.begin(answers),
-            Notice::TakesBack(answers) => self.taken_back(&answers),
+            Notice::HandsOver(answers) => {
+                self.handovers.begin(answers);
+                self.switch_overs.watch();
+                self.follow_switch_overs();
+            }
+            Notice::TakesBack(answers) => {
+                self.taken_back(&answers);
+                self.follow_switch_overs();
+            }
+            Notice::SwitchedOver(answer) => self.switch_overs.note(answer),
             Notice::Retired(retired) => self.memory.free(retired, &self.settings),
             Notice::Late(late) => {
                 if let Some(auto) = self.settings.auto_priority {
@@ -445,6 +459,7 @@ impl<'a> Worker<'a> {
             Notice::RunScript(name) => self.tracked_scripts.run(name, &mut self.runner),
             Notice::Stopped => {
                 self.acceptance.end();
+                self.switch_overs.forget();
                 self.handover.note_left(self.hooks.leave());
             }
             Notice::Failed(text) => {

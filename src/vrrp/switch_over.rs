@@ -153,6 +153,11 @@ impl VirtualRouter {
         self.core.maintenance = Maintenance::InForce;
     }
 
+    /// The operator has switched it over before its start.
+    pub(crate) const fn start_switched_over(&mut self, until: Option<Instant>) {
+        self.core.hold = Some(Hold { until });
+    }
+
     /// It takes part again.
     pub fn end_maintenance(&mut self, now: Now, out: &mut Output<'_>) {
         let Self { core, phase } = self;

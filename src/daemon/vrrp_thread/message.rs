@@ -1,5 +1,6 @@
 //! What the vrrp thread and the others tell each other.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -47,6 +48,8 @@ pub(in crate::daemon) enum Message {
     Reconfigure(NodeConfig),
     /// Stamps are set aside for authentication.
     Reserved(Reservation),
+    /// Tell who has handed over; answered by [`Notice::SwitchedOver`].
+    SwitchedOver,
     /// Masters hand over; answered by [`Notice::HandsOver`].
     SwitchOver(SwitchOver),
     /// Ends that; answered by [`Notice::TakesBack`].
@@ -80,6 +83,17 @@ pub(in crate::daemon) struct Before {
     pub(in crate::daemon) reservation: Option<Reservation>,
     /// Maintenance holds, until then if there is an end.
     pub(in crate::daemon) maintenance: Option<Option<Instant>>,
+    /// Routers that the operator has switched over, until then if there is an end.
+    pub(in crate::daemon) switched_over: BTreeMap<Arc<str>, Option<Instant>>,
+}
+
+/// What the operator's switch-overs have come to.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(in crate::daemon) struct SwitchedOver {
+    /// Whose higher priority does not count, until then if there is an end.
+    pub(in crate::daemon) held: BTreeMap<Arc<str>, Option<Instant>>,
+    /// Somebody waits for a successor.
+    pub(in crate::daemon) under_way: bool,
 }
 
 /// What the vrrp thread tells the main thread.
@@ -91,6 +105,8 @@ pub(in crate::daemon) enum Notice {
     Snapshot(Box<Snapshot>),
     /// The answer to [`Message::Reconfigure`], behind its news: it is in force, and this is what it changed.
     Reconfigured(Changes),
+    /// The answer to [`Message::SwitchedOver`].
+    SwitchedOver(SwitchedOver),
     /// What each router makes of an order to hand over, before its news.
     HandsOver(Vec<(Arc<str>, HandsOver)>),
     /// Which routers an order to switch back was for, and whether they had switched over.

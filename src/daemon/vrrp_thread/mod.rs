@@ -8,11 +8,12 @@ mod actions;
 mod message;
 
 pub(super) use self::actions::packet;
-pub(super) use self::message::{Before, Channels, LateLimit, Message, Notice};
+pub(super) use self::message::{Before, Channels, LateLimit, Message, Notice, SwitchedOver};
 
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use tracing::Level;
 
@@ -29,7 +30,7 @@ use crate::sys::netlink::{Followed, Interest, Monitor};
 use crate::sys::packet::{Announcer, ReceiveBatch, Receiver, Sender};
 use crate::sys::poll::Poller;
 use crate::time::{Duration, Now};
-use crate::vrrp::{Actions, Datagram};
+use crate::vrrp::{Actions, Datagram, VirtualRouter};
 
 /// Batches taken from one receive socket in one wake-up: 4096 packets, two seconds of the busiest LAN. All
 /// that waits must be read before a timer is served, or a delay of ours would look like a dead master.
@@ -127,6 +128,7 @@ impl VrrpThread {
         self.node = HaNode::new(config.detached());
         drop(config);
         self.node.inherit(before.bequest);
+        self.node.start_switched_over(before.switched_over);
         if let Some(silent_since) = before.silent_since {
             self.node.succeed(silent_since);
         }
@@ -352,6 +354,15 @@ impl VrrpThread {
             Message::File { name, reading } => Event::File { name, reading },
             Message::Processes { name, count } => Event::Processes { name, count },
             Message::Carrier { interface, carrier } => Event::Carrier { interface, carrier },
+            Message::SwitchedOver => {
+                let routers = self.node.routers();
+                let held = routers.filter(|router| router.has_yielded());
+                let held = held.map(|router| (Arc::clone(&router.config().name), router.yields_until()));
+                let held = held.collect();
+                let under_way = self.node.routers().any(VirtualRouter::is_switching_over);
+                self.channels.notices.send(Notice::SwitchedOver(SwitchedOver { held, under_way }));
+                return Ok(());
+            }
             Message::SwitchOver(order) => {
                 let answers = self.node.order_switch_over(now, &order, &mut self.actions);
                 self.channels.notices.send(Notice::HandsOver(answers));

@@ -28,6 +28,13 @@ impl Worker<'_> {
         self.inbox.send(Message::SwitchBack(whom(of)));
     }
 
+    /// What was handed over may have changed.
+    pub(super) fn follow_switch_overs(&mut self) {
+        if self.switch_overs.asks() {
+            self.inbox.send(Message::SwitchedOver);
+        }
+    }
+
     /// The vrrp thread has obeyed.
     pub(super) fn taken_back(&mut self, answers: &[(Arc<str>, bool)]) {
         let Some(asked) = self.taking_back.pop_front().flatten() else { return };

@@ -105,6 +105,8 @@ pub struct HaNode {
     unknown_vrids: UnknownVrids,
     /// Nobody takes part, until then if there is an end.
     maintenance: Option<Option<Instant>>,
+    /// Routers to come that the operator has switched over before the start, until then if there is an end.
+    switched_over: BTreeMap<Arc<str>, Option<Instant>>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -151,6 +153,7 @@ impl HaNode {
             stall_examined: None,
             unknown_vrids: UnknownVrids::default(),
             maintenance: None,
+            switched_over: BTreeMap::new(),
         }
     }
 
@@ -584,6 +587,9 @@ impl HaNode {
         }
         if self.maintenance.is_some() {
             router.start_under_maintenance();
+        }
+        if let Some(until) = self.switched_over.remove(&router.config().name) {
+            router.start_switched_over(until);
         }
         self.routers.insert(id, router);
         id

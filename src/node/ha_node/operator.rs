@@ -1,6 +1,6 @@
 //! What the operator orders: switch-over, its end, maintenance. A sync group moves as one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{HaNode, Phase};
@@ -27,6 +27,12 @@ impl HaNode {
     /// To be called before the first event: maintenance holds since before the start, until then if there is an end.
     pub const fn start_under_maintenance(&mut self, until: Option<Instant>) {
         self.maintenance = Some(until);
+    }
+
+    /// To be called before the first event: the operator has switched these over before the start, until then if there
+    /// is an end. They wait for a switch-back as if they had handed over themselves.
+    pub fn start_switched_over(&mut self, held: BTreeMap<Arc<str>, Option<Instant>>) {
+        self.switched_over = held;
     }
 
     /// Whether maintenance keeps all routers out of the election, and until when, if there is an end.
