@@ -13,6 +13,7 @@ pub(super) const EXAMPLES: &str = "  alived -t -f my.conf             judge a co
   alived explain VI_1              why it is master or is not, and what would change that
   alived failover all --for 30m    hand over to the other router without losing a packet
   alived maintenance on --for 2h   the same, and stay out of the election whatever happens
+  alived drain 10.0.0.1:80         take a real server out of service without cutting connections
   alived drill                     try failovers on this machine, in network namespaces
 ";
 

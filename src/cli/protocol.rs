@@ -7,7 +7,7 @@ use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Value, json};
 
 use crate::control::{Answer, LogLevels, Ordered, Planned, Reloaded, Request, VERSION};
-use crate::status::{EventRecord, MaintenanceStatus, Status};
+use crate::status::{EventRecord, MaintenanceStatus, Orders, Status};
 
 /// Print the JSON schema of the control protocol
 ///
@@ -52,6 +52,10 @@ fn text() -> String {
             of(SchemaGenerator::subschema_for::<Maintenance>),
             of(SchemaGenerator::subschema_for::<Ordered>),
         ] },
+        "drain": of(SchemaGenerator::subschema_for::<Orders>),
+        "weight": of(SchemaGenerator::subschema_for::<Orders>),
+        "restore": of(SchemaGenerator::subschema_for::<Orders>),
+        "orders": of(SchemaGenerator::subschema_for::<Orders>),
         "reload": of(SchemaGenerator::subschema_for::<Reloaded>),
         "log-level": of(SchemaGenerator::subschema_for::<LogLevels>),
     });

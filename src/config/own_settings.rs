@@ -126,6 +126,46 @@ pub struct OwnSettings {
     pub checks: CheckSettings,
     /// `[http]`: metrics and the status page.
     pub http: HttpSettings,
+    /// `[drain]`: how real servers are taken out of service.
+    pub drain: DrainSettings,
+}
+
+/// How real servers are taken out of service.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DrainSettings {
+    /// `limit`: seconds that the connections of one are waited for, 1 to [`DrainSettings::LIMIT_MAX`].
+    #[serde(deserialize_with = "drain_limit")]
+    pub limit: u32,
+    /// `leaving`: one that leaves the configuration keeps its connections for so long, too.
+    pub leaving: bool,
+    /// `expire-dead`: the kernel forgets the connections of one that is removed at once
+    /// (`net.ipv4.vs.expire_nodest_conn`).
+    pub expire_dead: bool,
+}
+
+impl DrainSettings {
+    /// A week, in seconds.
+    pub const LIMIT_MAX: u32 = 604_800;
+
+    const NAMES: [&'static str; 3] = ["limit", "leaving", "expire-dead"];
+}
+
+impl Default for DrainSettings {
+    fn default() -> Self {
+        Self { limit: 60, leaving: true, expire_dead: false }
+    }
+}
+
+fn drain_limit<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    let number = i64::deserialize(from)?;
+    let limit = u32::try_from(number).ok().filter(|number| (1..=DrainSettings::LIMIT_MAX).contains(number));
+    limit.ok_or_else(|| {
+        D::Error::custom(format!(
+            "limit takes a number of seconds from 1 to {}, not {number}",
+            DrainSettings::LIMIT_MAX
+        ))
+    })
 }
 
 /// How real servers are checked.
@@ -290,19 +330,21 @@ fn explain(error: &toml::de::Error, word: &str) -> Diagnostic {
     // serde's words for a key that no field has.
     if error.message().starts_with("unknown field") {
         let fault = Diagnostic::fatal("unknown-setting", format!("there is no setting `{word}`"));
-        let names = ["realtime", "sandbox", "limits", "scripts", "hooks", "reload", "checks", "http"]
-            .into_iter()
-            .chain(HttpSettings::NAMES)
-            .chain(CheckSettings::NAMES)
-            .chain(ReloadSettings::NAMES)
-            .chain(Scripts::NAMES)
-            .chain(HookSettings::NAMES)
-            .chain(Limits::NAMES.iter().map(|(name, _)| *name));
+        let names =
+            ["realtime", "sandbox", "limits", "scripts", "hooks", "reload", "checks", "http", "drain"]
+                .into_iter()
+                .chain(HttpSettings::NAMES)
+                .chain(DrainSettings::NAMES)
+                .chain(CheckSettings::NAMES)
+                .chain(ReloadSettings::NAMES)
+                .chain(Scripts::NAMES)
+                .chain(HookSettings::NAMES)
+                .chain(Limits::NAMES.iter().map(|(name, _)| *name));
         return match nearest(word, names) {
             Some(name) => fault.help(format!("did you mean `{name}`?")),
             None => fault.help(
                 "there are `realtime`, in the table [scripts] `at-once` and `prepare`, in the table [hooks] `limit`, `waiting`, `at-stop` \
-                 and `json`, in the table [reload] `allow-empty`, in the table [checks] `verify-certificates`, in the table [http] `address`, `hosts` and `user`, and in the table [limits] those of `alived check --help`; \
+                 and `json`, in the table [reload] `allow-empty`, in the table [checks] `verify-certificates`, in the table [http] `address`, `hosts` and `user`, in the table [drain] `limit`, `leaving` and `expire-dead`, and in the table [limits] those of `alived check --help`; \
                  what keepalived knows belongs into keepalived.conf",
             ),
         };
@@ -361,6 +403,7 @@ mod tests {
                 hosts: vec!["ha.example".to_owned()],
                 user: "metrics".to_owned(),
             };
+            let drain = DrainSettings { limit: 9, leaving: false, expire_dead: true };
             let own = OwnSettings {
                 realtime,
                 sandbox: Sandbox(false),
@@ -370,6 +413,7 @@ mod tests {
                 reload,
                 checks,
                 http,
+                drain,
             };
             let text = serde_json::to_string(&own).unwrap();
             assert_eq!(serde_json::from_str::<OwnSettings>(&text).unwrap(), own, "{text}");
@@ -402,6 +446,8 @@ mod tests {
             ("[scripts]\nprepared = true", ":1: ", "did you mean `prepare`?"),
             ("\nhooks.limit = 0", ":15: ", "a number from 1 to 86400, not 0"),
             ("[hooks]\nat-stops = 1", ":1: ", "did you mean `at-stop`?"),
+            ("\ndrain.limit = 0", ":15: ", "a number of seconds from 1 to 604800, not 0"),
+            ("[drain]\nleavin = true", ":1: ", "did you mean `leaving`?"),
             ("\nrealtime 5", ":", "error"),
             ("realtime = 5\nrealtime = 5", ":1: ", "duplicate"),
         ] {
@@ -430,9 +476,11 @@ mod tests {
         assert_eq!(read.limits, Limits::default());
         assert_eq!(read.scripts, Scripts::default());
         assert_eq!(read.hooks, HookSettings::default());
+        assert_eq!(read.drain, DrainSettings::default());
         for name in ["realtime", "sandbox"]
             .into_iter()
             .chain(HttpSettings::NAMES)
+            .chain(DrainSettings::NAMES)
             .chain(CheckSettings::NAMES)
             .chain(ReloadSettings::NAMES)
             .chain(Scripts::NAMES)

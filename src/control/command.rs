@@ -49,6 +49,48 @@ pub enum Command {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         change: Option<MaintenanceChange>,
     },
+    /// Real servers get no new connections, and leave the kernel's table when those that they have are over. Answered
+    /// at once; `orders` tells how far it is.
+    Drain {
+        /// Real servers: a name (`[10.0.0.1]:tcp:80`), an address with port, an `snmp_name`, an address for all ports of it,
+        /// or a virtual server's name for all of that.
+        real_server: String,
+        /// Only those of the virtual server of this name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        virtual_server: Option<String>,
+        /// How long it holds; until it is ended, if absent. Seconds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seconds: Option<u32>,
+        /// When connections that are left are cut; `limit` of alived.toml, if absent. Seconds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<u32>,
+    },
+    /// Real servers have another weight than the configuration and checks say. Answered at once.
+    Weight {
+        /// Real servers: a name (`[10.0.0.1]:tcp:80`), an address with port, an `snmp_name`, an address for all ports of it,
+        /// or a virtual server's name for all of that.
+        real_server: String,
+        /// Only those of the virtual server of this name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        virtual_server: Option<String>,
+        /// 0 to 2,147,483,647.
+        #[schemars(range(max = 2_147_483_647))]
+        weight: u32,
+        /// How long it holds; until it is ended, if absent. Seconds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seconds: Option<u32>,
+    },
+    /// What `drain` and `weight` ordered of real servers ends. Answered at once.
+    Restore {
+        /// Real servers: a name (`[10.0.0.1]:tcp:80`), an address with port, an `snmp_name`, an address for all ports of it,
+        /// or a virtual server's name for all of that, or `all`.
+        real_server: String,
+        /// Only those of the virtual server of this name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        virtual_server: Option<String>,
+    },
+    /// What `drain` and `weight` have ordered, and how far it is.
+    Orders {},
     /// Read the configuration again; answered when it is in force or refused.
     Reload {},
     /// The levels from which on the worker logs, after a change if one is asked for. The change ends with the worker.
@@ -67,10 +109,14 @@ impl Command {
             | Self::Events { .. }
             | Self::Plan { .. }
             | Self::Maintenance { change: None }
+            | Self::Orders {}
             | Self::LogLevel { change: None } => true,
             Self::Failover { .. }
             | Self::Failback { .. }
             | Self::Maintenance { change: Some(_) }
+            | Self::Drain { .. }
+            | Self::Weight { .. }
+            | Self::Restore { .. }
             | Self::Reload {}
             | Self::LogLevel { change: Some(_) } => false,
         }

@@ -208,8 +208,15 @@ mod tests {
         let failback = Command::Failback { of: Some("VI_1".to_owned()) };
         let change = Some(MaintenanceChange { on: true, seconds: None, persists: true });
         let maintenance = Command::Maintenance { change };
+        let (real_server, virtual_server) = ("[10.0.0.1]:tcp:80".to_owned(), Some("FWM 7".to_owned()));
+        let (one, of) = (real_server.clone(), virtual_server.clone());
+        let drain = Command::Drain { real_server: one, virtual_server: of, seconds: None, limit: Some(60) };
+        let (one, of) = (real_server.clone(), virtual_server.clone());
+        let weight = Command::Weight { real_server: one, virtual_server: of, weight: 7, seconds: Some(1) };
+        let restore = Command::Restore { real_server, virtual_server };
+        let of_servers = [drain, weight, restore, Command::Orders {}];
         let others = [Command::Status {}, events, plan, failover, failback, maintenance, Command::Reload {}];
-        for command in others.into_iter().chain(levels) {
+        for command in others.into_iter().chain(of_servers).chain(levels) {
             let request = Request { id: Some(7), ..Request::new(command) };
             let line = serde_json::to_vec(&request).unwrap();
             assert_eq!(parse(&line), Ok(request));
@@ -231,6 +238,12 @@ mod tests {
             (br#"{"version":2,"id":3,"command":{"name":"status"}}"#, Code::UnknownVersion, Some(3)),
             (br#"{"version":1,"id":3,"command":{"name":"explode"}}"#, Code::BadRequest, Some(3)),
             (br#"{"version":1,"command":{"name":"reload","dry":true}}"#, Code::BadRequest, None),
+            (
+                br#"{"version":1,"command":{"name":"restore","real_server":"all","dry":true}}"#,
+                Code::BadRequest,
+                None,
+            ),
+            (br#"{"version":1,"command":{"name":"weight","weight":1}}"#, Code::BadRequest, None),
             (
                 br#"{"version":1,"command":{"name":"log-level","change":{"target":"vrrp","level":"loud"}}}"#,
                 Code::BadRequest,

@@ -489,6 +489,9 @@ impl<'a> Worker<'a> {
             Command::Failback { of } => self.fail_back(asked, of),
             Command::Maintenance { change } => self.maintain(asked, change),
             Command::Plan { file } => self.plan(&file, asked),
+            Command::Drain { .. } | Command::Weight { .. } | Command::Restore { .. } | Command::Orders {} => {
+                asked.refuse(Code::BadRequest, "the lvs worker answers this");
+            }
             Command::Reload {} => self.reload(Some(asked)),
             Command::LogLevel { change } => {
                 if let Some(LevelChange { target, level }) = change {

@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{GroupMember, Service, VirtualServer, VirtualServerGroup};
+use super::{GroupMember, OrderNews, OrderedServer, Service, VirtualServer, VirtualServerGroup};
 use crate::kernel::Script;
 use crate::kernel::ipvs::{HostPort, IpvsKey, IpvsOperation, IpvsRefusal, IpvsTable, Protocol, ServiceKey};
 use crate::time::Duration;
@@ -19,8 +19,18 @@ pub(crate) struct DirectorConfig {
     pub groups: Vec<VirtualServerGroup>,
     /// Which check decides about which real server, in the order of the file.
     pub checks: Vec<CheckedServer>,
+    /// How things are done.
+    pub conduct: Conduct,
+}
+
+/// How a director does things, whoever its servers are.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Conduct {
     /// `rs_init_notifies`: that a real server is up is told when its first checks have succeeded, too.
     pub rs_init_notifies: bool,
+    /// How long a live real server that leaves the configuration may keep its connections; `None` = it is removed at
+    /// once.
+    pub leaving_limit: Option<Duration>,
 }
 
 /// A check, and one of the real servers that it decides about.
@@ -57,6 +67,8 @@ pub(crate) struct Beginning {
     pub addresses: BTreeSet<IpAddr>,
     /// `lvs_flush`: nothing of the table is left.
     pub flush: bool,
+    /// What a predecessor was ordered ([`Actions::orders`]).
+    pub orders: Vec<OrderedServer>,
 }
 
 /// How a director ends.
@@ -135,6 +147,8 @@ pub(crate) struct Actions {
     pub read_table: bool,
     /// Checks that rest from now on, or go on (`ha_suspend`).
     pub checks: Vec<CheckSwitch>,
+    /// All orders in force, where these are others than before: to be remembered for a successor.
+    pub orders: Option<Vec<OrderedServer>>,
     /// What others want to know.
     pub news: Vec<News>,
     /// The director has ended.
@@ -178,6 +192,31 @@ pub(crate) enum News {
         from: u32,
         /// From now on.
         to: u32,
+    },
+    /// An order for a real server is given, obeyed or over.
+    Order {
+        /// Of this virtual server.
+        service: Service,
+        /// Its address and port.
+        target: HostPort,
+        /// What becomes of it.
+        what: OrderNews,
+    },
+    /// An entry that is not wished for any more may keep its connections for so long.
+    Leaving {
+        /// Which.
+        key: IpvsKey,
+        /// The longest.
+        limit: Duration,
+    },
+    /// It is removed.
+    Left {
+        /// Which.
+        key: IpvsKey,
+        /// How many connections are cut.
+        cut: u64,
+        /// After so long.
+        after: Duration,
     },
     /// A virtual server has its quorum, or has it no more.
     Quorum {

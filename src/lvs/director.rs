@@ -54,6 +54,10 @@ pub(crate) struct Director {
     record_is_stale: bool,
     pub(super) next_id: u32,
     read_at: Option<Instant>,
+    /// Virtual servers with orders, or with entries that leave.
+    pub(super) busy: BTreeSet<VirtualServerId>,
+    /// The earliest deadline of theirs.
+    pub(super) drain_at: Option<Instant>,
     stopping: bool,
     stopped: bool,
 }
@@ -72,7 +76,7 @@ impl Director {
     pub(crate) fn handle(&mut self, now: Instant, event: Event, actions: &mut Actions) {
         match event {
             Event::Answers(answers) => self.on_answers(now, answers, actions),
-            Event::Table { table, took } => self.on_table(now, &table, took),
+            Event::Table { table, took } => self.on_table(now, &table, took, actions),
             Event::Check { check, verdict, reason } => self.on_check(now, check, verdict, &reason, actions),
             Event::Address { address, present } => self.on_address(address, present, actions),
         }
@@ -81,7 +85,7 @@ impl Director {
     /// When [`Director::handle_timeout`] has something to do.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let doomed = self.doomed.values().map(|(_, at)| *at).min();
-        [self.read_at, self.timers.next(), doomed].into_iter().flatten().min()
+        [self.read_at, self.timers.next(), self.drain_at, doomed].into_iter().flatten().min()
     }
 
     /// Time has passed.
@@ -89,6 +93,7 @@ impl Director {
         while let Some((_, id)) = self.timers.pop_due(now) {
             self.judge(now, id, actions);
         }
+        self.drain(now, None, actions);
         self.remove_doomed(now, actions);
         if self.read_at.is_some_and(|at| at <= now) {
             self.read_at = None;
@@ -121,6 +126,8 @@ impl Director {
         }
         self.timers = TimerQueue::default();
         self.doomed.clear();
+        self.busy.clear();
+        self.drain_at = None;
         self.finish(ending, actions);
     }
 
@@ -226,7 +233,7 @@ impl Director {
         }
     }
 
-    fn on_table(&mut self, now: Instant, table: &IpvsTable, took: Duration) {
+    fn on_table(&mut self, now: Instant, table: &IpvsTable, took: Duration, actions: &mut Actions) {
         self.table.learn(table);
         if self.stopping {
             return;
@@ -243,7 +250,13 @@ impl Director {
             });
             self.timers.set(*id, server.set.poll_timeout());
         }
+        self.drain(now, Some(table), actions);
         self.read_later(now, took);
+    }
+
+    /// It has been told to stop.
+    pub(super) const fn is_stopping(&self) -> bool {
+        self.stopping
     }
 
     /// Plans the next reading of the table.

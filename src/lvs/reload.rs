@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::action::{Actions, Advice, Beginning, CheckId, DirectorConfig, News, VirtualServerId};
+use super::action::{Actions, Advice, Beginning, CheckId, Conduct, DirectorConfig, News, VirtualServerId};
 use super::config::{Service, VirtualServer};
 use super::director::{Director, Server};
+use super::order::{OrderState, Ordered};
 use super::server::{CheckState, RealServerState, ServerState};
 use super::table::Table;
 use super::{GroupMember, RealServer};
@@ -76,7 +77,9 @@ impl Director {
             actions.flush = true;
         }
         let adopted = beginning.same_configuration && !beginning.flush;
-        director.install(now, config, "start", adopted.then_some(&beginning.recorded), actions);
+        director.install(now, config, "start", Some((beginning, adopted)), actions);
+        director.take_over_leaving(now, &beginning.recorded, actions);
+        director.note_busy();
         director.remove_leftovers(&beginning.recorded, actions);
         director.update_record(actions);
         director.read_later(now, Duration::ZERO);
@@ -99,17 +102,24 @@ impl Director {
     /// Takes up another configuration. What is the same by its identity keeps its state: a virtual server by its
     /// service, a real server by its address and port, a check by its number.
     pub(crate) fn apply(&mut self, now: Instant, config: DirectorConfig, actions: &mut Actions) {
+        let before = self.orders();
         self.install(now, config, "configuration", None, actions);
+        self.note_busy();
+        let after = self.orders();
+        if before != after {
+            actions.orders = Some(after);
+        }
         self.update_record(actions);
     }
 
-    /// `adopted`: services of which the table tells what a predecessor with this configuration knew.
+    /// `beginning`: what a predecessor has left, and whether it had this configuration, so that the table tells what it
+    /// knew.
     fn install(
         &mut self,
         now: Instant,
         config: DirectorConfig,
         reason: &str,
-        adopted: Option<&BTreeSet<ServiceKey>>,
+        beginning: Option<(&Beginning, bool)>,
         actions: &mut Actions,
     ) {
         let mut old = core::mem::take(&mut self.servers);
@@ -131,8 +141,11 @@ impl Director {
             for (real, check, _) in &checks {
                 self.checked.entry(*check).or_default().push((id, *real as usize));
             }
-            let state = previous.as_ref().map(|previous| &previous.state);
-            let state = ServerState::new(server.clone(), members, &checks, state, config.rs_init_notifies);
+            let before = previous.as_ref().map(|previous| &previous.state);
+            let leavers = before.map(|before| before.leavers(server)).unwrap_or_default();
+            let Conduct { rs_init_notifies, leaving_limit } = config.conduct;
+            let mut state = ServerState::new(server.clone(), members, &checks, before, rs_init_notifies);
+            state.leave(now, leavers, leaving_limit, &mut actions.news);
             let (set, wishes) = match previous {
                 Some(Server { set, wishes, .. }) => (set, wishes),
                 None => (WantedSet::new([]), BTreeMap::new()),
@@ -142,13 +155,16 @@ impl Director {
         }
         self.config = config;
         self.look_for_addresses(actions);
+        if let Some((beginning, _)) = beginning {
+            self.take_over_orders(&beginning.orders);
+        }
 
         let reason: Arc<str> = reason.into();
         let mut all_changes = Vec::new();
         for (id, server) in &mut self.servers {
             let is_new = new.contains(id);
-            if let Some(recorded) = adopted {
-                server.state.adopt(&self.table, recorded);
+            if let Some((beginning, true)) = beginning {
+                server.state.adopt(&self.table, &beginning.recorded);
             }
             server.state.take_up(is_new, &reason, &mut actions.news);
             all_changes.push((*id, server.wish_anew(is_new)));
@@ -244,7 +260,8 @@ impl ServerState {
             real_servers.push(RealServerState::new(&own, by_target.get(target).copied(), init_notifies));
         }
         let (quorum_up, suspended) = old.map_or((false, false), |old| (old.quorum_up, old.suspended));
-        Self { config, members, real_servers, quorum_up, suspended }
+        let leaving = old.map(|old| old.leaving.clone()).unwrap_or_default();
+        Self { config, members, real_servers, quorum_up, suspended, leaving }
     }
 
     /// After a new configuration: what it changes in what was told.
@@ -273,14 +290,23 @@ impl ServerState {
         for at in 0..self.real_servers.len() {
             let Some(config) = self.config.real_servers.get(at) else { continue };
             let Some(target) = Self::in_table(member, config) else { continue };
-            let held = table.weight(IpvsKey { service: member, destination: Some(target) });
+            let held = table.settings(IpvsKey { service: member, destination: Some(target) });
+            let held = held.map(|settings| settings.weight);
             let Some(state) = self.real_servers.get_mut(at).filter(|state| !state.checks.is_empty()) else {
                 continue;
             };
-            let up = held.is_some_and(|weight| weight > 0 || config.weight == 0);
+            let up = match state.order {
+                // It was taken out whether it was up or not.
+                Some(Ordered { state: OrderState::Drained { .. }, .. }) => true,
+                order => {
+                    let is_none = order.map_or(config.weight, Ordered::weight) == 0;
+                    held.is_some_and(|weight| weight > 0 || is_none)
+                }
+            };
             state.checks.iter_mut().for_each(|check| check.up = up);
             state.told = Some(up);
-            state.adopted_weight = held.filter(|weight| up && *weight != config.weight);
+            let is_ordered = state.order.is_some();
+            state.adopted_weight = held.filter(|weight| up && *weight != config.weight && !is_ordered);
         }
     }
 }
@@ -294,8 +320,7 @@ impl RealServerState {
                 has_run: false,
                 advice: Advice::Keep,
             };
-            let mut state =
-                Self { checks: checks.iter().map(new).collect(), told: None, adopted_weight: None };
+            let mut state = Self { checks: checks.iter().map(new).collect(), ..Self::default() };
             let waits = init_notifies && !state.checks.is_empty();
             state.told = (state.is_up() && !waits).then_some(true);
             return state;
@@ -305,6 +330,6 @@ impl RealServerState {
         let new = |id| CheckState { id, up, has_run: false, advice: Advice::Keep };
         let known = |id| old.checks.iter().find(|check| check.id == id).copied();
         let checks = checks.iter().map(|(id, _)| known(*id).unwrap_or_else(|| new(*id))).collect();
-        Self { checks, told: old.told, adopted_weight: old.adopted_weight }
+        Self { checks, told: old.told, adopted_weight: old.adopted_weight, order: old.order }
     }
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use super::action::{Advice, CheckId, News, Verdict};
 use super::config::{RealServer, RealServerDetails, VirtualServer};
+use super::drain::Leaving;
+use super::order::{OrderState, Ordered};
 use crate::kernel::ipvs::{
     DestinationSettings, ForwardingMethod, HostPort, IpvsEntry, IpvsKey, PersistenceGranularity, ServiceKey,
     ServiceSettings,
@@ -28,6 +30,8 @@ pub(super) struct ServerState {
     pub quorum_up: bool,
     /// Its checks rest (`ha_suspend`).
     pub suspended: bool,
+    /// Entries that are not wished for any more, and have connections.
+    pub leaving: BTreeMap<IpvsKey, Leaving>,
 }
 
 /// A real server's state.
@@ -39,6 +43,8 @@ pub(super) struct RealServerState {
     pub told: Option<bool>,
     /// The weight that a predecessor left it with, until a check says more.
     pub adopted_weight: Option<u32>,
+    /// What an operator has ordered.
+    pub order: Option<Ordered>,
 }
 
 /// What is known of a check.
@@ -60,6 +66,9 @@ impl RealServerState {
 
     /// The weight that it has while it is up.
     pub(super) fn weight(&self, config: &RealServer) -> u32 {
+        if let Some(order) = self.order {
+            return order.weight();
+        }
         if let Some(adopted) = self.adopted_weight {
             return adopted;
         }
@@ -93,6 +102,12 @@ impl ServerState {
     /// The real servers with their states.
     pub(super) fn servers(&self) -> impl DoubleEndedIterator<Item = (&RealServer, &RealServerState)> {
         self.config.real_servers.iter().zip(&self.real_servers)
+    }
+
+    /// A real server's state.
+    pub(super) fn real_server(&mut self, target: HostPort) -> Option<&mut RealServerState> {
+        let at = self.config.real_servers.iter().position(|config| config.target == target)?;
+        self.real_servers.get_mut(at)
     }
 
     /// The weight of all that live.
@@ -210,6 +225,12 @@ impl ServerState {
                 add(IpvsEntry::Destination(*member, target, settings));
             }
         }
+        for (key, leaving) in &self.leaving {
+            if let Some(target) = key.destination {
+                let entry = || IpvsEntry::Destination(key.service, target, leaving.settings);
+                wishes.entry(*key).or_insert_with(entry);
+            }
+        }
         wishes
     }
 
@@ -220,8 +241,14 @@ impl ServerState {
     }
 
     /// The weight that a real server has in the table; `None` when it is not there.
-    fn weight_in_table(&self, config: &RealServer, state: &RealServerState) -> Option<u32> {
+    pub(super) fn weight_in_table(&self, config: &RealServer, state: &RealServerState) -> Option<u32> {
         let replaced = !self.quorum_up && self.config.sorry_server.is_some();
+        match state.order.map(|order| order.state) {
+            Some(OrderState::Drained { .. }) => return None,
+            // Its connections go on beside the sorry server's.
+            Some(OrderState::Draining { .. }) if state.is_up() => return Some(0),
+            _ => {}
+        }
         if state.is_up() && !replaced {
             Some(state.weight(config))
         } else {
@@ -265,7 +292,7 @@ impl ServerState {
     }
 }
 
-fn settings_of(config: &RealServer, weight: u32) -> DestinationSettings {
+pub(super) fn settings_of(config: &RealServer, weight: u32) -> DestinationSettings {
     let thresholds = |details: &RealServerDetails| (details.upper_threshold, details.lower_threshold);
     let (upper_threshold, lower_threshold) = config.details.as_deref().map_or((0, 0), thresholds);
     DestinationSettings { weight, method: config.method, upper_threshold, lower_threshold }
@@ -277,7 +304,7 @@ fn reaches(service: ServiceKey, target: HostPort, method: ForwardingMethod) -> b
 }
 
 /// A server as a destination: with the service's port where it has none of its own, or cannot have one.
-fn destination(service: ServiceKey, target: HostPort, method: ForwardingMethod) -> HostPort {
+pub(super) fn destination(service: ServiceKey, target: HostPort, method: ForwardingMethod) -> HostPort {
     let of_service = match service {
         ServiceKey::Address(HostPort { port, .. }, _) => port,
         ServiceKey::FirewallMark(_) => None,

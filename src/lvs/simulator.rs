@@ -4,18 +4,24 @@
 //!
 //! Invariants: no dead server gets new connections for longer than its detection and a repair take; quorum and sorry
 //! server agree with the checks; once all is quiet, the table holds what is wanted, and what is not ours was never
-//! touched; a reload writes what it changes and no more.
+//! touched; a reload writes what it changes and no more; orders hold, and no connection of what drains is cut early.
+
+mod operator;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::action::{Actions, Advice, Beginning, CheckId, DirectorConfig, Ending, Event, News, Verdict};
+use self::operator::Operator;
+use super::action::{
+    Actions, Advice, Beginning, CheckId, Conduct, DirectorConfig, Ending, Event, News, Verdict,
+};
 use super::config::{SorryServer, VirtualServer};
 use super::director::Director;
+use super::order::OrderedServer;
 use super::tests::{carry_out, checked, quorum, read, real, target, web};
 use crate::kernel::KernelError;
 use crate::kernel::ipvs::{
     DestinationSettings, ForwardingMethod, HostPort, IpvsEntry, IpvsKey, IpvsOperation, IpvsRefusal,
-    Protocol, Scheduler, ServiceKey,
+    IpvsTable, Protocol, Scheduler, ServiceKey,
 };
 use crate::prng::Prng;
 use crate::time::{Duration, Instant};
@@ -55,6 +61,10 @@ struct World {
     config: DirectorConfig,
     kernel: BTreeMap<IpvsKey, IpvsEntry>,
     foreign: BTreeMap<IpvsKey, IpvsEntry>,
+    /// Established ones of destinations.
+    connections: BTreeMap<IpvsKey, u32>,
+    operator: Operator,
+    orders: Vec<OrderedServer>,
     errands: VecDeque<(Instant, Errand)>,
     refuse_until: Instant,
     health: BTreeMap<u32, Health>,
@@ -79,6 +89,9 @@ struct Counts {
     refusals: usize,
     reloads: usize,
     restarts: usize,
+    drained: usize,
+    left: usize,
+    cut: usize,
 }
 
 impl World {
@@ -98,6 +111,9 @@ impl World {
             config: config.clone(),
             kernel: foreign.clone(),
             foreign,
+            connections: BTreeMap::new(),
+            operator: Operator::default(),
+            orders: Vec::new(),
             errands: VecDeque::new(),
             refuse_until: Instant::ZERO,
             health: BTreeMap::new(),
@@ -116,7 +132,8 @@ impl World {
     /// A director begins, perhaps in a killed one's place.
     fn begin(&mut self, same_configuration: bool) {
         let beginning = Beginning {
-            table: read(&self.kernel),
+            table: self.table(),
+            orders: self.orders.clone(),
             recorded: self.recorded.clone(),
             same_configuration,
             ..Beginning::default()
@@ -143,7 +160,13 @@ impl World {
         Duration::from_micros(self.prng.below(longest.as_micros() as u64))
     }
 
+    fn table(&self) -> IpvsTable {
+        let connections = self.connections.iter().map(|(key, active)| (*key, (*active, 0)));
+        read(&self.kernel, &connections.collect())
+    }
+
     fn take(&mut self, actions: Actions) {
+        self.orders = actions.orders.unwrap_or_else(|| core::mem::take(&mut self.orders));
         if let Some(recorded) = actions.record {
             self.recorded = recorded;
         }
@@ -156,6 +179,7 @@ impl World {
             assert!(changed, "seed {}: check {:?} is switched twice", self.seed, switch.check);
         }
         for news in &actions.news {
+            self.hear(news);
             match news {
                 News::Quorum { service, up, .. } => {
                     let before = self.quorums.insert(service.to_string(), *up);
@@ -189,6 +213,7 @@ impl World {
                     let key = operation.key();
                     assert!(!self.foreign.contains_key(&key), "seed {}: {key} is not ours", self.seed);
                     answers.push(carry_out(&mut self.kernel, &operation));
+                    self.forget_connections();
                 }
                 Errand::Read => {
                     self.director.handle(
@@ -197,7 +222,7 @@ impl World {
                         &mut actions,
                     );
                     let took = self.some(Duration::from_millis(3));
-                    let event = Event::Table { table: read(&self.kernel), took };
+                    let event = Event::Table { table: self.table(), took };
                     self.director.handle(self.now, event, &mut actions);
                 }
             }
@@ -231,8 +256,10 @@ impl World {
     }
 
     fn something_happens(&mut self) {
+        self.traffic();
         let check = 1 + self.prng.below(6) as u32;
-        match self.prng.below(40) {
+        match self.prng.below(48) {
+            40.. => self.give_an_order(),
             0..10 => {
                 let health = self.health.entry(check).or_default();
                 health.dead = !health.dead;
@@ -256,6 +283,7 @@ impl World {
                         let _ = carry_out(&mut self.kernel, &operation);
                     }
                 }
+                self.forget_connections();
                 self.begin(true);
             }
             _ => {}
@@ -280,6 +308,7 @@ impl World {
                 }
             }
         }
+        self.forget_connections();
     }
 
     fn reload(&mut self) {
@@ -292,6 +321,7 @@ impl World {
         let planned = self.director.plan(&self.config);
         assert!(is_other || planned.is_empty(), "seed {}: {planned:?}", self.seed);
         let mut actions = Actions::default();
+        self.forget_orders();
         self.director.apply(self.now, self.config.clone(), &mut actions);
         let after = self.director.servers.values().flat_map(|server| server.wishes.clone()).collect();
         let changed = differing(&before, &after).len();
@@ -385,6 +415,7 @@ impl World {
                 assert_eq!(weight, wanted, "seed {seed}: {service}");
             }
         }
+        self.look_at_orders();
         self.look_for_dead();
     }
 
@@ -419,6 +450,7 @@ impl World {
     /// The servers stay as they are, nobody interferes: all comes out right.
     fn settle(&mut self) {
         self.quiet = true;
+        self.connections.clear();
         self.refuse_until = self.refuse_until.min(self.now);
         self.run(self.now + QUIET);
         let mut wanted = self.foreign.clone();
@@ -433,6 +465,7 @@ impl World {
                 assert_eq!(state.is_up(), !self.health[&last].dead, "seed {}: {}", self.seed, config.target);
             }
         }
+        self.look_for_drained();
         let written = self.director.plan(&self.config);
         assert_eq!(written, [], "seed {}", self.seed);
     }
@@ -441,6 +474,7 @@ impl World {
         let mut actions = Actions::default();
         self.director.stop(self.now, Ending::Remove, &mut actions);
         self.health.clear();
+        self.operator.forget();
         self.take(actions);
         self.run(self.now + Duration::from_secs(1));
         assert!(self.stopped && self.recorded.is_empty(), "seed {}", self.seed);
@@ -482,7 +516,8 @@ fn some_config(prng: &mut Prng) -> DirectorConfig {
         }
     }
     let rs_init_notifies = prng.chance(1, 2);
-    DirectorConfig { rs_init_notifies, ..checked(servers) }
+    let leaving_limit = prng.chance(2, 3).then(|| Duration::from_secs(1 + prng.below(10)));
+    DirectorConfig { conduct: Conduct { rs_init_notifies, leaving_limit }, ..checked(servers) }
 }
 
 #[test]
@@ -503,8 +538,11 @@ fn directors_come_out_right_at_random() {
         sum.refusals += counts.refusals;
         sum.reloads += counts.reloads;
         sum.restarts += counts.restarts;
+        sum.drained += world.operator.drained;
+        sum.left += world.operator.left;
+        sum.cut += world.operator.cut;
     }
-    let Counts { verdicts, repairs, quorums, refusals, reloads, restarts } = sum;
-    let happened = [verdicts, repairs, quorums, refusals, reloads, restarts];
+    let Counts { verdicts, repairs, quorums, refusals, reloads, restarts, drained, left, cut } = sum;
+    let happened = [verdicts, repairs, quorums, refusals, reloads, restarts, drained, left, cut];
     assert!(happened.iter().all(|count| *count > 30), "{sum:?}");
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::action::VirtualServerId;
 use crate::kernel::Verb;
-use crate::kernel::ipvs::{IpvsEntry, IpvsKey, IpvsOperation, IpvsTable, ServiceKey};
+use crate::kernel::ipvs::{DestinationSettings, IpvsEntry, IpvsKey, IpvsOperation, IpvsTable, ServiceKey};
 
 /// What the kernel is known to hold.
 #[derive(Clone, Debug, Default)]
@@ -59,10 +59,10 @@ impl Table {
         self.entries.get(&entry.key()).is_some_and(|held| held.as_ref() == Some(entry))
     }
 
-    /// The weight of a destination.
-    pub(super) fn weight(&self, key: IpvsKey) -> Option<u32> {
+    /// How a destination is used.
+    pub(super) fn settings(&self, key: IpvsKey) -> Option<DestinationSettings> {
         match self.entries.get(&key)?.as_ref()? {
-            IpvsEntry::Destination(_, _, settings) => Some(settings.weight),
+            IpvsEntry::Destination(_, _, settings) => Some(*settings),
             IpvsEntry::Service(..) => None,
         }
     }

@@ -4,19 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::action::{
-    Actions, Advice, Beginning, CheckId, CheckedServer, DirectorConfig, Ending, Event, News, Verdict,
+    Actions, Advice, Beginning, CheckId, CheckedServer, Conduct, DirectorConfig, Ending, Event, News, Verdict,
 };
 use super::config::{
     Quorum, RealServer, RealServerDetails, Service, SorryServer, VirtualServer, VirtualServerGroup,
 };
 use super::director::Director;
 use super::reload::Planned;
-use super::{GroupMember, QuorumNotifications};
+use super::{GroupMember, OrderedServer, QuorumNotifications};
 use crate::kernel::KernelError;
 use crate::kernel::ipvs::{
-    DestinationSettings, FirewallMark, ForwardingMethod, HeldDestination, HeldService, HostPort, IpvsEntry,
-    IpvsKey, IpvsOperation, IpvsRefusal, IpvsTable, Persistence, PersistenceGranularity, Protocol, Scheduler,
-    ServiceKey, Tunnel,
+    Connections, DestinationSettings, FirewallMark, ForwardingMethod, HeldDestination, HeldService, HostPort,
+    IpvsEntry, IpvsKey, IpvsOperation, IpvsRefusal, IpvsTable, Persistence, PersistenceGranularity, Protocol,
+    Scheduler, ServiceKey, Tunnel,
 };
 use crate::net::Family;
 use crate::time::{Duration, Instant};
@@ -91,7 +91,11 @@ pub(super) fn carry_out(
     Ok(())
 }
 
-pub(super) fn read(table: &BTreeMap<IpvsKey, IpvsEntry>) -> IpvsTable {
+/// The table as it is read; with established and other connections of destinations.
+pub(super) fn read(
+    table: &BTreeMap<IpvsKey, IpvsEntry>,
+    connections: &BTreeMap<IpvsKey, (u32, u32)>,
+) -> IpvsTable {
     let mut read = IpvsTable::default();
     for entry in table.values().cloned() {
         match entry {
@@ -102,13 +106,17 @@ pub(super) fn read(table: &BTreeMap<IpvsKey, IpvsEntry>) -> IpvsTable {
                     statistics: Default::default(),
                 });
             }
-            IpvsEntry::Destination(service, target, settings) => read.destinations.push(HeldDestination {
-                service,
-                target,
-                settings: Some(settings),
-                connections: Default::default(),
-                statistics: Default::default(),
-            }),
+            IpvsEntry::Destination(service, target, settings) => {
+                let key = IpvsKey { service, destination: Some(target) };
+                let (active, inactive) = connections.get(&key).copied().unwrap_or_default();
+                read.destinations.push(HeldDestination {
+                    service,
+                    target,
+                    settings: Some(settings),
+                    connections: Connections { active, inactive, persistent: 0 },
+                    statistics: Default::default(),
+                });
+            }
         }
     }
     read
@@ -132,6 +140,9 @@ fn told(news: &News) -> String {
         News::Quorum { service, up, live, needed, .. } => {
             format!("{service} quorum {} {live}/{needed}", if *up { "up" } else { "down" })
         }
+        News::Order { target, what, .. } => format!("{target} {what:?}"),
+        News::Leaving { key, .. } => format!("{key} leaves"),
+        News::Left { key, cut, .. } => format!("{key} left, {cut} cut"),
         News::Suspended { service, suspended } => format!("{service} suspended {suspended}"),
         News::Repaired { key, .. } => format!("repaired {key}"),
         News::Refused(refusal) => refusal.to_string(),
@@ -140,28 +151,37 @@ fn told(news: &News) -> String {
     }
 }
 
-struct Desk {
-    director: Director,
-    kernel: BTreeMap<IpvsKey, IpvsEntry>,
-    record: BTreeSet<ServiceKey>,
-    now: Instant,
+pub(super) struct Desk {
+    pub(super) director: Director,
+    pub(super) kernel: BTreeMap<IpvsKey, IpvsEntry>,
+    /// Established and other ones.
+    pub(super) connections: BTreeMap<IpvsKey, (u32, u32)>,
+    pub(super) record: BTreeSet<ServiceKey>,
+    pub(super) orders: Vec<OrderedServer>,
+    pub(super) now: Instant,
     /// Since they were last looked at.
     news: Vec<String>,
-    written: usize,
+    pub(super) written: usize,
     switched: Vec<(u32, bool)>,
     refuse: bool,
     stopped: bool,
 }
 
 impl Desk {
-    fn new(config: DirectorConfig) -> Self {
+    pub(super) fn new(config: DirectorConfig) -> Self {
         Self::with(config, BTreeMap::new(), Beginning::default())
     }
 
-    fn with(config: DirectorConfig, kernel: BTreeMap<IpvsKey, IpvsEntry>, beginning: Beginning) -> Self {
+    pub(super) fn with(
+        config: DirectorConfig,
+        kernel: BTreeMap<IpvsKey, IpvsEntry>,
+        beginning: Beginning,
+    ) -> Self {
         let mut desk = Self {
             director: Director::default(),
+            connections: BTreeMap::new(),
             record: beginning.recorded.clone(),
+            orders: beginning.orders.clone(),
             now: Instant::ZERO + Duration::from_secs(1000),
             news: Vec::new(),
             written: 0,
@@ -170,7 +190,7 @@ impl Desk {
             stopped: false,
             kernel,
         };
-        let beginning = Beginning { table: read(&desk.kernel), ..beginning };
+        let beginning = Beginning { table: read(&desk.kernel, &desk.connections), ..beginning };
         let mut actions = Actions::default();
         desk.director = Director::begin(desk.now, config, &beginning, &mut actions);
         desk.act(actions);
@@ -178,9 +198,10 @@ impl Desk {
     }
 
     /// Carries out, answers, and so on until nothing more is asked for.
-    fn act(&mut self, mut actions: Actions) {
+    pub(super) fn act(&mut self, mut actions: Actions) {
         loop {
             self.record = actions.record.take().unwrap_or_else(|| self.record.clone());
+            self.orders = actions.orders.take().unwrap_or_else(|| self.orders.clone());
             if actions.flush {
                 self.kernel.clear();
             }
@@ -201,10 +222,17 @@ impl Desk {
                 self.director.handle(self.now, Event::Answers(answers), &mut next);
             }
             if actions.read_table {
-                let event = Event::Table { table: read(&self.kernel), took: Duration::from_millis(1) };
+                let event = Event::Table {
+                    table: read(&self.kernel, &self.connections),
+                    took: Duration::from_millis(1),
+                };
                 self.director.handle(self.now, event, &mut next);
             }
-            let is_over = next.kernel.is_empty() && !next.read_table && next.news.is_empty() && !next.stopped;
+            let is_over = next.kernel.is_empty()
+                && !next.read_table
+                && next.news.is_empty()
+                && next.orders.is_none()
+                && !next.stopped;
             actions = next;
             if is_over {
                 self.record = actions.record.take().unwrap_or_else(|| self.record.clone());
@@ -213,22 +241,22 @@ impl Desk {
         }
     }
 
-    fn check(&mut self, check: u32, verdict: Verdict) {
+    pub(super) fn check(&mut self, check: u32, verdict: Verdict) {
         let mut actions = Actions::default();
         let event = Event::Check { check: CheckId(check), verdict, reason: "test".into() };
         self.director.handle(self.now, event, &mut actions);
         self.act(actions);
     }
 
-    fn up(&mut self, checks: &[u32]) {
+    pub(super) fn up(&mut self, checks: &[u32]) {
         checks.iter().for_each(|check| self.check(*check, Verdict::Up(Advice::Keep)));
     }
 
-    fn down(&mut self, checks: &[u32]) {
+    pub(super) fn down(&mut self, checks: &[u32]) {
         checks.iter().for_each(|check| self.check(*check, Verdict::Down));
     }
 
-    fn apply(&mut self, config: DirectorConfig) -> usize {
+    pub(super) fn apply(&mut self, config: DirectorConfig) -> usize {
         let before = self.written;
         let mut actions = Actions::default();
         self.director.apply(self.now, config, &mut actions);
@@ -237,7 +265,7 @@ impl Desk {
     }
 
     /// Lets time pass.
-    fn pass(&mut self, ms: u64) {
+    pub(super) fn pass(&mut self, ms: u64) {
         let end = self.now + Duration::from_millis(ms);
         while let Some(at) = self.director.poll_timeout().filter(|at| *at <= end) {
             self.now = self.now.max(at);
@@ -248,31 +276,31 @@ impl Desk {
         self.now = end;
     }
 
-    fn address(&mut self, address: &str, present: bool) {
+    pub(super) fn address(&mut self, address: &str, present: bool) {
         let mut actions = Actions::default();
         let event = Event::Address { address: address.parse().unwrap(), present };
         self.director.handle(self.now, event, &mut actions);
         self.act(actions);
     }
 
-    fn stop(&mut self, ending: Ending) {
+    pub(super) fn stop(&mut self, ending: Ending) {
         let mut actions = Actions::default();
         self.director.stop(self.now, ending, &mut actions);
         self.act(actions);
     }
 
-    fn table(&self) -> Vec<String> {
+    pub(super) fn table(&self) -> Vec<String> {
         self.kernel.values().map(line).collect()
     }
 
     /// The destinations of the first service.
-    fn destinations(&self) -> Vec<String> {
+    pub(super) fn destinations(&self) -> Vec<String> {
         let first = self.kernel.keys().next().map(|key| key.service);
         let of_first = self.kernel.values().filter(|entry| Some(entry.key().service) == first);
         of_first.skip(1).map(|entry| line(entry).trim().to_owned()).collect()
     }
 
-    fn news(&mut self) -> Vec<String> {
+    pub(super) fn news(&mut self) -> Vec<String> {
         core::mem::take(&mut self.news)
     }
 }
@@ -426,7 +454,10 @@ fn with_alpha_nothing_serves_before_its_first_success() {
 #[test]
 fn initial_states_are_told_on_request() {
     for wanted in [false, true] {
-        let config = DirectorConfig { rs_init_notifies: wanted, ..checked(vec![web("192.0.2.1", 2)]) };
+        let config = DirectorConfig {
+            conduct: Conduct { rs_init_notifies: wanted, ..Conduct::default() },
+            ..checked(vec![web("192.0.2.1", 2)])
+        };
         let mut desk = Desk::new(config);
         desk.news();
         desk.up(&[1, 1]);

@@ -1,9 +1,11 @@
 //! What the director tells of itself, for people.
 
+use std::collections::BTreeMap;
+
 use super::director::{Director, Server};
 use super::server::ServerState;
-use super::{CheckId, RealServer, VirtualServer};
-use crate::kernel::ipvs::{HostPort, ServiceKey};
+use super::{CheckId, Leaving, Ordered, RealServer, VirtualServer};
+use crate::kernel::ipvs::{HostPort, IpvsKey, ServiceKey};
 
 /// A virtual server and its state.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub(crate) struct ServerView<'a> {
     pub needed: u64,
     /// Its checks rest (`ha_suspend`).
     pub suspended: bool,
+    /// Entries that are not wished for any more, and have connections.
+    pub leaving: &'a BTreeMap<IpvsKey, Leaving>,
     /// Its real servers, in the order of the configuration.
     pub real_servers: Vec<RealServerView<'a>>,
 }
@@ -33,6 +37,8 @@ pub(crate) struct RealServerView<'a> {
     pub up: bool,
     /// The weight that it has while it is up.
     pub weight: u32,
+    /// What an operator has ordered of it.
+    pub order: Option<Ordered>,
     /// What decides about it.
     pub checks: Vec<CheckId>,
     /// Where it is in the kernel's table, if it is.
@@ -51,6 +57,7 @@ fn view(state: &ServerState) -> ServerView<'_> {
         config,
         up: real.is_up(),
         weight: real.weight(config),
+        order: real.order,
         checks: real.checks.iter().map(|check| check.id).collect(),
         destinations: state
             .members
@@ -65,6 +72,7 @@ fn view(state: &ServerState) -> ServerView<'_> {
         live: state.live_weight(),
         needed: state.needed(),
         suspended: state.suspended,
+        leaving: &state.leaving,
         real_servers: real_servers.collect(),
     }
 }

@@ -14,8 +14,8 @@ use crate::check::{
 };
 use crate::kernel::ipvs::HostPort;
 use crate::lvs::{
-    self, Advice, Beginning, CheckId, CheckedServer, Director, DirectorConfig, Ending, Planned, ServerView,
-    Service, Verdict, VirtualServer,
+    self, Advice, Beginning, CheckId, CheckedServer, Conduct, Director, DirectorConfig, Ending, Order,
+    OrderedServer, Planned, ServerView, Service, Verdict, VirtualServer,
 };
 use crate::time::{Duration, Instant};
 
@@ -78,7 +78,7 @@ impl LbNode {
         now: Instant,
         seed: u64,
         config: &BalancerConfig,
-        rs_init_notifies: bool,
+        conduct: Conduct,
         beginning: &Beginning,
         actions: &mut LbActions,
     ) -> Self {
@@ -89,7 +89,7 @@ impl LbNode {
             next_check: 0,
             owners: BTreeMap::new(),
         };
-        let (config, checks) = node.parts(config, rs_init_notifies);
+        let (config, checks) = node.parts(config, conduct);
         node.owners = owners(&config);
         node.director = Director::begin(now, config, beginning, &mut actions.director);
         node.configure(now, checks, actions);
@@ -97,13 +97,9 @@ impl LbNode {
     }
 
     /// What [`LbNode::apply`] would change, by virtual server.
-    pub(crate) fn plan(
-        &mut self,
-        config: &BalancerConfig,
-        rs_init_notifies: bool,
-    ) -> Vec<(Service, Planned)> {
+    pub(crate) fn plan(&mut self, config: &BalancerConfig, conduct: Conduct) -> Vec<(Service, Planned)> {
         let before = (self.ids.clone(), self.next_check);
-        let (config, _) = self.parts(config, rs_init_notifies);
+        let (config, _) = self.parts(config, conduct);
         (self.ids, self.next_check) = before;
         self.director.plan(&config)
     }
@@ -113,13 +109,29 @@ impl LbNode {
         &mut self,
         now: Instant,
         config: &BalancerConfig,
-        rs_init_notifies: bool,
+        conduct: Conduct,
         actions: &mut LbActions,
     ) {
-        let (config, checks) = self.parts(config, rs_init_notifies);
+        let (config, checks) = self.parts(config, conduct);
         self.owners = owners(&config);
         self.director.apply(now, config, &mut actions.director);
         self.configure(now, checks, actions);
+    }
+
+    /// An operator gives an order for real servers, which may be for a time, or ends (`None`) those in force.
+    pub(crate) fn order(
+        &mut self,
+        now: Instant,
+        which: &[(Service, HostPort)],
+        order: Option<(Order, Option<Duration>)>,
+        actions: &mut LbActions,
+    ) {
+        self.director.order(now, which, order, &mut actions.director);
+    }
+
+    /// All orders in force.
+    pub(crate) fn orders(&self) -> Vec<OrderedServer> {
+        self.director.orders()
     }
 
     /// The kernel answered, or an address came or went.
@@ -179,7 +191,7 @@ impl LbNode {
     fn parts(
         &mut self,
         config: &BalancerConfig,
-        rs_init_notifies: bool,
+        conduct: Conduct,
     ) -> (DirectorConfig, Vec<TargetedCheck<CheckId>>) {
         let mut old = core::mem::take(&mut self.ids);
         let (mut checked, mut targeted) = (Vec::new(), Vec::new());
@@ -212,7 +224,7 @@ impl LbNode {
             virtual_servers: config.virtual_servers.clone(),
             groups: config.groups.clone(),
             checks: checked,
-            rs_init_notifies,
+            conduct,
         };
         (director, targeted)
     }

@@ -55,6 +55,9 @@ impl BalancerAccount {
                 told(object, *up, &reason, (keyword, script.as_ref()), has_mail, at)
             }
             News::Weight { .. }
+            | News::Order { .. }
+            | News::Leaving { .. }
+            | News::Left { .. }
             | News::Suspended { .. }
             | News::Repaired { .. }
             | News::Refused(_)

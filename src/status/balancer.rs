@@ -4,6 +4,7 @@ use core::fmt::Write as _;
 use core::num::NonZeroU16;
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::latency::Latencies;
@@ -12,9 +13,9 @@ use crate::check::{CheckStatus, CheckerKind};
 use crate::kernel::ipvs::{
     Connections, ForwardingMethod, HostPort, IpvsTable, ServiceKey, Statistics, Tunnel,
 };
-use crate::lvs::{CheckId, RealServerView, ServerView, Service};
+use crate::lvs::{CheckId, OrderState, Ordered, RealServerView, ServerView, Service};
 use crate::notify::{service_name, target_name};
-use crate::time::{Instant, WallTime, micros};
+use crate::time::{Duration, Instant, WallTime, micros};
 
 /// What an lvs worker tells of itself. Times are as in [`super::Status`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,6 +64,146 @@ pub(crate) struct VirtualServerStatus {
     pub(crate) latency: Latencies,
     /// The real servers, in the order of the configuration.
     pub(crate) real_servers: Vec<RealServerStatus>,
+    /// Those that are not in it any more, and keep their connections for a while.
+    #[serde(default)]
+    pub(crate) leaving: Vec<LeavingStatus>,
+}
+
+/// A real server that is not in the configuration any more.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LeavingStatus {
+    /// Address and port.
+    pub(crate) name: String,
+    /// Connections that are waited for.
+    pub(crate) connections: u64,
+    /// Since when.
+    pub(crate) since_unix_us: u64,
+    /// When they are cut.
+    pub(crate) limit_unix_us: u64,
+}
+
+/// What an operator has ordered of a real server.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct OrderStatus {
+    /// How far it is.
+    pub(crate) state: OrderWord,
+    /// The weight that it demands.
+    pub(crate) weight: u32,
+    /// Connections that are waited for.
+    #[serde(default)]
+    pub(crate) connections: u64,
+    /// Connections that were cut because the limit was over.
+    #[serde(default)]
+    pub(crate) cut: u64,
+    /// Since when it holds.
+    pub(crate) since_unix_us: u64,
+    /// When it ends by itself, if it does.
+    pub(crate) until_unix_us: Option<u64>,
+    /// When connections that are left are cut, if they are.
+    #[serde(default)]
+    pub(crate) limit_unix_us: Option<u64>,
+}
+
+/// How far an order is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum OrderWord {
+    /// A weight holds.
+    Weight,
+    /// Connections are waited for.
+    Draining,
+    /// It is not in the kernel's table any more.
+    Drained,
+}
+
+/// Of `orders`, and of `drain`, `weight` and `restore` for those that they concern.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Orders {
+    /// Each real server in each virtual server.
+    pub(crate) real_servers: Vec<RealServerOrder>,
+}
+
+/// What is ordered of one real server in one virtual server.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct RealServerOrder {
+    /// The virtual server's name.
+    pub(crate) virtual_server: String,
+    /// The real server's.
+    pub(crate) real_server: String,
+    /// What is in force.
+    pub(crate) order: Option<OrderStatus>,
+}
+
+impl OrderStatus {
+    /// Of an order that is in force.
+    pub(crate) fn of(ordered: &Ordered, now: Instant, wall: WallTime) -> Self {
+        let unix = |at: Instant| unix_us(at, now, wall);
+        let Ordered { state, since, until } = *ordered;
+        let status = Self {
+            state: OrderWord::Weight,
+            weight: 0,
+            connections: 0,
+            cut: 0,
+            since_unix_us: unix(since),
+            until_unix_us: until.map(unix),
+            limit_unix_us: None,
+        };
+        match state {
+            OrderState::Weight(weight) => Self { weight, ..status },
+            OrderState::Draining { limit, left } => Self {
+                state: OrderWord::Draining,
+                connections: left,
+                limit_unix_us: limit.map(unix),
+                ..status
+            },
+            OrderState::Drained { cut } => Self { state: OrderWord::Drained, cut, ..status },
+        }
+    }
+
+    /// The order that it is of.
+    pub(crate) fn ordered(&self, now: Instant, wall: WallTime) -> Ordered {
+        let wall = wall.as_unix_micros();
+        let instant = |unix_us: u64| match unix_us.checked_sub(wall) {
+            Some(later) => now + Duration::from_micros(later),
+            None => now - Duration::from_micros(wall - unix_us),
+        };
+        let state = match self.state {
+            OrderWord::Weight => OrderState::Weight(self.weight),
+            OrderWord::Draining => {
+                OrderState::Draining { limit: self.limit_unix_us.map(instant), left: self.connections }
+            }
+            OrderWord::Drained => OrderState::Drained { cut: self.cut },
+        };
+        Ordered { state, since: instant(self.since_unix_us), until: self.until_unix_us.map(instant) }
+    }
+
+    /// In words.
+    pub(crate) fn text(&self, now_unix_us: u64) -> String {
+        let for_another = |until: u64| span(until.saturating_sub(now_unix_us));
+        let mut text = match self.state {
+            OrderWord::Weight => format!("weight {} by command", self.weight),
+            OrderWord::Draining => {
+                let cut = self.limit_unix_us.map(|limit| format!(", cut in {}", for_another(limit)));
+                format!(
+                    "draining by command, {} connections left{}",
+                    self.connections,
+                    cut.unwrap_or_default()
+                )
+            }
+            OrderWord::Drained if self.cut > 0 => format!("drained by command, {} connections cut", self.cut),
+            OrderWord::Drained => "drained by command".to_owned(),
+        };
+        if let Some(until) = self.until_unix_us {
+            text += &format!(", for another {}", for_another(until));
+        }
+        text
+    }
+}
+
+/// A time of the engine's on the wall clock.
+fn unix_us(at: Instant, now: Instant, wall: WallTime) -> u64 {
+    let wall = wall.as_unix_micros().saturating_add(micros(at.saturating_since(now)));
+    wall.saturating_sub(micros(now.saturating_since(at)))
 }
 
 /// One real server.
@@ -78,6 +219,9 @@ pub(crate) struct RealServerStatus {
     pub(crate) weight: u32,
     /// `weight`.
     pub(crate) configured_weight: u32,
+    /// What an operator has ordered of it.
+    #[serde(default)]
+    pub(crate) order: Option<OrderStatus>,
     /// `inhibit_on_failure`: it stays in the table with weight 0 while it is down.
     pub(crate) inhibits: bool,
     /// Whether the kernel's table has it.
@@ -191,7 +335,7 @@ impl BalancerStatus {
             parts.table.services.iter().map(|held| (held.key, held.statistics)).collect();
         let (entries_held, entries_lacking) = parts.entries;
         let virtual_servers = servers.map(|server| {
-            let ServerView { config, members, up, live, needed, suspended, real_servers } = server;
+            let ServerView { config, members, up, live, needed, suspended, leaving, real_servers } = server;
             let held = members.iter().filter_map(|member| services.get(member));
             let sum = |count: fn(&Statistics) -> u64| held.clone().map(count).sum();
             VirtualServerStatus {
@@ -221,6 +365,18 @@ impl BalancerStatus {
                         ..RealServerStatus::of(real, &destinations, parts)
                     })
                     .collect(),
+                leaving: leaving
+                    .iter()
+                    .filter_map(|(key, leaving)| {
+                        let unix = |at: Instant| unix_us(at, parts.now, parts.wall);
+                        Some(LeavingStatus {
+                            name: target_name(&config.service, key.destination?).to_string(),
+                            connections: leaving.left,
+                            since_unix_us: unix(leaving.since),
+                            limit_unix_us: unix(leaving.limit),
+                        })
+                    })
+                    .collect(),
             }
         });
         Self { daemon, virtual_servers: virtual_servers.collect(), entries_held, entries_lacking }
@@ -239,6 +395,7 @@ impl RealServerStatus {
             up: real.up,
             weight: real.weight,
             configured_weight: real.config.weight,
+            order: real.order.map(|order| OrderStatus::of(&order, parts.now, parts.wall)),
             inhibits: real.config.inhibit_on_failure,
             in_table: held.clone().next().is_some(),
             active_connections: sum(|(now, _)| now.active.into()),
@@ -262,10 +419,7 @@ impl RealServerStatus {
 impl CheckReport {
     fn of(check: &CheckStatus<'_, CheckId>, parts: &Parts<'_>) -> Self {
         let last = check.last.map(|last| LastTry {
-            at_unix_us: parts
-                .wall
-                .as_unix_micros()
-                .saturating_sub(micros(parts.now.saturating_since(last.at))),
+            at_unix_us: unix_us(last.at, parts.now, parts.wall),
             good: last.good,
             reason: last.reason.to_string(),
             latency_us: micros(last.latency),
@@ -350,9 +504,11 @@ fn write_server(text: &mut String, server: &VirtualServerStatus, now_unix_us: u6
             true => String::new(),
             false => format!(" (configured {})", real.configured_weight),
         };
+        let ordered = real.order.as_ref().map(|order| format!(", {}", order.text(now_unix_us)));
+        let ordered = ordered.unwrap_or_default();
         writeln!(
             text,
-            "  RS {}: {}, weight {}{configured}, {}, {} active, {} inactive connections{}",
+            "  RS {}: {}, weight {}{configured}{ordered}, {}, {} active, {} inactive connections{}",
             real.name,
             word(real.up),
             real.weight,
@@ -379,6 +535,15 @@ fn write_server(text: &mut String, server: &VirtualServerStatus, now_unix_us: u6
                 }
             }
         }
+    }
+    for leaving in &server.leaving {
+        writeln!(
+            text,
+            "  RS {}: not in the configuration any more, weight 0, {} connections left, cut in {}",
+            leaving.name,
+            leaving.connections,
+            span(leaving.limit_unix_us.saturating_sub(now_unix_us))
+        )?;
     }
     Ok(())
 }

@@ -16,7 +16,10 @@ mod snapshot;
 pub(crate) mod text;
 mod trackers;
 
-pub(crate) use balancer::{BalancerStatus, Parts as BalancerParts, check_keyword, text as balancer_text};
+pub(crate) use balancer::{
+    BalancerStatus, OrderStatus, OrderWord, Orders, Parts as BalancerParts, RealServerOrder, check_keyword,
+    text as balancer_text,
+};
 pub(crate) use event::{EventRecord, Happening};
 pub(crate) use explain::explain;
 pub(crate) use latency::Latencies;

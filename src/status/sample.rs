@@ -48,6 +48,7 @@ pub(crate) fn balancer() -> BalancerStatus {
         up: true,
         weight: 1,
         configured_weight: 1,
+        order: None,
         inhibits: false,
         in_table: true,
         active_connections: 2,
@@ -77,6 +78,7 @@ pub(crate) fn balancer() -> BalancerStatus {
         counted: vec![counted("192.0.2.1:80")],
         latency,
         real_servers: vec![real],
+        leaving: Vec::new(),
     };
     BalancerStatus { daemon: daemon(), virtual_servers: vec![server], entries_held: 1, entries_lacking: 1 }
 }

@@ -17,7 +17,7 @@ use crate::host::{self, Host, LAN};
 use crate::{second_kernel, skip};
 
 /// Runs a test where `ipvsadm` is its judge.
-fn judged<F: FnOnce()>(body: F) {
+pub(crate) fn judged<F: FnOnce()>(body: F) {
     if Path::new("/sbin/ipvsadm").exists() {
         second_kernel::run(body);
     } else {
@@ -26,7 +26,7 @@ fn judged<F: FnOnce()>(body: F) {
 }
 
 /// A host whose loopback interface is up, where real servers are.
-fn director() -> Host {
+pub(crate) fn director() -> Host {
     let host = Host::new().unwrap();
     let mut network = host.namespace.run(Network::open).unwrap().unwrap();
     let loopback = network.index_of(&host::name("lo")).unwrap();
@@ -35,7 +35,7 @@ fn director() -> Host {
 }
 
 /// The kernel's table, in order.
-fn table(host: &Host) -> Vec<String> {
+pub(crate) fn table(host: &Host) -> Vec<String> {
     let mut command = Command::new("ipvsadm");
     command.args(["-S", "-n"]);
     host.namespace.contain(&mut command);
@@ -54,7 +54,7 @@ fn ipvsadm(host: &Host, arguments: &[&str]) {
     assert!(command.status().unwrap().success());
 }
 
-fn wait_for_table(host: &mut Host, wanted: &[&str]) {
+pub(crate) fn wait_for_table(host: &mut Host, wanted: &[&str]) {
     let mut wanted: Vec<String> = wanted.iter().map(|line| (*line).to_owned()).collect();
     wanted.sort();
     let mut last = Vec::new();
@@ -67,16 +67,16 @@ fn wait_for_table(host: &mut Host, wanted: &[&str]) {
 }
 
 /// A real server.
-fn listen(host: &Host, address: &str) -> TcpListener {
+pub(crate) fn listen(host: &Host, address: &str) -> TcpListener {
     let address: SocketAddr = address.parse().unwrap();
     host.namespace.run(move || TcpListener::bind(address)).unwrap().unwrap()
 }
 
-fn real_server(port: u16, more: &str) -> String {
+pub(crate) fn real_server(port: u16, more: &str) -> String {
     format!("real_server 127.0.0.1 {port} {{\n{more}\nTCP_CHECK {{\nconnect_timeout 2\nretry 0\n}}\n}}\n")
 }
 
-fn virtual_server(port: u16, more: &str) -> String {
+pub(crate) fn virtual_server(port: u16, more: &str) -> String {
     format!(
         "virtual_server 192.0.2.100 {port} {{\ndelay_loop 1\nlvs_sched rr\nlvs_method NAT\nprotocol TCP\n{more}}}\n"
     )

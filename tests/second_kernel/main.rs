@@ -14,6 +14,7 @@ mod skip;
 
 mod boot;
 mod director;
+mod drain;
 mod ipvs;
 mod links;
 mod vrf;

@@ -5,6 +5,7 @@ mod events;
 mod explain;
 mod operator;
 mod plan;
+mod real_servers;
 mod stats;
 mod status;
 
@@ -13,6 +14,7 @@ pub(super) use events::{Events, events};
 pub(super) use explain::{Explain, explain};
 pub(super) use operator::{Failback, Failover, Maintenance, failback, failover, maintenance};
 pub(super) use plan::{Plan, plan};
+pub(super) use real_servers::{Drain, Restore, Weight, drain, restore, weight};
 pub(super) use stats::{Stats, stats};
 pub(super) use status::{Status, status};
 

@@ -170,7 +170,7 @@ fn name(of: &str) -> Option<String> {
 }
 
 /// A time: `90`, `90s`, `30m`, `2h`, `1d`.
-fn seconds(text: &str) -> Result<u32, String> {
+pub(super) fn seconds(text: &str) -> Result<u32, String> {
     let (number, unit) = match text.strip_suffix(['s', 'm', 'h', 'd']) {
         Some(number) => (number, text.chars().next_back()),
         None => (text, None),

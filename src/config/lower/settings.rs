@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::script::ProcessScripts;
 use crate::config::model::{Config, GlobalDefs, U32_MAX};
 use crate::config::values::{At, BufferPolicy, Natural, Reading, Seconds, Words};
-use crate::config::{CheckSettings, HttpSettings, LoadOptions, Realtime, ReloadSettings, Scripts};
+use crate::config::{
+    CheckSettings, DrainSettings, HttpSettings, LoadOptions, Realtime, ReloadSettings, Scripts,
+};
 use crate::kernel::Script;
 use crate::kernel::ipvs::{SyncSettings, Timeouts};
 use crate::notify::HookSettings;
@@ -81,6 +83,8 @@ pub struct Settings {
     pub sandbox: bool,
     /// `[checks]` of alived.toml.
     pub checks: CheckSettings,
+    /// `[drain]` of alived.toml.
+    pub drain: DrainSettings,
     /// `[reload]` of alived.toml.
     pub reload: ReloadSettings,
     /// `[http]` of alived.toml, with the address of `--http` where that is given.
@@ -219,6 +223,7 @@ impl Default for Settings {
             hooks: HookSettings::default(),
             sandbox: true,
             checks: CheckSettings::default(),
+            drain: DrainSettings::default(),
             reload: ReloadSettings::default(),
             http: HttpSettings::default(),
             configuration_hash: String::new(),
@@ -263,6 +268,7 @@ pub(super) fn settings(config: &Config, options: &LoadOptions) -> Settings {
             address: options.http.unwrap_or(options.own.http.address),
             ..options.own.http.clone()
         },
+        drain: options.own.drain,
         ..Settings::default()
     };
     if let Some(wait) = natural(&config.child_wait_time) {

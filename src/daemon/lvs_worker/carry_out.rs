@@ -11,7 +11,7 @@ impl LvsWorker<'_> {
     /// Carries out all that was asked for.
     pub(super) fn carry_out(&mut self) {
         let LbActions { director, io, outcomes, tries } = core::mem::take(&mut self.actions);
-        let lvs::Actions { record, flush, kernel, read_table, checks: _, news, stopped } = director;
+        let lvs::Actions { record, flush, kernel, read_table, checks: _, orders, news, stopped } = director;
         if let Some(services) = record {
             let written = self.record.set_services(services);
             let told = core::mem::replace(&mut self.record_failed, written.is_err());
@@ -42,6 +42,14 @@ impl LvsWorker<'_> {
                 }
             }
         }
+        if let Some(orders) = orders
+            && let Err(error) = self.orders.write(&orders, clock::now())
+        {
+            tracing::warn!(
+                "cannot write down what was ordered of real servers: {error}; should this worker be killed, its \
+                 successor does not know of it"
+            );
+        }
         for outcome in &outcomes {
             self.report_outcome(outcome);
         }
@@ -53,6 +61,7 @@ impl LvsWorker<'_> {
         }
         if stopped && !self.left {
             self.left = true;
+            self.orders.forget();
             self.handover.note_left(self.delivery.leave());
         }
     }

@@ -9,6 +9,7 @@
 
 mod addresses;
 mod carry_out;
+mod orders;
 mod reload;
 mod report;
 mod start;
@@ -25,6 +26,7 @@ use std::path::PathBuf;
 use caps::Capability;
 
 use self::addresses::HostAddresses;
+use self::orders::OrderRecord;
 use self::table::{Reply, Request, TableThread};
 use super::checks::CheckIo;
 use super::configuration::Settings;
@@ -130,6 +132,7 @@ struct LvsWorker<'a> {
     replies: Mailbox<Reply>,
     record: ServiceRecord,
     record_failed: bool,
+    orders: OrderRecord,
     /// While `ha_suspend` wants to know.
     addresses: Option<HostAddresses>,
     files: TrackedFiles<FileNews>,

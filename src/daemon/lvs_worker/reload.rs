@@ -8,8 +8,8 @@ use super::super::reload_files::{self, ReadingMarker};
 use super::super::service_record::{self, Recorded};
 use super::super::worker_start::{self, apply_to_runner};
 use super::LvsWorker;
-use super::start::of_checks;
-use crate::lvs::{Event, Planned};
+use super::start::{conduct, of_checks};
+use crate::lvs::{Conduct, Event, Planned};
 use crate::node::BalancerConfig;
 use crate::notify::service_name;
 use crate::status::ReloadStatus;
@@ -90,8 +90,8 @@ impl LvsWorker<'_> {
             self.schedule.configure(settings.reload_time_file.as_deref(), settings.reload_repeat);
         }
         self.faults = faults;
-        let init_notifies = settings.lvs.rs_init_notifies;
-        let lines = self.plan(&balancer, init_notifies);
+        let conduct = conduct(&settings);
+        let lines = self.plan(&balancer, conduct);
         self.take_settings(settings);
         self.mail = notifications.mail;
         self.fifos = notifications.balancer_fifos;
@@ -100,7 +100,8 @@ impl LvsWorker<'_> {
             self.take_up(balancer, &node.tracking, Recorded::default(), false)
                 .map_err(|(_, text)| vec![text])?;
         } else {
-            self.apply(balancer, init_notifies);
+            self.apply(balancer, conduct);
+            self.expire_dead();
             self.files.configure(of_checks(&node.tracking, &self.config));
         }
         self.carry_out();
@@ -110,7 +111,7 @@ impl LvsWorker<'_> {
         Ok(lines)
     }
 
-    fn apply(&mut self, balancer: BalancerConfig, init_notifies: bool) {
+    fn apply(&mut self, balancer: BalancerConfig, conduct: Conduct) {
         let now = clock::now().instant;
         let before = self.addresses.is_some();
         self.follow_addresses(&balancer);
@@ -120,7 +121,7 @@ impl LvsWorker<'_> {
                 self.node.handle(now, event, &mut self.actions);
             }
         }
-        self.node.apply(now, &balancer, init_notifies, &mut self.actions);
+        self.node.apply(now, &balancer, conduct, &mut self.actions);
         if let Err(error) = self.record.set_configuration(service_record::fingerprint(&balancer)) {
             tracing::warn!("cannot write the record of our virtual servers: {error}");
         }
@@ -128,8 +129,8 @@ impl LvsWorker<'_> {
     }
 
     /// What a configuration would change, in words.
-    fn plan(&mut self, balancer: &BalancerConfig, init_notifies: bool) -> Vec<String> {
-        let planned = self.node.plan(balancer, init_notifies);
+    fn plan(&mut self, balancer: &BalancerConfig, conduct: Conduct) -> Vec<String> {
+        let planned = self.node.plan(balancer, conduct);
         let line = |(service, planned): (crate::lvs::Service, Planned)| {
             let name = service_name(&service);
             match planned {
@@ -172,6 +173,7 @@ impl LvsWorker<'_> {
         self.settings.hooks = new.hooks;
         self.delivery.set(new.hooks);
         self.settings.checks = new.checks;
+        self.settings.drain = new.drain;
         self.settings.scripts = new.scripts;
         apply_to_runner(new.scripts, &mut self.runner);
         self.settings.lvs = new.lvs;

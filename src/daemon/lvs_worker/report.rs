@@ -2,7 +2,7 @@
 
 use super::LvsWorker;
 use crate::check::{Outcome, OutcomeKind};
-use crate::lvs::{CheckId, News, VirtualServer};
+use crate::lvs::{CheckId, News, Order, OrderNews, VirtualServer};
 use crate::notify::{service_name, target_name};
 use crate::status::check_keyword;
 
@@ -27,6 +27,45 @@ fn log(news: &News, server: Option<&VirtualServer>) {
             "Changing weight from {from} to {to} for service {} of VS {}",
             target_name(service, *target),
             service_name(service)
+        ),
+        News::Order { service, target, what } => {
+            let (target, name) = (target_name(service, *target), service_name(service));
+            match what {
+                OrderNews::Given(Order::Weight(weight)) => {
+                    tracing::info!("told to give weight {weight} to service {target} of VS {name}");
+                }
+                OrderNews::Given(Order::Drain { limit }) => {
+                    let limit = limit.map(|limit| format!(", for at most {} s", limit.as_secs()));
+                    let limit = limit.unwrap_or_default();
+                    tracing::info!("told to drain service {target} of VS {name}{limit}");
+                }
+                OrderNews::Drained { cut: 0, after } => {
+                    tracing::info!(
+                        "Drained service {target} of VS {name} after {:.1} s",
+                        after.as_secs_f64()
+                    );
+                }
+                OrderNews::Drained { cut, after } => tracing::warn!(
+                    "Drained service {target} of VS {name}: {cut} connections are cut, the limit of {:.0} s is over",
+                    after.as_secs_f64()
+                ),
+                OrderNews::Over { timed } => tracing::info!(
+                    "service {target} of VS {name} serves as configured again: {}",
+                    if *timed { "the time of the order is over" } else { "told to restore it" }
+                ),
+            }
+        }
+        News::Leaving { key, limit } => tracing::info!(
+            "{key} is not in the configuration any more: no new connections, those that it has are waited for, for at most \
+             {} s",
+            limit.as_secs()
+        ),
+        News::Left { key, cut: 0, after } => {
+            tracing::info!("{key} is removed, its connections are over after {:.1} s", after.as_secs_f64());
+        }
+        News::Left { key, cut, after } => tracing::warn!(
+            "{key} is removed, and {cut} connections of it are cut: the limit of {:.0} s is over",
+            after.as_secs_f64()
         ),
         News::Quorum { service, up, live, needed, .. } => {
             let name = service_name(service);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::super::checks::CheckIo;
-use super::super::configuration::{Configuration, LvsSettings};
+use super::super::configuration::{Configuration, LvsSettings, Settings};
 use super::super::files;
 use super::super::hooks::Delivery;
 use super::super::host::RealHost;
@@ -22,12 +22,13 @@ use super::super::tracked_files::TrackedFiles;
 use super::super::worker_start::{Begun, Inheritance, apply_to_runner, fatal};
 use super::LvsWorker;
 use super::addresses::HostAddresses;
+use super::orders::OrderRecord;
 use super::table::{Request, TableThread};
 use crate::check::{CheckerKind, TlsClient};
-use crate::config::Host as _;
+use crate::config::{DrainSettings, Host as _};
 use crate::kernel::KernelError;
 use crate::kernel::ipvs::{IpvsTable, SyncDaemon, SyncRole, Timeouts};
-use crate::lvs::{Beginning, VirtualServer};
+use crate::lvs::{Beginning, Conduct, VirtualServer};
 use crate::node::{BalancerConfig, LbActions, LbNode};
 use crate::notify::{BalancerAccount, Object, of_real_server, of_virtual_server};
 use crate::sys::clock;
@@ -35,7 +36,11 @@ use crate::sys::netlink::ipvs::IpvsSocket;
 use crate::sys::process;
 use crate::sys::realtime::{self, MemoryLock};
 use crate::sys::signals::SignalQueue;
+use crate::time::Duration;
 use crate::track::{FileTracker, TrackConfig};
+
+/// Whether the kernel forgets connections to a server that is removed.
+const EXPIRE_DEAD: &str = "/proc/sys/net/ipv4/vs/expire_nodest_conn";
 
 impl<'a> LvsWorker<'a> {
     pub(super) fn start(
@@ -117,7 +122,7 @@ impl<'a> LvsWorker<'a> {
                 clock::now().instant,
                 0,
                 &BalancerConfig::default(),
-                false,
+                Conduct::default(),
                 &Beginning::default(),
                 &mut LbActions::default(),
             ),
@@ -132,6 +137,7 @@ impl<'a> LvsWorker<'a> {
             replies,
             record,
             record_failed: false,
+            orders: OrderRecord::beside(pid_file.path()),
             addresses: None,
             files: TrackedFiles::new(file_news.clone()),
             file_news,
@@ -155,6 +161,9 @@ impl<'a> LvsWorker<'a> {
             left: false,
             settings,
         };
+        if is_first {
+            worker.orders.forget();
+        }
         let flush = is_first && worker.settings.lvs.flush;
         worker.take_up(balancer, &node.tracking, recorded, flush)?;
         Ok((worker, signals))
@@ -180,14 +189,16 @@ impl<'a> LvsWorker<'a> {
             recorded: recorded.services,
             addresses: self.addresses.as_ref().map(HostAddresses::all).unwrap_or_default(),
             flush,
+            orders: self.orders.read(&balancer, clock::now()),
         };
         if let Err(error) = self.record.set_configuration(fingerprint) {
             tracing::warn!("cannot write the record of our virtual servers: {error}");
         }
         let seed = RealHost::default().random_seed();
-        let init_notifies = self.settings.lvs.rs_init_notifies;
+        let conduct = conduct(&self.settings);
         let now = clock::now().instant;
-        self.node = LbNode::begin(now, seed, &balancer, init_notifies, &beginning, &mut self.actions);
+        self.node = LbNode::begin(now, seed, &balancer, conduct, &beginning, &mut self.actions);
+        self.expire_dead();
         self.configure_kernel(&self.settings.lvs.clone());
         self.files.configure(of_checks(tracking, &balancer));
         // The first program of a check need not wait for its runner.
@@ -253,6 +264,19 @@ impl<'a> LvsWorker<'a> {
         Ok(held)
     }
 
+    /// `expire-dead`: the kernel forgets the connections of a real server that is removed, at once.
+    pub(super) fn expire_dead(&self) {
+        if self.settings.drain.expire_dead
+            && self.table.is_some()
+            && let Err(error) = std::fs::write(EXPIRE_DEAD, "1")
+        {
+            tracing::warn!(
+                "expire-dead of alived.toml cannot be applied, {EXPIRE_DEAD}: {error}; set net.ipv4.vs.expire_nodest_conn = 1 \
+                 by hand"
+            );
+        }
+    }
+
     /// What concerns the kernel's IPVS as a whole.
     pub(super) fn configure_kernel(&self, lvs: &LvsSettings) {
         let Some(table) = &self.table else { return };
@@ -280,6 +304,15 @@ impl<'a> LvsWorker<'a> {
                 ),
             }
         }
+    }
+}
+
+/// How the director does things.
+pub(super) fn conduct(settings: &Settings) -> Conduct {
+    let DrainSettings { limit, leaving, .. } = settings.drain;
+    Conduct {
+        rs_init_notifies: settings.lvs.rs_init_notifies,
+        leaving_limit: leaving.then(|| Duration::from_secs(limit.into())),
     }
 }
 

@@ -18,6 +18,9 @@ impl LvsWorker<'_> {
         match asked.request.command {
             Command::Status {} => self.ask_for_table(Purpose::Status(asked)),
             Command::Reload {} => self.reload(Some(asked)),
+            Command::Drain { .. } | Command::Weight { .. } | Command::Restore { .. } | Command::Orders {} => {
+                self.order(asked);
+            }
             Command::LogLevel { change } => {
                 if let Some(LevelChange { target, level }) = change {
                     self.levels.set(target, level);

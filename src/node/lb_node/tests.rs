@@ -8,7 +8,7 @@ use crate::check::{
 };
 use crate::kernel::Script;
 use crate::kernel::ipvs::{DestinationSettings, ForwardingMethod, IpvsEntry, IpvsOperation, Protocol};
-use crate::lvs::{News, RealServer, RealServerKey};
+use crate::lvs::{Conduct, News, RealServer, RealServerKey};
 use crate::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -68,7 +68,7 @@ impl Desk {
     fn new(config: &BalancerConfig) -> Self {
         let now = Instant::from_micros(5_000_000);
         let mut actions = LbActions::default();
-        let node = LbNode::begin(now, 7, config, false, &Beginning::default(), &mut actions);
+        let node = LbNode::begin(now, 7, config, Conduct::default(), &Beginning::default(), &mut actions);
         let mut desk = Self { node, now, open: Vec::new(), written: Vec::new(), news: Vec::new() };
         desk.take(actions);
         desk
@@ -183,15 +183,15 @@ fn a_reload_keeps_results_and_an_identical_one_does_nothing() {
     let mut desk = Desk::new(&config);
     desk.pass(20, &failed());
     desk.written();
-    assert_eq!(desk.node.plan(&config, false), []);
+    assert_eq!(desk.node.plan(&config, Conduct::default()), []);
     let mut actions = LbActions::default();
-    desk.node.apply(desk.now, &config, false, &mut actions);
+    desk.node.apply(desk.now, &config, Conduct::default(), &mut actions);
     assert!(actions.io.is_empty() && actions.director.kernel.is_empty() && actions.outcomes.is_empty());
     // Other times of the same checks: what has failed stays failed.
     let slower = Checker { timing: Timing { delay_loop: 30 * SECOND, ..timing() }, kind: tcp.kind.clone() };
     let next = balancer(vec![web(1, 2), web(2, 1)], &Arc::new(slower));
     let mut actions = LbActions::default();
-    desk.node.apply(desk.now, &next, false, &mut actions);
+    desk.node.apply(desk.now, &next, Conduct::default(), &mut actions);
     desk.take(actions);
     assert_eq!(desk.written(), [""; 0]);
     desk.pass(40, &CONNECTED);
