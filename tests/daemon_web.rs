@@ -31,7 +31,7 @@ fn served() -> Option<Host> {
 fn start(host: &mut Host) {
     host.start(&["--http", ADDRESS]);
     host.wait_for_lines("Entering MASTER STATE", 1);
-    host.wait_for_lines("serving metrics at", 1);
+    host.wait_for_lines("serving the status page at", 1);
 }
 
 fn metrics(host: &mut Host) -> String {
@@ -122,7 +122,7 @@ fn only_what_is_asked_in_order_and_for_this_host_is_answered() {
     let Some(mut host) = served() else { return };
     host.write("alived.toml", &format!("[http]\naddress = \"{ADDRESS}\"\nhosts = [\"ha1.example.org\"]\n"));
     host.start(&[]);
-    host.wait_for_lines("serving metrics at", 1);
+    host.wait_for_lines("serving the status page at", 1);
     let ask = |line: &str, headers: &str| {
         exchange(&host, format!("{line}\r\n{headers}Connection: close\r\n\r\n").as_bytes()).unwrap()
     };
@@ -200,7 +200,7 @@ fn the_process_is_nobody_and_its_death_costs_the_routers_nothing() {
     .unwrap();
     host.wait_for_lines("Web child process", 1);
     host.wait("the next web process", |host| web_process(host).is_some_and(|next| next != first));
-    host.wait_for_lines("serving metrics at", 2);
+    host.wait_for_lines("serving the status page at", 2);
     let text = metrics(&mut host);
     assert_eq!(sample(&text, "keepalived_up"), Some(1.0), "{text}");
     assert_eq!(host.worker(), worker);

@@ -1,8 +1,10 @@
-//! The web process: metrics over HTTP. It runs as an unprivileged user, is a client of the workers that may only look, and
+//! The web process: metrics and a status page over HTTP. It runs as an unprivileged user, is a client of the workers that may only look, and
 //! has no file and no network but the socket that it listens at.
 
 mod host_policy;
+mod live;
 mod metrics;
+mod page;
 mod response;
 mod server;
 mod shared;
@@ -71,7 +73,7 @@ fn run_logged(
         return Ok(0);
     }
     capabilities::keep_only(&[]).map_err(|error| format!("cannot give up rights: {error}"))?;
-    tracing::info!("serving metrics at http://{address}/metrics, as user {user}");
+    tracing::info!("serving the status page at http://{address}/ and metrics at /metrics, as user {user}");
     if settings.sandbox {
         give_up();
     }

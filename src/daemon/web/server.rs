@@ -3,7 +3,9 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, TcpListener};
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::body::{Body as _, Incoming};
@@ -13,13 +15,16 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::host_policy::HostPolicy;
+use super::live::Live;
 use super::metrics::Metrics;
-use super::response::{METRICS, TEXT, Whole, answer, refuse};
+use super::page::{self, State};
+use super::response::{Content, JSON, METRICS, TEXT, answer, follow, refuse};
 use super::workers::Workers;
 
 /// Connections served at a time; further ones wait.
@@ -30,6 +35,12 @@ const HEADER_TIME: Duration = Duration::from_secs(10);
 
 /// How long a connection lives, whatever it does.
 const CONNECTION_TIME: Duration = Duration::from_secs(60);
+
+/// The same for one that follows events, after that. Its browser comes again.
+const FOLLOWING_TIME: Duration = Duration::from_secs(3600);
+
+/// How long what was sent may wait for the client to take it.
+const UNTAKEN_TIME: Duration = Duration::from_secs(30);
 
 /// The longest line of a request with all its headers.
 const HEADER_BYTES: usize = 8 * 1024;
@@ -49,12 +60,19 @@ pub(super) struct Server {
 struct Site {
     hosts: HostPolicy,
     metrics: Metrics,
+    state: State,
+    live: Arc<Live>,
 }
 
 impl Server {
     /// To be called within a runtime.
     pub(super) fn new(listener: TcpListener, hosts: &[String], workers: Workers) -> io::Result<Self> {
-        let site = Site { hosts: HostPolicy::new(hosts), metrics: Metrics::new(workers) };
+        let site = Site {
+            hosts: HostPolicy::new(hosts),
+            metrics: Metrics::new(workers.clone()),
+            state: State::new(workers.clone()),
+            live: Live::new(workers),
+        };
         Ok(Self { listener: tokio::net::TcpListener::from_std(listener)?, site: Arc::new(site) })
     }
 
@@ -70,8 +88,7 @@ impl Server {
             };
             let site = Arc::clone(&self.site);
             tokio::spawn(async move {
-                // A broken connection is the client's affair.
-                let _ = timeout(CONNECTION_TIME, converse(stream, site)).await;
+                converse(stream, site).await;
                 drop(place);
             });
         }
@@ -79,30 +96,50 @@ impl Server {
 }
 
 /// Serves the requests of one connection.
-async fn converse(stream: TcpStream, site: Arc<Site>) -> Option<()> {
-    let local = stream.local_addr().ok()?.ip();
+async fn converse(stream: TcpStream, site: Arc<Site>) {
+    let Ok(local) = stream.local_addr() else { return };
+    // Without it, who stops reading is waited for longer, not for ever.
+    let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(UNTAKEN_TIME));
+    let follows = AtomicBool::new(false);
     let service = service_fn(|request| {
-        let site = Arc::clone(&site);
-        async move { Ok::<_, Infallible>(site.respond(&request, local).await) }
+        let (site, follows) = (Arc::clone(&site), &follows);
+        async move {
+            let response = site.respond(&request, local.ip()).await;
+            if matches!(response.body(), Content::Events(_)) {
+                follows.store(true, Ordering::Relaxed);
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
-    http1::Builder::new()
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIME)
         .max_buf_size(HEADER_BYTES)
         .max_headers(HEADERS)
-        .serve_connection(TokioIo::new(stream), service)
-        .await
-        .ok()
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    // A broken connection is the client's affair.
+    if timeout(CONNECTION_TIME, &mut connection).await.is_err() && follows.load(Ordering::Relaxed) {
+        let _ = timeout(FOLLOWING_TIME, connection).await;
+    }
 }
 
 impl Site {
-    async fn respond(&self, request: &Request<Incoming>, local: IpAddr) -> Response<Whole> {
+    async fn respond(&self, request: &Request<Incoming>, local: IpAddr) -> Response<Content> {
         let mut response = match self.refusal(request, local) {
             Some(refusal) => refusal,
             None => match request.uri().path() {
                 "/metrics" => answer(StatusCode::OK, METRICS, self.metrics.text().await),
+                "/status.json" => answer(StatusCode::OK, JSON, self.state.text().await),
+                "/events" => self.follow(request.method()),
                 "/healthz" => answer(StatusCode::OK, TEXT, "the web process serves\n"),
-                _ => refuse(StatusCode::NOT_FOUND, "there is nothing here; /metrics has the metrics"),
+                path => match page::file(path) {
+                    Some((media, text)) => answer(StatusCode::OK, media, text),
+                    None => refuse(
+                        StatusCode::NOT_FOUND,
+                        "there is nothing here; / has the status page, /metrics the metrics",
+                    ),
+                },
             },
         };
         if !request.body().is_end_stream() {
@@ -112,8 +149,19 @@ impl Site {
         response
     }
 
+    /// Events as they happen.
+    fn follow(&self, method: &Method) -> Response<Content> {
+        if *method == Method::HEAD {
+            return answer(StatusCode::OK, TEXT, "");
+        }
+        match self.live.follow() {
+            Some(follower) => follow(follower),
+            None => refuse(StatusCode::SERVICE_UNAVAILABLE, "too many others follow the events"),
+        }
+    }
+
     /// Why a request is not looked at, if it is not.
-    fn refusal(&self, request: &Request<Incoming>, local: IpAddr) -> Option<Response<Whole>> {
+    fn refusal(&self, request: &Request<Incoming>, local: IpAddr) -> Option<Response<Content>> {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let mut refusal =
                 refuse(StatusCode::METHOD_NOT_ALLOWED, "this can be looked at only: use GET or HEAD");

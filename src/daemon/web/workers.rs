@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use serde_json::value::RawValue;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
@@ -93,6 +94,57 @@ impl Workers {
             next(&mut lines).await
         });
         Some(asked.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())))
+    }
+}
+
+/// Events as they happen.
+#[derive(Debug)]
+pub(super) struct Events(Lines<BufReader<UnixStream>>);
+
+impl Events {
+    /// The next one; `None` when there will be no more. What is waited for may be given up and waited for again.
+    pub(super) async fn next(&mut self) -> Option<Box<RawValue>> {
+        #[derive(serde::Deserialize)]
+        struct Happened {
+            event: Box<RawValue>,
+        }
+        let line = self.0.next_line().await.ok()??;
+        serde_json::from_str::<Happened>(&line).ok().map(|happened| happened.event)
+    }
+}
+
+impl Workers {
+    /// The last events of the vrrp worker, the oldest first.
+    ///
+    /// # Errors
+    /// Where it does not answer, or there is none.
+    pub(super) async fn latest_events(&self, last: u32) -> io::Result<Box<RawValue>> {
+        #[derive(serde::Deserialize)]
+        struct Kept {
+            events: Box<RawValue>,
+        }
+        let key = self.key(Part::Vrrp).ok_or(io::ErrorKind::NotFound)?;
+        let asked = timeout(PATIENCE, async {
+            let command = Command::Events { of: None, last: Some(last), follow: false };
+            let mut lines = ask(&key, &command).await?;
+            next::<Kept>(&mut lines).await
+        });
+        Ok(asked.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?.events)
+    }
+
+    /// Those that happen from now on.
+    ///
+    /// # Errors
+    /// As above.
+    pub(super) async fn follow_events(&self) -> io::Result<Events> {
+        let key = self.key(Part::Vrrp).ok_or(io::ErrorKind::NotFound)?;
+        let asked = timeout(PATIENCE, async {
+            let command = Command::Events { of: None, last: Some(0), follow: true };
+            let mut lines = ask(&key, &command).await?;
+            next::<Box<RawValue>>(&mut lines).await?;
+            Ok(Events(lines.lines()))
+        });
+        asked.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
