@@ -7,6 +7,8 @@
 mod certificates;
 #[path = "../support/host.rs"]
 mod host;
+#[path = "../support/ip.rs"]
+mod ip;
 #[path = "../support/second_kernel.rs"]
 mod second_kernel;
 #[path = "../support/skip.rs"]
@@ -17,4 +19,5 @@ mod director;
 mod drain;
 mod ipvs;
 mod links;
+mod routes;
 mod vrf;
