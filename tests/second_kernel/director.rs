@@ -325,7 +325,9 @@ fn the_last_word_of_a_killed_daemon_is_its_successor_s() {
         assert_eq!(table(&host), Vec::<String>::new());
         host.start(&[]);
         wait_for_table(&mut host, &BOTH);
-        for pid in [host.supervisor(), host.worker(), host.checker()] {
+        // The supervisor's death would let its workers stop in order, and tidy up.
+        signal(host.supervisor(), libc::SIGSTOP);
+        for pid in [host.worker(), host.checker(), host.supervisor()] {
             signal(pid, libc::SIGKILL);
         }
         host.wait_for_end();
