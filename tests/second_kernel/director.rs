@@ -47,7 +47,7 @@ pub(crate) fn table(host: &Host) -> Vec<String> {
     lines
 }
 
-fn ipvsadm(host: &Host, arguments: &[&str]) {
+pub(crate) fn ipvsadm(host: &Host, arguments: &[&str]) {
     let mut command = Command::new("ipvsadm");
     command.args(arguments);
     host.namespace.contain(&mut command);
@@ -82,14 +82,14 @@ pub(crate) fn virtual_server(port: u16, more: &str) -> String {
     )
 }
 
-const BOTH: [&str; 3] = [
+pub(crate) const BOTH: [&str; 3] = [
     "-A -t 192.0.2.100:80 -s rr",
     "-a -t 192.0.2.100:80 -r 127.0.0.1:8001 -m -w 1",
     "-a -t 192.0.2.100:80 -r 127.0.0.1:8002 -m -w 1",
 ];
 
 /// Two real servers that listen, and a virtual server for them.
-fn with_two(more: &str) -> (Host, [TcpListener; 2]) {
+pub(crate) fn with_two(more: &str) -> (Host, [TcpListener; 2]) {
     let host = director();
     let servers = [listen(&host, "127.0.0.1:8001"), listen(&host, "127.0.0.1:8002")];
     let reals = real_server(8001, "") + &real_server(8002, "");

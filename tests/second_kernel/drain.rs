@@ -66,11 +66,11 @@ fn command(host: &Host, words: &[&str]) -> Command {
     command
 }
 
-fn alived(host: &Host, words: &[&str]) -> Output {
+pub(crate) fn alived(host: &Host, words: &[&str]) -> Output {
     command(host, words).output().unwrap()
 }
 
-fn out(host: &Host, words: &[&str]) -> String {
+pub(crate) fn out(host: &Host, words: &[&str]) -> String {
     let output = alived(host, words);
     assert_eq!(output.status.code(), Some(0), "{words:?}: {output:?}\n{}", host.log());
     String::from_utf8(output.stdout).unwrap()

@@ -13,6 +13,8 @@ mod ip;
 mod second_kernel;
 #[path = "../support/skip.rs"]
 mod skip;
+#[path = "../support/soak.rs"]
+mod soak;
 
 mod boot;
 mod director;
@@ -20,4 +22,6 @@ mod drain;
 mod ipvs;
 mod links;
 mod routes;
+mod settings;
+mod traffic;
 mod vrf;
