@@ -90,6 +90,11 @@ pub(super) fn replace(folder: &Path, name: &str, text: &str, mode: u32) -> io::R
     Ok(path)
 }
 
+/// Writes a file of our own, for its owner alone, as [`replace`] does.
+pub(super) fn write_own(path: &Path, text: &str) -> io::Result<()> {
+    rename_into(path, 0o600, |file| file.write_all(text.as_bytes()))
+}
+
 /// Adds text to a file as [`replace`] writes one, for its owner alone: what it had is kept if it is a regular file of
 /// this user or of root. Descriptors and devices (`/dev/stdout`, `/dev/null`) are written to.
 ///

@@ -212,12 +212,7 @@ impl InterfaceSettings {
                 _ => Err(error),
             })
         } else {
-            match (self.path.parent(), self.path.file_name()) {
-                (Some(folder), Some(name)) => {
-                    files::replace(folder, &name.to_string_lossy(), &text, 0o600).map(|_| ())
-                }
-                _ => Err(io::ErrorKind::InvalidFilename.into()),
-            }
+            files::write_own(&self.path, &text)
         };
         if let Err(error) = saved {
             tracing::warn!(

@@ -64,10 +64,7 @@ impl MaintenanceRecord {
         let until_unix_us = span.map(|span| (now + span).as_unix_micros());
         let current = MaintenanceStatus { since_unix_us: since, until_unix_us, persists };
         let text = serde_json::to_string(&current).unwrap_or_default();
-        let (Some(folder), Some(name)) = (self.path.parent(), self.path.file_name()) else {
-            return Err(std::io::ErrorKind::InvalidFilename.into());
-        };
-        files::replace(folder, &name.to_string_lossy(), &text, 0o600)?;
+        files::write_own(&self.path, &text)?;
         self.current = Some(current);
         Ok(())
     }

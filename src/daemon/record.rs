@@ -104,10 +104,7 @@ impl AddressRecord {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "{} {prefix}", link.get());
         }
-        let (Some(folder), Some(name)) = (self.path.parent(), self.path.file_name()) else {
-            return Err(io::ErrorKind::InvalidFilename.into());
-        };
-        files::replace(folder, &name.to_string_lossy(), &text, 0o600)?;
+        files::write_own(&self.path, &text)?;
         self.changed = false;
         Ok(())
     }

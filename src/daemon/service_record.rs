@@ -75,10 +75,7 @@ impl ServiceRecord {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "{service}");
         }
-        let (Some(folder), Some(name)) = (self.path.parent(), self.path.file_name()) else {
-            return Err(io::ErrorKind::InvalidFilename.into());
-        };
-        files::replace(folder, &name.to_string_lossy(), &text, 0o600).map(drop)
+        files::write_own(&self.path, &text)
     }
 }
 

@@ -90,10 +90,7 @@ impl Stamps {
     }
 
     fn write(&self, stamp: Stamp) -> io::Result<()> {
-        let (Some(folder), Some(name)) = (self.path.parent(), self.path.file_name()) else {
-            return Err(io::ErrorKind::InvalidFilename.into());
-        };
-        files::replace(folder, &name.to_string_lossy(), &format!("{}\n", stamp.bits()), 0o600).map(|_| ())
+        files::write_own(&self.path, &format!("{}\n", stamp.bits()))
     }
 }
 

@@ -84,10 +84,7 @@ impl SwitchOverRecord {
             return std::fs::remove_file(&self.path);
         }
         let text = serde_json::to_string(&self.held).unwrap_or_default();
-        let (Some(folder), Some(name)) = (self.path.parent(), self.path.file_name()) else {
-            return Err(std::io::ErrorKind::InvalidFilename.into());
-        };
-        files::replace(folder, &name.to_string_lossy(), &text, 0o600).map(drop)
+        files::write_own(&self.path, &text)
     }
 
     /// A stop: the next daemon starts without.

@@ -5,7 +5,6 @@
 //! are other things.
 
 use std::fmt::Write as _;
-use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -32,6 +31,8 @@ pub(super) const FILTERS: &str = "@filters\n";
 #[derive(Debug)]
 pub(super) struct ListFile {
     path: PathBuf,
+    /// Its first line.
+    head: String,
     /// Of the newest configuration.
     newest: String,
     /// Of those before, as far as they may not have been removed yet.
@@ -45,8 +46,9 @@ impl ListFile {
     pub(super) fn open(pid_file: &Path) -> Self {
         let path = pid_file.with_extension("leftovers");
         let text = files::read_own(&path, LONGEST).unwrap_or_default();
-        let older = text.strip_prefix(&here()).unwrap_or_default().to_owned();
-        Self { path, newest: String::new(), older, prune_at: None, failing: false }
+        let head = here();
+        let older = text.strip_prefix(&head).unwrap_or_default().to_owned();
+        Self { path, head, newest: String::new(), older, prune_at: None, failing: false }
     }
 
     /// What a daemon before may have left.
@@ -100,12 +102,8 @@ impl ListFile {
     }
 
     fn save(&mut self) {
-        let Self { path, newest, older, .. } = self;
-        let text = format!("{}{newest}{older}", here());
-        let saved = match (path.parent(), path.file_name()) {
-            (Some(folder), Some(name)) => files::replace(folder, &name.to_string_lossy(), &text, 0o600),
-            _ => Err(io::ErrorKind::InvalidFilename.into()),
-        };
+        let Self { path, head, newest, older, .. } = self;
+        let saved = files::write_own(path, &format!("{head}{newest}{older}"));
         let told = std::mem::replace(&mut self.failing, saved.is_err());
         if let (Err(error), false) = (saved, told) {
             tracing::warn!(

@@ -77,10 +77,7 @@ impl OrderRecord {
         };
         let lines: Vec<Line> = orders.iter().map(line).collect();
         let text = serde_json::to_string(&lines)?;
-        let (Some(folder), Some(name)) = (self.path.parent(), self.path.file_name()) else {
-            return Err(io::ErrorKind::InvalidFilename.into());
-        };
-        files::replace(folder, &name.to_string_lossy(), &text, 0o600).map(drop)
+        files::write_own(&self.path, &text)
     }
 
     /// None is.
