@@ -32,6 +32,8 @@ pub(super) struct Configuration {
     pub(super) dump: Option<String>,
     /// Its errors, in spite of which it was taken.
     pub(super) faults: BTreeSet<String>,
+    /// The beginning of the SHA-256 of all that was read, as it was understood and without secrets.
+    pub(super) hash: String,
     /// For [`load_kept`]: a [`Kept`] in a line, then all of keepalived.conf.
     pub(super) kept: String,
 }
@@ -120,18 +122,18 @@ fn take(
         Ok(own) if loaded.usable => own,
         own => return Err(refuse(own.err().as_ref(), &loaded, lines)),
     };
-    let Loaded { node, balancer, notifications, mut settings, mut config, .. } = loaded;
+    let Loaded { node, balancer, notifications, settings, mut config, .. } = loaded;
     let dump = options.dump_configuration.then(|| config::print(&config, PrintOptions::default()));
     // A later worker runs with the keys that are in force, whatever is in their files then.
     config::spell_out_keys(&mut config);
-    settings.configuration_hash = hash(&own, &config);
+    let hash = hash(&own, &config);
     let everything = PrintOptions { show_secrets: true, defaults: false };
     let kept = format!(
         "{}\n{}",
         serde_json::to_string(&Kept { own, faults: faults.clone() }).unwrap_or_default(),
         config::print(&config, everything)
     );
-    Ok(Configuration { node, balancer, notifications, settings, warnings: lines, dump, faults, kept })
+    Ok(Configuration { node, balancer, notifications, settings, warnings: lines, dump, faults, hash, kept })
 }
 
 /// What others may see of a configuration: whether it is another one. A hash of its secrets would let them be guessed.

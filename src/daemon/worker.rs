@@ -145,6 +145,8 @@ struct Worker<'a> {
     keepsakes: Keepsakes,
     /// Errors of the configuration in force.
     faults: BTreeSet<String>,
+    /// Of the configuration in force, for others.
+    configuration_hash: String,
     /// Who waits for the answers to reloads, in their order; `None` for a signal.
     reloads: VecDeque<Option<Asked>>,
     last_reload: Option<ReloadStatus>,
@@ -202,7 +204,7 @@ impl<'a> Worker<'a> {
         for warning in options.warnings.iter().chain(&configuration.warnings) {
             tracing::warn!("{warning}");
         }
-        let Configuration { node, balancer, settings, notifications, faults, kept, .. } = configuration;
+        let Configuration { node, balancer, settings, notifications, faults, hash, kept, .. } = configuration;
         if is_first {
             ReadingMarker::end_of_start(&settings, pid_file.path());
         }
@@ -316,6 +318,7 @@ impl<'a> Worker<'a> {
             schedule,
             keepsakes,
             faults,
+            configuration_hash: hash,
             reloads: VecDeque::new(),
             last_reload: None,
             has_routers,
@@ -586,7 +589,7 @@ impl<'a> Worker<'a> {
                 pid: process::own_pid(),
                 started_unix_us: self.started.as_unix_micros(),
                 configuration: self.options.configuration.display().to_string(),
-                configuration_hash: self.settings.configuration_hash.clone(),
+                configuration_hash: self.configuration_hash.clone(),
                 router_id: dumps::router_id(&self.settings),
                 last_reload: self.last_reload.clone(),
                 maintenance: self.maintenance.current().cloned(),

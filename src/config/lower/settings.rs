@@ -89,9 +89,6 @@ pub struct Settings {
     pub reload: ReloadSettings,
     /// `[http]` of alived.toml, with the address of `--http` where that is given.
     pub http: HttpSettings,
-    /// The beginning of the SHA-256 of all that was read, as it was understood and without secrets; empty where nobody
-    /// has computed it.
-    pub configuration_hash: String,
 }
 
 /// A process: `vrrp_…` or `checker_…`.
@@ -226,7 +223,6 @@ impl Default for Settings {
             drain: DrainSettings::default(),
             reload: ReloadSettings::default(),
             http: HttpSettings::default(),
-            configuration_hash: String::new(),
         }
     }
 }

@@ -147,6 +147,8 @@ struct LvsWorker<'a> {
     keepsakes: Keepsakes,
     /// Errors of the configuration in force.
     faults: BTreeSet<String>,
+    /// Of the configuration in force, for others.
+    configuration_hash: String,
     /// What waits for the kernel's table: who asked, and whether for a dump.
     asked: VecDeque<Purpose>,
     last_reload: Option<ReloadStatus>,

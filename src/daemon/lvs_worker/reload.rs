@@ -74,7 +74,7 @@ impl LvsWorker<'_> {
     /// Gives what it changed, or why it cannot be.
     fn take(&mut self, configuration: Configuration) -> Result<Vec<String>, Vec<String>> {
         self.confinement.judge(self.options, &configuration, &self.control);
-        let Configuration { node, balancer, settings, notifications, faults, kept, warnings, .. } =
+        let Configuration { node, balancer, settings, notifications, faults, hash, kept, warnings, .. } =
             configuration;
         let begins = self.table.is_none() && !balancer.virtual_servers.is_empty();
         if begins && let Err(error) = ipvs_module::wait(|| self.handover.ask_for_module()) {
@@ -90,6 +90,7 @@ impl LvsWorker<'_> {
             self.schedule.configure(settings.reload_time_file.as_deref(), settings.reload_repeat);
         }
         self.faults = faults;
+        self.configuration_hash = hash;
         let conduct = conduct(&settings);
         let lines = self.plan(&balancer, conduct);
         self.take_settings(settings);
@@ -161,7 +162,6 @@ impl LvsWorker<'_> {
             self.configure_kernel(&new.lvs);
         }
         self.account.set_mail(new.lvs.mail);
-        self.settings.configuration_hash = new.configuration_hash;
         self.settings.router_id = new.router_id;
         self.settings.reload_file = new.reload_file;
         self.settings.reload_log = new.reload_log;

@@ -70,7 +70,7 @@ impl<'a> LvsWorker<'a> {
         if leads {
             options.warnings.iter().chain(&configuration.warnings).for_each(|line| tracing::warn!("{line}"));
         }
-        let Configuration { node, balancer, settings, notifications, faults, kept, .. } = configuration;
+        let Configuration { node, balancer, settings, notifications, faults, hash, kept, .. } = configuration;
         pid_file
             .write(process::own_pid())
             .map_err(|error| (FATAL, format!("cannot write the pid file: {error}")))?;
@@ -150,6 +150,7 @@ impl<'a> LvsWorker<'a> {
             schedule,
             keepsakes,
             faults,
+            configuration_hash: hash,
             asked: VecDeque::new(),
             last_reload: None,
             started: clock::wall(),

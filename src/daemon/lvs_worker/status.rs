@@ -63,7 +63,7 @@ impl LvsWorker<'_> {
             pid: process::own_pid(),
             started_unix_us: self.started.as_unix_micros(),
             configuration: self.options.configuration.display().to_string(),
-            configuration_hash: self.settings.configuration_hash.clone(),
+            configuration_hash: self.configuration_hash.clone(),
             router_id: dumps::router_id(&self.settings),
             last_reload: self.last_reload.clone(),
             maintenance: None,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::super::configuration::{self, Configuration, Refusal, Settings, Tolerance};
+use super::super::configuration::{self, Configuration, Refusal, Tolerance};
 use super::super::control::Asked;
 use super::super::options::Options;
 use super::Worker;
@@ -68,10 +68,7 @@ impl Worker<'_> {
 fn compare(before: &Configuration, after: &Configuration) -> Changes {
     let mut changes = HaNode::new(before.node.clone()).plan(after.node.clone()).take_changes();
     changes.note_other("notifications", tells_otherwise(&before.notifications, &after.notifications));
-    // Of the settings the hash says no more than that the file is another one.
-    let configuration_hash = before.settings.configuration_hash.clone();
-    let settings = Settings { configuration_hash, ..after.settings.clone() };
-    changes.note_other("settings of the daemon", before.settings != settings);
+    changes.note_other("settings of the daemon", before.settings != after.settings);
     changes
 }
 

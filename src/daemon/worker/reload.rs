@@ -106,6 +106,7 @@ impl Worker<'_> {
         self.keepsakes.keep_configuration(&configuration.kept);
         self.ask_for_keepsake(number, "pre");
         self.faults = configuration.faults;
+        self.configuration_hash = configuration.hash;
         self.keep_settings(&configuration.settings);
         self.take_settings(configuration.settings);
         let filters = self.left_filters.configure(&configuration.node, &self.settings.filters);
@@ -150,7 +151,6 @@ impl Worker<'_> {
 
     /// Changes the settings that can change while the daemon runs.
     fn take_settings(&mut self, new: Settings) {
-        self.settings.configuration_hash = new.configuration_hash;
         self.settings.router_id = new.router_id;
         self.settings.mail_on_changes = new.mail_on_changes;
         self.settings.reload_file = new.reload_file;
