@@ -326,21 +326,25 @@ fn read(name: &str, bytes: Vec<u8>) -> Result<OwnSettings, SettingsFault> {
     })
 }
 
+/// Of all settings, whichever table they are in.
+fn names() -> impl Iterator<Item = &'static str> {
+    ["realtime", "sandbox"]
+        .into_iter()
+        .chain(HttpSettings::NAMES)
+        .chain(DrainSettings::NAMES)
+        .chain(CheckSettings::NAMES)
+        .chain(ReloadSettings::NAMES)
+        .chain(Scripts::NAMES)
+        .chain(HookSettings::NAMES)
+        .chain(Limits::NAMES.map(|(name, _)| name))
+}
+
 fn explain(error: &toml::de::Error, word: &str) -> Diagnostic {
     // serde's words for a key that no field has.
     if error.message().starts_with("unknown field") {
         let fault = Diagnostic::fatal("unknown-setting", format!("there is no setting `{word}`"));
-        let names =
-            ["realtime", "sandbox", "limits", "scripts", "hooks", "reload", "checks", "http", "drain"]
-                .into_iter()
-                .chain(HttpSettings::NAMES)
-                .chain(DrainSettings::NAMES)
-                .chain(CheckSettings::NAMES)
-                .chain(ReloadSettings::NAMES)
-                .chain(Scripts::NAMES)
-                .chain(HookSettings::NAMES)
-                .chain(Limits::NAMES.iter().map(|(name, _)| *name));
-        return match nearest(word, names) {
+        let tables = ["limits", "scripts", "hooks", "reload", "checks", "http", "drain"];
+        return match nearest(word, names().chain(tables)) {
             Some(name) => fault.help(format!("did you mean `{name}`?")),
             None => fault.help(
                 "there are `realtime`, in the table [scripts] `at-once` and `prepare`, in the table [hooks] `limit`, `waiting`, `at-stop` \
@@ -477,16 +481,7 @@ mod tests {
         assert_eq!(read.scripts, Scripts::default());
         assert_eq!(read.hooks, HookSettings::default());
         assert_eq!(read.drain, DrainSettings::default());
-        for name in ["realtime", "sandbox"]
-            .into_iter()
-            .chain(HttpSettings::NAMES)
-            .chain(DrainSettings::NAMES)
-            .chain(CheckSettings::NAMES)
-            .chain(ReloadSettings::NAMES)
-            .chain(Scripts::NAMES)
-            .chain(HookSettings::NAMES)
-            .chain(Limits::NAMES.map(|(name, _)| name))
-        {
+        for name in names() {
             assert!(all.lines().any(|line| line.starts_with(&format!("{name} = "))), "{name}");
         }
     }
