@@ -1,5 +1,5 @@
-//! The web process: metrics and a status page over HTTP. It runs as an unprivileged user, is a client of the workers that may only look, and
-//! has no file and no network but the socket that it listens at.
+//! The web process: metrics and a status page over HTTP. It runs as an unprivileged user, is a client of the workers that
+//! may only look, and has no file and no network but the socket that it listens at.
 
 mod host_policy;
 mod live;

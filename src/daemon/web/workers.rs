@@ -66,18 +66,12 @@ impl Workers {
     }
 
     fn take(&self, message: &[u8], key: Option<Key>) {
+        let parts = [Part::Vrrp, Part::Lvs];
+        let Some(part) = parts.into_iter().find(|part| message == word(*part, key.is_some())) else { return };
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        for part in [Part::Vrrp, Part::Lvs] {
-            match &key {
-                None if message == word(part, false) => drop(keys.remove(name(part))),
-                _ => {}
-            }
-        }
-        if let Some(key) = key {
-            let of = [Part::Vrrp, Part::Lvs].into_iter().find(|part| message == word(*part, true));
-            if let Some(part) = of {
-                keys.insert(name(part), Arc::new(key));
-            }
+        match key {
+            Some(key) => drop(keys.insert(name(part), Arc::new(key))),
+            None => drop(keys.remove(name(part))),
         }
     }
 
@@ -89,11 +83,44 @@ impl Workers {
     /// A worker's answer to `status`. `None` where there is to be no such worker, an error where it does not answer.
     pub(super) async fn status<T: DeserializeOwned>(&self, part: Part) -> Option<io::Result<T>> {
         let key = self.key(part)?;
-        let asked = timeout(PATIENCE, async {
+        let asked = in_time(async {
             let mut lines = ask(&key, &Command::Status {}).await?;
             next(&mut lines).await
         });
-        Some(asked.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())))
+        Some(asked.await)
+    }
+
+    /// The last events of the vrrp worker, the oldest first.
+    ///
+    /// # Errors
+    /// Where it does not answer, or there is none.
+    pub(super) async fn latest_events(&self, last: u32) -> io::Result<Box<RawValue>> {
+        #[derive(serde::Deserialize)]
+        struct Kept {
+            events: Box<RawValue>,
+        }
+        let key = self.key(Part::Vrrp).ok_or(io::ErrorKind::NotFound)?;
+        let kept = in_time(async {
+            let command = Command::Events { of: None, last: Some(last), follow: false };
+            let mut lines = ask(&key, &command).await?;
+            next::<Kept>(&mut lines).await
+        });
+        Ok(kept.await?.events)
+    }
+
+    /// Those that happen from now on.
+    ///
+    /// # Errors
+    /// As above.
+    pub(super) async fn follow_events(&self) -> io::Result<Events> {
+        let key = self.key(Part::Vrrp).ok_or(io::ErrorKind::NotFound)?;
+        let events = in_time(async {
+            let command = Command::Events { of: None, last: Some(0), follow: true };
+            let mut lines = ask(&key, &command).await?;
+            next::<Box<RawValue>>(&mut lines).await?;
+            Ok(Events(lines.lines()))
+        });
+        events.await
     }
 }
 
@@ -113,39 +140,9 @@ impl Events {
     }
 }
 
-impl Workers {
-    /// The last events of the vrrp worker, the oldest first.
-    ///
-    /// # Errors
-    /// Where it does not answer, or there is none.
-    pub(super) async fn latest_events(&self, last: u32) -> io::Result<Box<RawValue>> {
-        #[derive(serde::Deserialize)]
-        struct Kept {
-            events: Box<RawValue>,
-        }
-        let key = self.key(Part::Vrrp).ok_or(io::ErrorKind::NotFound)?;
-        let asked = timeout(PATIENCE, async {
-            let command = Command::Events { of: None, last: Some(last), follow: false };
-            let mut lines = ask(&key, &command).await?;
-            next::<Kept>(&mut lines).await
-        });
-        Ok(asked.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?.events)
-    }
-
-    /// Those that happen from now on.
-    ///
-    /// # Errors
-    /// As above.
-    pub(super) async fn follow_events(&self) -> io::Result<Events> {
-        let key = self.key(Part::Vrrp).ok_or(io::ErrorKind::NotFound)?;
-        let asked = timeout(PATIENCE, async {
-            let command = Command::Events { of: None, last: Some(0), follow: true };
-            let mut lines = ask(&key, &command).await?;
-            next::<Box<RawValue>>(&mut lines).await?;
-            Ok(Events(lines.lines()))
-        });
-        asked.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-    }
+/// An answer, unless it takes longer than a worker may.
+async fn in_time<T>(answer: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    timeout(PATIENCE, answer).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 /// Sends a request, and gives where the answer comes from.
