@@ -3,6 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// The kernel's largest weight of a real server.
+pub(crate) const WEIGHT_MAX: u32 = i32::MAX as u32;
+
 /// What can be asked for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
@@ -74,7 +77,7 @@ pub enum Command {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         virtual_server: Option<String>,
         /// 0 to 2,147,483,647.
-        #[schemars(range(max = 2_147_483_647))]
+        #[schemars(range(max = WEIGHT_MAX))]
         weight: u32,
         /// How long it holds; until it is ended, if absent. Seconds.
         #[serde(default, skip_serializing_if = "Option::is_none")]

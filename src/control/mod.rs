@@ -18,6 +18,7 @@
 mod command;
 mod result;
 
+pub(crate) use command::WEIGHT_MAX;
 pub use command::{Command, LevelChange, LogLevel, LogTarget, MaintenanceChange};
 pub use result::{
     LogLevels, OrderOutcome, Ordered, Planned, PlannedChange, PlannedObject, Reloaded, RouterOrdered,

@@ -335,6 +335,20 @@ impl Director {
         self.resting = resting;
     }
 
+    /// [`Director::settle`] for several.
+    pub(super) fn settle_all(
+        &mut self,
+        now: Instant,
+        ids: BTreeSet<VirtualServerId>,
+        reason: &str,
+        actions: &mut Actions,
+    ) {
+        let reason: Arc<str> = reason.into();
+        for id in ids {
+            self.settle(now, id, &reason, actions);
+        }
+    }
+
     /// After something changed in a virtual server: whether it has its quorum, and what the kernel shall hold.
     pub(super) fn settle(
         &mut self,

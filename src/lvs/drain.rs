@@ -4,7 +4,6 @@
 //! Two kinds drain: those that an operator says so of, and those that a new configuration does not have any more.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use super::action::{Actions, News, VirtualServerId};
 use super::config::VirtualServer;
@@ -134,10 +133,7 @@ impl Director {
             return;
         }
         self.note_busy();
-        let reason: Arc<str> = "drained".into();
-        for id in touched {
-            self.settle(now, id, &reason, actions);
-        }
+        self.settle_all(now, touched, "drained", actions);
         if is_other {
             actions.orders = Some(self.orders());
         }
@@ -174,10 +170,7 @@ impl Director {
                 touched.insert(id);
             }
         }
-        let reason: Arc<str> = "start".into();
-        for id in touched {
-            self.settle(now, id, &reason, actions);
-        }
+        self.settle_all(now, touched, "start", actions);
     }
 }
 

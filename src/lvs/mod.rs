@@ -2,10 +2,11 @@
 //! kernel's IPVS ought to hold.
 //!
 //! The [`Director`] is told what checks found, what the kernel's table holds and what it answers, and which addresses this
-//! host has. It is told, too, what an operator orders of real servers ([`Order`]). It tells what is to be written, and news: real servers that go up and down, quorums gained and lost. Each
-//! virtual server is a requester of its own ([`crate::wanted`]): its set of wishes is the services of the kernel that it
-//! stands for and those of its real servers that shall serve. Whom a service belongs to, the configuration says: what it
-//! names is ours, what it does not name is left alone, unless a predecessor recorded it.
+//! host has, and what an operator orders of real servers ([`Order`]). It tells what is to be written, and news: real
+//! servers that go up and down, quorums gained and lost. Each virtual server is a requester of its own
+//! ([`crate::wanted`]): its set of wishes is the services of the kernel that it stands for and those of its real servers
+//! that shall serve. Whom a service belongs to, the configuration says: what it names is ours, what it does not name is
+//! left alone, unless a predecessor recorded it.
 
 mod action;
 mod config;

@@ -1,7 +1,7 @@
 //! What an operator has ordered of real servers: it holds over what is configured and what checks say, until it is ended, its
 //! time is over, or the real server leaves the configuration.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 use super::action::{Actions, News, VirtualServerId};
 use super::config::Service;
@@ -137,14 +137,11 @@ impl Director {
         if self.is_stopping() {
             return;
         }
-        let mut touched = std::collections::BTreeSet::new();
+        let mut touched = BTreeSet::new();
         for (service, target) in which {
             let Some(id) = self.by_service.get(service).copied() else { continue };
-            let Some(Server { state, .. }) = self.servers.get_mut(&id) else { continue };
-            let Some(at) = state.config.real_servers.iter().position(|real| real.target == *target) else {
-                continue;
-            };
-            let Some(real) = state.real_servers.get_mut(at) else { continue };
+            let server = self.servers.get_mut(&id);
+            let Some(real) = server.and_then(|server| server.state.real_server(*target)) else { continue };
             let what = match order {
                 Some((order, span)) => {
                     real.order = Some(Ordered::follow(real.order, now, order, span));
@@ -163,10 +160,7 @@ impl Director {
             return;
         }
         self.note_busy();
-        let reason: Arc<str> = "order".into();
-        for id in touched {
-            self.settle(now, id, &reason, actions);
-        }
+        self.settle_all(now, touched, "order", actions);
         actions.orders = Some(self.orders());
         // What has no connections need not wait.
         actions.read_table = true;
@@ -198,7 +192,7 @@ impl Director {
     pub(super) fn end_orders(
         &mut self,
         now: Instant,
-        touched: &mut std::collections::BTreeSet<VirtualServerId>,
+        touched: &mut BTreeSet<VirtualServerId>,
         news: &mut Vec<News>,
     ) -> bool {
         let mut any = false;

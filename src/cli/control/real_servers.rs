@@ -8,7 +8,7 @@ use clap::Args;
 use super::client::{Client, EXITS, Failure, PATIENCE, REFUSED, Which};
 use super::operator::seconds;
 use crate::cli::{print, say};
-use crate::control::Command;
+use crate::control::{Command, WEIGHT_MAX};
 use crate::status::{OrderWord, Orders, RealServerOrder};
 use crate::sys::clock;
 
@@ -107,10 +107,10 @@ fn weight_of(text: &str) -> Result<WeightWord, String> {
     if text == CONFIGURED {
         return Ok(WeightWord::Configured);
     }
-    let number = text.parse().ok().filter(|weight| *weight <= i32::MAX as u32);
+    let number = text.parse().ok().filter(|weight| *weight <= WEIGHT_MAX);
     number
         .map(WeightWord::Number)
-        .ok_or_else(|| format!("write a number from 0 to {}, or {CONFIGURED}", i32::MAX))
+        .ok_or_else(|| format!("write a number from 0 to {WEIGHT_MAX}, or {CONFIGURED}"))
 }
 
 /// Runs `drain`.

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::super::control::Asked;
 use super::super::files;
 use super::LvsWorker;
-use crate::control::{Code, Command};
-use crate::kernel::ipvs::{HostPort, Protocol};
+use crate::control::{Code, Command, WEIGHT_MAX};
+use crate::kernel::ipvs::HostPort;
 use crate::lvs::{Order, OrderedServer, RealServer, Service, VirtualServer};
 use crate::node::BalancerConfig;
 use crate::notify::{service_name, target_name};
@@ -21,9 +21,6 @@ use crate::time::{Duration, Now};
 
 /// Longest file that is read, in bytes: some ten thousands of orders.
 const LONGEST: u64 = 16 << 20;
-
-/// The kernel's largest weight.
-const WEIGHT_MAX: u32 = i32::MAX as u32;
 
 /// The word for all real servers that something was ordered of.
 const ALL: &str = "all";
@@ -90,16 +87,8 @@ impl OrderRecord {
 /// A service in words that no other has.
 fn spell(service: &Service) -> String {
     match service {
-        Service::Group(name, protocol) => format!("{} group {name}", word(*protocol)),
+        Service::Group(name, protocol) => format!("{protocol} group {name}"),
         Service::Address(..) | Service::FirewallMark(_) => service.to_string(),
-    }
-}
-
-const fn word(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Tcp => "TCP",
-        Protocol::Udp => "UDP",
-        Protocol::Sctp => "SCTP",
     }
 }
 
@@ -186,7 +175,7 @@ fn select(config: &BalancerConfig, word: &str, of: Option<&str>) -> Vec<(Service
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::ipvs::{FirewallMark, ForwardingMethod};
+    use crate::kernel::ipvs::{FirewallMark, ForwardingMethod, Protocol};
     use crate::lvs::{OrderState, Ordered, RealServerDetails};
     use crate::net::Family;
     use crate::time::{Instant, WallTime};
