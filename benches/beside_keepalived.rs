@@ -1,7 +1,7 @@
 //! Ours beside keepalived, on the same topology in one run: how late a takeover is, what an advertisement
 //! costs, what the processes weigh, how evenly they send, how soon they serve.
 //!
-//! `cargo bench --bench beside_keepalived [-- --quick] [ROW...]`; rows: takeover, takeover-1000, routing, load,
+//! `cargo bench --bench beside_keepalived [-- --quick] [--other=PROGRAM] [ROW...]`; rows: takeover, takeover-1000, routing, load,
 //! authentication, memory, start. Root, or user namespaces. Figures are medians of 10 runs (3 with `--quick`), with the extremes.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::print_stdout)]
@@ -271,8 +271,8 @@ impl Bench {
         let mut forked =
             Table::new("start of 1 router into the background: first process back, ms".to_owned());
         let mut serving = Table::new("start of 1 router as owner: first advertisement, ms".to_owned());
-        for (name, program) in &self.contenders {
-            for _ in 0..self.runs {
+        for _ in 0..self.runs {
+            for (name, program) in &self.contenders {
                 let mut lab = Lab::build(Layout { family: Family::Ipv4, routers: 1, fronts: 1 })?;
                 let recorder = Recorder::start(&lab)?;
                 let mut plan = plan(program, 1);

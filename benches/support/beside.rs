@@ -14,7 +14,7 @@ pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
 pub struct Beside {
     /// `--quick`.
     pub quick: bool,
-    /// keepalived, where it is installed, comes first.
+    /// keepalived, where it is installed, comes first; `--other=PROGRAM`, another build of ours, last.
     pub contenders: Vec<(&'static str, Program)>,
     rows: Vec<String>,
 }
@@ -47,6 +47,8 @@ fn beside() -> Beside {
     let ours = Program::new(Kind::Alived, env!("CARGO_BIN_EXE_alived"));
     let plain = Program { arguments: vec!["--realtime=off".to_owned()], ..ours.clone() };
     let mut contenders = vec![("alived", ours), ("alived, no FIFO", plain)];
+    let other = options.iter().find_map(|option| option.strip_prefix("--other="));
+    contenders.extend(other.map(|path| ("alived, other build", Program::new(Kind::Alived, path))));
     match Program::keepalived() {
         Some(program) => contenders.insert(0, ("keepalived", program)),
         None => println!("keepalived is not installed: ours alone, no ratios"),
