@@ -68,7 +68,8 @@ pub(super) fn command_line() -> clap::Command {
 
 /// Whether that word is a subcommand.
 pub(super) fn exists(word: &str) -> bool {
-    CommandLine::command().find_subcommand(word).is_some()
+    // The daemon's start does without all that the subcommands are.
+    !word.starts_with('-') && CommandLine::command().find_subcommand(word).is_some()
 }
 
 /// Runs a subcommand: its name and its arguments.

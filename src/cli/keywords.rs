@@ -29,7 +29,6 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let wanted: Vec<&Keyword> = schema()
         .keywords()
-        .iter()
         .filter(|keyword| {
             arguments.names.is_empty() || arguments.names.iter().any(|name| name == keyword.name)
         })

@@ -8,8 +8,8 @@ use crate::config::values::Unsupported;
 pub(in crate::config) fn report_unsupported(diagnostics: &Diagnostics, seen: &Unsupported) {
     // Within a block that is not acted on, its own keywords need no word of theirs.
     for (index, at, count) in seen.iter() {
-        let Some(keyword) = schema().keywords().get(usize::from(index)) else { continue };
-        let block = schema().keywords().iter().find(|outer| outer.opens == Some(keyword.context));
+        let Some(keyword) = schema().keyword(index) else { continue };
+        let block = schema().keywords().find(|outer| outer.opens == Some(keyword.context));
         let within_unsupported = block.is_some_and(|outer| seen.contains(outer.index));
         let times = if count > 1 { format!(" (written {count} times, first here)") } else { String::new() };
         let name = keyword.name;

@@ -89,77 +89,87 @@ impl Keyword {
     }
 }
 
-/// All keywords.
+/// All keywords. Those of a block are read when it is first asked for: a configuration has few of the blocks, and what a
+/// start does before it serves is time without the service.
 #[derive(Debug)]
 pub(crate) struct Schema {
+    /// In the order of [`Context::ALL`].
+    blocks: [Block; Context::ALL.len()],
+}
+
+/// The keywords of one block.
+#[derive(Debug)]
+struct Block {
+    context: Context,
+    /// Its lines of the table, which stand together.
+    lines: &'static str,
+    /// The number of its first keyword.
+    first: u16,
+    rows: OnceLock<Rows>,
+}
+
+#[derive(Debug)]
+struct Rows {
     keywords: Vec<Keyword>,
-    /// The number of each keyword, by its block and each of its spellings.
-    numbers: HashMap<(Context, &'static str), u16>,
+    /// The place of each keyword, by each of its spellings.
+    places: HashMap<&'static str, usize>,
 }
 
 /// The table.
 pub(crate) fn schema() -> &'static Schema {
     static SCHEMA: OnceLock<Schema> = OnceLock::new();
-    SCHEMA.get_or_init(Schema::parse)
+    SCHEMA.get_or_init(Schema::index)
 }
 
 impl Schema {
-    fn parse() -> Self {
-        let mut keywords: Vec<Keyword> = Vec::with_capacity(640);
-        let mut numbers = HashMap::with_capacity(640);
-        for line in TABLE.lines().skip(1) {
-            let mut cells = line.split('\t');
-            let mut cell = || match cells.next() {
-                Some("-") | None => "",
-                Some(text) => text,
-            };
-            let Some(context) = Context::from_path(cell()) else { continue };
-            let (name, arguments, default, since) = (cell(), cell(), cell(), cell());
-            let old = cell();
-            let (old, replacement) = old.split_once(':').unwrap_or((old, ""));
-            let support = cell();
-            let support = match support.split_once(':') {
-                Some(("refuses", why)) => Support::Refused(why),
-                Some(("never", why)) => Support::NotApplicable(why),
-                // Keywords of a block that nothing acts on say it by their block.
-                _ if support == "inherit" => context.inherited_support(),
-                _ => Support::ActedOn,
-            };
-            let index = u16::try_from(keywords.len()).unwrap_or(u16::MAX);
-            keywords.push(Keyword {
-                context,
-                name,
-                arguments,
-                default,
-                since,
-                deprecated: (!old.is_empty()).then_some(replacement),
-                deprecation_counts: old == "deprecated",
-                meaning: cell(),
-                support,
-                opens: context.opened_by(name),
-                index,
-            });
-            for word in name.split(" / ") {
-                numbers.entry((context, word)).or_insert(index);
+    /// Finds the lines of each block.
+    fn index() -> Self {
+        let empty = |context| Block { context, lines: "", first: 0, rows: OnceLock::new() };
+        let mut blocks = Context::ALL.map(empty);
+        let mut rest = TABLE.split_once('\n').map_or("", |(_, rest)| rest);
+        let mut first = 0_u16;
+        while let Some((path, _)) = rest.split_once('\t') {
+            let is_of = |line: &str| line.strip_prefix(path).is_some_and(|line| line.starts_with('\t'));
+            let lines = rest.split_inclusive('\n').take_while(|line| is_of(line));
+            let (length, count) =
+                lines.fold((0, 0_u16), |(length, count), line| (length + line.len(), count + 1));
+            let (lines, others) = rest.split_at(length);
+            if let Some(context) = Context::from_path(path) {
+                let block = &mut blocks[context as usize];
+                (block.lines, block.first) = (lines, first);
             }
+            first += count;
+            rest = others;
         }
-        Self { keywords, numbers }
+        Self { blocks }
+    }
+
+    fn rows(&self, context: Context) -> &Rows {
+        let block = &self.blocks[context as usize];
+        block.rows.get_or_init(|| block.read())
     }
 
     /// A keyword of a block.
     pub(crate) fn find(&self, context: Context, name: &str) -> Option<&Keyword> {
-        self.keywords.get(usize::from(*self.numbers.get(&(context, name))?))
+        let Rows { keywords, places } = self.rows(context);
+        keywords.get(*places.get(name)?)
+    }
+
+    /// A keyword by its number.
+    pub(crate) fn keyword(&self, index: u16) -> Option<&Keyword> {
+        self.keywords().find(|keyword| keyword.index == index)
     }
 
     /// Every row in the order of the table.
-    pub(crate) fn keywords(&self) -> &[Keyword] {
-        &self.keywords
+    pub(crate) fn keywords(&self) -> impl Iterator<Item = &Keyword> {
+        let mut blocks: Vec<&Block> = self.blocks.iter().collect();
+        blocks.sort_by_key(|block| block.first);
+        blocks.into_iter().flat_map(|block| &self.rows(block.context).keywords)
     }
 
     /// The keywords of a block.
     pub(crate) fn names(&self, context: Context) -> impl Iterator<Item = &'static str> {
-        let rows = self.keywords.iter().filter(move |keyword| keyword.context == context);
-        rows.flat_map(|keyword| keyword.name.split(" / "))
+        self.rows(context).keywords.iter().flat_map(|keyword| keyword.name.split(" / "))
     }
 
     /// Blocks that have a keyword of this name.
@@ -168,6 +178,58 @@ impl Schema {
             .into_iter()
             .filter(|context| context.is_block() && self.find(*context, name).is_some())
             .collect()
+    }
+}
+
+impl Block {
+    fn read(&self) -> Rows {
+        let keywords: Vec<Keyword> = self
+            .lines
+            .lines()
+            .zip(self.first..)
+            .map(|(line, index)| read(self.context, line, index))
+            .collect();
+        let mut places = HashMap::with_capacity(keywords.len());
+        for (place, keyword) in keywords.iter().enumerate() {
+            for word in keyword.name.split(" / ") {
+                places.entry(word).or_insert(place);
+            }
+        }
+        Rows { keywords, places }
+    }
+}
+
+/// Reads a line of the table.
+fn read(context: Context, line: &'static str, index: u16) -> Keyword {
+    // The first cell is the context.
+    let mut cells = line.split('\t').skip(1);
+    let mut cell = || match cells.next() {
+        Some("-") | None => "",
+        Some(text) => text,
+    };
+    let (name, arguments, default, since) = (cell(), cell(), cell(), cell());
+    let old = cell();
+    let (old, replacement) = old.split_once(':').unwrap_or((old, ""));
+    let support = cell();
+    let support = match support.split_once(':') {
+        Some(("refuses", why)) => Support::Refused(why),
+        Some(("never", why)) => Support::NotApplicable(why),
+        // Keywords of a block that nothing acts on say it by their block.
+        _ if support == "inherit" => context.inherited_support(),
+        _ => Support::ActedOn,
+    };
+    Keyword {
+        context,
+        name,
+        arguments,
+        default,
+        since,
+        deprecated: (!old.is_empty()).then_some(replacement),
+        deprecation_counts: old == "deprecated",
+        meaning: cell(),
+        support,
+        opens: context.opened_by(name),
+        index,
     }
 }
 
@@ -212,7 +274,12 @@ mod tests {
     #[test]
     fn every_row_of_the_table_is_whole() {
         let rows = TABLE.lines().skip(1).count();
-        assert_eq!(schema().keywords().len(), rows, "a row names an unknown block");
+        assert_eq!(
+            schema().keywords().count(),
+            rows,
+            "a row names an unknown block, or not beside its others"
+        );
+        assert!(schema().keywords().zip(0..).all(|(keyword, number)| keyword.index == number));
         for keyword in schema().keywords() {
             assert!(!keyword.name.is_empty());
             assert!(!keyword.meaning.is_empty() || keyword.context == Context::Language, "{keyword:?}");
