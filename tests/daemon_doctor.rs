@@ -61,7 +61,7 @@ fn what_the_kernel_lacks_is_found_without_a_daemon_and_mended_by_the_commands() 
     }
     let output = doctor(&host, &[]);
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("no daemon (none answers) and the 1 virtual routers"), "{text}");
+    assert!(text.contains("no daemon (none answers) and the virtual router"), "{text}");
 
     let unicast = instance("VI_1", 51, 100, ADDRESS)
         .replace("    version 3\n", "    version 3\n    unicast_peer {\n        192.0.2.2\n    }\n");

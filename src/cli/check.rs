@@ -11,7 +11,7 @@ use crate::config::cluster::{ClusterFinding, lint};
 use crate::config::diagnostics::{Severity, Style, to_json};
 use crate::config::lints::{explain, explained};
 use crate::config::{Loaded, OwnSettings, SettingsFault, load, load_settings, settings_file_beside};
-use crate::daemon::RealHost;
+use crate::daemon::{DEFAULT_CONFIGURATION, RealHost};
 
 const CLEAN: u8 = 0;
 const WARNINGS: u8 = 1;
@@ -28,8 +28,8 @@ const EXITS: &str = "Exit status: 0 clean, 1 warnings (with --strict), 2 errors,
 #[derive(Debug, Args)]
 #[command(after_help = EXITS)]
 pub(super) struct Arguments {
-    /// Files to judge
-    #[arg(value_name = "FILE", required_unless_present_any = ["more", "explain"])]
+    /// Files to judge; default /etc/keepalived/keepalived.conf
+    #[arg(value_name = "FILE")]
     files: Vec<String>,
     /// One more file, as the daemon is given it
     #[arg(id = "more", short = 'f', long = "use-file", value_name = "FILE")]
@@ -58,7 +58,10 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     if let Some(code) = &arguments.explain {
         return tell(code);
     }
-    let named: Vec<&str> = arguments.files.iter().chain(&arguments.more).map(String::as_str).collect();
+    let mut named: Vec<&str> = arguments.files.iter().chain(&arguments.more).map(String::as_str).collect();
+    if named.is_empty() {
+        named.push(DEFAULT_CONFIGURATION);
+    }
     let host = RealHost { text_only: !arguments.here, ..RealHost::default() };
     let mut settings = SettingsFiles::default();
     let loaded: Vec<Loaded> =

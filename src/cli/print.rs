@@ -8,7 +8,7 @@ use super::arguments::Loading;
 use super::config_test::colour_wanted;
 use crate::config::diagnostics::{Severity, Style, render};
 use crate::config::{OwnSettings, PrintOptions, load, load_settings, print};
-use crate::daemon::RealHost;
+use crate::daemon::{DEFAULT_CONFIGURATION, RealHost};
 
 /// Errors about text that was understood all the same, and is printed.
 const UNDERSTOOD: [&str; 2] = ["not-supported-yet", "script-security"];
@@ -20,8 +20,8 @@ const UNDERSTOOD: [&str; 2] = ["not-supported-yet", "script-security"];
 #[derive(Debug, Args)]
 #[command(after_help = "Exit status: 0, or 2 if the file has errors, 64 bad command line.")]
 pub(super) struct Arguments {
-    /// The file to print
-    #[arg(value_name = "FILE", required_unless_present = "also", conflicts_with = "also")]
+    /// The file to print; default /etc/keepalived/keepalived.conf
+    #[arg(value_name = "FILE", conflicts_with = "also")]
     file: Option<String>,
     /// The same, as the daemon is given it
     #[arg(id = "also", short = 'f', long = "use-file", value_name = "FILE")]
@@ -38,7 +38,8 @@ pub(super) struct Arguments {
 
 /// Runs the subcommand.
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    let file = arguments.file.as_ref().or(arguments.also.as_ref()).map_or("", String::as_str);
+    let file =
+        arguments.file.as_ref().or(arguments.also.as_ref()).map_or(DEFAULT_CONFIGURATION, String::as_str);
     let host = RealHost { text_only: true, ..RealHost::default() };
     let style = Style { colour: colour_wanted(), show_secrets: arguments.show_secrets };
     let mut status = 0;

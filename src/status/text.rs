@@ -12,10 +12,10 @@ pub(crate) fn text(status: &Status, now_unix_us: u64, only: Option<&str>) -> Str
     // Writing to a String cannot fail.
     let _ = writeln!(
         text,
-        "alived {}, process {}, {} virtual routers, running for {}",
+        "alived {}, process {}, {}, running for {}",
         daemon.version,
         daemon.pid,
-        status.routers.len(),
+        routers(status.routers.len()),
         span(now_unix_us.saturating_sub(daemon.started_unix_us))
     );
     let _ = writeln!(text, "configuration {}", daemon.configuration);
@@ -50,6 +50,10 @@ pub(crate) fn text(status: &Status, now_unix_us: u64, only: Option<&str>) -> Str
         }
     }
     text
+}
+
+fn routers(count: usize) -> String {
+    if count == 1 { "1 virtual router".to_owned() } else { format!("{count} virtual routers") }
 }
 
 fn write_group(text: &mut String, group: &GroupStatus, now_unix_us: u64) -> core::fmt::Result {

@@ -156,10 +156,14 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 
 fn summary(file: &str, routers: usize, running: bool, findings: usize) -> String {
     let daemon = if running { "the running daemon" } else { "no daemon (none answers)" };
+    let routers = match routers {
+        1 => "the virtual router".to_owned(),
+        count => format!("the {count} virtual routers"),
+    };
     let found = match findings {
         0 => "nothing to mend".to_owned(),
         1 => "1 finding".to_owned(),
         count => format!("{count} findings"),
     };
-    format!("looked at this host, {daemon} and the {routers} virtual routers of {file}: {found}\n")
+    format!("looked at this host, {daemon} and {routers} of {file}: {found}\n")
 }
