@@ -80,27 +80,19 @@ impl Cluster {
     /// What grows from one advertisement to the next must not go back, also over a restart.
     fn judge_mark(&mut self, id: MachineId, sent: &Transmission) {
         let Transmission { source, destination, ip, ref payload, .. } = *sent;
-        let packet = Packet {
-            frame: None,
-            source,
-            destination,
-            ip,
-            payload: Arc::clone(payload),
-            origin: Origin::Router,
-        };
-        let Some(mark) = Mark::of(&packet) else { return };
+        let Some(mark) = Mark::within(source, ip.protocol, payload) else { return };
         let machine = &mut self.machines[id.0];
         let Some(process) = machine.process.as_mut() else { return };
         process.note_mark(sent, mark);
-        let name = process.ledger.routers.get(&sent.router).map(|standing| Arc::clone(&standing.name));
-        let Some(config) = name.and_then(|name| process.ledger.router_config(&name)) else { return };
-        let monotonic = config.hmac.is_some_and(|hmac| hmac.anti_replay == AntiReplay::Monotonic);
+        let name = process.ledger.routers.get(&sent.router).map(|standing| &standing.name);
+        let Some(config) = name.and_then(|name| process.ledger.router_config(name)) else { return };
+        let monotonic = config.hmac.as_ref().is_some_and(|hmac| hmac.anti_replay == AntiReplay::Monotonic);
         if !monotonic && !matches!(mark, Mark::Sequence(_)) {
             return;
         }
         // Sequence numbers go on from those heard, which a successor may not have heard yet.
         let generation = if monotonic { 0 } else { process.generation };
-        let key = (config.name, destination, generation);
+        let key = (Arc::clone(&config.name), destination, generation);
         let before = machine.marks.insert(key, mark);
         if let Some(before) = before.filter(|before| !mark.is_after(*before)) {
             let detail = format!("sent {mark:?} after {before:?}");
@@ -132,7 +124,7 @@ impl Cluster {
             payload: sent.payload.clone(),
             origin: Origin::Router,
         };
-        self.carry(port, only, &Frame::Advertisement(packet));
+        self.carry(port, only, &Frame::Advertisement(Arc::new(packet)));
     }
 }
 

@@ -5,6 +5,7 @@ use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::agenda::Agenda;
 use super::fault::Fault;
 use super::frame::Frame;
 use super::host::{self, Host, HostId};
@@ -54,7 +55,7 @@ pub struct ClusterSpec {
 pub(super) enum Happening {
     Arrival { port: PortId, frame: Frame, damage: Option<u64> },
     Wake(MachineId),
-    Tell { machine: MachineId, generation: u64, event: Event },
+    Tell { machine: MachineId, generation: u64, event: Box<Event> },
     Ready { machine: MachineId, generation: u64 },
     Work { machine: MachineId, generation: u64 },
     Open { machine: MachineId, generation: u64, socket: ReceiveSocket },
@@ -65,7 +66,7 @@ pub(super) enum Happening {
     Renew { machine: MachineId, generation: u64 },
     Hearing(MachineId),
     Survey,
-    Fault(Fault),
+    Fault(Box<Fault>),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -79,8 +80,9 @@ pub(super) enum Owner {
 #[derive(Debug)]
 pub struct Cluster {
     pub(super) now: Instant,
-    pub(super) queue: BTreeMap<(Instant, u64), Happening>,
-    pub(super) sequence: u64,
+    agenda: Agenda<Happening>,
+    /// Room for the arrivals of one frame.
+    arrivals: Vec<Arrival>,
     pub(super) pace: Pace,
     pub(super) prng: Prng,
     pub(super) network: Network,
@@ -111,8 +113,8 @@ impl Cluster {
         let mut prng = Prng::new(spec.seed);
         let mut cluster = Self {
             now: Instant::ZERO,
-            queue: BTreeMap::new(),
-            sequence: 0,
+            agenda: Agenda::new(),
+            arrivals: Vec::new(),
             pace: spec.pace,
             network: Network::new(prng.fork()),
             prng,
@@ -181,12 +183,7 @@ impl Cluster {
 
     /// Runs until a moment; everything that happens then has happened.
     pub fn run_until(&mut self, end: Instant) {
-        while let Some(entry) = self.queue.first_entry() {
-            let (at, _) = *entry.key();
-            if at > end {
-                break;
-            }
-            let happening = entry.remove();
+        while let Some((at, happening)) = self.agenda.next_until(end) {
             self.now = at;
             self.steps += 1;
             self.step(happening);
@@ -199,7 +196,7 @@ impl Cluster {
 
     /// Something is done to the LAN at a later moment.
     pub fn schedule_fault(&mut self, at: Instant, fault: Fault) {
-        self.schedule(at, Happening::Fault(fault));
+        self.schedule(at, Happening::Fault(Box::new(fault)));
     }
 
     /// Breaks a machine's daemon on purpose.
@@ -285,8 +282,7 @@ impl Cluster {
     }
 
     pub(super) fn schedule(&mut self, at: Instant, happening: Happening) {
-        self.queue.insert((at, self.sequence), happening);
-        self.sequence += 1;
+        self.agenda.schedule(at, happening);
     }
 
     pub(super) fn record(
@@ -349,7 +345,7 @@ impl Cluster {
             Happening::Tell { machine, generation, event } => {
                 let (now, pace) = (self.now, self.pace);
                 if let Some(process) = self.process(machine, generation) {
-                    process.tell(now, event, &pace);
+                    process.tell(now, *event, &pace);
                     self.wake_soon(machine);
                 }
             }
@@ -413,9 +409,9 @@ impl Cluster {
     }
 
     pub(super) fn carry(&mut self, from: PortId, only: Option<PortId>, frame: &Frame) {
-        let mut arrivals = Vec::new();
+        let mut arrivals = core::mem::take(&mut self.arrivals);
         self.network.carry(self.now, from, only, &mut arrivals);
-        for Arrival { at, port, damage } in arrivals {
+        for Arrival { at, port, damage } in arrivals.drain(..) {
             // Machines take no notice of what is for hosts, which is most of all frames.
             let for_hosts = matches!(frame, Frame::Announcement { .. });
             if for_hosts && matches!(self.owners[port.0 as usize], Owner::Machine(_)) {
@@ -423,6 +419,7 @@ impl Cluster {
             }
             self.schedule(at, Happening::Arrival { port, frame: frame.clone(), damage });
         }
+        self.arrivals = arrivals;
     }
 
     fn arrive_at_machine(&mut self, id: MachineId, port: PortId, frame: Frame, damage: Option<u64>) {
@@ -438,12 +435,9 @@ impl Cluster {
                 let from = packet.frame.map(|(mac, _)| mac);
                 let links = || machine.kernel.on_port(port).filter(|link| link.usable());
                 let own = |link: &&Link| link.stacked.is_some() && link.mac == from;
-                let mut keys: Vec<InterfaceIndex> = links().filter(own).map(|link| link.key).collect();
-                if keys.is_empty() {
-                    keys = links().map(|link| link.key).collect();
-                }
+                let private = links().any(|link| own(&link));
                 let mut wakes = false;
-                for key in keys {
+                for key in links().filter(|link| !private || own(link)).map(|link| link.key) {
                     let destination = &packet.destination;
                     let local = is_group(destination) || machine.kernel.answers(key, destination);
                     let Some(process) = machine.process.as_mut().filter(|_| local) else { continue };
@@ -478,7 +472,7 @@ impl Cluster {
             .find_map(|segment| Some((segment, self.holder(segment, &packet.destination)?)));
         let (Some((segment, to)), true) = (found, hop_limit > 0) else { return };
         let mut packet = arriving(packet, damage);
-        packet.ip.hop_limit = hop_limit;
+        Arc::make_mut(&mut packet).ip.hop_limit = hop_limit;
         self.carry(self.gateway[segment.0 as usize], Some(to), &Frame::Advertisement(packet));
     }
 
@@ -538,7 +532,7 @@ impl Cluster {
         let Some(flood) = self.hosts[host.0].flood.as_ref() else { return };
         let (packet, next) =
             (flood.packet(number, self.wall()), self.now + flood.pause.max(Duration::from_micros(1)));
-        self.carry(self.hosts[host.0].port(), None, &Frame::Advertisement(packet));
+        self.carry(self.hosts[host.0].port(), None, &Frame::Advertisement(Arc::new(packet)));
         self.schedule(next, Happening::Forge { host, number: number + 1 });
     }
 
@@ -593,7 +587,7 @@ impl Cluster {
         };
         *last = at.max(*last);
         let (at, generation) = (*last, process.generation);
-        self.schedule(at, Happening::Tell { machine: id, generation, event });
+        self.schedule(at, Happening::Tell { machine: id, generation, event: Box::new(event) });
     }
 
     fn wake(&mut self, id: MachineId) {

@@ -13,7 +13,7 @@ use crate::wire::ip::{IPV4_HEADER_LENGTH, IpFields, ipv4_header};
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Frame {
     /// A VRRP message in its IP packet.
-    Advertisement(Packet),
+    Advertisement(Arc<Packet>),
     /// A gratuitous ARP or an unsolicited neighbour advertisement: "this address is at this MAC".
     Announcement {
         /// The address.

@@ -7,6 +7,7 @@
 
 use core::net::IpAddr;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use super::flood::Flood;
 use super::frame::{Origin, Packet};
@@ -67,14 +68,14 @@ pub struct Host {
     /// What it forges.
     pub(super) flood: Option<Flood>,
     /// The last advertisements with authentication that it heard.
-    recorded: VecDeque<Packet>,
+    recorded: VecDeque<Arc<Packet>>,
     playing: Option<Playing>,
 }
 
 /// A recording that is sent again.
 #[derive(Clone, Debug)]
 struct Playing {
-    packets: Vec<Packet>,
+    packets: Vec<Arc<Packet>>,
     pause: Duration,
     rounds: u32,
 }
@@ -95,28 +96,29 @@ impl Host {
     }
 
     /// Records an advertisement, if it is one of those that cannot be forged.
-    pub(super) fn record(&mut self, packet: &Packet) {
+    pub(super) fn record(&mut self, packet: &Arc<Packet>) {
         if packet.origin == Origin::Router && Mark::of(packet).is_some() {
             if self.recorded.len() >= RECORDED_MAX {
                 self.recorded.pop_front();
             }
-            self.recorded.push_back(packet.clone());
+            self.recorded.push_back(Arc::clone(packet));
         }
     }
 
     /// Begins to send again what it recorded.
     pub(super) fn play(&mut self, pause: Duration, rounds: u32) {
-        let again = |packet: &Packet| Packet { origin: Origin::Recording, ..packet.clone() };
+        let again =
+            |packet: &Arc<Packet>| Arc::new(Packet { origin: Origin::Recording, ..Packet::clone(packet) });
         let packets = self.recorded.iter().map(again).collect();
         self.playing = Some(Playing { packets, pause: pause.max(Duration::from_micros(1)), rounds });
     }
 
     /// The packet of this number, and the pause after it.
-    pub(super) fn recording(&self, number: usize) -> Option<(Packet, Duration)> {
+    pub(super) fn recording(&self, number: usize) -> Option<(Arc<Packet>, Duration)> {
         let Playing { packets, pause, rounds } = self.playing.as_ref()?;
         let round = number.checked_div(packets.len())?;
         let packet = packets.get(number % packets.len())?;
-        (u32::try_from(round).ok()? < *rounds).then(|| (packet.clone(), *pause))
+        (u32::try_from(round).ok()? < *rounds).then(|| (Arc::clone(packet), *pause))
     }
 
     /// Looks through the cache: what is asked now.

@@ -2,16 +2,15 @@
 //!
 //! It outlives the daemon: what a crashed daemon left behind is still here when the next one starts.
 
-use core::net::{IpAddr, Ipv6Addr};
-use std::collections::BTreeMap;
-
 use super::kernel_routing::Routing;
 use super::network::PortId;
+use super::table::Table;
 use crate::kernel::{
     AddressOperation, AddressOutcome, Detection, Forwarding, HeldAddress, KernelError, KernelEvent,
     KernelView, Link, LinkOperation, LinkOutcome, Stacked, Verb, VirtualLinkKind,
 };
 use crate::net::{Family, InterfaceIndex, InterfaceName, MacAddress, Prefix};
+use core::net::{IpAddr, Ipv6Addr};
 
 const EEXIST: i32 = 17;
 const ENODEV: i32 = 19;
@@ -30,7 +29,7 @@ struct Nic {
 /// The kernel of one machine.
 #[derive(Clone, Debug)]
 pub struct Kernel {
-    nics: BTreeMap<InterfaceIndex, Nic>,
+    nics: Table<InterfaceIndex, Nic>,
     /// In the order they were added: of one subnet, the first is the primary.
     addresses: Vec<HeldAddress>,
     next_index: u32,
@@ -46,7 +45,7 @@ impl Kernel {
     /// primary (`net.ipv4.conf.*.promote_secondaries`); without, all of them go with it.
     pub const fn new(promote_secondaries: bool) -> Self {
         Self {
-            nics: BTreeMap::new(),
+            nics: Table::new(),
             addresses: Vec::new(),
             next_index: 2,
             promote_secondaries,

@@ -100,17 +100,17 @@ pub struct Machine {
 
 /// Name of the interface on a segment, equal on all machines: `eth0`.
 pub fn interface_name(segment: SegmentId) -> InterfaceName {
-    name(&format!("eth{}", segment.0))
+    name(&format!("{PHYSICAL}{}", segment.0))
 }
 
 /// Name of the interface with the virtual MAC of a router on a segment: `vmac0.51`.
 pub fn virtual_name(segment: SegmentId, vrid: Vrid) -> InterfaceName {
-    name(&format!("{}{vrid}", virtual_prefix(segment)))
+    name(&format!("{VIRTUAL}{}.{vrid}", segment.0))
 }
 
-fn virtual_prefix(segment: SegmentId) -> String {
-    format!("vmac{}.", segment.0)
-}
+/// How the names of interfaces begin; the number of the segment follows.
+const PHYSICAL: &str = "eth";
+const VIRTUAL: &str = "vmac";
 
 fn name(text: &str) -> InterfaceName {
     // Up to 15 letters and digits by construction.
@@ -228,10 +228,15 @@ impl Machine {
 
     /// The segment whose interface normally has this name, or is below a virtual MAC of this name.
     pub fn segment_of(&self, name: &InterfaceName) -> Option<SegmentId> {
-        let is_on = |segment: &SegmentId| {
-            interface_name(*segment) == *name || name.as_str().starts_with(&virtual_prefix(*segment))
+        let name = name.as_str();
+        let number = match name.strip_prefix(PHYSICAL) {
+            Some(number) => number,
+            None => name.strip_prefix(VIRTUAL)?.split_once('.')?.0,
         };
-        (0..self.ports.len() as u32).map(SegmentId).find(is_on)
+        // Nothing but what the number would be written as.
+        let plain = number == "0" || (!number.starts_with('0') && number.bytes().all(|b| b.is_ascii_digit()));
+        let number = number.parse().ok().filter(|_| plain);
+        number.filter(|number| (*number as usize) < self.ports.len()).map(SegmentId)
     }
 
     /// The segment of a router's group: that of its interface, or of the place where it meets its peers.

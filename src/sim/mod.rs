@@ -7,6 +7,7 @@
 //!
 //! No clock, no I/O, no randomness but the seed's.
 
+mod agenda;
 mod apply;
 mod carry_out;
 mod clocks;
@@ -28,6 +29,7 @@ mod protection;
 mod routing;
 pub mod run;
 pub mod scenario;
+pub mod table;
 pub mod timeline;
 mod trackers;
 mod watch;

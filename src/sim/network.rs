@@ -2,7 +2,7 @@
 //! partitions, pulled cables. No frame is kept here: [`Network::carry`] says when it arrives where.
 
 use core::fmt;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::prng::Prng;
 use crate::time::{Duration, Instant, micros};
@@ -141,7 +141,8 @@ pub struct Network {
     segments: Vec<Conditions>,
     ports: Vec<Port>,
     cuts: BTreeSet<(PortId, PortId)>,
-    last_arrival: BTreeMap<(PortId, PortId), Instant>,
+    /// By sender, then by receiver; shorter where nothing has arrived yet.
+    last_arrival: Vec<Vec<Instant>>,
     prng: Prng,
 }
 
@@ -152,7 +153,7 @@ impl Network {
             segments: Vec::new(),
             ports: Vec::new(),
             cuts: BTreeSet::new(),
-            last_arrival: BTreeMap::new(),
+            last_arrival: Vec::new(),
             prng,
         }
     }
@@ -248,10 +249,18 @@ impl Network {
         if conditions.reordering.draw(&mut self.prng) {
             return at + Duration::from_micros(self.prng.below(micros(conditions.reordering_delay) + 1));
         }
-        let last = self.last_arrival.entry((from, to)).or_insert(Instant::ZERO);
+        let [from, to] = [from, to].map(|port| port.0 as usize);
+        let last = entry(entry(&mut self.last_arrival, from), to);
         *last = at.max(*last);
         *last
     }
+}
+
+fn entry<T: Clone + Default>(list: &mut Vec<T>, at: usize) -> &mut T {
+    if list.len() <= at {
+        list.resize(at + 1, T::default());
+    }
+    &mut list[at]
 }
 
 #[cfg(test)]

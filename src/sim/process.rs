@@ -1,6 +1,7 @@
 //! A daemon's process: the node, its inboxes and sockets, its kernel thread, and the driver's contract of
 //! [`crate::node`] on each wake-up.
 
+use core::cell::OnceCell;
 use core::fmt;
 use core::net::IpAddr;
 use std::collections::{BTreeMap, VecDeque};
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use super::frame::{Glance, Origin, Packet};
 use super::freshness::{Credit, Freshness, Mark};
 use super::invariants::{Heard, Ledger, Pace, Standstill};
+use super::table::Table;
 use crate::kernel::{AddressOperation, LinkOperation, ReceiveSocket, Requester, RoutingOperation};
 use crate::net::{Family, InterfaceIndex};
 use crate::node::{Bequest, Event, HaNode, NodeConfig};
@@ -51,7 +53,7 @@ pub trait Sabotage: fmt::Debug {
 struct Received {
     socket: ReceiveSocket,
     link: InterfaceIndex,
-    packet: Packet,
+    packet: Arc<Packet>,
     damaged: bool,
     arrived: WallTime,
 }
@@ -91,10 +93,33 @@ pub struct Wakeup {
     pub deceived: bool,
 }
 
+/// A node, and when it wants to be called, which is asked for again only when it has been told something.
+#[derive(Debug)]
+struct Node {
+    node: HaNode,
+    timeout: OnceCell<Option<Instant>>,
+}
+
+impl Node {
+    const fn new(node: HaNode) -> Self {
+        Self { node, timeout: OnceCell::new() }
+    }
+
+    /// To tell it something.
+    fn tell(&mut self) -> &mut HaNode {
+        self.timeout.take();
+        &mut self.node
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        *self.timeout.get_or_init(|| self.node.poll_timeout())
+    }
+}
+
 /// A daemon that runs, stands still or is about to start.
 #[derive(Debug)]
 pub struct Process {
-    node: HaNode,
+    node: Node,
     /// Tells its messages from those to a predecessor.
     pub generation: u64,
     /// Whether it has read the kernel's state.
@@ -118,7 +143,7 @@ pub struct Process {
     /// Whether the kernel thread is at work.
     pub working: bool,
     /// Sockets: true once open.
-    pub sockets: BTreeMap<ReceiveSocket, bool>,
+    pub sockets: Table<ReceiveSocket, bool>,
     /// Notifications are lost until then.
     pub deaf_until: Instant,
     /// Arrival of the last notification and reply: both channels keep their order.
@@ -128,7 +153,8 @@ pub struct Process {
     /// Wake-ups in a row that had no reason but an overdue timer.
     pub spins: u32,
     overrun: bool,
-    received: BTreeMap<ReceiveSocket, VecDeque<Received>>,
+    /// Messages in all sockets, in the order of their arrival.
+    received: Vec<Received>,
     events: VecDeque<Event>,
 }
 
@@ -151,7 +177,7 @@ impl Process {
             node.succeed(silent_since);
         }
         Self {
-            node,
+            node: Node::new(node),
             generation,
             ready: false,
             frozen: None,
@@ -163,13 +189,13 @@ impl Process {
             next_wake: None,
             operations: VecDeque::new(),
             working: false,
-            sockets: BTreeMap::new(),
+            sockets: Table::new(),
             deaf_until: Instant::ZERO,
             last_notification: Instant::ZERO,
             last_reply: Instant::ZERO,
             spins: 0,
             overrun: false,
-            received: BTreeMap::new(),
+            received: Vec::new(),
             events: VecDeque::new(),
         }
     }
@@ -179,17 +205,19 @@ impl Process {
         &mut self,
         now: Now,
         link: InterfaceIndex,
-        packet: &Packet,
+        packet: &Arc<Packet>,
         damaged: bool,
         pace: &Pace,
     ) -> bool {
         let mut received = false;
-        for socket in self.sockets.iter().filter(|(socket, open)| **open && takes(socket, link, packet)) {
-            let socket = *socket.0;
-            let queue = self.received.entry(socket).or_default();
-            if queue.len() < pace.receive_queue {
-                let (packet, arrived) = (packet.clone(), now.wall);
-                queue.push_back(Received { socket, link, packet, damaged, arrived });
+        for (&socket, open) in self.sockets.iter() {
+            if !open || !takes(&socket, link, packet) {
+                continue;
+            }
+            let waiting = self.received.iter().filter(|other| other.socket == socket).count();
+            if waiting < pace.receive_queue {
+                let (packet, arrived) = (Arc::clone(packet), now.wall);
+                self.received.push(Received { socket, link, packet, damaged, arrived });
                 received = true;
             }
         }
@@ -233,7 +261,7 @@ impl Process {
     /// Closes a socket; what waits in it is lost.
     pub fn close(&mut self, socket: &ReceiveSocket) {
         self.sockets.remove(socket);
-        self.received.remove(socket);
+        self.received.retain(|received| received.socket != *socket);
     }
 
     /// When the node wants to be called, on the machine's clock.
@@ -249,24 +277,24 @@ impl Process {
         failed: &BTreeMap<usize, SendObstacle>,
     ) -> Actions {
         let mut actions = Actions::default();
-        self.node.note_sent(now, sent, failed, &mut actions);
+        self.node.tell().note_sent(now, sent, failed, &mut actions);
         actions
     }
 
     /// Tells the node that an announcement did not leave.
     pub fn note_unannounced(&mut self, now: Now, link: InterfaceIndex) {
-        self.node.note_unannounced(now, link);
+        self.node.tell().note_unannounced(now, link);
     }
 
     /// More stamps are set aside.
     pub fn reserve(&mut self, reservation: Reservation) {
         self.reservation = reservation;
-        self.node.reserve_stamps(reservation);
+        self.node.tell().reserve_stamps(reservation);
     }
 
     /// Senders that a router says have another time.
     pub fn outside_window(&self, now: Instant, router: &str) -> Vec<IpAddr> {
-        let router = self.node.routers().find(|known| *known.config().name == *router);
+        let router = self.node.node.routers().find(|known| *known.config().name == *router);
         router
             .map(|router| router.outside_window(now).map(|(address, _)| address).collect())
             .unwrap_or_default()
@@ -329,8 +357,11 @@ impl Process {
     pub fn wake(&mut self, now: Now, spurious: bool, mut sabotage: Option<&mut Box<dyn Sabotage>>) -> Wakeup {
         let mut wakeup = Wakeup::default();
         let Wakeup { heard, events, actions, deceived } = &mut wakeup;
-        for received in core::mem::take(&mut self.received).into_values().flatten() {
-            let Packet { frame: _, source, destination, ip, payload, origin } = &received.packet;
+        // One socket after the other.
+        let mut all = core::mem::take(&mut self.received);
+        all.sort_by_key(|received| received.socket);
+        for received in all.drain(..) {
+            let Packet { frame: _, source, destination, ip, payload, origin } = &*received.packet;
             let glance = Glance::within(ip.protocol, payload);
             let header = received.packet.ipv4_header();
             // What was sent to an address comes by the socket of a group too, and is left to the one of the address.
@@ -363,7 +394,7 @@ impl Process {
                 payload: exchanged.as_deref().unwrap_or(payload),
             };
             let before = actions.transmit.len();
-            self.node.handle_datagram(now.of_arrival(received.arrived), &datagram, actions);
+            self.node.tell().handle_datagram(now.of_arrival(received.arrived), &datagram, actions);
             let receiver = receiver.as_ref().filter(|_| credit == Credit::Fresh);
             if self.note_sent_meanwhile(&actions.transmit[before..], &received.packet, receiver)
                 && let Some(heard) = heard.last_mut()
@@ -371,6 +402,7 @@ impl Process {
                 heard.certain = false;
             }
         }
+        self.received = all;
         for event in core::mem::take(&mut self.events) {
             if let Event::Reconfigure(config) = &event {
                 self.freshness.retain(&config.routers);
@@ -378,13 +410,13 @@ impl Process {
             events.push(event.clone());
             let seen = sabotage.as_mut().is_none_or(|sabotage| sabotage.tell(&event));
             if seen {
-                self.node.handle(now, event, actions);
+                self.node.tell().handle(now, event, actions);
             }
         }
         let due = self.node.poll_timeout().is_some_and(|at| at <= now.instant);
         let served = sabotage.as_mut().is_none_or(|sabotage| sabotage.serve());
         if (due || spurious) && served {
-            self.node.handle_timeout(now, actions);
+            self.node.tell().handle_timeout(now, actions);
         }
         if heard.is_empty()
             && events.is_empty()
@@ -416,8 +448,8 @@ pub const fn is_group(destination: &IpAddr) -> bool {
 }
 
 /// The payload as sent, or with a bit inverted.
-pub fn arriving(packet: &Packet, damage: Option<u64>) -> Packet {
-    damage.map_or_else(|| packet.clone(), |draw| packet.damaged(draw))
+pub fn arriving(packet: &Arc<Packet>, damage: Option<u64>) -> Arc<Packet> {
+    damage.map_or_else(|| Arc::clone(packet), |draw| Arc::new(packet.damaged(draw)))
 }
 
 /// Words for a socket in the timeline.

@@ -28,7 +28,7 @@ impl Cluster {
     /// Everything at this moment.
     pub fn survey(&self) -> Survey {
         let segments = (0..self.network.segment_count()).map(SegmentId);
-        let mut survey = Survey { at: self.now, ..Survey::default() };
+        let mut survey = Survey::new(self.now);
         survey.segments = segments
             .clone()
             .map(|segment| {
@@ -78,7 +78,7 @@ impl Cluster {
                 for segment in segments.clone() {
                     let (from, to) = (machine.ports[segment.0 as usize], other.ports[segment.0 as usize]);
                     if self.network.reaches(from, to) {
-                        survey.hearing.insert((machine.id, other.id, segment));
+                        survey.hearing.push((machine.id, other.id, segment));
                     }
                 }
             }

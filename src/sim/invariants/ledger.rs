@@ -12,6 +12,7 @@
 //! to the rules that look at the whole LAN.
 
 use core::net::IpAddr;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ use crate::net::{Family, InterfaceIndex, InterfaceName, Prefix};
 use crate::node::{Bequest, Event, NodeConfig, StaticConfig};
 use crate::sim::kernel::usable_source;
 use crate::sim::machine::meeting_place;
+use crate::sim::table::Table;
 use crate::time::{ARRIVAL_MAX, Duration, Instant};
 use crate::vrrp::{Cause, FaultReason, News, ReportKind, RouterConfig, State, Transition, Whom};
 use crate::wire::vrrp::{Version, Vrid};
@@ -34,15 +36,15 @@ use crate::wire::vrrp::{Version, Vrid};
 #[derive(Clone, Debug)]
 pub struct Ledger {
     /// The configuration in force.
-    pub config: NodeConfig,
+    pub config: Arc<NodeConfig>,
     /// What was in force for a part of the last wake-up.
     passing: Passing,
     /// Interfaces as the daemon was told.
-    pub links: BTreeMap<InterfaceIndex, Link>,
+    pub links: Table<InterfaceIndex, Link>,
     /// Addresses as the daemon was told.
-    pub addresses: BTreeMap<(InterfaceIndex, Prefix), HeldAddress>,
+    pub addresses: Table<(InterfaceIndex, Prefix), HeldAddress>,
     /// Its virtual routers.
-    pub routers: BTreeMap<RouterId, Standing>,
+    pub routers: Table<RouterId, Standing>,
     /// What each of its requesters asked for and did not ask to remove since.
     pub wanted: BTreeSet<(Requester, InterfaceIndex, Prefix)>,
     /// Addresses without our mark that it was told of.
@@ -90,11 +92,11 @@ impl Ledger {
             routing_charge,
             left_addresses,
             destinations,
-            config,
+            config: Arc::new(config),
             passing: Passing::default(),
-            links: BTreeMap::new(),
-            addresses: BTreeMap::new(),
-            routers: BTreeMap::new(),
+            links: Table::new(),
+            addresses: Table::new(),
+            routers: Table::new(),
             wanted: BTreeSet::new(),
             foreign: BTreeSet::new(),
             removed: BTreeMap::new(),
@@ -189,9 +191,18 @@ impl Ledger {
     }
 
     /// The configuration of a router, by its name.
-    pub fn router_config(&self, name: &str) -> Option<RouterConfig> {
+    pub fn router_config(&self, name: &str) -> Option<Cow<'_, RouterConfig>> {
         let config = self.config.routers.iter().find(|config| &*config.name == name)?;
-        Some(RouterConfig { priority: self.standard(config).priority, ..config.clone() })
+        Some(self.at_its_priority(config))
+    }
+
+    /// A router's configuration, with the priority that it has by its trackers.
+    fn at_its_priority<'a>(&self, config: &'a RouterConfig) -> Cow<'a, RouterConfig> {
+        let priority = self.standard(config).priority;
+        match priority == config.priority {
+            true => Cow::Borrowed(config),
+            false => Cow::Owned(RouterConfig { priority, ..config.clone() }),
+        }
     }
 
     /// The names of the routers that an order is for.
@@ -280,9 +291,9 @@ impl Ledger {
     /// Whether an advertisement is for this router and passes the checks of RFC 3768 §7.1 or RFC 9568 §7.1.
     fn concerns(&self, config: &RouterConfig, heard: &Heard) -> bool {
         let hears_by = config.interfaces.hears_by();
-        hears_by.is_none_or(|name| self.links.get(&heard.link).is_some_and(|link| link.name == *name))
+        heard.glance.vrid == config.vrid.get()
+            && hears_by.is_none_or(|name| self.links.get(&heard.link).is_some_and(|link| link.name == *name))
             && heard.destination.is_multicast() != config.destinations.is_unicast()
-            && heard.glance.vrid == config.vrid.get()
             && heard.glance.version == config.version.number()
             && Family::of(&heard.source) == config.family
             && (!config.check_source || config.destinations.peer(heard.source).is_some())
@@ -301,14 +312,13 @@ impl Ledger {
 
     fn note_heard(&mut self, batch: &Batch<'_>, heard: &Heard) {
         let arrived = batch.local - ARRIVAL_MAX;
-        let configs = self.config.routers.iter();
-        let concerned = configs.filter(|config| config.vrid.get() == heard.glance.vrid);
-        let names: Vec<Arc<str>> = concerned.map(|config| Arc::clone(&config.name)).collect();
-        for name in names {
-            let Some(config) = self.router_config(&name).filter(|config| self.concerns(config, heard)) else {
+        let node = Arc::clone(&self.config);
+        for config in &node.routers {
+            if !self.concerns(config, heard) {
                 continue;
-            };
-            for standing in self.routers.values_mut().filter(|standing| standing.name == name) {
+            }
+            let config = self.at_its_priority(config);
+            for standing in self.routers.values_mut().filter(|standing| standing.name == config.name) {
                 match standing.state {
                     State::Backup if heard.certain => standing.hear(arrived, &config, heard),
                     State::Backup => standing.hear_perhaps(arrived, &config, heard),
@@ -404,7 +414,7 @@ impl Ledger {
                 let (routes, rules) = routing_of(config);
                 self.routing_charge.0.extend(routes);
                 self.routing_charge.1.extend(rules);
-                self.config = config.clone();
+                self.config = Arc::new(config.clone());
                 let links: Vec<Link> = self.links.values().cloned().collect();
                 links.iter().for_each(|link| self.note_link(link));
             }
@@ -446,7 +456,7 @@ impl Ledger {
     fn note_transition(&mut self, batch: &Batch<'_>, transition: &Transition) {
         let config = self.config.routers.iter().find(|config| config.name == transition.name);
         let may_succeed = config.is_some_and(|config| self.may_succeed(config, batch.local));
-        let standing = self.routers.entry(transition.router).or_insert_with(|| Standing {
+        let standing = self.routers.get_or_insert_with(transition.router, || Standing {
             name: transition.name.clone(),
             state: State::Initialize,
             elected: None,

@@ -2,16 +2,17 @@
 //! and handles them one by one: what it asks for by one of them may be out of date by the next. That is no mistake, as
 //! long as it is taken back within the wake-up.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::kernel::{Link, LinkKey};
 use crate::net::{InterfaceIndex, InterfaceName, Prefix};
 use crate::node::NodeConfig;
+use crate::sim::table::Table;
 
 /// Configurations and names that came to an end within a wake-up.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Passing {
-    configs: Vec<NodeConfig>,
+    configs: Vec<Arc<NodeConfig>>,
     names: Vec<(InterfaceIndex, InterfaceName)>,
 }
 
@@ -22,12 +23,12 @@ impl Passing {
     }
 
     /// A configuration ends that something was handled by.
-    pub(super) fn note_config(&mut self, config: &NodeConfig) {
-        self.configs.push(config.clone());
+    pub(super) fn note_config(&mut self, config: &Arc<NodeConfig>) {
+        self.configs.push(Arc::clone(config));
     }
 
     /// The daemon is told of an interface that it may have known by another name.
-    pub(super) fn note_link(&mut self, before: &BTreeMap<InterfaceIndex, Link>, link: &Link) {
+    pub(super) fn note_link(&mut self, before: &Table<InterfaceIndex, Link>, link: &Link) {
         let before = before.get(&link.key).filter(|before| before.name != link.name);
         self.names.extend(before.map(|before| (link.key, before.name.clone())));
     }
@@ -43,18 +44,18 @@ impl Passing {
     ) -> bool {
         let past = self.names.iter().filter(|(key, _)| *key == link).map(|(_, name)| name);
         let names: Vec<&InterfaceName> = name.into_iter().chain(past).collect();
-        let mut configs = self.configs.iter().chain([config]);
+        let mut configs = self.configs.iter().map(|config| &**config).chain([config]);
         configs.any(|config| places(config, prefix).any(|place| names.contains(&place)))
     }
 
     /// Whether one of the configurations had no such interface of the daemon's own.
-    pub(super) fn was_without(&self, key: &LinkKey, links: &BTreeMap<InterfaceIndex, Link>) -> bool {
+    pub(super) fn was_without(&self, key: &LinkKey, links: &Table<InterfaceIndex, Link>) -> bool {
         self.configs.iter().any(|config| !has_link(config, key, links))
     }
 }
 
 /// Whether a daemon is configured with an interface of its own, on a parent that is there.
-pub(super) fn has_link(config: &NodeConfig, key: &LinkKey, links: &BTreeMap<InterfaceIndex, Link>) -> bool {
+pub(super) fn has_link(config: &NodeConfig, key: &LinkKey, links: &Table<InterfaceIndex, Link>) -> bool {
     let parent = links.get(&key.parent).map(|parent| &parent.name);
     let mut own = config.links.iter();
     own.any(|link| (link.name.packed(), link.kind, Some(&link.parent)) == (key.name, key.kind, parent))

@@ -42,7 +42,7 @@ impl Service {
             let conditions = || keys.iter().map(|key| survey.segment(key.segment));
             let deaf =
                 survey.members.iter().any(|m| keys.contains(&m.group) && survey.deaf.contains(&m.machine));
-            if !uniform || deaf || conditions().any(|(lossy, _)| lossy) {
+            if !*uniform || deaf || conditions().any(|(lossy, _)| lossy) {
                 continue;
             }
             let delay = conditions().map(|(_, delay)| delay).max().unwrap_or_default();
@@ -50,7 +50,7 @@ impl Service {
             let bound = keys.iter().map(|key| election(*key, delay)).max().unwrap_or_default();
             let segments: BTreeSet<SegmentId> = keys.iter().map(|key| key.segment).collect();
             let mut common: Option<Vec<BTreeSet<MachineId>>> = None;
-            for key in &keys {
+            for key in keys {
                 let able: Vec<&Member> = survey.group(*key).filter(|member| member.able).collect();
                 let circles = circles(survey, *key, &able);
                 match &mut common {
@@ -62,9 +62,9 @@ impl Service {
                 // Also who cannot take part may say a last word to them when something happens to it.
                 let heard_by_them = |machine: &MachineId| {
                     machines.contains(machine)
-                        || segments.iter().any(|segment| {
-                            machines.iter().any(|m| survey.hearing.contains(&(*machine, *m, *segment)))
-                        })
+                        || segments
+                            .iter()
+                            .any(|segment| machines.iter().any(|m| survey.reaches(*machine, *m, *segment)))
                 };
                 let of_them = survey.members.iter().filter(|member| keys.contains(&member.group));
                 let heard: BTreeSet<MachineId> = of_them
@@ -72,7 +72,7 @@ impl Service {
                     .map(|member| member.machine)
                     .filter(|machine| !machines.contains(machine) && heard_by_them(machine))
                     .collect();
-                let bound = bound * if survey.is_contested(&keys, &heard) { 1 + ROUNDS } else { 1 };
+                let bound = bound * if survey.is_contested(keys, &heard) { 1 + ROUNDS } else { 1 };
                 let mut touched: BTreeMap<MachineId, Instant> = survey.leavers.clone();
                 let removed = survey.removed.iter().filter(|((_, of), _)| keys.contains(of));
                 let others = of_them.map(|member| (member.machine, member.touched));
@@ -82,7 +82,7 @@ impl Service {
                 }
                 let touched = touched.iter().filter(|(machine, _)| heard_by_them(machine));
                 let touched = touched.map(|(_, at)| *at).max().unwrap_or_default();
-                for &group in &keys {
+                for &group in keys {
                     let key = (group, machines.clone());
                     let since = match self.circles.get(&key) {
                         // Whom they heard until now they believe for a master-down time more.

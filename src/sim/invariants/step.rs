@@ -18,15 +18,33 @@ const OWNER: u8 = 255;
 
 /// Takes a wake-up into the ledger and gives the rules it broke.
 pub fn judge(machine: MachineId, ledger: &mut Ledger, batch: &Batch<'_>) -> Vec<Violation> {
+    let mut broken = Vec::new();
+    let mut break_rule = |rule, detail| {
+        broken.push(Violation { at: batch.at, rule, machine: Some(machine), detail });
+    };
+    let lasted = match batch.actions.is_empty() {
+        // As most wake-ups are.
+        true => ledger.note_received(batch),
+        false => judge_actions(ledger, batch, &mut break_rule),
+    };
+    let calm = !lasted
+        && batch.events.is_empty()
+        && batch.actions.kernel.is_empty()
+        && batch.actions.transitions().next().is_none();
+    // In calm, neither what the daemon knows nor what it holds has changed.
+    if !calm {
+        judge_holdings(ledger, &mut break_rule);
+    }
+    broken
+}
+
+/// Takes a wake-up of which something came into the ledger, and judges that. Returns what [`Ledger::note_received`] does.
+fn judge_actions(ledger: &mut Ledger, batch: &Batch<'_>, break_rule: &mut impl FnMut(Rule, String)) -> bool {
     let masters_before = masters(ledger);
     // Mastership gained or lost within this wake-up entitles to what was sent in it.
     let leaving_before = switched(ledger, Switch::Leaving);
     // What was heard and told comes before the actions, and the actions are judged by it.
     let lasted = ledger.note_received(batch);
-    let mut broken = Vec::new();
-    let mut break_rule = |rule, detail| {
-        broken.push(Violation { at: batch.at, rule, machine: Some(machine), detail });
-    };
     for transition in batch.actions.transitions() {
         if transition.to == State::Master
             && transition.from == State::Backup
@@ -57,17 +75,15 @@ pub fn judge(machine: MachineId, ledger: &mut Ledger, batch: &Batch<'_>) -> Vec<
     ledger.note_actions(batch);
     let masters_after = masters(ledger);
     let concerned = batch.actions.transitions().filter(|t| [t.from, t.to].contains(&State::Master));
-    let gained = concerned.map(|transition| transition.router);
-    let entitled: BTreeSet<RouterId> =
-        masters_before.iter().copied().chain(gained).chain(masters_after.iter().copied()).collect();
-    let left_backup: BTreeSet<RouterId> =
+    let gained: Vec<RouterId> = concerned.map(|transition| transition.router).collect();
+    let entitled = |router| [&masters_before, &gained, &masters_after].iter().any(|of| of.contains(router));
+    let left_backup: Vec<RouterId> =
         batch.actions.transitions().filter(|t| t.from == State::Backup).map(|t| t.router).collect();
     // Who is told to switch back and over again in one wake-up advertises in between.
     let throughout =
         !batch.events.iter().any(|event| matches!(event, Event::SwitchBack(_) | Event::EndMaintenance));
     let leaving_after = switched(ledger, Switch::Leaving);
-    let leaving: BTreeSet<RouterId> =
-        leaving_before.intersection(&leaving_after).copied().filter(|_| throughout).collect();
+    let leaves = |router| throughout && leaving_before.contains(router) && leaving_after.contains(router);
 
     for sent in &batch.actions.transmit {
         let Some(glance) = Glance::within(sent.ip.protocol, &sent.payload) else {
@@ -91,10 +107,10 @@ pub fn judge(machine: MachineId, ledger: &mut Ledger, batch: &Batch<'_>) -> Vec<
                 && (standing.state == State::Backup || left_backup.contains(&sent.router))
                 && in_time
         });
-        if !entitled.contains(&sent.router) && !tries {
+        if !entitled(&sent.router) && !tries {
             break_rule(Rule::AdvertisesWithoutMastership, format!("sent {glance}"));
         }
-        if glance.priority > 0 && leaving.contains(&sent.router) {
+        if glance.priority > 0 && leaves(&sent.router) {
             break_rule(Rule::AdvertisesWithoutMastership, format!("sent {glance} while it switches over"));
         }
     }
@@ -105,7 +121,7 @@ pub fn judge(machine: MachineId, ledger: &mut Ledger, batch: &Batch<'_>) -> Vec<
             break_rule(Rule::ForeignAddressRemoved, detail);
         }
     }
-    judge_routing(ledger, batch, &masters_after, &mut break_rule);
+    judge_routing(ledger, batch, &masters_after, break_rule);
     // The link-local address of an interface below, which its virtual MAC has too, may be anything.
     let requests = addresses().filter(|request| request.requester != Requester::Links);
     let operations: Vec<_> = requests
@@ -149,18 +165,16 @@ pub fn judge(machine: MachineId, ledger: &mut Ledger, batch: &Batch<'_>) -> Vec<
             break_rule(Rule::OwnLinkRemoved, detail);
         }
     }
-    let calm = !lasted
-        && batch.events.is_empty()
-        && batch.actions.kernel.is_empty()
-        && batch.actions.transitions().next().is_none();
-    if calm {
-        // Neither what the daemon knows nor what it holds has changed.
-        return broken;
-    }
+    lasted
+}
+
+/// Judges what a daemon holds by what it knows.
+fn judge_holdings(ledger: &Ledger, break_rule: &mut impl FnMut(Rule, String)) {
+    let masters = masters(ledger);
     let kept = ledger.stopping && ledger.config.keep_addresses_on_stop;
     for (requester, _, prefix) in ledger.wanted.iter().filter(|_| !kept) {
         if let Requester::Router(router) = requester
-            && !masters_after.contains(router)
+            && !masters.contains(router)
         {
             let name = ledger.routers.get(router).map_or("?", |s| &*s.name);
             break_rule(Rule::AddressWithoutMastership, format!("({name}) wants {prefix} and is not master"));
@@ -188,14 +202,13 @@ pub fn judge(machine: MachineId, ledger: &mut Ledger, batch: &Batch<'_>) -> Vec<
             }
         }
     }
-    broken
 }
 
-fn masters(ledger: &Ledger) -> BTreeSet<RouterId> {
+fn masters(ledger: &Ledger) -> Vec<RouterId> {
     ledger.routers.iter().filter(|(_, s)| s.state == State::Master).map(|(id, _)| *id).collect()
 }
 
-fn switched(ledger: &Ledger, switch: Switch) -> BTreeSet<RouterId> {
+fn switched(ledger: &Ledger, switch: Switch) -> Vec<RouterId> {
     ledger.routers.iter().filter(|(_, s)| s.switch == switch).map(|(id, _)| *id).collect()
 }
 
@@ -203,7 +216,7 @@ fn switched(ledger: &Ledger, switch: Switch) -> BTreeSet<RouterId> {
 fn judge_routing(
     ledger: &Ledger,
     batch: &Batch<'_>,
-    masters_after: &BTreeSet<RouterId>,
+    masters_after: &[RouterId],
     break_rule: &mut impl FnMut(Rule, String),
 ) {
     let name =

@@ -1,5 +1,6 @@
 //! The whole LAN at one moment, as plain data, for the rules that look at all machines at once.
 
+use core::cell::OnceCell;
 use core::fmt;
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -130,8 +131,8 @@ pub struct Survey {
     pub misrouted: BTreeSet<(MachineId, String)>,
     /// All cache entries of all hosts.
     pub routes: Vec<HostRoute>,
-    /// Who hears whom: sender, receiver.
-    pub hearing: BTreeSet<(MachineId, MachineId, SegmentId)>,
+    /// Who hears whom: sender, receiver; in order.
+    pub hearing: Vec<(MachineId, MachineId, SegmentId)>,
     /// Who hears whom and does not believe it, for the time that its clock has: sender, receiver.
     pub apart: BTreeSet<(MachineId, MachineId, GroupKey)>,
     /// Segments where frames get lost, and the longest way on each.
@@ -145,9 +146,15 @@ pub struct Survey {
     pub leavers: BTreeMap<MachineId, Instant>,
     /// Machines whose daemon was a member of a group until a reload removed the router, and when that was.
     pub removed: BTreeMap<(MachineId, GroupKey), Instant>,
+    components: OnceCell<Vec<Component>>,
 }
 
 impl Survey {
+    /// Nothing seen yet.
+    pub fn new(at: Instant) -> Self {
+        Self { at, ..Self::default() }
+    }
+
     /// All groups.
     pub fn groups(&self) -> BTreeSet<GroupKey> {
         self.members.iter().map(|member| member.group).collect()
@@ -176,7 +183,12 @@ impl Survey {
 
     /// Whether a group's routers on two machines hear the one the other, and believe it.
     pub fn hears(&self, from: MachineId, to: MachineId, group: GroupKey) -> bool {
-        self.hearing.contains(&(from, to, group.segment)) && !self.apart.contains(&(from, to, group))
+        self.reaches(from, to, group.segment) && !self.apart.contains(&(from, to, group))
+    }
+
+    /// Whether what a machine sends on a segment arrives at another one.
+    pub fn reaches(&self, from: MachineId, to: MachineId, segment: SegmentId) -> bool {
+        self.hearing.binary_search(&(from, to, segment)).is_ok()
     }
 
     /// The masters of a group.
@@ -185,7 +197,11 @@ impl Survey {
     }
 
     /// All groups, those together that depend on one another by sync groups.
-    pub fn components(&self) -> Vec<Component> {
+    pub fn components(&self) -> &[Component] {
+        self.components.get_or_init(|| self.find_components())
+    }
+
+    fn find_components(&self) -> Vec<Component> {
         let mut components: Vec<BTreeSet<GroupKey>> = Vec::new();
         for unit in &self.units {
             let mut merged: BTreeSet<GroupKey> = (**unit).clone();

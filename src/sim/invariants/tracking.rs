@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::kernel::{Link, ScriptEnd};
 use crate::net::{InterfaceIndex, InterfaceName};
 use crate::node::NodeConfig;
+use crate::sim::table::Table;
 use crate::time::{Duration, Instant};
 use crate::track::{Effect, FileReading, Owner, ProcessTracker, ScriptTracker, Tracker, Verdict};
 use crate::vrrp::RouterConfig;
@@ -62,7 +63,7 @@ pub struct LinkOpinions(BTreeMap<InterfaceName, (InterfaceIndex, Opinion)>);
 
 impl LinkOpinions {
     /// The daemon was told of its interfaces.
-    pub fn note(&mut self, local: Instant, config: &NodeConfig, links: &BTreeMap<InterfaceIndex, Link>) {
+    pub fn note(&mut self, local: Instant, config: &NodeConfig, links: &Table<InterfaceIndex, Link>) {
         let before = core::mem::take(&mut self.0);
         for line in &config.tracking.interface_delays {
             let Some(link) = links.values().find(|link| link.name == line.interface) else { continue };
