@@ -6,10 +6,12 @@
 
 use core::fmt;
 use core::ops::{Add, AddAssign, Sub};
+
 pub use core::time::Duration;
+use serde::{Deserialize, Serialize};
 
 /// A point on the monotonic clock, in microseconds since an arbitrary start.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct Instant {
     us: u64,
 }
@@ -70,7 +72,7 @@ pub fn micros(duration: Duration) -> u64 {
 }
 
 /// Wall-clock time in microseconds since the Unix epoch. May jump; never used for a deadline.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct WallTime {
     us: u64,
 }

@@ -5,20 +5,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::Instant;
 
 /// The next deadline of each of many owners, ordered by time and then by owner.
 ///
 /// A deadline that moves later, as a backup's does with every advertisement, only notes the new time; its
 /// place in the order is corrected when it comes to the front.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(bound(deserialize = "Owner: Deserialize<'de> + Ord"))]
 pub struct TimerQueue<Owner> {
     /// The first is always true; later ones may stand too early.
     by_time: BTreeSet<(Instant, Owner)>,
     by_owner: BTreeMap<Owner, Entry>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 struct Entry {
     deadline: Instant,
     /// Its time in `by_time`, not after the deadline.

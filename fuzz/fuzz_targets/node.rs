@@ -340,8 +340,15 @@ impl World {
             ]
         };
         for socket in sockets {
-            let datagram =
-                Datagram { socket, source, destination, hop_limit: Some(255), header: &[], payload };
+            let datagram = Datagram {
+                socket,
+                source,
+                destination,
+                hop_limit: Some(255),
+                header: &[],
+                payload,
+                verdicts: None,
+            };
             self.node.handle_datagram(now, &datagram, &mut self.actions);
         }
         self.settle();

@@ -4,11 +4,13 @@ use core::net::IpAddr;
 use core::num::NonZeroU8;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::net::Family;
 use crate::time::Duration;
 
 /// One BFD session. Intervals have a resolution of 1 µs and go on the wire as 32 bits of µs.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct SessionConfig {
     /// Name in `track_bfd` and `BFD_CHECK`: 1 to 31 bytes.
     pub name: Arc<str>,
@@ -63,7 +65,7 @@ impl SessionConfig {
 }
 
 /// How many routers may lie between us and the neighbour.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub enum HopAllowance {
     /// So many: a packet whose TTL lost more is dropped. −1 asks for one *more* than we send.
     AtMost(i16),
@@ -72,7 +74,7 @@ pub enum HopAllowance {
 }
 
 /// Who is told of a session's changes.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub enum Listeners {
     /// Virtual routers and checks.
     #[default]

@@ -2,11 +2,13 @@
 
 use core::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::{KernelError, Verb};
 use crate::net::{InterfaceIndex, InterfaceName, MacAddress, PackedName};
 
 /// How an interface of ours stands on its parent.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum VirtualLinkKind {
     /// A macvlan of mode private with this hardware address (`use_vmac`).
     Macvlan(MacAddress),
@@ -24,7 +26,7 @@ impl fmt::Display for VirtualLinkKind {
 }
 
 /// What the ipvlans of one parent see of each other (`enum ipvlan` flags).
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum IpvlanSharing {
     /// All.
     #[default]
@@ -36,7 +38,7 @@ pub enum IpvlanSharing {
 }
 
 /// On what an interface stands.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Stacked {
     /// The interface below.
     pub parent: InterfaceIndex,
@@ -45,7 +47,7 @@ pub struct Stacked {
 }
 
 /// An interface that the daemon keeps on top of another one for as long as it lives.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct VirtualLink {
     /// Its name.
     pub name: InterfaceName,
@@ -69,7 +71,7 @@ impl VirtualLink {
 }
 
 /// What tells interfaces of ours apart in the kernel.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct LinkKey {
     /// The interface below.
     pub parent: InterfaceIndex,
@@ -91,7 +93,7 @@ pub struct LinkOperation {
 }
 
 /// What became of one operation.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct LinkOutcome {
     /// Add or remove.
     pub verb: Verb,

@@ -27,13 +27,15 @@ use core::fmt;
 use core::net::{IpAddr, Ipv4Addr};
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use crate::net::{Family, InterfaceIndex, InterfaceName, MacAddress, Prefix, VRRP_PROTOCOL};
 
 /// `IFA_PROTO` of the addresses we add: keepalived's number in `rt_addrprotos`.
 pub const ADDRESS_PROTOCOL: u8 = 18;
 
 /// A network interface as the kernel describes it.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Link {
     /// Its number.
     pub key: InterfaceIndex,
@@ -70,14 +72,14 @@ impl Link {
 }
 
 /// Whether the host is a router on an interface.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Forwarding {
     /// `net.ipv6.conf.IF.forwarding`.
     pub ipv6: bool,
 }
 
 /// An address that the kernel holds.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct HeldAddress {
     /// The interface that has it.
     pub link: InterfaceIndex,
@@ -99,7 +101,7 @@ impl HeldAddress {
 }
 
 /// How far duplicate address detection is with an address (IPv6, RFC 4862 §5.4).
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Detection {
     /// Done or not needed: the address is usable.
     #[default]
@@ -111,7 +113,7 @@ pub enum Detection {
 }
 
 /// Everything the kernel holds that concerns us, read at start and again after a lost notification.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct KernelView {
     /// All interfaces.
     pub links: Vec<Link>,
@@ -124,7 +126,7 @@ pub struct KernelView {
 }
 
 /// A change the kernel told us of.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum KernelEvent {
     /// The whole state: replaces all that was known.
     View(KernelView),
@@ -157,7 +159,7 @@ pub enum KernelEvent {
 }
 
 /// An address with everything the kernel is told when it is added.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct AddressSpec {
     /// Address and prefix length.
     pub prefix: Prefix,
@@ -205,7 +207,7 @@ pub fn scope_name(scope: u8) -> String {
 }
 
 /// Flags of an address line; all off by default.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct AddressFlags {
     /// `-nodad`: duplicate address detection is left on (IPv6; we switch it off by default).
     pub duplicate_address_detection: bool,
@@ -220,7 +222,7 @@ pub struct AddressFlags {
 }
 
 /// What to do with an object of the kernel.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum Verb {
     /// Add it with our mark; already there is success.
     Add,
@@ -250,7 +252,7 @@ impl AddressOperation {
 }
 
 /// One gratuitous ARP (IPv4) or unsolicited neighbour advertisement (IPv6) to send.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Announcement {
     /// Through this interface.
     pub link: InterfaceIndex,
@@ -265,11 +267,11 @@ pub struct Announcement {
 }
 
 /// A router's number in a [`crate::node::HaNode`], stable over its life; never reused.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct RouterId(pub u32);
 
 /// Who has something changed in the kernel, and is told what came of it.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum Requester {
     /// A virtual router.
     Router(RouterId),
@@ -335,7 +337,7 @@ impl KernelRequest {
 }
 
 /// What became of one operation.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct AddressOutcome {
     /// Add or remove.
     pub verb: Verb,
@@ -358,7 +360,7 @@ impl AddressOutcome {
 }
 
 /// The kernel's answer to a chunk of a requester's operations, in their order.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct AddressReply {
     /// Who asked.
     pub requester: Requester,
@@ -395,7 +397,7 @@ pub fn first_announcements<'a>(
 }
 
 /// A refusal by the kernel: error number and, where it gave one, its own explanation.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct KernelError {
     /// Positive `errno`.
     pub errno: i32,
@@ -410,7 +412,7 @@ impl fmt::Display for KernelError {
 }
 
 /// A receive socket for advertisements: one for each interface, protocol, and group or address.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct ReceiveSocket {
     /// The interface it is bound to; `None` = it hears what comes to its address by any, for unicast alone.
     pub link: Option<InterfaceIndex>,
@@ -429,7 +431,7 @@ impl ReceiveSocket {
 }
 
 /// What the driver tells of a [`ReceiveSocket`] it was asked to open.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum SocketEvent {
     /// Open, joined, delivering.
     Opened(ReceiveSocket),

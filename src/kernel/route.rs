@@ -4,13 +4,15 @@ use core::net::IpAddr;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::net::{Family, InterfaceName, Prefix};
 
 /// `RTPROT_KEEPALIVED`: the origin that the routes and rules we add carry.
 pub const ROUTE_PROTOCOL: u8 = 18;
 
 /// A route with everything the kernel is told when it is added.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct Route {
     /// Family of the destination; a gateway may be of the other one (`via inet6 …`).
     pub family: Family,
@@ -104,7 +106,7 @@ impl Route {
 }
 
 /// `RTN_*`: what becomes of packets that match a route.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum RouteType {
     /// Forwarded.
     #[default]
@@ -186,7 +188,7 @@ impl RouteType {
 }
 
 /// `table`, `vrf`: a routing table.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum RouteTable {
     /// By number; never 0.
     Number(u32),
@@ -202,7 +204,7 @@ impl RouteTable {
 }
 
 /// How a route is added beside routes to the same destination.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum RouteInsertion {
     /// `add`: an error when one is there (`NLM_F_EXCL`).
     Exclusive,
@@ -214,7 +216,7 @@ pub enum RouteInsertion {
 }
 
 /// Where packets of a route go next.
-#[derive(Clone, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum NextHops {
     /// Nowhere: blackhole and the like, or a route that names neither gateway nor interface.
     #[default]
@@ -247,7 +249,7 @@ impl NextHops {
 }
 
 /// One way: a gateway, an interface, or both.
-#[derive(Clone, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct NextHop {
     /// `via`: of the route's family, or an IPv6 gateway of an IPv4 route.
     pub gateway: Option<IpAddr>,
@@ -260,7 +262,7 @@ pub struct NextHop {
 }
 
 /// One leg of a multipath route.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct WeightedHop {
     /// The way.
     pub hop: NextHop,
@@ -271,7 +273,7 @@ pub struct WeightedHop {
 }
 
 /// `realms [FROM/]TO`: numbers of `rt_realms`, for classifying traffic.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct Realms {
     /// Source realm; 0 = unknown.
     pub from: u16,
@@ -280,7 +282,7 @@ pub struct Realms {
 }
 
 /// `encap`: a lightweight tunnel (`LWTUNNEL_ENCAP_*`).
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum Encapsulation {
     /// `encap ip`.
     Ip(TunnelHeader<core::net::Ipv4Addr>),
@@ -293,7 +295,7 @@ pub enum Encapsulation {
 }
 
 /// What a lightweight IP tunnel writes into its outer header.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct TunnelHeader<A> {
     /// `id`: key of the tunnel.
     pub id: Option<u64>,
@@ -316,7 +318,7 @@ impl<A> Default for TunnelHeader<A> {
 }
 
 /// `RTAX_*`: a setting for connections over a route.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum RouteMetric {
     /// `mtu` in bytes.
     Mtu,
@@ -429,7 +431,7 @@ impl RouteMetric {
 }
 
 /// Value of a [`RouteMetric`].
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct MetricValue {
     /// In the metric's own unit.
     pub value: u32,
@@ -438,7 +440,7 @@ pub struct MetricValue {
 }
 
 /// `congctl`.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct CongestionControl {
     /// Name of the algorithm, at most 15 bytes.
     pub name: Arc<str>,
@@ -447,7 +449,7 @@ pub struct CongestionControl {
 }
 
 /// `pref`: preference of a default router (RFC 4191 §2.1).
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum RouterPreference {
     /// `low`.
     Low,

@@ -8,6 +8,8 @@ use core::hash::{Hash, Hasher};
 use core::net::IpAddr;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     KernelError, MarkMatch, NextHop, NextHops, Requester, Route, RouteTable, RouteType, Rule, RuleAction,
     Verb, WeightedHop,
@@ -18,7 +20,7 @@ use crate::net::{Family, InterfaceIndex, Prefix};
 const IPV6_METRIC: u32 = 1024;
 
 /// What Linux sorts routes by: several may be in one place, which differ in their ways.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct RoutePlace {
     /// Number of the table.
     pub table: u32,
@@ -33,7 +35,7 @@ pub struct RoutePlace {
 }
 
 /// What tells a route of ours from all others.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct RouteKey {
     /// Where it is.
     pub place: RoutePlace,
@@ -128,7 +130,7 @@ impl Way {
 }
 
 /// A route that the kernel holds.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct HeldRoute {
     /// Where it is.
     pub place: RoutePlace,
@@ -174,7 +176,7 @@ impl HeldRoute {
 }
 
 /// One way of a route that the kernel holds.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct HeldWay {
     /// The gateway.
     pub gateway: Option<IpAddr>,
@@ -191,7 +193,7 @@ impl HeldWay {
 }
 
 /// What tells a rule of ours from all others.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct RuleKey {
     /// Which of the two lists.
     pub family: Family,
@@ -258,7 +260,7 @@ impl RuleKey {
 }
 
 /// What tells a route or a rule of ours from all others.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum RoutingKey {
     /// A route.
     Route(RouteKey),
@@ -267,7 +269,7 @@ pub enum RoutingKey {
 }
 
 /// A route or a rule with everything the kernel is told when it is added.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum RoutingObject {
     /// A route, and the interfaces of its ways in order, as far as it names them and they are known.
     Route(Arc<Route>, Arc<[Option<InterfaceIndex>]>),
@@ -305,7 +307,7 @@ pub struct RoutingRequest {
 }
 
 /// What became of one operation.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct RoutingOutcome {
     /// Add or remove.
     pub verb: Verb,
@@ -323,7 +325,7 @@ impl RoutingOutcome {
 }
 
 /// The kernel's answer to a chunk of a requester's operations, in their order.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct RoutingReply {
     /// Who asked.
     pub requester: Requester,

@@ -1,10 +1,12 @@
 //! Policy routing rules as the kernel takes them (`static_rules`, `virtual_rules`; `ip-rule(8)`).
 
+use serde::{Deserialize, Serialize};
+
 use super::route::{ROUTE_PROTOCOL, Realms, RouteTable};
 use crate::net::{Family, InterfaceName, Prefix};
 
 /// A rule with everything the kernel is told when it is added.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct Rule {
     /// Which of the two rule lists.
     pub family: Family,
@@ -85,7 +87,7 @@ impl Rule {
 }
 
 /// What a rule does (`FR_ACT_*`).
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum RuleAction {
     /// `table`, `lookup`: the route is sought in this table.
     Lookup(RouteTable),
@@ -104,7 +106,7 @@ pub enum RuleAction {
 }
 
 /// `fwmark MARK[/MASK]`.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct MarkMatch {
     /// The mark to compare with.
     pub mark: u32,
@@ -113,7 +115,7 @@ pub struct MarkMatch {
 }
 
 /// First and last of a range; first is not above last.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct IdRange<T> {
     first: T,
     last: T,

@@ -45,7 +45,7 @@ impl fmt::Display for Script {
 }
 
 /// How the run of a tracked script ended.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub enum ScriptEnd {
     /// With status 0, within its time.
     Success,

@@ -6,11 +6,13 @@ use core::num::NonZeroU32;
 use core::str::FromStr;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize, Serializer};
+
 /// Number of VRRP among the protocols of both families (RFC 9568 §5.1.1.4, §5.1.2.4).
 pub const VRRP_PROTOCOL: u8 = 112;
 
 /// Address family of a virtual router or an address.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum Family {
     /// IPv4.
     Ipv4,
@@ -54,7 +56,8 @@ impl fmt::Display for Family {
 }
 
 /// Name of a network interface: 1 to 15 bytes, no blank, no slash (`dev_valid_name` in Linux).
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[serde(try_from = "String")]
 pub struct InterfaceName(Arc<str>);
 
 impl InterfaceName {
@@ -79,7 +82,7 @@ impl InterfaceName {
 }
 
 /// An [`InterfaceName`] that can be copied; ordered as the names are.
-#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct PackedName([u8; 15]);
 
 impl fmt::Display for PackedName {
@@ -122,6 +125,20 @@ impl fmt::Display for InvalidInterfaceName {
     }
 }
 
+impl Serialize for InterfaceName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for InterfaceName {
+    type Error = InvalidInterfaceName;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
 impl FromStr for InterfaceName {
     type Err = InvalidInterfaceName;
 
@@ -140,7 +157,7 @@ impl FromStr for InterfaceName {
 }
 
 /// The kernel's number of an interface, unique within its network namespace.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct InterfaceIndex(NonZeroU32);
 
 impl InterfaceIndex {
@@ -159,7 +176,7 @@ impl InterfaceIndex {
 }
 
 /// An Ethernet address.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct MacAddress(pub [u8; 6]);
 
 impl MacAddress {
@@ -175,7 +192,8 @@ impl fmt::Display for MacAddress {
 }
 
 /// An address with the length of its network prefix, as an interface holds it (`192.0.2.7/24`).
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(into = "(IpAddr, u8)", try_from = "(IpAddr, u8)")]
 pub struct Prefix {
     address: IpAddr,
     length: u8,
@@ -228,6 +246,20 @@ impl Prefix {
     pub fn contains(&self, address: &IpAddr) -> bool {
         Self::new(*address, self.length)
             .is_some_and(|other| other.family() == self.family() && other.network() == self.network())
+    }
+}
+
+impl From<Prefix> for (IpAddr, u8) {
+    fn from(Prefix { address, length }: Prefix) -> Self {
+        (address, length)
+    }
+}
+
+impl TryFrom<(IpAddr, u8)> for Prefix {
+    type Error = &'static str;
+
+    fn try_from((address, length): (IpAddr, u8)) -> Result<Self, Self::Error> {
+        Self::new(address, length).ok_or("a network prefix is not longer than its address")
     }
 }
 

@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::NodeConfig;
 use crate::kernel::{
     AddressOperation, AddressSpec, HeldAddress, HeldRoute, KernelView, Link, LinkKey, LinkOperation, Route,
@@ -13,7 +15,7 @@ use crate::kernel::{
 use crate::net::{InterfaceIndex, InterfaceName, Prefix};
 
 /// Everything that configurations name.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Bequest {
     /// Addresses, and where they were.
     pub addresses: BTreeSet<(InterfaceName, Prefix)>,

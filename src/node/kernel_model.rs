@@ -3,13 +3,15 @@
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::kernel::{
     Detection, HeldAddress, HeldRoute, KernelView, Link, LinkKey, RoutePlace, RoutingKey, RuleKey,
 };
 use crate::net::{Family, InterfaceIndex, InterfaceName, Prefix};
 
 /// Links and addresses of the kernel.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct KernelModel {
     links: BTreeMap<InterfaceIndex, Link>,
     by_name: BTreeMap<InterfaceName, InterfaceIndex>,

@@ -19,6 +19,7 @@ mod ha_node;
 mod kernel_model;
 mod lb_node;
 mod object;
+pub mod recording;
 mod static_items;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,8 @@ pub use static_items::{StaticAddress, StaticConfig, StaticRoute, StaticRule, Tra
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::bfd::SessionConfig;
 use crate::kernel::{
     AddressReply, KernelEvent, LinkOutcome, RoutingReply, ScriptEnd, SocketEvent, VirtualLink,
@@ -48,7 +51,7 @@ use crate::vrrp::{GarpGroup, RouterConfig, SwitchOver, SyncGroupConfig, Whom};
 ///
 /// It acts on all but the BFD sessions yet, which are held, compared by [`HaNode::plan`], and refused
 /// by `config` where it would be missed.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct NodeConfig {
     /// The virtual routers, in the order of the file.
     pub routers: Vec<RouterConfig>,
@@ -98,7 +101,7 @@ impl NodeConfig {
 }
 
 /// What happens to an [`HaNode`], other than received messages and time.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Event {
     /// The kernel's state changed. The first event must be a [`KernelEvent::View`].
     Kernel(KernelEvent),

@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::kernel::{AddressSpec, Route, Rule};
 use crate::net::InterfaceName;
 
 /// Everything static. Each item is put back when it is lost.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct StaticConfig {
     /// `static_ipaddress`, in the order of the file.
     pub addresses: Vec<StaticAddress>,
@@ -20,7 +22,7 @@ pub struct StaticConfig {
 }
 
 /// A line of `static_ipaddress`.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct StaticAddress {
     /// Address and attributes.
     pub spec: AddressSpec,
@@ -31,7 +33,7 @@ pub struct StaticAddress {
 }
 
 /// A line of `static_routes`.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct StaticRoute {
     /// The route.
     pub route: Route,
@@ -40,7 +42,7 @@ pub struct StaticRoute {
 }
 
 /// A line of `static_rules`.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct StaticRule {
     /// The rule.
     pub rule: Rule,
@@ -49,7 +51,7 @@ pub struct StaticRule {
 }
 
 /// `track_group`: instances that fault together.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct TrackGroup {
     /// Its name.
     pub name: Arc<str>,

@@ -2,6 +2,7 @@
 //! the network is in the simulator.
 
 mod limits;
+mod recording;
 mod routing;
 mod sockets;
 mod unicast;
@@ -98,8 +99,15 @@ impl Script {
         let advertisement = advertisement(priority, interval, address);
         let payload = advertisement.encode(source, destination, ChecksumMode::PseudoHeader);
         let socket = ReceiveSocket::vrrp(ETH0, destination);
-        let datagram =
-            Datagram { socket, source, destination, hop_limit: Some(255), header: &[], payload: &payload };
+        let datagram = Datagram {
+            socket,
+            source,
+            destination,
+            hop_limit: Some(255),
+            header: &[],
+            payload: &payload,
+            verdicts: None,
+        };
         self.node.handle_datagram(self.now, &datagram, &mut self.actions);
     }
 

@@ -8,6 +8,7 @@ use super::invariants::Standstill;
 use super::machine::{MachineId, interface_name};
 use super::network::{PortId, SegmentId};
 use super::process::Process;
+use super::reel::Reel;
 use super::timeline::EntryKind;
 use crate::net::{InterfaceIndex, Prefix};
 use crate::node::Event;
@@ -271,7 +272,12 @@ impl Cluster {
         let reservation = Reservation::begin(machine.kept_stamp, machine.now(self.now).wall);
         machine.kept_stamp = Some(reservation.to_keep());
         let config = machine.spec.config.clone();
-        let process = Process::new(config.clone(), generation, silent_since, reservation, &machine.left);
+        let mut process = Process::new(config.clone(), generation, silent_since, reservation, &machine.left);
+        if let Some(reels) = &mut self.reels {
+            let reel = Reel::new(id, 16 + reels.len() % 5);
+            process.record(reel.tape());
+            reels.push(reel);
+        }
         machine.process = Some(process);
         machine.left.push(config);
         self.schedule(self.now + Reservation::RENEWAL, Happening::Renew { machine: id, generation });

@@ -15,6 +15,7 @@ use super::invariants::{
 use super::machine::{Machine, MachineId, MachineSpec, Sent};
 use super::network::{Arrival, Network, PortId, SegmentId};
 use super::process::{Sabotage, Wakeup, arriving, is_group};
+use super::reel::Reel;
 use super::timeline::{EntryKind, Timeline};
 use crate::kernel::{KernelEvent, Link, ReceiveSocket, SocketEvent};
 use crate::net::{InterfaceIndex, MacAddress, Prefix};
@@ -105,6 +106,8 @@ pub struct Cluster {
     pub(super) steps: u64,
     /// Addresses that a host has taken for itself.
     pub(super) taken: BTreeSet<IpAddr>,
+    /// Of all daemons, if they are recorded.
+    pub(super) reels: Option<Vec<Reel>>,
 }
 
 impl Cluster {
@@ -134,6 +137,7 @@ impl Cluster {
             changed: false,
             steps: 0,
             taken: BTreeSet::new(),
+            reels: None,
         };
         let segments: Vec<SegmentId> = (0..spec.segments).map(|_| cluster.network.add_segment()).collect();
         for (index, machine) in spec.machines.into_iter().enumerate() {
@@ -546,15 +550,15 @@ impl Cluster {
     /// The main thread sets more stamps aside.
     fn renew(&mut self, id: MachineId, generation: u64) {
         let machine = &mut self.machines[id.0];
-        let (wall, still) = (machine.now(self.now).wall, machine.stands_still());
+        let (now, still) = (machine.now(self.now), machine.stands_still());
         let Some(process) = machine.process.as_mut().filter(|process| process.generation == generation)
         else {
             return;
         };
         let mut reservation = process.reservation;
-        if !still && reservation.renew(wall) {
+        if !still && reservation.renew(now.wall) {
             machine.kept_stamp = Some(reservation.to_keep());
-            process.reserve(reservation);
+            process.reserve(now, reservation);
         }
         self.schedule(self.now + Reservation::RENEWAL, Happening::Renew { machine: id, generation });
     }

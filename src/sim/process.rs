@@ -13,6 +13,7 @@ use super::invariants::{Heard, Ledger, Pace, Standstill};
 use super::table::Table;
 use crate::kernel::{AddressOperation, LinkOperation, ReceiveSocket, Requester, RoutingOperation};
 use crate::net::{Family, InterfaceIndex};
+use crate::node::recording::{Tape, Taped};
 use crate::node::{Bequest, Event, HaNode, NodeConfig};
 use crate::time::{Instant, Now, WallTime};
 use crate::vrrp::{Actions, Datagram, Reservation, RouterConfig, SendObstacle, Transmission};
@@ -96,17 +97,17 @@ pub struct Wakeup {
 /// A node, and when it wants to be called, which is asked for again only when it has been told something.
 #[derive(Debug)]
 struct Node {
-    node: HaNode,
+    node: Taped,
     timeout: OnceCell<Option<Instant>>,
 }
 
 impl Node {
-    const fn new(node: HaNode) -> Self {
+    const fn new(node: Taped) -> Self {
         Self { node, timeout: OnceCell::new() }
     }
 
     /// To tell it something.
-    fn tell(&mut self) -> &mut HaNode {
+    fn tell(&mut self) -> &mut Taped {
         self.timeout.take();
         &mut self.node
     }
@@ -177,7 +178,7 @@ impl Process {
             node.succeed(silent_since);
         }
         Self {
-            node: Node::new(node),
+            node: Node::new(Taped::new(node)),
             generation,
             ready: false,
             frozen: None,
@@ -287,9 +288,19 @@ impl Process {
     }
 
     /// More stamps are set aside.
-    pub fn reserve(&mut self, reservation: Reservation) {
+    pub fn reserve(&mut self, now: Now, reservation: Reservation) {
         self.reservation = reservation;
-        self.node.tell().reserve_stamps(reservation);
+        self.node.tell().reserve_stamps(now, reservation, &mut Actions::default());
+    }
+
+    /// Records what reaches the node from now on.
+    pub fn record(&mut self, tape: Box<Tape>) {
+        self.node.tell().record(Some(tape));
+    }
+
+    /// The recording is whole.
+    pub fn end_recording(&mut self) {
+        self.node.tell().record(None);
     }
 
     /// Senders that a router says have another time.
@@ -392,6 +403,7 @@ impl Process {
                 hop_limit: Some(ip.hop_limit),
                 header: header.as_ref().map_or(&[], |header| header.as_slice()),
                 payload: exchanged.as_deref().unwrap_or(payload),
+                verdicts: None,
             };
             let before = actions.transmit.len();
             self.node.tell().handle_datagram(now.of_arrival(received.arrived), &datagram, actions);

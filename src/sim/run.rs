@@ -11,6 +11,7 @@ use super::kernel::ETHERNET_MTU;
 use super::machine::MachineId;
 use super::network::{Conditions, PortId, Ratio, SegmentId};
 use super::protection::{is_protected, of_a_stranger};
+use super::reel::Reel;
 use super::scenario::{Scenario, pick};
 use super::timeline::Timeline;
 use super::trackers;
@@ -126,8 +127,20 @@ const CLOCKS_APART_US: i64 = 700_000;
 /// Runs a seed to its end, or to the first broken rule.
 pub fn run(options: Options) -> Outcome {
     let scenario = Scenario::new(options.seed, options.routers);
-    let mut prng = Prng::new(options.seed ^ 0xfa_0175);
+    let cluster = Cluster::new(scenario.cluster.clone());
+    run_on(options, &scenario, cluster).0
+}
+
+/// The same, with a recording of every daemon.
+pub fn record(options: Options) -> (Outcome, Vec<Reel>) {
+    let scenario = Scenario::new(options.seed, options.routers);
     let mut cluster = Cluster::new(scenario.cluster.clone());
+    cluster.reels = Some(Vec::new());
+    run_on(options, &scenario, cluster)
+}
+
+fn run_on(options: Options, scenario: &Scenario, mut cluster: Cluster) -> (Outcome, Vec<Reel>) {
+    let mut prng = Prng::new(options.seed ^ 0xfa_0175);
     let mut kinds: Vec<Kind> = KINDS.into_iter().filter(|_| prng.chance(1, 3)).collect();
     if kinds.is_empty() {
         kinds.push(Kind::Crash);
@@ -154,26 +167,33 @@ pub fn run(options: Options) -> Outcome {
         }
         for _ in 0..prng.between(1, 10) {
             if let Some(fault) =
-                pick(&mut prng, &kinds).and_then(|kind| draw(*kind, &mut prng, &cluster, &scenario))
+                pick(&mut prng, &kinds).and_then(|kind| draw(*kind, &mut prng, &cluster, scenario))
             {
                 cluster.apply(&fault);
             }
             let pause = gap(&mut prng, &cluster);
             cluster.run_for(pause);
         }
-        mend(&mut prng, &mut cluster, &scenario);
-        unite(&mut prng, &mut cluster, &scenario);
+        mend(&mut prng, &mut cluster, scenario);
+        unite(&mut prng, &mut cluster, scenario);
     }
     if cluster.violations().is_empty() {
         cluster.settle();
     }
-    Outcome {
+    for machine in &mut cluster.machines {
+        if let Some(process) = &mut machine.process {
+            process.end_recording();
+        }
+    }
+    let reels = cluster.reels.take().unwrap_or_default();
+    let outcome = Outcome {
         options,
         violations: cluster.violations().to_vec(),
         steps: cluster.steps(),
         elapsed: cluster.now().saturating_since(Instant::ZERO),
         timeline: cluster.into_timeline(),
-    }
+    };
+    (outcome, reels)
 }
 
 /// Time to the next fault: at once, within an election, or long enough for the bounds to be judged.

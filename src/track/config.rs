@@ -6,12 +6,15 @@ use core::num::NonZeroU32;
 use std::ffi::CString;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize, Serializer};
+
 use crate::kernel::{IdRange, Script};
 use crate::net::InterfaceName;
+use crate::secret::pseudonym;
 use crate::time::Duration;
 
 /// All trackers of one daemon and who depends on them.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct TrackConfig {
     /// `vrrp_script`, each name once.
     pub scripts: Vec<ScriptTracker>,
@@ -28,7 +31,7 @@ pub struct TrackConfig {
 }
 
 /// Who depends on a tracker.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum Owner {
     /// A `vrrp_instance` by name.
     Instance(Arc<str>),
@@ -37,7 +40,7 @@ pub enum Owner {
 }
 
 /// One line of a `track_*` block.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct TrackReference {
     /// What is tracked.
     pub tracker: Tracker,
@@ -46,7 +49,7 @@ pub struct TrackReference {
 }
 
 /// Something that can be tracked.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum Tracker {
     /// `track_interface`.
     Interface(InterfaceName),
@@ -76,7 +79,7 @@ impl fmt::Display for Tracker {
 ///
 /// 0: failure is a fault. Above 0: added while all is well. Below 0: added while it fails. A file's value is
 /// multiplied by it.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct Weight {
     value: i16,
     reverse: bool,
@@ -103,7 +106,7 @@ impl Weight {
 }
 
 /// `vrrp_script`: a program run again and again.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct ScriptTracker {
     /// Name in `track_script`.
     pub name: Arc<str>,
@@ -124,14 +127,24 @@ pub struct ScriptTracker {
 }
 
 /// What a `vrrp_script` does.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum ScriptTest {
     /// Runs a program: exit status 0 is success.
-    Run(Script),
+    Run(#[serde(serialize_with = "without_arguments")] Script),
     /// `script "< PATH"`: opens a file for reading.
     Open(CString),
     /// Fails for this reason: the script cannot be run.
     Never(Arc<str>),
+}
+
+/// Arguments can be passwords: only whether they are the same is anybody's business.
+fn without_arguments<S: Serializer>(script: &Script, serializer: S) -> Result<S::Ok, S::Error> {
+    let stand_in = |argument: &CString| {
+        let digits = u64::from_be_bytes(pseudonym(argument.to_bytes()));
+        CString::new(format!("{digits:016x}")).unwrap_or_default()
+    };
+    let arguments = script.arguments.iter().map(stand_in).collect();
+    Script { arguments, ..script.clone() }.serialize(serializer)
 }
 
 /// The command line as an operator reads it.
@@ -146,7 +159,7 @@ impl fmt::Display for ScriptTest {
 }
 
 /// `track_file`: a file that holds a number.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct FileTracker {
     /// Name in `track_file` blocks and `FILE_CHECK`.
     pub name: Arc<str>,
@@ -159,7 +172,7 @@ pub struct FileTracker {
 }
 
 /// `init_file [VALUE] [overwrite]`.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub struct InitialContent {
     /// The number to write.
     pub value: i32,
@@ -168,7 +181,7 @@ pub struct InitialContent {
 }
 
 /// `vrrp_track_process`: processes counted by the kernel's process connector.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct ProcessTracker {
     /// Name in `track_process`.
     pub name: Arc<str>,
@@ -202,7 +215,7 @@ impl ProcessTracker {
 }
 
 /// How many processes must run.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub enum Quorum {
     /// At least so many: 1 to 65535.
     AtLeast(core::num::NonZeroU16),
@@ -224,7 +237,7 @@ impl Quorum {
 }
 
 /// How parameters of a process are compared.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub enum ParameterMatch {
     /// Not at all.
     #[default]
@@ -238,7 +251,7 @@ pub enum ParameterMatch {
 }
 
 /// How long a count must last before it matters: up to one hour each.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub struct ProcessTrackerTiming {
     /// `terminate_delay`: wait after the quorum was lost.
     pub terminate_delay: Duration,
@@ -247,7 +260,7 @@ pub struct ProcessTrackerTiming {
 }
 
 /// A line of `interface_up_down_delays`: how long a change must last before it counts, 0 to 255 s.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct InterfaceDelay {
     /// The interface.
     pub interface: InterfaceName,
@@ -258,7 +271,7 @@ pub struct InterfaceDelay {
 }
 
 /// A line of `linkbeat_interfaces`: the carrier is polled, not awaited from netlink.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct LinkPolling {
     /// The interface.
     pub interface: InterfaceName,
@@ -267,7 +280,7 @@ pub struct LinkPolling {
 }
 
 /// How a carrier is polled.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub enum LinkPollingMethod {
     /// `MII`: the status register of the transceiver.
     Mii,

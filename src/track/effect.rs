@@ -1,9 +1,11 @@
 //! What a tracker does to a router, by its weight.
 
+use serde::{Deserialize, Serialize};
+
 use super::{FileReading, Weight};
 
 /// What is known of a script, an interface, a process.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub enum Verdict {
     /// Nothing yet: no run has ended since the start.
     #[default]

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     Effect, FileReading, Owner, ProcessState, ProcessTracker, ScriptState, ScriptTracker, TrackConfig,
     TrackReference, Tracker, Verdict,
@@ -13,7 +15,8 @@ use crate::time::Instant;
 use crate::timer::TimerQueue;
 
 /// The trackers that somebody depends on. `Dependent` is a router's identifier.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(bound(deserialize = "Dependent: Deserialize<'de> + Ord"))]
 pub struct Trackers<Dependent> {
     /// Those that nobody depends on are not among them, and are not run.
     scripts: Named<ScriptTracker, ScriptState>,
@@ -26,7 +29,7 @@ pub struct Trackers<Dependent> {
 }
 
 /// Whose time has come, by its place.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 enum Timer {
     Script(usize),
     Process(usize),
@@ -41,7 +44,7 @@ pub enum Due {
     Changed(Tracker),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 struct File {
     path: Arc<str>,
     /// `None` before it was read.
@@ -49,7 +52,7 @@ struct File {
 }
 
 /// Something that is tracked, and the name that an operator knows it by: one for all who depend on it.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 struct Reference {
     tracked: TrackReference,
     label: Arc<str>,
@@ -300,7 +303,7 @@ impl<Dependent: Copy + Ord> Trackers<Dependent> {
 }
 
 /// Trackers of a kind: in the order of the file, and found by their names.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 struct Named<Config, State> {
     list: Vec<(Config, State)>,
     places: BTreeMap<Arc<str>, usize>,

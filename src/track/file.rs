@@ -1,7 +1,9 @@
 //! The number in a tracked file.
 
+use serde::{Deserialize, Serialize};
+
 /// What was found in a tracked file.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub enum FileReading {
     /// This number; 0 where there is no file, or no number in it.
     Number(i32),

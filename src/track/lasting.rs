@@ -1,9 +1,11 @@
 //! A yes or no that counts only when it has lasted: links that flap, processes that restart.
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::{Duration, Instant};
 
 /// What counts, and what may come to count.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub struct Lasting {
     counts: bool,
     /// The opposite has been seen, and counts from then on.

@@ -1,5 +1,7 @@
 //! One `vrrp_track_process`: whether as many processes run as should.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Lasting, ProcessTracker, Quorum, Verdict};
 use crate::time::{Duration, Instant};
 
@@ -15,7 +17,7 @@ impl Quorum {
 }
 
 /// The state of a process tracker.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub struct ProcessState {
     /// How many run, and whether that is as it should be; `None` before they were counted.
     counted: Option<(u32, Lasting)>,

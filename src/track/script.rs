@@ -1,11 +1,13 @@
 //! One `vrrp_script`: when it runs, and what its results amount to.
 
+use serde::{Deserialize, Serialize};
+
 use super::{ScriptTracker, Verdict};
 use crate::kernel::ScriptEnd;
 use crate::time::{Duration, Instant};
 
 /// The state of a script.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct ScriptState {
     verdict: Verdict,
     /// Results in a row that speak against the verdict.

@@ -1,6 +1,8 @@
 //! A fault that a router imposes on itself: it is master, and cannot do what a master must. It lets another one try,
 //! and tries again itself after a pause, since only trying shows whether the cause is gone.
 
+use serde::{Deserialize, Serialize};
+
 use super::FaultReason;
 use crate::time::{Duration, Instant};
 
@@ -14,7 +16,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 const SETTLED: Duration = Duration::from_secs(120);
 
 /// Whether and why a router stands back, and for how long the next time.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(super) struct Abstention {
     current: Option<Current>,
     /// The last pause; `None` before the first and after a good time.
@@ -24,7 +26,7 @@ pub(super) struct Abstention {
     alone: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 struct Current {
     reason: FaultReason,
     retry_at: Instant,

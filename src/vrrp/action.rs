@@ -4,8 +4,10 @@ use core::fmt;
 use core::net::IpAddr;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::fault_reason::On;
-use super::{AddressDifference, EffectivePriority, FaultReason, PacketReport, RoutingReport};
+use super::{AddressDifference, EffectivePriority, FaultReason, PacketReport, RoutingReport, Verdicts};
 use crate::kernel::{KernelError, ReceiveSocket, RouterId, VirtualLink};
 use crate::net::{Family, InterfaceIndex, InterfaceName, Prefix};
 use crate::time::{Duration, WallTime};
@@ -14,7 +16,7 @@ use crate::wire::ip::IpFields;
 use crate::wire::vrrp::{AdvertisementInterval, Priority, Rejection, Version, Vrid};
 
 /// State of a virtual router (RFC 9568 §6.4; `Fault` is keepalived's).
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum State {
     /// Not started, or stopped.
     Initialize,
@@ -39,7 +41,7 @@ impl fmt::Display for State {
 }
 
 /// What keeps advertisements from being sent, by the kernel's error number.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct SendObstacle {
     /// Positive `errno`.
     pub errno: i32,
@@ -71,7 +73,7 @@ impl fmt::Display for SendObstacle {
 }
 
 /// Why a router changed its state.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Cause {
     /// The daemon started.
     Startup,
@@ -213,7 +215,7 @@ impl fmt::Display for Cause {
 }
 
 /// A change of state.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Transition {
     /// Which router.
     pub router: RouterId,
@@ -244,6 +246,8 @@ pub struct Datagram<'a> {
     pub header: &'a [u8],
     /// What follows the IP header.
     pub payload: &'a [u8],
+    /// Where to note what is found of its authentication, or where to learn it; `None` where nobody wants to know.
+    pub verdicts: Option<&'a Verdicts>,
 }
 
 impl<'a> Datagram<'a> {

@@ -3,18 +3,20 @@
 use core::fmt;
 use core::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 /// Addresses shown of each side; of the others the number.
 const SHOWN: usize = 4;
 
 /// What two address lists do not have in common, the addresses in their order.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct AddressDifference {
     theirs: Shown,
     ours: Shown,
 }
 
 /// The first of some addresses, and how many more there are.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 struct Shown {
     addresses: Vec<IpAddr>,
     more: usize,

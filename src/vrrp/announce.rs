@@ -7,6 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use serde::{Deserialize, Serialize};
+
 use super::router::Phase;
 use super::router_core::Core;
 use super::{Output, SharedPace, VirtualRouter};
@@ -18,7 +20,7 @@ use crate::time::{Duration, Instant};
 const ANSWERED: Duration = Duration::from_millis(20);
 
 /// Announcements that wait to be sent, by what shares a pace, and family.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct AnnouncementQueue {
     lanes: BTreeMap<(PaceKey, Family), Lane>,
     /// What waits already is not queued again, which bounds the queue by the number of addresses.
@@ -29,7 +31,7 @@ pub struct AnnouncementQueue {
     replies: usize,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 struct FollowUp {
     /// `None`: the request has left by another way, just now.
     at: Option<Instant>,
@@ -37,14 +39,14 @@ struct FollowUp {
 }
 
 /// How fast announcements may follow each other, and with which others that counts.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Pace {
     key: PaceKey,
     /// Pause after each; zero = none.
     interval: Duration,
 }
 
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 enum PaceKey {
     Interface(InterfaceIndex),
     /// A `garp_group`, by its number.
@@ -63,7 +65,7 @@ impl Pace {
     }
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 struct Lane {
     /// Not announced yet.
     first: VecDeque<Entry>,
@@ -72,7 +74,7 @@ struct Lane {
     not_before: Instant,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 struct Entry {
     router: RouterId,
     announcement: Announcement,

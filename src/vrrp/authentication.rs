@@ -1,11 +1,13 @@
 //! `auth_hmac` as a router is told it, and the stamps that are set aside for it.
 
+use serde::{Deserialize, Serialize};
+
 use super::RouterConfig;
 use crate::time::{Duration, WallTime};
 use crate::wire::vrrp::{AuthenticationData, HmacKey, Stamp};
 
 /// `auth_hmac`: advertisements carry a signed trailer.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct HmacConfig {
     /// `key`: what advertisements may be signed with, by identifier (1 to 255), each once.
     pub keys: Box<[(u8, HmacKey)]>,
@@ -20,7 +22,7 @@ pub struct HmacConfig {
 }
 
 /// `anti_replay`: which advertisements are fresh.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub enum AntiReplay {
     /// Signed within the time window by our clock, and later than what its sender signed before.
     #[default]
@@ -30,7 +32,7 @@ pub enum AntiReplay {
 }
 
 /// `mode` of `auth_hmac`: what is signed, and what is accepted beside what is signed right.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub enum HmacMode {
     /// Signs; nothing without a trailer is accepted.
     #[default]
@@ -65,7 +67,7 @@ impl RouterConfig {
 
 /// Stamps set aside for the routers of a process, in a place that outlives it: whoever comes after it begins where
 /// they end, so that none is used twice and none goes back, however the process ends and whatever the clock says.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Reservation {
     /// From here on none has been used by a predecessor.
     pub from: Stamp,

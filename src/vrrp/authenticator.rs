@@ -5,7 +5,9 @@
 
 use core::net::IpAddr;
 
-use super::{AntiReplay, HmacConfig, HmacMode, Reservation};
+use serde::{Deserialize, Serialize};
+
+use super::{AntiReplay, Datagram, HmacConfig, HmacMode, Reservation};
 use crate::time::{Duration, Instant, Now, WallTime, micros};
 use crate::wire::ah::{AhPassword, AuthenticatedPacket};
 use crate::wire::vrrp::{Framed, Rejection, Stamp, Trailer};
@@ -18,7 +20,7 @@ const SENDERS_MAX: usize = 256;
 const SEQUENCES_BEGIN: u64 = 1_704_067_200 * 4;
 
 /// A router's memory of stamps and sequence numbers.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(super) struct Authenticator {
     reservation: Option<Reservation>,
     /// The last stamp of our own.
@@ -30,7 +32,7 @@ pub(super) struct Authenticator {
 }
 
 /// Somebody who knows a key.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 struct Sender {
     address: IpAddr,
     /// When it was last heard.
@@ -45,7 +47,7 @@ struct Sender {
 }
 
 /// A sender whose clock differs from ours by more than the window.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 struct Outside {
     since: Instant,
     last: Instant,
@@ -113,15 +115,15 @@ impl Authenticator {
     pub(super) fn check_header(
         &mut self,
         now: Now,
-        source: IpAddr,
-        ip_header: &[u8],
+        datagram: &Datagram<'_>,
         packet: &AuthenticatedPacket<'_>,
         password: &AhPassword,
     ) -> Result<(), Rejection> {
+        let source = datagram.source;
         if IpAddr::V4(packet.spi()) != source {
             return Err(Rejection::HeaderMalformed);
         }
-        if !packet.is_authentic(password, ip_header) {
+        if !verified(datagram, || packet.is_authentic(password, datagram.header)) {
             return Err(Rejection::HeaderNotAuthentic);
         }
         let received = packet.sequence;
@@ -147,7 +149,7 @@ impl Authenticator {
     pub(super) fn check_trailer(
         &mut self,
         now: Now,
-        source: IpAddr,
+        datagram: &Datagram<'_>,
         framed: &Framed<'_>,
         hmac: &HmacConfig,
         silence: Duration,
@@ -160,8 +162,9 @@ impl Authenticator {
             };
         };
         let Trailer { key: id, stamp } = Trailer::parse(trailer).ok_or(Rejection::TrailerMalformed)?;
-        let key = hmac.key(id);
-        let verified = || key.is_some_and(|key| key.verifies(source, framed.body(), trailer));
+        let (key, source) = (hmac.key(id), datagram.source);
+        let verified =
+            || key.is_some_and(|key| verified(datagram, || key.verifies(source, framed.body(), trailer)));
         let timed = hmac.anti_replay == AntiReplay::Time;
         if timed && !within(stamp, now.wall, hmac.window) {
             let authentic = verified();
@@ -247,6 +250,14 @@ impl Authenticator {
         let sender = &mut self.senders[position];
         sender.heard = now;
         sender
+    }
+}
+
+/// What its code shows, or what a recording says that it showed.
+fn verified(datagram: &Datagram<'_>, judge: impl FnOnce() -> bool) -> bool {
+    match datagram.verdicts {
+        Some(verdicts) => verdicts.next(judge),
+        None => judge(),
     }
 }
 

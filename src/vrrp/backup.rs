@@ -2,13 +2,15 @@
 
 use core::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::router_core::Core;
 use super::{Cause, Output, ReportKind, RouterConfig};
 use crate::time::{Duration, Instant, Now};
 use crate::wire::vrrp::{Message, Priority};
 
 /// What a backup keeps in mind.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Backup {
     /// `Active_Down_Timer` (`Master_Down_Timer`).
     pub(super) master_down: Instant,

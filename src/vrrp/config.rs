@@ -8,6 +8,8 @@ use core::net::{IpAddr, Ipv4Addr};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::{HmacConfig, VirtualRoute, VirtualRule};
 use crate::kernel::AddressSpec;
 use crate::net::{Family, InterfaceName, MacAddress};
@@ -17,7 +19,7 @@ use crate::wire::vrrp::{
 };
 
 /// Everything a virtual router is told (`vrrp_instance`).
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct RouterConfig {
     /// Name in logs and scripts.
     pub name: Arc<str>,
@@ -96,7 +98,7 @@ pub struct RouterConfig {
 }
 
 /// The interfaces of a virtual router. All the same without virtual MAC.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct RouterInterfaces {
     /// The interface below that of the addresses, if this is one of our own (`use_vmac`, `use_ipvlan`). Below a virtual MAC
     /// its address is the source of advertisements.
@@ -171,7 +173,7 @@ impl RouterInterfaces {
 }
 
 /// Where advertisements go.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Destinations {
     /// A group: 224.0.0.18, ff02::12, or `vrrp_mcast_group4/6`, `mcast_dst_ip`.
     Multicast(IpAddr),
@@ -204,7 +206,7 @@ impl Destinations {
 }
 
 /// A line of `unicast_peer`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct UnicastPeer {
     /// Where it listens, and sends from.
     pub address: IpAddr,
@@ -221,7 +223,7 @@ impl From<IpAddr> for UnicastPeer {
 
 /// `old_unicast_checksum`: whether version 3 over IPv4 by unicast is summed with a multicast group for its destination,
 /// as keepalived did until 1.3.6.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub enum OldChecksum {
     /// `never`.
     #[default]
@@ -243,7 +245,7 @@ impl OldChecksum {
 }
 
 /// `state`: what the router wishes to be at start.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub enum InitialState {
     /// Waits a whole master-down time.
     #[default]
@@ -253,7 +255,7 @@ pub enum InitialState {
 }
 
 /// An address that goes with mastership.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct VirtualAddress {
     /// Address and attributes.
     pub spec: AddressSpec,
@@ -264,7 +266,7 @@ pub struct VirtualAddress {
 }
 
 /// How and when addresses are announced (gratuitous ARP, unsolicited neighbour advertisement).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct AnnounceSettings {
     /// `garp_master_repeat`: rounds in each block, at least 1.
     pub repeat: u32,
@@ -288,7 +290,7 @@ pub struct AnnounceSettings {
 
 /// `garp_extra_if`, `vrrp_garp_extra_if`: switches forget an address that is on an interface on which its router sends
 /// no advertisements.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct ExtraAnnouncements {
     /// Once in this time, 1 s to a day.
     pub period: Duration,

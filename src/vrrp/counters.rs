@@ -1,10 +1,12 @@
 //! What a router counts, from its creation on.
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::Duration;
 use crate::wire::vrrp::{Rejection, RejectionKind};
 
 /// Counters of one virtual router.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Counters {
     /// Advertisements that passed the receipt checks.
     pub advertisements_received: u64,

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::router_core::Core;
 use super::{Output, ReportKind, RouterConfig};
 use crate::kernel::Detection;
@@ -18,7 +20,7 @@ const RETRY_MAX: Duration = Duration::from_secs(64);
 type Key = (InterfaceIndex, Prefix);
 
 /// Which addresses wait for the kernel's verdict.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(super) struct Detections {
     /// Addresses that detection is on for: normally none.
     watched: BTreeSet<Prefix>,
@@ -28,7 +30,7 @@ pub(super) struct Detections {
     pause: Duration,
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 enum Waiting {
     Running,
     Failed,

@@ -3,11 +3,13 @@
 use core::net::IpAddr;
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::{FaultReason, RouterConfig, SharedPace};
 use crate::net::{InterfaceIndex, InterfaceName, MacAddress};
 
 /// An interface that exists.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Interface {
     /// Its number.
     pub key: InterfaceIndex,
@@ -30,7 +32,7 @@ pub struct Interface {
 }
 
 /// Whether the router's receive socket is open.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Listening {
     /// Asked for, not open yet. At start the router waits for it.
     #[default]
@@ -42,7 +44,7 @@ pub enum Listening {
 }
 
 /// Everything outside a router that decides whether it can take part.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Environment {
     /// The interfaces the configuration names, as far as they exist, each once: normally a single one.
     pub interfaces: Vec<(InterfaceName, Interface)>,

@@ -4,12 +4,14 @@ use core::fmt;
 use core::net::IpAddr;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::SendObstacle;
 use crate::kernel::RoutingObject;
 use crate::net::{InterfaceName, Prefix};
 
 /// One reason why a router cannot take part. A router is in [`State::Fault`](super::State::Fault) while it has any.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum FaultReason {
     /// The operator keeps it out of the election.
     Maintenance,

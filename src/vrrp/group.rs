@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::kernel::{Route, Rule};
 use crate::net::InterfaceName;
 use crate::time::Duration;
 
 /// `garp_group`: interfaces on which announcements share one pace.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct GarpGroup {
     /// `interface`, `interfaces`: at least one, none in two groups.
     pub interfaces: Vec<InterfaceName>,
@@ -19,7 +21,7 @@ pub struct GarpGroup {
 }
 
 /// The pace of announcements that an interface shares with the others of its `garp_group`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct SharedPace {
     /// Number of the group.
     pub group: u32,
@@ -41,7 +43,7 @@ pub(crate) fn shared_paces(groups: &[GarpGroup]) -> BTreeMap<InterfaceName, Shar
 }
 
 /// A line of `virtual_routes`: there while the router is master.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct VirtualRoute {
     /// The route.
     pub route: Route,
@@ -50,7 +52,7 @@ pub struct VirtualRoute {
 }
 
 /// A line of `virtual_rules`: there while the router is master.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct VirtualRule {
     /// The rule.
     pub rule: Rule,

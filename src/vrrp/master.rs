@@ -3,6 +3,8 @@
 use core::net::IpAddr;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::rivals::Rivals;
 use super::router_core::Core;
 use super::switch_over::Handover;
@@ -17,7 +19,7 @@ const ANSWERS: u32 = 10;
 const OWNER_PATIENCE: (u32, u32) = (12, 5);
 
 /// What a master keeps in mind.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Mastership {
     /// `Adver_Timer`.
     pub(super) next_advert: Instant,
@@ -51,7 +53,7 @@ pub(super) struct Mastership {
 }
 
 /// Two routers believe to own the addresses: an error that only an operator can mend.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 struct OtherOwner {
     from: IpAddr,
     /// Until when it may still find out that it has to yield.
@@ -59,7 +61,7 @@ struct OtherOwner {
 }
 
 /// A block of announcements that is planned.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub(super) struct SecondBlock {
     pub(super) at: Instant,
     rounds: u32,
@@ -67,7 +69,7 @@ pub(super) struct SecondBlock {
 }
 
 /// What a second block of announcements follows.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 enum Why {
     /// An election: `garp_master_delay`.
     Election,
@@ -85,7 +87,7 @@ impl SecondBlock {
 }
 
 /// What a master makes of an advertisement.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) enum Verdict {
     /// It stays master.
     Stays,

@@ -48,6 +48,7 @@ mod timing;
 mod tracked;
 mod transitions;
 mod transmit;
+mod verdicts;
 
 pub use action::{Cause, Datagram, Report, ReportKind, SendObstacle, State, Transition, Transmission};
 pub use actions::{Actions, Driver, News, SocketRequest};
@@ -76,3 +77,4 @@ pub(crate) use sync_group::{Contender, Order, Touched, state_after_start, state_
 pub use sync_group::{GroupTransition, SyncGroup, SyncGroupConfig, SyncGroupId};
 pub use timing::{master_down_interval, skew_time, unnoticed_silence};
 pub use tracked::Tracked;
+pub use verdicts::Verdicts;

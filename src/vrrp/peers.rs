@@ -3,6 +3,8 @@
 use core::fmt;
 use core::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::AddressDifference;
 use crate::time::Instant;
 use crate::wire::vrrp::{AdvertisementInterval, Message, Priority, Rejection, RejectionKind};
@@ -11,7 +13,7 @@ use crate::wire::vrrp::{AdvertisementInterval, Message, Priority, Rejection, Rej
 pub(super) const PEERS_MAX: usize = 32;
 
 /// Another router of the same virtual router.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Peer {
     /// When a packet of it was last received.
     pub last_heard: Instant,
@@ -45,7 +47,7 @@ impl fmt::Display for Peer {
 }
 
 /// Peers by source address.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct PeerTable {
     /// In the order of the addresses.
     peers: Vec<(IpAddr, Peer)>,

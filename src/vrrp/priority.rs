@@ -4,10 +4,12 @@ use core::fmt;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::wire::vrrp::Priority;
 
 /// A base priority and what trackers add to it (`weight` of a tracker).
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct EffectivePriority {
     base: Priority,
     contributions: BTreeMap<Arc<str>, i32>,

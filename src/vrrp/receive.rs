@@ -105,9 +105,9 @@ impl Core {
         // What is our own, come back to us, says nothing of another sender.
         let own = self.environment.source == Some(source);
         if !own {
-            self.check_trailer(now, source, &framed, message.is_ok(), out)?;
+            self.check_trailer(now, datagram, &framed, message.is_ok(), out)?;
             if let Some((packet, password)) = sealed {
-                self.authenticator.check_header(now, source, datagram.header, &packet, &password)?;
+                self.authenticator.check_header(now, datagram, &packet, &password)?;
             }
         }
         let message = message?;
@@ -124,14 +124,15 @@ impl Core {
     fn check_trailer(
         &mut self,
         now: Now,
-        from: IpAddr,
+        datagram: &Datagram<'_>,
         framed: &Framed<'_>,
         whole: bool,
         out: &mut Output<'_>,
     ) -> Result<(), Rejection> {
         let silence = self.master_down_interval();
         let Some(hmac) = &self.config.hmac else { return Ok(()) };
-        let checked = self.authenticator.check_trailer(now, from, framed, hmac, silence, whole);
+        let from = datagram.source;
+        let checked = self.authenticator.check_trailer(now, datagram, framed, hmac, silence, whole);
         if let Ok(Shown::Agrees(after)) = checked {
             self.report(ReportKind::ClockAgrees { from, after }, out);
         }

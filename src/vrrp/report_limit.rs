@@ -1,5 +1,7 @@
 //! How often a router reports what packets make it report: any host on the LAN can send as many as it likes.
 
+use serde::{Deserialize, Serialize};
+
 use super::ReportKind;
 use crate::time::{Duration, Instant};
 
@@ -7,7 +9,7 @@ use crate::time::{Duration, Instant};
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// A kind of report that packets cause.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum PacketReport {
     /// [`ReportKind::Rejected`].
     Rejected,
@@ -59,12 +61,12 @@ impl PacketReport {
 }
 
 /// What is being held back, by kind. Normally nothing is: no room is set aside.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(super) struct ReportLimits {
     pauses: Vec<Pause>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 struct Pause {
     what: PacketReport,
     until: Instant,

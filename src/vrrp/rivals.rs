@@ -3,6 +3,8 @@
 
 use core::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::ReportKind;
 use super::peers::PEERS_MAX;
 use crate::time::{Duration, Instant};
@@ -12,7 +14,7 @@ use crate::wire::vrrp::Priority;
 const TELL_PERIOD: Duration = Duration::from_secs(10);
 
 /// Another master.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Rival {
     /// Its address.
     pub from: IpAddr,
@@ -27,7 +29,7 @@ pub struct Rival {
 }
 
 /// All of them, by address. Normally there is none: no room is set aside.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(super) struct Rivals {
     rivals: Vec<Rival>,
     /// Since when there has been one, whichever.

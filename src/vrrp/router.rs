@@ -7,6 +7,8 @@
 use core::net::IpAddr;
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::backup::Backup;
 use super::environment::Environment;
 use super::master::{Mastership, Verdict};
@@ -33,14 +35,14 @@ pub struct Output<'a> {
 }
 
 /// One virtual router: its core, which its states work on, and its state.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct VirtualRouter {
     pub(super) core: Core,
     pub(super) phase: Phase,
 }
 
 /// A state with its data.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) enum Phase {
     Initialize,
     Backup(Backup),

@@ -5,6 +5,8 @@ use core::net::IpAddr;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::abstention::Abstention;
 use super::authenticator::Authenticator;
 use super::detection::Detections;
@@ -27,7 +29,7 @@ use crate::wanted::{Addresses, RoutingSets, WantedSet};
 use crate::wire::vrrp::{AdvertisementInterval, Version};
 
 /// A router without its state.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Core {
     pub(super) id: RouterId,
     pub(super) config: RouterConfig,

@@ -1,11 +1,13 @@
 //! Whether advertisements leave the machine, as the driver tells.
 
+use serde::{Deserialize, Serialize};
+
 use super::router::{Output, Phase, VirtualRouter};
 use super::{Cause, FaultReason, ReportKind, SendObstacle, State};
 use crate::time::{Instant, Now};
 
 /// What is known of the last attempts to send.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(super) struct Sending {
     failing: Option<Failing>,
     proof: Proof,
@@ -13,7 +15,7 @@ pub(super) struct Sending {
 
 /// Whether a router that stood back because its advertisements did not leave has to show that they do before it is
 /// master: hosts would believe its announcements, and the master at work would not hear of it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 enum Proof {
     #[default]
     NotNeeded,
@@ -22,7 +24,7 @@ enum Proof {
     Awaited(Cause),
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 struct Failing {
     since: Instant,
     failed: u64,

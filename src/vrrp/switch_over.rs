@@ -4,6 +4,8 @@
 use core::net::IpAddr;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::master::Mastership;
 use super::router::{Output, Phase, VirtualRouter};
 use super::router_core::Core;
@@ -13,7 +15,7 @@ use crate::time::{Duration, Instant, Now};
 use crate::wire::vrrp::Priority;
 
 /// Whom an order is for.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Whom {
     /// All virtual routers.
     All,
@@ -22,7 +24,7 @@ pub enum Whom {
 }
 
 /// The order to hand over.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct SwitchOver {
     /// To whom it is given.
     pub whom: Whom,
@@ -50,14 +52,14 @@ pub enum HandsOver {
 }
 
 /// The operator switched over: the router's higher priority does not count until its successor fails.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(super) struct Hold {
     /// Or until then.
     pub(super) until: Option<Instant>,
 }
 
 /// Priority 0 is sent, no successor was heard yet.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub(super) struct Handover {
     begun: Instant,
     /// Nobody will take over after that.
@@ -67,7 +69,7 @@ pub(super) struct Handover {
 }
 
 /// Whether the operator keeps the router out of the election.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub(super) enum Maintenance {
     #[default]
     Off,

@@ -30,16 +30,18 @@ use core::net::IpAddr;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Cause, FaultReason, State, VirtualRouter};
 use crate::kernel::RouterId;
 use crate::time::{Duration, Instant, Now, WallTime};
 
 /// Number of a group within its node, never used again for another one.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct SyncGroupId(pub u32);
 
 /// `vrrp_sync_group`: its members become master together, and leave together.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct SyncGroupConfig {
     /// Its name.
     pub name: Arc<str>,
@@ -48,7 +50,7 @@ pub struct SyncGroupConfig {
 }
 
 /// A change of a group's state.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct GroupTransition {
     /// Name of the group.
     pub name: Arc<str>,
@@ -61,7 +63,7 @@ pub struct GroupTransition {
 }
 
 /// A group while it runs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct SyncGroup {
     name: Arc<str>,
     members: Vec<RouterId>,
@@ -110,7 +112,7 @@ pub(crate) struct Contender {
 const LOTS: u32 = 16;
 
 /// Whether a member has to show that its advertisements leave before it is master.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) enum Proof {
     NotNeeded,
     Needed,
@@ -118,7 +120,7 @@ pub(crate) enum Proof {
 }
 
 /// What has happened in a group since it was judged last.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct Touched {
     /// The first member for which something changed.
     pub(crate) first: Option<RouterId>,

@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::ReportKind;
 use super::router::{Output, Phase, VirtualRouter};
 use super::router_core::Core;
 use crate::time::Now;
 
 /// Everything that trackers say of a router, by names that an operator knows them by.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Tracked {
     /// Who keeps it from taking part.
     pub faults: BTreeSet<Arc<str>>,

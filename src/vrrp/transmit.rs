@@ -4,6 +4,8 @@ use core::net::IpAddr;
 use core::num::NonZeroU16;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::router_core::Core;
 use super::{OldChecksum, Output, Transmission};
 use crate::net::Family;
@@ -15,9 +17,11 @@ use crate::wire::vrrp::{
 };
 
 /// Encoded messages, one for each destination; the checksum may cover the destination.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Outgoing {
     priority: Priority,
+    /// They hold passwords, and are made again where there are none.
+    #[serde(skip)]
     templates: Vec<(IpAddr, Arc<[u8]>)>,
     seal: Seal,
 }
@@ -40,7 +44,7 @@ impl Outgoing {
 ///
 /// Without authentication, and with a password, which is a part of the message, that is the identification alone. An
 /// authentication header, which covers the identification, and a trailer of `auth_hmac` are made at this place.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 struct Seal {
     /// Of the last IPv4 packet.
     identification: Option<NonZeroU16>,

@@ -3,6 +3,8 @@
 use core::net::IpAddr;
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::Kind;
 use crate::kernel::AddressSpec;
 use crate::net::{Family, InterfaceIndex, InterfaceName, Prefix};
@@ -12,7 +14,7 @@ use crate::net::{Family, InterfaceIndex, InterfaceName, Prefix};
 pub(crate) enum Addresses {}
 
 /// An address that is wanted.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub(crate) struct AddressWish {
     /// Where; it has no place while no interface has this name.
     pub(crate) interface: InterfaceName,

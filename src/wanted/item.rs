@@ -1,5 +1,7 @@
 //! One wanted object: what was asked for, what the kernel told, and when to look again.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Change, Kind, Verb};
 use crate::time::{Duration, Instant};
 
@@ -20,7 +22,7 @@ const PEACE: Duration = Duration::from_secs(120);
 const STEADY: Duration = Duration::from_secs(1);
 
 /// What the kernel holds of one object.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(super) enum Held {
     Absent,
     /// With our mark.
@@ -30,7 +32,11 @@ pub(super) enum Held {
 }
 
 /// A wish, and all that is known of its object.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(bound(
+    deserialize = "K::Key: Deserialize<'de>, K::Wish: Deserialize<'de>",
+    serialize = "K::Key: Serialize, K::Wish: Serialize"
+))]
 pub(super) struct Item<K: Kind> {
     pub(super) wish: K::Wish,
     /// Its loss counts against the requester.

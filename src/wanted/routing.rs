@@ -4,6 +4,8 @@ use core::convert::Infallible;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Answer, Change, Kind, Repair, WantedSet};
 use crate::kernel::{
     Route, RouteKey, RouteTable, RoutingKey, RoutingObject, RoutingOperation, RoutingOutcome, Rule,
@@ -60,7 +62,7 @@ pub(crate) struct RoutingLeftovers {
 }
 
 /// The routes and rules of one requester. Routes are added before rules, which look them up, and removed behind them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct RoutingSets {
     routes: WantedSet<Routes>,
     rules: WantedSet<Rules>,

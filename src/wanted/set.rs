@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::item::{Added, Held, Item};
 use super::{Answer, Change, Kind, Known, Repair, Verb};
 use crate::time::{Duration, Instant};
 
 /// What the requester makes of its wishes.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(super) enum Stance {
     /// Nothing yet: what is ours belongs to a predecessor, and is left alone.
     Undecided,
@@ -18,7 +20,11 @@ pub(super) enum Stance {
 }
 
 /// The objects of one kind that one requester wants all together or not at all.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(bound(
+    deserialize = "K::Key: Deserialize<'de>, K::Wish: Deserialize<'de>",
+    serialize = "K::Key: Serialize, K::Wish: Serialize"
+))]
 pub(crate) struct WantedSet<K: Kind> {
     pub(super) items: Vec<Item<K>>,
     /// Positions in `items`, in the order of the keys.

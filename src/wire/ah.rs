@@ -71,6 +71,13 @@ impl AuthenticatedPacket<'_> {
     }
 }
 
+/// Zeros in place of the check value of the header that `packet` begins with.
+pub fn forget_check_value(packet: &mut [u8]) {
+    if let Some(check_value) = packet.get_mut(FIXED..AH_LENGTH) {
+        check_value.fill(0);
+    }
+}
+
 /// What follows the IP header `ip_header` of a packet with `message`.
 pub fn encode(
     password: &AhPassword,

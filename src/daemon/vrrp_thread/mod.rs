@@ -23,6 +23,7 @@ use super::receive_pace::{Change, ReceivePace};
 use super::send_failures::SendFailures;
 use super::watchdog::Pulse;
 use crate::kernel::{KernelError, KernelEvent, KernelView, ReceiveSocket, SocketEvent};
+use crate::node::recording::Taped;
 use crate::node::{Changes, Event, HaNode, NodeConfig, StaticConfig};
 use crate::status::{Lateness, Snapshot};
 use crate::sys::clock::{self, Alarm};
@@ -48,7 +49,7 @@ const PULSE: u64 = 4;
 /// The thread's state.
 #[derive(Debug)]
 pub(super) struct VrrpThread {
-    node: HaNode,
+    node: Taped,
     channels: Channels,
     poller: Poller,
     /// The receive sockets; part of `poller` except while they are left alone.
@@ -98,7 +99,7 @@ impl VrrpThread {
         let receive_poller = Poller::new()?;
         poller.add(&receive_poller, RECEIVERS)?;
         Ok(Self {
-            node: HaNode::new(NodeConfig::default()),
+            node: Taped::new(HaNode::new(NodeConfig::default())),
             channels,
             poller,
             receive_poller,
@@ -125,19 +126,20 @@ impl VrrpThread {
     /// Runs `config` from the kernel's state `view` on, until all routers have left.
     pub(super) fn run(mut self, config: NodeConfig, before: Before, view: KernelView) {
         // The memory that other threads allocated is theirs to reuse.
-        self.node = HaNode::new(config.detached());
+        let mut node = HaNode::new(config.detached());
         drop(config);
-        self.node.inherit(before.bequest);
-        self.node.start_switched_over(before.switched_over);
+        node.inherit(before.bequest);
+        node.start_switched_over(before.switched_over);
         if let Some(silent_since) = before.silent_since {
-            self.node.succeed(silent_since);
+            node.succeed(silent_since);
         }
         if let Some(reservation) = before.reservation {
-            self.node.reserve_stamps(reservation);
+            node.reserve_stamps(reservation);
         }
         if let Some(until) = before.maintenance {
-            self.node.start_under_maintenance(until);
+            node.start_under_maintenance(until);
         }
+        self.node = Taped::new(node);
         if let Err(error) = self.serve(view) {
             self.channels.notices.send(Notice::Failed(format!("the vrrp thread cannot go on: {error}")));
         }
@@ -345,9 +347,8 @@ impl VrrpThread {
                 // What is to go is followed until it is gone, and longer.
                 let interest = interest(&config).and(self.monitor.interest());
                 self.monitor.follow(interest).map_err(|error| to_io(&error))?;
-                let mut plan = self.node.plan(config);
-                self.reconfigured.push(plan.take_changes());
-                self.node.apply(now, plan, &mut self.actions);
+                let changes = self.node.reconfigure(now, config, &mut self.actions);
+                self.reconfigured.push(changes);
                 return Ok(());
             }
             Message::Script { name, end, ending } => Event::Script { name, end, ending },
@@ -386,11 +387,11 @@ impl VrrpThread {
                 return Ok(());
             }
             Message::Reserved(reservation) => {
-                self.node.reserve_stamps(reservation);
+                self.node.reserve_stamps(now, reservation, &mut self.actions);
                 return Ok(());
             }
             Message::ClearCounters => {
-                self.node.clear_counters();
+                self.node.clear_counters(now, &mut self.actions);
                 return Ok(());
             }
         };
@@ -430,7 +431,7 @@ fn receive(
     now: Now,
     receiver: &Receiver,
     batch: &mut ReceiveBatch,
-    node: &mut HaNode,
+    node: &mut Taped,
     actions: &mut Actions,
 ) -> usize {
     let socket = receiver.key();
@@ -446,6 +447,7 @@ fn receive(
                 hop_limit: packet.hop_limit,
                 header: packet.header,
                 payload: packet.payload,
+                verdicts: None,
             };
             node.handle_datagram(now, &datagram, actions);
         });

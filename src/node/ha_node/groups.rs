@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::{HaNode, Phase};
 use crate::kernel::RouterId;
 use crate::time::{Instant, Now};
@@ -15,7 +17,7 @@ use crate::vrrp::{
 const ROUNDS: usize = 8;
 
 /// All sync groups of a node.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(super) struct Groups {
     all: BTreeMap<SyncGroupId, SyncGroup>,
     next_id: u32,

@@ -3,6 +3,8 @@
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::kernel::{ReceiveSocket, RouterId};
 use crate::net::{Family, InterfaceIndex, InterfaceName};
 use crate::vrrp::RouterConfig;
@@ -16,7 +18,7 @@ pub(super) type SubnetKey = <Addresses as Kind>::Kin;
 
 /// Kept in step with each router by the difference that a change makes: an event costs the routers that it concerns,
 /// not all of them.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub(super) struct Index {
     names: Sets<InterfaceName>,
     sources: Sets<IpAddr>,
@@ -123,7 +125,8 @@ impl Index {
 }
 
 /// Routers by key, in order; none is without an entry.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(bound(deserialize = "K: Deserialize<'de> + Ord"))]
 struct Sets<K>(BTreeMap<K, Vec<RouterId>>);
 
 impl<K> Default for Sets<K> {

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::HaNode;
 use crate::kernel::{
     AddressReply, AddressRequest, HeldRoute, KernelRequest, KernelView, LinkKey, LinkOutcome, Requester,
@@ -13,7 +15,7 @@ use crate::node::bequest::{Bequest, Remains};
 use crate::vrrp::{Actions, Report, ReportKind};
 
 /// From the start to the first view of the kernel, and until the kernel has answered.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(super) struct Inheritance {
     bequest: Bequest,
     /// Interfaces that are to be removed.

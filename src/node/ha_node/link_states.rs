@@ -3,13 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::kernel::Link;
 use crate::net::{InterfaceIndex, InterfaceName};
 use crate::time::{Duration, Instant};
 use crate::track::{InterfaceDelay, Lasting, TrackConfig};
 
 /// What is known of interfaces beside the kernel's notifications.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(super) struct LinkStates {
     delayed: BTreeMap<InterfaceName, Delayed>,
     next: Option<Instant>,
@@ -17,7 +19,7 @@ pub(super) struct LinkStates {
     carriers: BTreeMap<InterfaceName, bool>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 struct Delayed {
     delay: InterfaceDelay,
     /// Whether it counts as up; `None` while there is no interface of that name.

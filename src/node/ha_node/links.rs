@@ -5,6 +5,8 @@
 
 use core::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::locals::Locals;
 use crate::kernel::{LinkKey, LinkOperation, LinkOutcome, VirtualLink};
 use crate::net::{Family, InterfaceName};
@@ -14,7 +16,7 @@ use crate::vrrp::{Actions, Report, ReportKind};
 use crate::wanted::{Answer, Change, Links, Repair, WantedSet};
 
 /// A requester like each virtual router.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct OwnLinks {
     config: Vec<VirtualLink>,
     links: WantedSet<Links>,

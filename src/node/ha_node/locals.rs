@@ -3,6 +3,8 @@
 use core::net::{IpAddr, Ipv6Addr};
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::statics::{Key, locate, request_again, request_for};
 use crate::kernel::{AddressReply, AddressSpec, Requester};
 use crate::net::{InterfaceName, Prefix};
@@ -12,7 +14,7 @@ use crate::vrrp::Actions;
 use crate::wanted::{AddressWish, Addresses, Change, WantedSet};
 
 /// A requester of addresses that come and go with those of the parents.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Locals {
     addresses: WantedSet<Addresses>,
     of_links: BTreeMap<InterfaceName, Ipv6Addr>,

@@ -21,6 +21,8 @@ pub(crate) use retired::Retired;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Bequest, Event, KernelModel, NodeConfig};
 
 use crate::kernel::{
@@ -62,7 +64,7 @@ const ANNOUNCEMENT_RETRY: Duration = Duration::from_secs(1);
 const STALL_MIN: Duration = Duration::from_millis(10);
 
 /// All virtual routers of one daemon in one network namespace.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct HaNode {
     /// Without the routers once these have come into being, which know their own.
     config: NodeConfig,
@@ -70,6 +72,7 @@ pub struct HaNode {
     routers: BTreeMap<RouterId, Box<VirtualRouter>>,
     /// Removed by a reload, with requests that the kernel has not answered yet.
     departing: BTreeMap<RouterId, Box<VirtualRouter>>,
+    #[serde(skip)]
     retired: Retired,
     routing: RoutingIndex,
     /// What members of a `track_group` lack, by group.
@@ -109,7 +112,7 @@ pub struct HaNode {
     switched_over: BTreeMap<Arc<str>, Option<Instant>>,
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 enum Phase {
     /// The kernel's state is not known yet.
     New,

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::{HaNode, Phase, inheritance};
 use crate::kernel::{
     HeldRoute, KernelRequest, Requester, RouteKey, RoutingKey, RoutingReply, Rule, RuleKey, Verb,
@@ -15,7 +17,7 @@ use crate::vrrp::{Actions, FaultReason, Output};
 const EXISTS: i32 = 17;
 
 /// Whose each route and rule is.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(super) struct RoutingIndex {
     owners: BTreeMap<RoutingKey, BTreeSet<Requester>>,
     /// The static ones among them.

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::kernel::{ReceiveSocket, RouterId};
 use crate::vrrp::{Listening, SocketRequest};
 
 /// Which sockets there are, and which router listens on which.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(super) struct Sockets {
     sockets: BTreeMap<ReceiveSocket, Socket>,
     of_routers: BTreeMap<RouterId, ReceiveSocket>,
@@ -14,7 +16,7 @@ pub(super) struct Sockets {
     touched: BTreeSet<ReceiveSocket>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 struct Socket {
     listening: Listening,
     routers: usize,

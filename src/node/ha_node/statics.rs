@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::kernel::{
     AddressOperation, AddressReply, AddressRequest, KernelRequest, Link, Requester, Route, RoutingKey,
     RoutingReply, Rule,
@@ -21,7 +23,7 @@ use crate::wanted::{
 const LACKING: Duration = Duration::from_secs(3);
 
 /// A requester like each virtual router, which wants what it has from the start to the stop.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Statics {
     addresses: WantedSet<Addresses>,
     routing: RoutingSets,

@@ -3,6 +3,8 @@
 use core::net::IpAddr;
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::kernel::ReceiveSocket;
 use crate::time::{Duration, Instant};
 use crate::wire::vrrp::Vrid;
@@ -15,7 +17,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 const REMEMBERED: usize = 510;
 
 /// What was heard and told.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(super) struct UnknownVrids {
     /// All that were heard.
     pub(super) count: u64,

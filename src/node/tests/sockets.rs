@@ -31,8 +31,15 @@ fn hear_by(script: &mut Script, socket: ReceiveSocket, hop_limit: u8) {
     let (source, destination): (IpAddr, IpAddr) = (PEER.parse().unwrap(), OWN.parse().unwrap());
     let advertisement = advertisement(200, AdvertisementInterval::ONE_SECOND, "192.0.2.51");
     let payload = advertisement.encode(source, destination, ChecksumMode::PseudoHeader);
-    let datagram =
-        Datagram { socket, source, destination, hop_limit: Some(hop_limit), header: &[], payload: &payload };
+    let datagram = Datagram {
+        socket,
+        source,
+        destination,
+        hop_limit: Some(hop_limit),
+        header: &[],
+        payload: &payload,
+        verdicts: None,
+    };
     script.node.handle_datagram(script.now, &datagram, &mut script.actions);
 }
 

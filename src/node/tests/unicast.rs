@@ -53,7 +53,15 @@ impl Script {
         let advertisement = advertisement(heard.priority, AdvertisementInterval::ONE_SECOND, "192.0.2.51");
         let payload = advertisement.encode(source, destination, heard.checksum);
         let hop_limit = Some(heard.hop_limit);
-        let datagram = Datagram { socket, source, destination, hop_limit, header: &[], payload: &payload };
+        let datagram = Datagram {
+            socket,
+            source,
+            destination,
+            hop_limit,
+            header: &[],
+            payload: &payload,
+            verdicts: None,
+        };
         self.node.handle_datagram(self.now, &datagram, &mut self.actions);
     }
 

@@ -142,6 +142,7 @@ impl Bench {
             hop_limit: Some(ip.hop_limit),
             header: &header,
             payload,
+            verdicts: None,
         };
         let before = self.router.counters().clone();
         self.tell(|router, now, out| router.handle_datagram(now, &datagram, out));

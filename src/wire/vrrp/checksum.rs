@@ -55,6 +55,28 @@ pub(super) fn compute(
     sum.ones_complement().to_ne_bytes()
 }
 
+/// Corrects the checksum in `message` for bytes from `place` on that were others before (RFC 1624).
+pub(super) fn replace(message: &mut [u8], place: usize, before: &[u8], after: &[u8]) {
+    let Some(field) = message.get_mut(FIELD).and_then(|field| <&mut [u8; 2]>::try_from(field).ok()) else {
+        return;
+    };
+    let aligned = |bytes: &[u8]| {
+        let odd = core::iter::repeat_n(0, place % 2);
+        odd.chain(bytes.iter().copied()).collect::<Vec<u8>>()
+    };
+    let inverted: Vec<u8> = aligned(before)
+        .chunks(2)
+        .flat_map(|word| {
+            let word = u16::from_be_bytes([word[0], word.get(1).copied().unwrap_or(0)]);
+            (!word).to_be_bytes()
+        })
+        .collect();
+    let sum = u16::from_be_bytes(*field);
+    let sum =
+        Sum16BitWords::new().add_2bytes((!sum).to_be_bytes()).add_slice(&inverted).add_slice(&aligned(after));
+    *field = sum.ones_complement().to_ne_bytes();
+}
+
 /// Corrects the checksum in `message` for bytes at an even place that were zero before (RFC 1624).
 pub(super) fn add(message: &mut [u8], bytes: &[u8]) {
     let Some(field) = message.get_mut(FIELD).and_then(|field| <&mut [u8; 2]>::try_from(field).ok()) else {

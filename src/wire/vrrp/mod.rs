@@ -4,11 +4,13 @@ mod checksum;
 mod decode;
 mod encode;
 mod rejection;
+mod secrets;
 mod trailer;
 mod types;
 
 pub use decode::{Framed, Message, check, decode, frame, peek};
 pub use rejection::{Rejection, RejectionKind};
+pub use secrets::without_secrets;
 pub use trailer::{HmacKey, Stamp, TRAILER_LENGTH, Trailer, fill_trailer};
 pub use types::{
     Advertisement, AdvertisementInterval, AuthenticationData, ChecksumMode, Priority, Version, Vrid,
@@ -16,6 +18,8 @@ pub use types::{
 
 use core::fmt;
 use core::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
 
 use crate::net::Family;
 
@@ -52,7 +56,7 @@ pub struct Expectation {
 }
 
 /// The TTLs or hop limits that received messages may have.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct HopLimits {
     /// The lowest.
     pub least: u8,

@@ -3,11 +3,13 @@
 use core::fmt;
 use core::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::{AdvertisementInterval, HopLimits, Version};
 use crate::time::Duration;
 
 /// A received packet that fails a check. Each variant is a fact about the packet.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub enum Rejection {
     /// Shorter than its header or than its address count says, or longer without being padding.
@@ -120,7 +122,7 @@ pub enum Rejection {
 }
 
 /// A [`Rejection`] without its values: the name of its counter.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[repr(u8)]
 pub enum RejectionKind {
     /// See [`Rejection::Length`].

@@ -16,11 +16,13 @@ use core::fmt;
 use core::net::IpAddr;
 
 use hmac::{Hmac, KeyInit, Mac};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::Sha256;
 
 use super::checksum;
 use crate::net::Family;
-use crate::secret::Secret;
+use crate::secret::{Secret, pseudonym};
 use crate::time::WallTime;
 
 /// Bytes in a trailer.
@@ -29,12 +31,14 @@ pub const TRAILER_LENGTH: usize = 28;
 const KIND: u8 = 1;
 /// Bytes before the truncated HMAC.
 const HEAD: usize = 12;
+/// Where the truncated HMAC begins.
+pub(super) const CODE: usize = HEAD;
 /// Bytes that stand for family, version, virtual router and source.
 const PSEUDO_HEADER: usize = 20;
 
 /// When an advertisement was signed: 32 bits of seconds since 1970, 16 of 1/65536 s, 16 of a counter. Ordered as serial
 /// numbers (RFC 1982), so that no stamp is the last one.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub struct Stamp(u64);
 
 impl Stamp {
@@ -94,6 +98,20 @@ impl fmt::Display for Stamp {
 pub struct HmacKey {
     secret: Secret<Box<[u8]>>,
     keyed: Hmac<Sha256>,
+}
+
+/// Its pseudonym.
+impl Serialize for HmacKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        pseudonym(self.secret.expose()).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for HmacKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let pseudonym = <[u8; 8]>::deserialize(deserializer)?;
+        Self::new(&pseudonym.repeat(4)).ok_or_else(|| D::Error::custom("a key has 32 to 64 bytes"))
+    }
 }
 
 impl HmacKey {

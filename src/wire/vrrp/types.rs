@@ -4,13 +4,15 @@ use core::fmt;
 use core::net::IpAddr;
 use core::num::NonZeroU8;
 
+use serde::{Deserialize, Serialize};
+
 use super::TRAILER_LENGTH;
 use crate::secret::Secret;
 use crate::time::Duration;
 use crate::wire::ah::AhPassword;
 
 /// Protocol version.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum Version {
     /// RFC 3768. IPv4; for IPv6 only as keepalived's own extension.
     V2 = 2,
@@ -26,7 +28,7 @@ impl Version {
 }
 
 /// Virtual router identifier, 1 to 255 (RFC 9568 §5.2.3).
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct Vrid(NonZeroU8);
 
 impl Vrid {
@@ -51,7 +53,7 @@ impl fmt::Display for Vrid {
 }
 
 /// Priority in an advertisement (RFC 9568 §5.2.4): 0 = leaving, 1 to 254 = backup routers, 255 = owner.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct Priority(pub u8);
 
 impl Priority {
@@ -81,7 +83,7 @@ impl fmt::Display for Priority {
 
 /// Time between advertisements, never 0: whole seconds 1 to 255 in version 2, centiseconds 1 to 4095 in
 /// version 3.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct AdvertisementInterval {
     centiseconds: u16,
 }
@@ -135,7 +137,7 @@ impl fmt::Display for AdvertisementInterval {
 
 /// How the checksum of a version 3 advertisement over IPv4 is computed. Over IPv6 the pseudo-header is
 /// always part of it (RFC 9568 §5.2.8).
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum ChecksumMode {
     /// With the pseudo-header: keepalived's default.
     #[default]
@@ -149,7 +151,7 @@ pub enum ChecksumMode {
 }
 
 /// The last 8 bytes of a version 2 advertisement over IPv4 (RFC 2338 §5.3.6, §5.3.10).
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub enum AuthenticationData {
     /// Type 0: the bytes are sent as zero and ignored on receipt (RFC 3768 §5.3.6). The only one in
     /// version 3.
