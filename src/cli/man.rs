@@ -184,7 +184,6 @@ fn settings(file: &str) -> String {
         match bare.trim() {
             text if bare.starts_with("    ") && described => {
                 page.text([roman(text.trim_start_matches(['#', ' ']))]);
-                continue;
             }
             text if line.starts_with('#') && bare.starts_with(' ') => comment.push(text),
             "" => {
@@ -207,7 +206,6 @@ fn settings(file: &str) -> String {
                 page.text([roman(format!("{above} {}", meaning.trim()).trim().to_owned())]);
                 comment.clear();
                 described = true;
-                continue;
             }
         }
     }
