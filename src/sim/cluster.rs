@@ -10,7 +10,7 @@ use super::fault::Fault;
 use super::frame::Frame;
 use super::host::{self, Host, HostId};
 use super::invariants::{
-    Batch, Bounds, GroupKey, Pace, Returns, Rule, Service, Settling, Unity, Violation, step,
+    Batch, Bounds, GroupKey, Pace, Returns, Rule, Service, Settling, Survey, Unity, Violation, step,
 };
 use super::machine::{Machine, MachineId, MachineSpec, Sent};
 use super::network::{Arrival, Network, PortId, SegmentId};
@@ -100,6 +100,8 @@ pub struct Cluster {
     pub(super) returns: Returns,
     pub(super) unity: Unity,
     pub(super) settling: Option<Settling>,
+    /// What was seen last, unless the bounds have changed since.
+    pub(super) last_survey: Option<Survey>,
     /// Masters whose clocks differ, since when.
     pub(super) apart: BTreeMap<(MachineId, MachineId, Arc<str>), Instant>,
     pub(super) changed: bool,
@@ -133,6 +135,7 @@ impl Cluster {
             returns: Returns::default(),
             unity: Unity::default(),
             settling: None,
+            last_survey: None,
             apart: BTreeMap::new(),
             changed: false,
             steps: 0,

@@ -131,14 +131,15 @@ pub(super) fn look(machine: &Machine, process: &Process, survey: &mut Survey) {
 /// was renamed, it does not look for what a predecessor left.
 fn charged<'a>(machine: &'a Machine, process: &'a Process) -> impl Iterator<Item = &'a HeldRoute> {
     let charge = &process.ledger.routing_charge.0;
-    let keys: Vec<RouteKey> =
-        charge.iter().filter_map(|route| locate(machine, route)).map(|(key, _)| key).collect();
+    let charge = charge.iter().filter(|_| !machine.kernel.routes().is_empty());
+    let keys: Vec<RouteKey> = charge.filter_map(|route| locate(machine, route)).map(|(key, _)| key).collect();
     machine.kernel.routes().iter().filter(move |held| keys.iter().any(|key| key.is(held)))
 }
 
 fn charged_rules<'a>(machine: &'a Machine, process: &'a Process) -> impl Iterator<Item = &'a Rule> {
     let charge = &process.ledger.routing_charge.1;
-    let keys: Vec<RuleKey> = charge.iter().map(|rule| RuleKey::of(rule, table(rule))).collect();
+    let charge = charge.iter().filter(|_| !machine.kernel.rules().is_empty());
+    let keys: Vec<RuleKey> = charge.map(|rule| RuleKey::of(rule, table(rule))).collect();
     machine.kernel.rules().iter().filter(move |held| keys.contains(&RuleKey::of_held(held)))
 }
 

@@ -68,8 +68,8 @@ impl Cluster {
                     survey.stopping.push((machine.id, since));
                 } else {
                     let routers = process.ledger.config.routers.iter();
-                    let mut members: Vec<Member> =
-                        routers.filter_map(|config| self.member(machine, config)).collect();
+                    let mut members = Vec::with_capacity(routers.len());
+                    members.extend(routers.filter_map(|config| self.member(machine, config)));
                     tie(machine, process, &mut members, &mut survey);
                     survey.members.append(&mut members);
                 }
@@ -159,6 +159,8 @@ impl Cluster {
 
     /// Takes a configuration into the bounds, and its addresses into the hosts' interests.
     pub(super) fn learn(&mut self, id: MachineId, config: &NodeConfig) {
+        // Other bounds.
+        self.last_survey = None;
         let machine = &self.machines[id.0];
         let mut count = config.statics.addresses.len();
         let startup_delay = config.startup_delay + trackers::latency(&config.tracking);
@@ -246,7 +248,8 @@ impl Cluster {
     }
 
     pub(super) fn observe(&mut self) {
-        let survey = self.survey();
+        let mut survey = self.survey();
+        let unchanged = self.last_survey.take().is_some_and(|before| survey.resembles(before));
         let (pace, most) = (self.pace, self.most_addresses);
         // A daemon without virtual routers takes its time to give up addresses and to stop, too.
         let alone = deadlines(&Bounds::default(), &pace, most);
@@ -255,7 +258,8 @@ impl Cluster {
         let bounds = &self.bounds;
         let bound = |group: GroupKey| bounds.get(&group).copied().unwrap_or_default();
         let mut broken = self.unity.observe(&survey, |group| bound(group).election(&pace, Duration::ZERO));
-        let service = self.service.observe(&survey, |group, delay| bound(group).election(&pace, delay));
+        let service =
+            self.service.observe(&survey, unchanged, |group, delay| bound(group).election(&pace, delay));
         broken.extend(service);
         broken.extend(self.returns.observe(&survey, |group, delay| bound(group).contest(&pace, delay)));
         if let Some(settling) = &mut self.settling {
@@ -268,6 +272,7 @@ impl Cluster {
         }
         broken.into_iter().for_each(|violation| self.report(violation));
         self.observe_clocks();
+        self.last_survey = Some(survey);
     }
 
     /// A fault has changed a machine.

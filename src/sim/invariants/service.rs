@@ -17,6 +17,8 @@ pub const ROUNDS: u32 = 8;
 pub struct Service {
     circles: BTreeMap<(GroupKey, BTreeSet<MachineId>), Circle>,
     reported: BTreeSet<(GroupKey, BTreeSet<MachineId>)>,
+    /// Until when all that was seen may stay as it is.
+    in_time_until: Option<Instant>,
 }
 
 /// Members of a group that all hear each other.
@@ -30,12 +32,18 @@ struct Circle {
 
 impl Service {
     /// Must be called after each change of the LAN and each transition. `election` gives the bound of a
-    /// group where the longest way from port to port is as given.
+    /// group where the longest way from port to port is as given. `unchanged`: the bounds are the last time's, and so is the
+    /// survey ([`Survey::resembles`]), so that nothing but the time that has passed can break the rule.
     pub fn observe(
         &mut self,
         survey: &Survey,
+        unchanged: bool,
         election: impl Fn(GroupKey, Duration) -> Duration,
     ) -> Vec<Violation> {
+        if unchanged && self.in_time_until.is_none_or(|until| survey.at <= until) {
+            return Vec::new();
+        }
+        self.in_time_until = None;
         let mut now_whole = BTreeMap::new();
         let mut broken = Vec::new();
         for Component { keys, uniform } in survey.components() {
@@ -92,7 +100,10 @@ impl Service {
                     let mut members = survey.group(group).filter(|member| machines.contains(&member.machine));
                     if members.any(|member| member.state == State::Master) {
                         self.reported.remove(&key);
-                    } else if survey.at.saturating_since(since) > bound && self.reported.insert(key.clone()) {
+                    } else if survey.at.saturating_since(since) <= bound {
+                        let until = since + bound;
+                        self.in_time_until = Some(self.in_time_until.map_or(until, |at| at.min(until)));
+                    } else if self.reported.insert(key.clone()) {
                         let names: Vec<String> = machines.iter().map(ToString::to_string).collect();
                         broken.push(Violation {
                             at: survey.at,
@@ -137,4 +148,70 @@ fn circles(survey: &Survey, group: GroupKey, able: &[&Member]) -> Vec<BTreeSet<M
         }
     }
     circles
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Family;
+    use crate::sim::invariants::Switch;
+    use crate::wire::vrrp::Vrid;
+
+    const LAN: SegmentId = SegmentId(0);
+
+    fn survey(seconds: u64) -> Survey {
+        let group = GroupKey { segment: LAN, family: Family::Ipv4, vrid: Vrid::new(1).unwrap() };
+        let member = |machine| Member {
+            machine: MachineId(machine),
+            group,
+            name: "VI_1".into(),
+            priority: 100,
+            preempt: true,
+            source: Some([10, 0, 0, machine as u8].into()),
+            unit: None,
+            able: true,
+            state: State::Backup,
+            switch: Switch::Off,
+            elected: None,
+            rival: None,
+            yielded: None,
+            returned: None,
+            touched: Instant::ZERO,
+            addresses: Vec::new(),
+        };
+        let mut survey = Survey::new(Instant::from_micros(seconds * 1_000_000));
+        survey.members = [0, 1].map(member).into();
+        survey.hearing = vec![(MachineId(0), MachineId(1), LAN), (MachineId(1), MachineId(0), LAN)];
+        survey.segments = vec![(LAN, false, Duration::ZERO)];
+        survey
+    }
+
+    /// The rule breaks by time alone, also where it is looked at only when something has changed.
+    #[test]
+    fn who_waits_in_vain_is_seen_though_nothing_changes() {
+        let mut service = Service::default();
+        let mut before = None;
+        let mut seen = Vec::new();
+        for second in 1..20 {
+            let mut survey = survey(second);
+            let unchanged = before.take().is_some_and(|before| survey.resembles(before));
+            assert_eq!(unchanged, second > 1);
+            seen.extend(service.observe(&survey, unchanged, |_, _| Duration::from_secs(5)));
+            before = Some(survey);
+        }
+        let seen: Vec<_> =
+            seen.iter().map(|broken| (broken.rule, broken.at.as_micros() / 1_000_000)).collect();
+        assert_eq!(seen, [(Rule::NoMasterInTime, 7)]);
+    }
+
+    #[test]
+    fn another_survey_is_no_unchanged_one() {
+        let mut elected = survey(2);
+        elected.members[0].state = State::Master;
+        assert!(!elected.resembles(survey(1)));
+        let mut cut = survey(2);
+        cut.hearing.pop();
+        assert!(!cut.resembles(survey(1)));
+        assert!(survey(2).resembles(survey(1)));
+    }
 }

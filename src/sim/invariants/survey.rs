@@ -33,7 +33,7 @@ impl fmt::Display for GroupKey {
 }
 
 /// A router as configured on a machine with a live daemon.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Member {
     /// The machine.
     pub machine: MachineId,
@@ -153,6 +153,23 @@ impl Survey {
     /// Nothing seen yet.
     pub fn new(at: Instant) -> Self {
         Self { at, ..Self::default() }
+    }
+
+    /// Whether nothing is different from what it was in an earlier survey of which [`super::Service`] takes notice. Takes
+    /// over what was found out from that.
+    pub fn resembles(&mut self, before: Self) -> bool {
+        let same = self.members == before.members
+            && self.units == before.units
+            && self.hearing == before.hearing
+            && self.apart == before.apart
+            && self.segments == before.segments
+            && self.deaf == before.deaf
+            && self.leavers == before.leavers
+            && self.removed == before.removed;
+        if same {
+            self.components = before.components;
+        }
+        same
     }
 
     /// All groups.
