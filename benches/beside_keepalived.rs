@@ -2,7 +2,7 @@
 //! costs, what the processes weigh, how evenly they send, how soon they serve.
 //!
 //! `cargo bench --bench beside_keepalived [-- --quick] [--other=PROGRAM] [ROW...]`; rows: takeover, takeover-1000, routing, load,
-//! authentication, memory, start. Root, or user namespaces. Figures are medians of 10 runs (3 with `--quick`), with the extremes.
+//! authentication, recording, memory, start. Root, or user namespaces. Figures are medians of 10 runs (3 with `--quick`), with the extremes.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::print_stdout)]
 
@@ -11,7 +11,7 @@ mod beside;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use alived::drill::{
@@ -63,6 +63,9 @@ fn run(beside: &Beside) -> Result<()> {
     }
     if wanted("authentication") {
         bench.authentication()?;
+    }
+    if wanted("recording") {
+        bench.recording()?;
     }
     if wanted("memory") {
         bench.memory()?;
@@ -249,6 +252,49 @@ impl Bench {
             }
         }
         each.print();
+        Ok(())
+    }
+
+    /// 1,000 virtual routers of ours at 0.1 s: what `alived record` costs master and backup, and whether advertisements are later.
+    fn recording(&self) -> Result<()> {
+        let table =
+            |what: &str| Table::against("not recorded", format!("1,000 virtual routers of ours: {what}"));
+        let mut each = table("master, us of CPU an advertisement sent");
+        let mut heard = table("backup, us of CPU an advertisement heard");
+        let mut gaps = table("gap between adverts, 99.9th percentile, ms");
+        let Some((_, program)) = self.contenders.iter().find(|(name, _)| *name == "alived") else {
+            return Ok(());
+        };
+        let mut lab = Lab::build(Layout { family: Family::Ipv4, routers: 2, fronts: LINKS })?;
+        for (router, priority) in [200, 100].into_iter().enumerate() {
+            let text = thousand_routers(priority, Authentication::None);
+            lab.start(router, program, &text, Ground::Foreground)?;
+        }
+        let recorder = Recorder::start(&lab)?;
+        wait_for_thousand(&mut lab, &recorder)?;
+        // The second block of announcements follows 5 s after the first.
+        std::thread::sleep(Duration::from_secs(6));
+        // In turn, because a machine is not equally fast all the time.
+        for _ in 0..self.runs {
+            for name in ["not recorded", "recorded"] {
+                record(&lab, program, name == "recorded")?;
+                std::thread::sleep(Duration::from_millis(300));
+                recorder.clear();
+                let (master, backup) = (cpu_time(lab.daemon(0)?)?, cpu_time(lab.daemon(1)?)?);
+                let (sent, received) = (packets(&lab, 0, SENT)?, packets(&lab, 1, RECEIVED)?);
+                std::thread::sleep(WINDOW);
+                let sent = packets(&lab, 0, SENT)? - sent;
+                let received = packets(&lab, 1, RECEIVED)? - received;
+                let master = cpu_time(lab.daemon(0)?)?.saturating_sub(master);
+                let backup = cpu_time(lab.daemon(1)?)?.saturating_sub(backup);
+                gaps.add(name, recorder.look(|sightings| percentile_gap(sightings, 0)));
+                each.add(name, master.as_secs_f64() * 1e6 / sent);
+                heard.add(name, backup.as_secs_f64() * 1e6 / received);
+            }
+        }
+        for table in [each, heard, gaps] {
+            table.print();
+        }
         Ok(())
     }
 
@@ -492,6 +538,23 @@ fn pss_mb(daemon: &Daemon) -> Result<f64> {
         kilobytes += line.trim().trim_end_matches("kB").trim().parse::<u32>()?;
     }
     Ok(f64::from(kilobytes) / 1024.0)
+}
+
+/// Begins or ends recordings at both routers.
+fn record(lab: &Lab, program: &Program, on: bool) -> Result<()> {
+    for router in &lab.routers {
+        let file = |suffix: &str| lab.folder().path().join(format!("{}{suffix}", router.name));
+        let mut command = Command::new(&program.path);
+        command.args(["record", if on { "start" } else { "stop" }, "-r"]).arg(file(".vrrp.pid"));
+        if on {
+            command.arg("--folder").arg(file("-recording"));
+        }
+        let output = command.output()?;
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into());
+        }
+    }
+    Ok(())
 }
 
 fn ms(time: Duration) -> f64 {

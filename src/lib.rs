@@ -13,6 +13,7 @@
 //! | 3 | `notify` | telling others |
 //! | 4 | [`config`] | keepalived.conf, lowered into the configuration of all below |
 //! | 4 | [`control`] | what is asked of a worker and what it answers |
+//! | 4 | [`recording`] | what reaches the protocol core, as a file |
 //! | 4 | `status` | what a daemon tells of itself |
 //! | 4 | [`sim`] | a LAN in virtual time: network, kernels, hosts, faults, invariants |
 //! | 5 | [`daemon`] | processes, threads, loops |
@@ -31,6 +32,7 @@ pub mod net;
 pub mod node;
 mod notify;
 pub mod prng;
+pub mod recording;
 pub mod secret;
 pub mod sim;
 #[cfg(test)]

@@ -317,3 +317,40 @@ fn a_wrong_command_line_is_explained() {
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(text.contains("stall") && text.contains("--help"), "{text}");
 }
+
+/// The changes of state that a recording replays to.
+fn replayed(folder: &Path) -> Vec<String> {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_alived")).arg("replay").arg(folder).arg("--json").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    // A killed daemon's ends in the midst of a record, perhaps; and nothing is otherwise than it was recorded.
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() || errors.contains("cut off"), "{errors}");
+    let records = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let line = |record: Value| {
+        let word = |member: &str| record[member].as_str().unwrap_or_default().to_owned();
+        format!("{} -> {}: {}", word("from"), word("to"), word("cause"))
+    };
+    records.filter(|record| record["kind"] == "transition").map(line).collect()
+}
+
+#[test]
+fn recorded_incidents_replay_to_the_same_transitions() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("incidents");
+    let scenarios = ["--scenario", "kill", "--scenario", "check", "--scenario", "stop"];
+    let output = drill(&["--json", "--record"]).arg(&place).args(scenarios).output().unwrap();
+    if let Some(reason) = forbidden(&output) {
+        return skip::skip("recorded_incidents_replay_to_the_same_transitions", &reason);
+    }
+    check(&output, &["kill", "check", "stop"]);
+    let of = |scenario: &str, router: &str| replayed(&place.join(scenario).join(router));
+    // Whom the master left without a word, and whom it told.
+    for (scenario, cause) in [("kill", "not heard"), ("check", "priority"), ("stop", "priority 0")] {
+        let [master, successor] = ["r1", "r2"].map(|router| of(scenario, router));
+        assert!(master.iter().any(|line| line.contains("-> MASTER")), "{scenario}: {master:?}");
+        let took_over = successor.iter().any(|line| line.contains("-> MASTER") && line.contains(cause));
+        assert!(took_over, "{scenario}: {successor:?}");
+    }
+    assert!(of("stop", "r1").last().unwrap().contains("-> INIT"), "{:?}", of("stop", "r1"));
+}

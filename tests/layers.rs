@@ -30,6 +30,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("config", 4),
     ("status", 4),
     ("control", 4),
+    ("recording", 4),
     ("sim", 4),
     ("daemon", 5),
     ("cli", 6),

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use super::{check, completions, control, doctor, drill, genhash, keywords, man, print, protocol, sim};
+use super::{
+    check, completions, control, doctor, drill, genhash, keywords, man, print, protocol, replay, sim,
+};
 
 /// The command line after the program's name, where it begins with a subcommand.
 #[derive(Debug, Parser)]
@@ -34,6 +36,8 @@ enum Command {
     Plan(control::Plan),
     Reload(control::Reload),
     LogLevel(control::LogLevel),
+    Record(control::Record),
+    Replay(replay::Arguments),
     Doctor(doctor::Arguments),
     Genhash(genhash::Arguments),
     Protocol(protocol::Arguments),
@@ -93,6 +97,8 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
             Command::Plan(arguments) => control::plan(&arguments),
             Command::Reload(arguments) => control::reload(&arguments),
             Command::LogLevel(arguments) => control::log_level(&arguments),
+            Command::Record(arguments) => control::record(&arguments),
+            Command::Replay(arguments) => replay::run(&arguments),
             Command::Doctor(arguments) => doctor::run(&arguments),
             Command::Genhash(arguments) => genhash::run(&arguments),
             Command::Protocol(arguments) => protocol::run(&arguments),

@@ -1,6 +1,8 @@
 //! `alived drill`: its options, and where its report goes.
 
 use std::io::{IsTerminal, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -84,6 +86,9 @@ pub(super) struct Arguments {
     /// What the other routers run
     #[arg(long, value_name = "NAME", default_value = "alived", value_parser = one_of(DAEMONS))]
     daemon: Kind,
+    /// Record what reaches each of our routers, to files in FOLDER/SCENARIO/ROUTER for `alived replay`
+    #[arg(long, value_name = "FOLDER")]
+    record: Option<PathBuf>,
     /// A list of objects instead of the timeline
     #[arg(long)]
     json: bool,
@@ -152,10 +157,10 @@ pub(super) fn main(arguments: &Arguments) -> ExitCode {
              are longer than in service\n"
         ));
     }
-    run(&plan, arguments.json)
+    run(&plan, arguments.record.as_deref(), arguments.json)
 }
 
-fn run(plan: &Plan, json: bool) -> ExitCode {
+fn run(plan: &Plan, record: Option<&Path>, json: bool) -> ExitCode {
     let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let style = if colours { Style::Terminal } else { Style::Plain };
     if !json {
@@ -163,7 +168,14 @@ fn run(plan: &Plan, json: bool) -> ExitCode {
     }
     let mut outcomes = Vec::new();
     for &scenario in &plan.scenarios {
-        match drill::run(plan, scenario) {
+        let recorded = match record.map(|folder| recorded(plan, scenario, folder)).transpose() {
+            Ok(recorded) => recorded,
+            Err(error) => {
+                say(&format!("alived drill: cannot make a folder for recordings: {error}\n"));
+                return ExitCode::from(EXIT_BROKEN);
+            }
+        };
+        match drill::run(recorded.as_ref().unwrap_or(plan), scenario) {
             Ok(outcome) => {
                 if !json {
                     print(&report::text(&outcome, style));
@@ -184,6 +196,22 @@ fn run(plan: &Plan, json: bool) -> ExitCode {
         print(&report::json(plan, &outcomes));
     }
     if outcomes.iter().all(drill::Outcome::ok) { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILED) }
+}
+
+/// The plan with daemons that record.
+fn recorded(plan: &Plan, scenario: Scenario, folder: &Path) -> std::io::Result<Plan> {
+    let mut plan = plan.clone();
+    let folder = std::path::absolute(folder)?.join(scenario.name());
+    for (number, program) in plan.programs.iter_mut().enumerate().filter(|(_, p)| p.kind == Kind::Alived) {
+        let place = folder.join(format!("r{}", number + 1));
+        let settings = place.with_extension("toml");
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&place)?;
+        // The text of a path may hold anything: a literal of JSON is one of TOML too.
+        let literal = serde_json::to_string(&place.to_string_lossy()).map_err(std::io::Error::other)?;
+        std::fs::write(&settings, format!("[record]\nalways = true\nfolder = {literal}\n"))?;
+        program.arguments.extend(["--settings".to_owned(), settings.to_string_lossy().into_owned()]);
+    }
+    Ok(plan)
 }
 
 impl Arguments {

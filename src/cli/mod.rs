@@ -17,6 +17,7 @@ mod keywords;
 mod man;
 mod print;
 mod protocol;
+mod replay;
 mod sim;
 
 use std::ffi::{OsStr, OsString};

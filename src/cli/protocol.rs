@@ -6,7 +6,7 @@ use clap::Args;
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Value, json};
 
-use crate::control::{Answer, LogLevels, Ordered, Planned, Reloaded, Request, VERSION};
+use crate::control::{Answer, LogLevels, Ordered, Planned, Recorded, Reloaded, Request, VERSION};
 use crate::status::{EventRecord, MaintenanceStatus, Orders, Status};
 
 /// Print the JSON schema of the control protocol
@@ -56,6 +56,7 @@ fn text() -> String {
         "weight": of(SchemaGenerator::subschema_for::<Orders>),
         "restore": of(SchemaGenerator::subschema_for::<Orders>),
         "orders": of(SchemaGenerator::subschema_for::<Orders>),
+        "record": of(SchemaGenerator::subschema_for::<Recorded>),
         "reload": of(SchemaGenerator::subschema_for::<Reloaded>),
         "log-level": of(SchemaGenerator::subschema_for::<LogLevels>),
     });

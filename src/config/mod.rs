@@ -39,8 +39,8 @@ pub use lower::{
     FilterSettings, LvsSettings, ProcessScript, ProcessSettings, QueueSizes, Settings, SyncDaemonSettings,
 };
 pub use own_settings::{
-    CheckSettings, DrainSettings, OwnSettings, Realtime, ReloadSettings, SETTINGS_FILE, Scripts,
-    SettingsFault, load_settings, settings_file_beside,
+    CheckSettings, DrainSettings, OwnSettings, Realtime, RecordSettings, ReloadSettings, SETTINGS_FILE,
+    Scripts, SettingsFault, load_settings, settings_file_beside,
 };
 pub use print::PrintOptions;
 pub(crate) use print::{print, spell_out_keys};

@@ -128,6 +128,53 @@ pub struct OwnSettings {
     pub http: HttpSettings,
     /// `[drain]`: how real servers are taken out of service.
     pub drain: DrainSettings,
+    /// `[record]`: what reaches the virtual routers is recorded.
+    pub record: RecordSettings,
+}
+
+/// What reaches the virtual routers is recorded, for `alived replay`.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RecordSettings {
+    /// `always`: from the start of the daemon on.
+    pub always: bool,
+    /// `folder`: absolute path of that of the files.
+    #[serde(deserialize_with = "record_folder")]
+    pub folder: String,
+    /// `size`: MiB of all files together, 4 to [`RecordSettings::SIZE_MAX`].
+    #[serde(deserialize_with = "record_size")]
+    pub size: u32,
+}
+
+impl RecordSettings {
+    /// A tebibyte, in MiB.
+    pub const SIZE_MAX: u32 = 1 << 20;
+    /// In MiB.
+    const SIZE_MIN: u32 = 4;
+
+    const NAMES: [&'static str; 3] = ["always", "folder", "size"];
+}
+
+impl Default for RecordSettings {
+    fn default() -> Self {
+        Self { always: false, folder: "/var/lib/alived".to_owned(), size: 64 }
+    }
+}
+
+fn record_folder<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let folder = String::deserialize(from)?;
+    match folder.starts_with('/') {
+        true => Ok(folder),
+        false => Err(D::Error::custom(format!("folder takes an absolute path, not {folder:?}"))),
+    }
+}
+
+fn record_size<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    let number = i64::deserialize(from)?;
+    let sizes = RecordSettings::SIZE_MIN..=RecordSettings::SIZE_MAX;
+    u32::try_from(number).ok().filter(|number| sizes.contains(number)).ok_or_else(|| {
+        D::Error::custom(format!("size takes MiB from {} to {}, not {number}", sizes.start(), sizes.end()))
+    })
 }
 
 /// How real servers are taken out of service.
@@ -332,6 +379,7 @@ fn names() -> impl Iterator<Item = &'static str> {
         .into_iter()
         .chain(HttpSettings::NAMES)
         .chain(DrainSettings::NAMES)
+        .chain(RecordSettings::NAMES)
         .chain(CheckSettings::NAMES)
         .chain(ReloadSettings::NAMES)
         .chain(Scripts::NAMES)
@@ -343,12 +391,12 @@ fn explain(error: &toml::de::Error, word: &str) -> Diagnostic {
     // serde's words for a key that no field has.
     if error.message().starts_with("unknown field") {
         let fault = Diagnostic::fatal("unknown-setting", format!("there is no setting `{word}`"));
-        let tables = ["limits", "scripts", "hooks", "reload", "checks", "http", "drain"];
+        let tables = ["limits", "scripts", "hooks", "reload", "checks", "http", "drain", "record"];
         return match nearest(word, names().chain(tables)) {
             Some(name) => fault.help(format!("did you mean `{name}`?")),
             None => fault.help(
                 "there are `realtime`, in the table [scripts] `at-once` and `prepare`, in the table [hooks] `limit`, `waiting`, `at-stop` \
-                 and `json`, in the table [reload] `allow-empty`, in the table [checks] `verify-certificates`, in the table [http] `address`, `hosts` and `user`, in the table [drain] `limit`, `leaving` and `expire-dead`, and in the table [limits] those of `alived check --help`; \
+                 and `json`, in the table [reload] `allow-empty`, in the table [checks] `verify-certificates`, in the table [http] `address`, `hosts` and `user`, in the table [drain] `limit`, `leaving` and `expire-dead`, in the table [record] `always`, `folder` and `size`, and in the table [limits] those of `alived check --help`; \
                  what keepalived knows belongs into keepalived.conf",
             ),
         };
@@ -408,6 +456,7 @@ mod tests {
                 user: "metrics".to_owned(),
             };
             let drain = DrainSettings { limit: 9, leaving: false, expire_dead: true };
+            let record = RecordSettings { always: true, folder: "/srv/rec".to_owned(), size: 4 };
             let own = OwnSettings {
                 realtime,
                 sandbox: Sandbox(false),
@@ -418,6 +467,7 @@ mod tests {
                 checks,
                 http,
                 drain,
+                record,
             };
             let text = serde_json::to_string(&own).unwrap();
             assert_eq!(serde_json::from_str::<OwnSettings>(&text).unwrap(), own, "{text}");
@@ -452,6 +502,8 @@ mod tests {
             ("[hooks]\nat-stops = 1", ":1: ", "did you mean `at-stop`?"),
             ("\ndrain.limit = 0", ":15: ", "a number of seconds from 1 to 604800, not 0"),
             ("[drain]\nleavin = true", ":1: ", "did you mean `leaving`?"),
+            ("\nrecord.size = 3", ":15: ", "MiB from 4 to 1048576, not 3"),
+            ("\nrecord.folder = 'here'", ":17: ", "an absolute path, not \"here\""),
             ("\nrealtime 5", ":", "error"),
             ("realtime = 5\nrealtime = 5", ":1: ", "duplicate"),
         ] {

@@ -94,6 +94,12 @@ pub enum Command {
     },
     /// What `drain` and `weight` have ordered, and how far it is.
     Orders {},
+    /// What reaches the virtual routers is recorded to files, or no longer is. Without a change, how it goes.
+    Record {
+        /// What to change.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        change: Option<RecordChange>,
+    },
     /// Read the configuration again; answered when it is in force or refused.
     Reload {},
     /// The levels from which on the worker logs, after a change if one is asked for. The change ends with the worker.
@@ -113,6 +119,7 @@ impl Command {
             | Self::Plan { .. }
             | Self::Maintenance { change: None }
             | Self::Orders {}
+            | Self::Record { change: None }
             | Self::LogLevel { change: None } => true,
             Self::Failover { .. }
             | Self::Failback { .. }
@@ -120,6 +127,7 @@ impl Command {
             | Self::Drain { .. }
             | Self::Weight { .. }
             | Self::Restore { .. }
+            | Self::Record { change: Some(_) }
             | Self::Reload {}
             | Self::LogLevel { change: Some(_) } => false,
         }
@@ -138,6 +146,24 @@ pub struct MaintenanceChange {
     /// Whether it shall hold on when the daemon is stopped and started.
     #[serde(default)]
     pub persists: bool,
+}
+
+/// A change of the recording.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecordChange {
+    /// Whether there shall be one.
+    pub on: bool,
+    /// How long; until it is ended, if absent. Seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u32>,
+    /// Absolute path of the folder of its files; that of alived.toml, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
+    /// Size of all of them together in MiB, 4 to 1,048,576; that of alived.toml, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 4, max = 1_048_576))]
+    pub megabytes: Option<u32>,
 }
 
 /// A change of what is logged.

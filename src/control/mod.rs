@@ -19,9 +19,10 @@ mod command;
 mod result;
 
 pub(crate) use command::WEIGHT_MAX;
-pub use command::{Command, LevelChange, LogLevel, LogTarget, MaintenanceChange};
+pub use command::{Command, LevelChange, LogLevel, LogTarget, MaintenanceChange, RecordChange};
 pub use result::{
-    LogLevels, OrderOutcome, Ordered, Planned, PlannedChange, PlannedObject, Reloaded, RouterOrdered,
+    LogLevels, OrderOutcome, Ordered, Planned, PlannedChange, PlannedObject, Recorded, Recording, Reloaded,
+    RouterOrdered,
 };
 
 use schemars::JsonSchema;
@@ -190,8 +191,8 @@ impl Policy {
         if self.looks_only {
             return matches!(command, Command::Status {} | Command::Events { .. });
         }
-        // A configuration is read with the worker's rights, and what is wrong with it is quoted.
-        own || self.group && !matches!(command, Command::Plan { .. })
+        // A configuration is read with the worker's rights, and what is wrong with it is quoted; files are written with them.
+        own || self.group && !matches!(command, Command::Plan { .. } | Command::Record { change: Some(_) })
     }
 }
 

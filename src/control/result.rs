@@ -14,6 +14,34 @@ pub struct Reloaded {
     pub lines: Vec<String>,
 }
 
+/// Of `record`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Recorded {
+    /// The recording; that which has ended, after its end. Absent if there is none.
+    pub recording: Option<Recording>,
+}
+
+/// How a recording goes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Recording {
+    /// Where its files are.
+    pub folder: String,
+    /// Bytes that all of them may have together.
+    pub size: u64,
+    /// When it began, in microseconds since 1970.
+    pub since_unix_us: u64,
+    /// When it ends by itself, if it does.
+    pub until_unix_us: Option<u64>,
+    /// Files there, with those of earlier recordings.
+    pub files: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+    /// Inputs that were left out, because the disk was too slow or full.
+    pub lost: u64,
+    /// Why nothing is written now.
+    pub fault: Option<String>,
+}
+
 /// Of `log-level`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LogLevels {

@@ -96,6 +96,7 @@ fn written(options: &Options, configuration: &Configuration, pid_file: &Path) ->
     let beside = |folder: PathBuf| folder.join("file");
     let (dumps, name) = files::data_dump(options, settings, "");
     let mut paths = vec![pid_file.to_owned(), dumps.join(name), beside(files::dump_folder())];
+    paths.push(beside(PathBuf::from(&settings.record.folder)));
     paths.extend(options.log.file.clone());
     paths.extend(settings.save_folder.as_ref().map(|folder| beside(folder.into())));
     let named = [&settings.reload_log, settings.reload_file.as_ref().unwrap_or(&None)];

@@ -50,6 +50,7 @@ mod polled_links;
 mod progress;
 mod receive_pace;
 mod record;
+mod recorder;
 mod rehearsal;
 mod reload_files;
 mod reload_schedule;

@@ -72,6 +72,11 @@ impl Progress {
         }
     }
 
+    /// How many virtual routers are configured.
+    pub(super) const fn routers(&self) -> usize {
+        self.routers
+    }
+
     /// So many virtual routers are configured from now on.
     pub(super) const fn set_routers(&mut self, routers: usize) {
         self.routers = routers;

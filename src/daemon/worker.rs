@@ -4,6 +4,7 @@
 mod handovers;
 mod operator;
 mod plan;
+mod recording;
 mod reload;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -61,6 +62,7 @@ use super::watchdog::Pulse;
 use super::worker_start::{self, Begun, Identity, Inheritance, apply_to_runner, fatal};
 use crate::control::{Code, Command, LevelChange, LogLevels};
 use crate::node::NodeConfig;
+use crate::node::recording::Tape;
 use crate::status::{DaemonStatus, Happening, ReloadStatus, Snapshot, Status};
 use crate::sys::capabilities;
 use crate::sys::clock;
@@ -73,6 +75,7 @@ use crate::sys::signals::{Signal, SignalQueue};
 use crate::time::WallTime;
 use crate::vrrp::{SwitchOver, Whom};
 use handovers::Handovers;
+use recording::RecordingState;
 
 /// Identity in the system log.
 const IDENTITY: &str = "Keepalived_vrrp";
@@ -157,6 +160,7 @@ struct Worker<'a> {
     tally: Tally,
     progress: Progress,
     memory: Memory,
+    recording: RecordingState,
     started: WallTime,
     control: PathBuf,
     stopping: bool,
@@ -274,8 +278,10 @@ impl<'a> Worker<'a> {
             maintenance: maintenance.until(now),
             switched_over: switch_overs.held(),
         };
+        let (recording, tape) = RecordingState::at_start(options, &settings, node.routers.len());
+        let core = Core { node, before, tape };
         let (vrrp_thread, kernel_thread) =
-            start_threads(options, node, before, &pid_file, &settings, channels, pulse)?;
+            start_threads(options, core, &pid_file, &settings, channels, pulse)?;
         let mut scheduling = RealtimeScheduling::new(vrrp_thread, loan);
         if settings.realtime_priority.is_some() {
             scheduling.set(settings.realtime_priority);
@@ -326,6 +332,7 @@ impl<'a> Worker<'a> {
             tally,
             progress,
             memory: Memory::default(),
+            recording,
             started: clock::wall(),
             control: files::control_socket(pid_file.path()),
             stopping: false,
@@ -338,6 +345,7 @@ impl<'a> Worker<'a> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
         let served = runtime.and_then(|runtime| runtime.block_on(self.serve(signals)));
         self.end_kernel_thread();
+        self.recording.end_soon();
         served.unwrap_or_else(|error| {
             tracing::error!("cannot wait for signals: {error}");
             FATAL
@@ -390,6 +398,7 @@ impl<'a> Worker<'a> {
                 () = self.schedule.due() => if self.schedule.look() {
                     self.reload(None);
                 },
+                () = self.recording.due() => self.follow_recording(),
                 () = self.memory.due() => self.memory.give_back(&self.settings),
                 changed = self.progress.changed(&tallied) => {
                     changed?;
@@ -460,6 +469,7 @@ impl<'a> Worker<'a> {
             }
             Notice::RunScript(_) if self.stopping => {}
             Notice::RunScript(name) => self.tracked_scripts.run(name, &mut self.runner),
+            Notice::Recorded(tape) => self.recording_given_back(tape),
             Notice::Stopped => {
                 self.acceptance.end();
                 self.switch_overs.forget();
@@ -495,6 +505,7 @@ impl<'a> Worker<'a> {
             Command::Drain { .. } | Command::Weight { .. } | Command::Restore { .. } | Command::Orders {} => {
                 asked.refuse(Code::BadRequest, "the lvs worker answers this");
             }
+            Command::Record { change } => self.record(asked, change),
             Command::Reload {} => self.reload(Some(asked)),
             Command::LogLevel { change } => {
                 if let Some(LevelChange { target, level }) = change {
@@ -621,16 +632,24 @@ impl<'a> Worker<'a> {
     }
 }
 
+/// What the protocol core begins with.
+struct Core {
+    node: NodeConfig,
+    before: Before,
+    /// Where it is recorded.
+    tape: Option<Box<Tape>>,
+}
+
 /// Starts the worker's other threads and gives the vrrp and the kernel thread.
 fn start_threads(
     options: &Options,
-    node: NodeConfig,
-    before: Before,
+    core: Core,
     pid_file: &PidFile,
     settings: &Settings,
     channels: Channels,
     pulse: Option<Pulse>,
 ) -> Result<(JoinHandle<()>, JoinHandle<()>), (u8, String)> {
+    let Core { node, before, tape } = core;
     let (ownership, record) = record::ownership(pid_file.path());
     // The monitor is opened before the view is read, so that no change falls between.
     let cannot_follow = |error| (FATAL, format!("cannot follow the kernel: {error}"));
@@ -654,7 +673,7 @@ fn start_threads(
         .map_err(|error| no_privilege(&error))?;
     let kernel_thread = spawn("kernel", move || kernel_thread.run()).map_err(|error| fatal(&error))?;
     let vrrp_thread =
-        spawn("vrrp", move || vrrp_thread.run(node, before, view)).map_err(|error| fatal(&error))?;
+        spawn("vrrp", move || vrrp_thread.run(node, before, view, tape)).map_err(|error| fatal(&error))?;
     Ok((vrrp_thread, kernel_thread))
 }
 

@@ -29,7 +29,7 @@ pub(crate) struct Status {
 }
 
 /// The process.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct DaemonStatus {
     /// Version of the program.
     pub(crate) version: String,

@@ -6,6 +6,7 @@ mod explain;
 mod operator;
 mod plan;
 mod real_servers;
+mod record;
 mod stats;
 mod status;
 
@@ -15,6 +16,7 @@ pub(super) use explain::{Explain, explain};
 pub(super) use operator::{Failback, Failover, Maintenance, failback, failover, maintenance};
 pub(super) use plan::{Plan, plan};
 pub(super) use real_servers::{Drain, Restore, Weight, drain, restore, weight};
+pub(super) use record::{Record, record};
 pub(super) use stats::{Stats, stats};
 pub(super) use status::{Status, status};
 

@@ -7,7 +7,8 @@ use super::script::ProcessScripts;
 use crate::config::model::{Config, GlobalDefs, U32_MAX};
 use crate::config::values::{At, BufferPolicy, Natural, Reading, Seconds, Words};
 use crate::config::{
-    CheckSettings, DrainSettings, HttpSettings, LoadOptions, Realtime, ReloadSettings, Scripts,
+    CheckSettings, DrainSettings, HttpSettings, LoadOptions, Realtime, RecordSettings, ReloadSettings,
+    Scripts,
 };
 use crate::kernel::Script;
 use crate::kernel::ipvs::{SyncSettings, Timeouts};
@@ -85,6 +86,8 @@ pub struct Settings {
     pub checks: CheckSettings,
     /// `[drain]` of alived.toml.
     pub drain: DrainSettings,
+    /// `[record]` of alived.toml.
+    pub record: RecordSettings,
     /// `[reload]` of alived.toml.
     pub reload: ReloadSettings,
     /// `[http]` of alived.toml, with the address of `--http` where that is given.
@@ -221,6 +224,7 @@ impl Default for Settings {
             sandbox: true,
             checks: CheckSettings::default(),
             drain: DrainSettings::default(),
+            record: RecordSettings::default(),
             reload: ReloadSettings::default(),
             http: HttpSettings::default(),
         }
@@ -265,6 +269,7 @@ pub(super) fn settings(config: &Config, options: &LoadOptions) -> Settings {
             ..options.own.http.clone()
         },
         drain: options.own.drain,
+        record: options.own.record.clone(),
         ..Settings::default()
     };
     if let Some(wait) = natural(&config.child_wait_time) {

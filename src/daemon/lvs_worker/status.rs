@@ -31,6 +31,7 @@ impl LvsWorker<'_> {
             | Command::Plan { .. }
             | Command::Failover { .. }
             | Command::Failback { .. }
+            | Command::Record { .. }
             | Command::Maintenance { .. } => {
                 asked.refuse(Code::BadRequest, "the vrrp worker answers this");
             }

@@ -46,6 +46,8 @@ impl VrrpThread {
             self.say(now, Level::WARN, &line);
         }
         if stopped {
+            // The recorder is about to end, too.
+            self.channels.notices.send(Notice::Recorded(self.node.record(None)));
             self.channels.notices.send(Notice::Stopped);
         }
         Ok(stopped)

@@ -13,6 +13,7 @@ use crate::kernel::{
     AddressReply, KernelError, KernelView, LinkOutcome, ReceiveSocket, RoutingReply, ScriptEnd,
 };
 use crate::net::InterfaceName;
+use crate::node::recording::Tape;
 use crate::node::{Bequest, Changes, NodeConfig, Retired};
 use crate::status::Snapshot;
 use crate::sys::packet::Receiver;
@@ -58,6 +59,8 @@ pub(in crate::daemon) enum Message {
     Maintain(Option<Duration>),
     /// All take part again.
     EndMaintenance,
+    /// What reaches the virtual routers goes to this tape from now on, or to none; answered by [`Notice::Recorded`].
+    Record(Option<Box<Tape>>),
     /// Leave.
     Stop,
     /// Describe yourself.
@@ -119,6 +122,8 @@ pub(in crate::daemon) enum Notice {
     Late(Duration),
     /// A tracked script is to be run; answered by [`Message::Script`].
     RunScript(Arc<str>),
+    /// The tape before, of which the thread has no more use.
+    Recorded(Option<Box<Tape>>),
     /// All routers have left.
     Stopped,
     /// The thread cannot go on.

@@ -23,7 +23,7 @@ use super::receive_pace::{Change, ReceivePace};
 use super::send_failures::SendFailures;
 use super::watchdog::Pulse;
 use crate::kernel::{KernelError, KernelEvent, KernelView, ReceiveSocket, SocketEvent};
-use crate::node::recording::Taped;
+use crate::node::recording::{Tape, Taped};
 use crate::node::{Changes, Event, HaNode, NodeConfig, StaticConfig};
 use crate::status::{Lateness, Snapshot};
 use crate::sys::clock::{self, Alarm};
@@ -124,7 +124,13 @@ impl VrrpThread {
     }
 
     /// Runs `config` from the kernel's state `view` on, until all routers have left.
-    pub(super) fn run(mut self, config: NodeConfig, before: Before, view: KernelView) {
+    pub(super) fn run(
+        mut self,
+        config: NodeConfig,
+        before: Before,
+        view: KernelView,
+        tape: Option<Box<Tape>>,
+    ) {
         // The memory that other threads allocated is theirs to reuse.
         let mut node = HaNode::new(config.detached());
         drop(config);
@@ -140,6 +146,7 @@ impl VrrpThread {
             node.start_under_maintenance(until);
         }
         self.node = Taped::new(node);
+        self.node.record(tape);
         if let Err(error) = self.serve(view) {
             self.channels.notices.send(Notice::Failed(format!("the vrrp thread cannot go on: {error}")));
         }
@@ -377,6 +384,11 @@ impl VrrpThread {
             Message::Maintain(span) => {
                 let answers = self.node.maintain(now, span, &mut self.actions);
                 self.channels.notices.send(Notice::HandsOver(answers));
+                return Ok(());
+            }
+            Message::Record(tape) => {
+                let before = self.node.record(tape);
+                self.channels.notices.send(Notice::Recorded(before));
                 return Ok(());
             }
             Message::EndMaintenance => Event::EndMaintenance,

@@ -167,6 +167,7 @@ impl Worker<'_> {
         self.settings.lvs = new.lvs;
         self.settings.hooks = new.hooks;
         self.hooks.set(new.hooks);
+        self.settings.record = new.record;
         self.settings.scripts = new.scripts;
         apply_to_runner(new.scripts, &mut self.runner);
         self.settings.auto_priority = new.auto_priority;

@@ -13,5 +13,5 @@ mod taped;
 
 pub use input::{Fault, Input, Inputs};
 pub use replay::{Replay, Step};
-pub use tape::{Piece, Spool, Tape};
+pub use tape::{PIECE_BYTES, Piece, Spool, Tape};
 pub use taped::Taped;

@@ -8,7 +8,7 @@ use crate::node::HaNode;
 use crate::time::{Duration, Now};
 
 /// A piece that has so many bytes is handed on.
-pub(super) const PIECE_BYTES: usize = 48 * 1024;
+pub const PIECE_BYTES: usize = 48 * 1024;
 /// And one that is as old as this, at the next input.
 const PIECE_AGE: Duration = Duration::from_millis(250);
 
