@@ -184,19 +184,16 @@ fn other_files_are_refused_with_what_to_do() {
     }
 }
 
-/// A recording of this format, of the version that introduced it: its types have not changed since.
-///
-/// If they have, on purpose, raise [`FORMAT`] and record anew: `ALIVED_NEW_RECORDING=1 cargo test recording::tests`.
+/// A recording of this format, from when it was introduced.
+const KEPT: &[u8] = include_bytes!("../../tests/golden/format-1.rec");
+
+/// The types that recordings are made of have not changed since. If they have, on purpose, raise [`FORMAT`] and keep what the
+/// failure prints: `xxd -r -p >tests/golden/format-N.rec`.
 #[test]
-#[allow(clippy::disallowed_methods, reason = "a test may read its environment and files")]
-fn a_kept_recording_can_be_read() {
-    let path = format!("{}/tests/golden/format-{FORMAT}.rec", env!("CARGO_MANIFEST_DIR"));
-    if std::env::var("ALIVED_NEW_RECORDING").is_ok() {
-        std::fs::write(&path, file()).unwrap();
-    }
-    let kept = std::fs::read(&path).unwrap();
+fn a_kept_recording_is_what_is_recorded_now() {
     let frames = |bytes: &[u8]| -> Vec<Frame> { Reader::new(bytes).unwrap().map(Result::unwrap).collect() };
-    let (kept, now) = (frames(&kept), frames(&file()));
-    assert!(kept.len() > 2);
-    assert!(kept == now, "a type that recordings are made of has changed: raise FORMAT");
+    let now = file();
+    let hex: String = now.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(frames(KEPT).len() > 2);
+    assert!(frames(KEPT) == frames(&now), "a type that recordings are made of has changed; now it is\n{hex}");
 }
