@@ -20,7 +20,7 @@ pub(crate) fn pseudonym(secret: &[u8]) -> [u8; 8] {
 }
 
 /// Something that must not appear in a log, a dump or an answer. Whoever needs it says so by [`Secret::expose`].
-#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Secret<T>(T);
 
 impl<T> Secret<T> {

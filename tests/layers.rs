@@ -60,6 +60,10 @@ const EFFECTFUL_PATHS: &[&str] = &[
     "println!",
 ];
 
+/// Names among these without an effect: the library of HTTP/2 takes its connection by these traits, which two buffers
+/// satisfy.
+const PURE_IMPORTS: &[&str] = &["use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};"];
+
 const LINES_MAX: usize = 800;
 
 #[test]
@@ -146,6 +150,9 @@ fn lifted_bans(name: &str, own: &str, code: &str) -> Vec<String> {
         }
         if names("clippy::disallowed_") {
             violations.push(format!("{name}:{number}: only {EFFECTS:?} lift the bans of clippy.toml"));
+        }
+        if PURE_IMPORTS.contains(&line.trim()) {
+            continue;
         }
         for path in EFFECTFUL_PATHS.iter().filter(|path| names(path)) {
             violations.push(format!("{name}:{number}: `{path}` belongs to {EFFECTS:?}"));

@@ -10,18 +10,21 @@ use std::sync::Arc;
 
 use alived::check::{
     Action, Attempt, BodyDigest, CheckActions, Checker, CheckerKind, Checks, Connection, DnsCheck, DnsType,
-    Event, ExpectedReply, HttpCheck, HttpVersion, MiscCheck, ProgramEnd, RegexMatch, RegexOption, SmtpCheck,
-    StatusCodes, Target, TargetedCheck, Timing, UdpCheck, UrlCheck, WildcardByte,
+    Event, ExpectedReply, HttpCheck, HttpVersion, MiscCheck, ProgramEnd, RegexMatch, RegexOption,
+    RequestSettings, SmtpCheck, StatusCodes, Target, TargetedCheck, Timing, UdpCheck, UrlCheck, WildcardByte,
 };
 use alived::kernel::Script;
 use alived::time::{Duration, Instant};
+use alived::wire::grpc_health::decode_response;
 use libfuzzer_sys::fuzz_target;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 fuzz_target!(|input: &[u8]| {
     let [choice, cut, rest @ ..] = input else { return };
-    let is_stream = matches!(choice % 8, 0..=4);
+    // What the library of HTTP/2 sees of an end before it is read depends on the portions.
+    let is_stream = matches!(choice % 10, 0..=4);
+    let _ = decode_response(rest);
     let portion = usize::from(*cut).max(1);
     let results: Vec<_> = [portion, usize::MAX]
         .into_iter()
@@ -50,6 +53,7 @@ fn kind(choice: u8, cut: u8) -> CheckerKind {
             })
         }),
         close_notify: false,
+        request: None,
     };
     let http = |url| {
         CheckerKind::Http(Box::new(HttpCheck {
@@ -60,7 +64,15 @@ fn kind(choice: u8, cut: u8) -> CheckerKind {
             urls: vec![url],
         }))
     };
-    match choice % 8 {
+    let version2 = |url: UrlCheck, grpc: bool| {
+        let request = RequestSettings {
+            version2: true,
+            grpc_service: grpc.then(|| "a.B".into()),
+            ..RequestSettings::default()
+        };
+        http(UrlCheck { request: Some(Arc::new(request)), ..url })
+    };
+    match choice % 10 {
         0 => http(url(false, None)),
         1 => http(url(true, None)),
         2 => http(url(false, Some("^(up|o+k)$"))),
@@ -80,6 +92,8 @@ fn kind(choice: u8, cut: u8) -> CheckerKind {
                 pattern: vec![WildcardByte { value: 0x30, mask: 0xf0 }],
             }),
         })),
+        7 => version2(url(true, Some("^(up|o+k)$")), false),
+        8 => version2(url(false, None), true),
         _ => CheckerKind::Ping(connection),
     }
 }

@@ -103,6 +103,8 @@ pub struct TlsOpen {
     pub certificate_name: Option<Arc<str>>,
     /// `tls_compliant`: the end is `close_notify`.
     pub close_notify: bool,
+    /// HTTP/2 is asked for by ALPN (RFC 9113 §3.2); a server that does not choose it fails.
+    pub http2: bool,
 }
 
 /// What happened to an [`Attempt`].

@@ -5,6 +5,7 @@ use core::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::probe::Connection;
+use super::request::RequestSettings;
 
 /// `HTTP_GET`, `SSL_GET`: all pages must be as expected.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -67,6 +68,8 @@ pub struct UrlCheck {
     pub regex: Option<Box<RegexMatch>>,
     /// `tls_compliant`: TLS is closed with `close_notify`.
     pub close_notify: bool,
+    /// What the request says beyond keepalived.conf; `None` = nothing.
+    pub request: Option<Arc<RequestSettings>>,
 }
 
 /// MD5 of a page's body.

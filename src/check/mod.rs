@@ -28,6 +28,7 @@ mod fetch;
 mod http;
 mod pattern;
 mod probe;
+mod request;
 
 pub use action::{
     Action, Attempt, CheckActions, Event, LastResult, Local, Open, Outcome, OutcomeKind, ProgramEnd, TlsOpen,
@@ -45,3 +46,4 @@ pub use pattern::{InvalidPattern, judge_pattern};
 pub use probe::{
     Connection, DnsCheck, DnsType, ExpectedReply, FileCheck, MiscCheck, SmtpCheck, UdpCheck, WildcardByte,
 };
+pub use request::{FieldName, FieldValue, Method, RequestSettings};

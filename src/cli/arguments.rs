@@ -34,6 +34,7 @@ impl Loading {
             config_id: self.config_id.clone(),
             all_include_checks: self.all_include_checks,
             limits: limits.over(own.limits),
+            own: own.clone(),
             ..LoadOptions::default()
         }
     }

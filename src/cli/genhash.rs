@@ -142,6 +142,7 @@ fn check(arguments: &Arguments) -> HttpCheck {
             digest: None,
             regex: None,
             close_notify: true,
+            request: None,
         }],
     }
 }

@@ -13,6 +13,7 @@ pub mod diagnostics;
 mod expand;
 mod fake;
 mod host;
+mod http_checks;
 mod http_settings;
 mod iproute;
 mod limits;
@@ -33,6 +34,7 @@ mod verdict_tests;
 
 pub use fake::FakeHost;
 pub use host::{Host, HostInterface, Lookup, PathKind, PathMetadata, ReadError, User};
+pub use http_checks::{HttpCheckRule, NamePattern};
 pub use http_settings::{HttpAddress, HttpSettings};
 pub use limits::{LimitOverrides, Limits};
 pub use lower::{
@@ -163,7 +165,8 @@ pub fn load(host: &dyn Host, main_file: &str, options: &LoadOptions) -> Loaded {
         }
     }
     diagnostics.forget_misplaced(parser.strays());
-    let sources = parser.expander.sources;
+    let mut sources = parser.expander.sources;
+    let rules = options.own.rule_text.as_deref().and_then(|text| text.add_to(&mut sources));
 
     lower::report_unsupported(&diagnostics, &unsupported.borrow());
     let reading = values::Reading {
@@ -176,7 +179,7 @@ pub fn load(host: &dyn Host, main_file: &str, options: &LoadOptions) -> Loaded {
         headless: &headless,
     };
     let lower::Lowered { node, balancer, notifications, settings } =
-        lowering.finish(&reading, &config, options);
+        lowering.finish(&reading, &config, options, rules);
     lints.report(&diagnostics);
 
     let gravest = diagnostics.gravest();

@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::ops::Range;
+use std::sync::Arc;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -9,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::Limits;
 use super::diagnostics::{self, Diagnostic, Style};
 use super::host::{Host, ReadError};
+use super::http_checks::{HttpCheckRule, RuleText};
 use super::http_settings::HttpSettings;
 use super::schema::nearest;
 use super::source::{SourceMap, Span};
@@ -130,6 +132,18 @@ pub struct OwnSettings {
     pub drain: DrainSettings,
     /// `[record]`: what reaches the virtual routers is recorded.
     pub record: RecordSettings,
+    /// Where `[[checks.http]]` are written, if there are any and the file was read.
+    #[serde(skip)]
+    pub(crate) rule_text: Option<Arc<RuleText>>,
+}
+
+impl OwnSettings {
+    /// Without what may be a secret.
+    pub(crate) fn without_secrets(&self) -> Self {
+        let mut shown = self.clone();
+        shown.checks.http = shown.checks.http.iter().map(HttpCheckRule::without_secrets).collect();
+        shown
+    }
 }
 
 /// What reaches the virtual routers is recorded, for `alived replay`.
@@ -216,12 +230,15 @@ fn drain_limit<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
 }
 
 /// How real servers are checked.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct CheckSettings {
     /// `verify-certificates`: a server whose certificate does not lead to the `ca` of `SSL`, or to an authority of this
     /// host where that names none, or is not for the name that was asked for (its address where none was), is down.
     pub verify_certificates: bool,
+    /// `[[checks.http]]`: what requests of HTTP say beyond keepalived.conf.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub http: Vec<HttpCheckRule>,
 }
 
 impl CheckSettings {
@@ -365,12 +382,19 @@ fn read(name: &str, bytes: Vec<u8>) -> Result<OwnSettings, SettingsFault> {
             .help("write non-ASCII characters in UTF-8");
         return Err(at_place(name, text, Some(at..at + 1), fault));
     }
-    toml::from_str(&text).map_err(|error| {
-        let range = error.span();
-        let word = range.clone().and_then(|range| text.get(range)).unwrap_or_default().to_owned();
-        let fault = explain(&error, &word);
-        at_place(name, text, range, fault)
-    })
+    let mut own: OwnSettings = match toml::from_str(&text) {
+        Ok(own) => own,
+        Err(error) => {
+            let range = error.span();
+            let word = range.clone().and_then(|range| text.get(range)).unwrap_or_default().to_owned();
+            let fault = explain(&error, &word);
+            return Err(at_place(name, text, range, fault));
+        }
+    };
+    if !own.checks.http.is_empty() {
+        own.rule_text = Some(Arc::new(RuleText::find(name, &text)));
+    }
+    Ok(own)
 }
 
 /// Of all settings, whichever table they are in.
@@ -381,6 +405,7 @@ fn names() -> impl Iterator<Item = &'static str> {
         .chain(DrainSettings::NAMES)
         .chain(RecordSettings::NAMES)
         .chain(CheckSettings::NAMES)
+        .chain(HttpCheckRule::NAMES)
         .chain(ReloadSettings::NAMES)
         .chain(Scripts::NAMES)
         .chain(HookSettings::NAMES)
@@ -396,7 +421,7 @@ fn explain(error: &toml::de::Error, word: &str) -> Diagnostic {
             Some(name) => fault.help(format!("did you mean `{name}`?")),
             None => fault.help(
                 "there are `realtime`, in the table [scripts] `at-once` and `prepare`, in the table [hooks] `limit`, `waiting`, `at-stop` \
-                 and `json`, in the table [reload] `allow-empty`, in the table [checks] `verify-certificates`, in the table [http] `address`, `hosts` and `user`, in the table [drain] `limit`, `leaving` and `expire-dead`, in the table [record] `always`, `folder` and `size`, and in the table [limits] those of `alived check --help`; \
+                 and `json`, in the table [reload] `allow-empty`, in the table [checks] `verify-certificates` and in its tables [[checks.http]] `virtual-server`, `real-server`, `url`, `version`, `method`, `headers`, `body` and `grpc-service`, in the table [http] `address`, `hosts` and `user`, in the table [drain] `limit`, `leaving` and `expire-dead`, in the table [record] `always`, `folder` and `size`, and in the table [limits] those of `alived check --help`; \
                  what keepalived knows belongs into keepalived.conf",
             ),
         };
@@ -422,6 +447,10 @@ mod tests {
         let host = FakeHost::with_file("/etc/keepalived/alived.toml", text);
         load_settings(&host, None, "/etc/keepalived/keepalived.conf")
     }
+
+    const RULES: &str = "[[checks.http]]\nvirtual-server = '10.0.0.1:443'\nreal-server = '192.168.1.*'\nurl = '/a*'\n\
+                         version = '2'\nmethod = 'PUT'\nbody = 'x'\nheaders = { X-Key = 'hunter2', Accept = '*/*' }\n\
+                         [[checks.http]]\ngrpc-service = ''\n";
 
     fn fault(text: &str) -> String {
         settings(text).unwrap_err().to_string()
@@ -449,7 +478,8 @@ mod tests {
             let limits = Limits { files: 9, ..Limits::default() };
             let reload = ReloadSettings { allow_empty: true };
             let hooks = HookSettings { limit: 1, waiting: 2, at_stop: 0, json: true };
-            let checks = CheckSettings { verify_certificates: true };
+            let checks =
+                CheckSettings { verify_certificates: true, http: settings(RULES).unwrap().checks.http };
             let http = HttpSettings {
                 address: "[::1]:9165".parse().unwrap(),
                 hosts: vec!["ha.example".to_owned()],
@@ -468,6 +498,7 @@ mod tests {
                 http,
                 drain,
                 record,
+                rule_text: None,
             };
             let text = serde_json::to_string(&own).unwrap();
             assert_eq!(serde_json::from_str::<OwnSettings>(&text).unwrap(), own, "{text}");
@@ -504,6 +535,16 @@ mod tests {
             ("[drain]\nleavin = true", ":1: ", "did you mean `leaving`?"),
             ("\nrecord.size = 3", ":15: ", "MiB from 4 to 1048576, not 3"),
             ("\nrecord.folder = 'here'", ":17: ", "an absolute path, not \"here\""),
+            ("[[checks.http]]\nversio = '2'", ":1: ", "did you mean `version`?"),
+            ("[[checks.http]]\nversion = '1.1'", ":11: ", "http_protocol in keepalived.conf"),
+            ("[[checks.http]]\nversion = '3'", ":11: ", "version takes \"2\", not \"3\""),
+            ("[[checks.http]]\nmethod = 'get'", ":10: ", "did you mean \"GET\"?"),
+            ("[[checks.http]]\nheaders = { Host = 'x' }", ":", "virtualhost of keepalived.conf"),
+            ("[[checks.http]]\nheaders = { X = 'ä' }", ":", "printable characters"),
+            ("\n[[checks.http]]\nurl = '/'", ":1: ", "this changes nothing: set version"),
+            ("\n[[checks.http]]\ngrpc-service = ''\nbody = ''", ":1: ", "take method and body out"),
+            ("\n[[checks.http]]\nheaders = { x = '1', X = '2' }", ":1: ", "is there twice"),
+            ("[[checks.http]]\nurl = ''", ":7: ", "leave the line out"),
             ("\nrealtime 5", ":", "error"),
             ("realtime = 5\nrealtime = 5", ":1: ", "duplicate"),
         ] {
@@ -562,6 +603,15 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn what_may_be_secret_is_left_out_of_what_is_shown() {
+        let own = settings(RULES).unwrap();
+        assert_eq!(own.checks.http.len(), 2);
+        assert!(serde_json::to_string(&own).unwrap().contains("hunter2"));
+        let shown = serde_json::to_string(&own.without_secrets()).unwrap();
+        assert!(shown.contains("X-Key") && !shown.contains("hunter2") && !shown.contains("*/*"), "{shown}");
     }
 
     #[test]

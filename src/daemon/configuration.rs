@@ -139,7 +139,7 @@ fn take(
 /// What others may see of a configuration: whether it is another one. A hash of its secrets would let them be guessed.
 fn hash(own: &OwnSettings, config: &Config) -> String {
     let digest = Sha256::new()
-        .chain_update(serde_json::to_string(own).unwrap_or_default())
+        .chain_update(serde_json::to_string(&own.without_secrets()).unwrap_or_default())
         .chain_update(config::print(config, PrintOptions::default()))
         .finalize();
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()

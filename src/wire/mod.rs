@@ -2,6 +2,7 @@
 
 pub mod ah;
 pub mod arp;
+pub mod grpc_health;
 pub mod ip;
 pub mod ndisc;
 pub mod vrrp;

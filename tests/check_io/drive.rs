@@ -152,6 +152,7 @@ pub(crate) fn page(path: &str) -> UrlCheck {
         digest: None,
         regex: None,
         close_notify: false,
+        request: None,
     }
 }
 

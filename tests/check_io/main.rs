@@ -10,6 +10,7 @@ mod certificates;
 mod datagrams;
 mod drive;
 mod genhash;
+mod http2;
 mod programs;
 mod real_servers;
 mod servers;

@@ -21,7 +21,7 @@ use crate::skip;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The path of a program, unless it is not installed, which is said.
-fn installed(program: &str, package: &str) -> Option<String> {
+pub(crate) fn installed(program: &str, package: &str) -> Option<String> {
     let folders = ["/usr/sbin", "/usr/bin"];
     let found =
         folders.iter().map(|folder| format!("{folder}/{program}")).find(|path| Path::new(path).exists());

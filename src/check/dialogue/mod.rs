@@ -4,6 +4,7 @@
 //! limited by whoever drives it.
 
 mod dns;
+mod http2;
 mod page;
 mod ping;
 mod program;
@@ -15,6 +16,7 @@ use core::num::NonZeroU16;
 use std::borrow::Cow;
 
 use self::dns::DnsDialogue;
+use self::http2::Http2Dialogue;
 pub(super) use self::page::PageDialogue;
 use self::ping::PingDialogue;
 use self::smtp::SmtpDialogue;
@@ -71,6 +73,7 @@ pub(super) struct Started {
 pub(super) enum Dialogue {
     Tcp,
     Page(Box<PageDialogue>),
+    Http2(Box<Http2Dialogue>),
     Smtp(SmtpDialogue),
     Dns(DnsDialogue),
     Udp(UdpDialogue),
@@ -102,11 +105,16 @@ impl Dialogue {
             CheckerKind::Http(http) => {
                 let url = http.urls.get(stage).ok_or("there is no page to ask for")?;
                 let to = address(&http.connection, target)?;
-                let page = PageDialogue::new(http, url, to, patterns)?;
+                let dialogue = match url.request.as_deref().filter(|request| request.http2()) {
+                    Some(request) => {
+                        Self::Http2(Box::new(Http2Dialogue::new(http, url, request, to, patterns)?))
+                    }
+                    None => Self::Page(Box::new(PageDialogue::new(http, url, to, patterns)?)),
+                };
                 let from = Local::of(&http.connection);
                 Started {
                     open: Open::Stream { to, from, tls: page::tls(http, url) },
-                    dialogue: Self::Page(Box::new(page)),
+                    dialogue,
                     timeout: http.connection.timeout,
                 }
             }
@@ -156,6 +164,7 @@ impl Dialogue {
                 _ => None,
             },
             Self::Page(page) => page.handle(event, send),
+            Self::Http2(page) => page.handle(event, send),
             Self::Smtp(smtp) => smtp.handle(event, send),
             Self::Dns(dns) => dns.handle(event, send),
             Self::Udp(udp) => udp.handle(event, send),
@@ -173,6 +182,7 @@ impl Dialogue {
             Self::Udp(udp) => udp.timed_out(after),
             Self::Tcp => Verdict::Bad(format!("no connection within {after:?}").into()),
             Self::Page(page) => page.timed_out(after),
+            Self::Http2(page) => page.timed_out(after),
             Self::Smtp(smtp) => smtp.timed_out(after),
             Self::Program { .. } => Verdict::Bad(format!("no result within {after:?}").into()),
             Self::Dns(_) | Self::Ping(_) => Verdict::Bad(format!("no answer within {after:?}").into()),

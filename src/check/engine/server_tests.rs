@@ -37,6 +37,7 @@ fn page(digest: bool, pattern: Option<&str>) -> CheckerKind {
         digest: digest.then_some(BodyDigest([7; 16])),
         regex,
         close_notify: false,
+        request: None,
     };
     CheckerKind::Http(Box::new(HttpCheck {
         connection: Connection::default(),

@@ -287,6 +287,7 @@ fn pages_come_one_after_the_other() {
         digest: None,
         regex: None,
         close_notify: false,
+        request: None,
     };
     let checker = |fast_recovery| {
         let http = HttpCheck {

@@ -37,6 +37,7 @@ macro_rules! page {
                     })
                 }),
                 close_notify: $close_notify,
+                request: None,
             }),
         }
     }};

@@ -18,6 +18,7 @@ mod instance_rules;
 mod interfaces;
 mod notifications;
 mod order;
+mod own_requests;
 mod pattern;
 mod reachability;
 mod script;
@@ -45,6 +46,7 @@ use self::interfaces::Interfaces;
 use self::order::Defined;
 use self::statics::Statics;
 use self::track::{Lists, Tracking, lists};
+use super::http_checks::RuleSource;
 use super::model::Config;
 use super::values::Reading;
 use super::{LoadOptions, lints};
@@ -169,13 +171,20 @@ impl Lowering {
     }
 
     /// The whole, once everything is read.
-    pub(super) fn finish(mut self, reading: &Reading<'_>, config: &Config, options: &LoadOptions) -> Lowered {
+    pub(super) fn finish(
+        mut self,
+        reading: &Reading<'_>,
+        config: &Config,
+        options: &LoadOptions,
+        rules: Option<RuleSource<'_>>,
+    ) -> Lowered {
         let mut settings = settings::settings(config, options);
         let mut notifications = Notifications::default();
         let (routers, vrrp::OwnLinks { links, addresses }) =
             self.routers(reading, config, &mut notifications);
         let interfaces = self.interfaces.take().unwrap_or_else(|| Interfaces::new(reading));
-        let (balancer, mut checks) = self.balancer.finish(reading, config);
+        let (mut balancer, mut checks) = self.balancer.finish(reading, config);
+        own_requests::apply(&mut balancer, &options.own.checks.http, rules, reading.diagnostics);
         let sync_groups = groups::sync_groups(reading, config, &routers);
         for block in &config.sync_groups {
             let name: Arc<str> = (&*block.header.value.0).into();

@@ -263,7 +263,7 @@ pub(super) fn settings(config: &Config, options: &LoadOptions) -> Settings {
         hooks: options.own.hooks,
         reload: options.own.reload,
         sandbox: options.own.sandbox.0,
-        checks: options.own.checks,
+        checks: options.own.checks.clone(),
         http: HttpSettings {
             address: options.http.unwrap_or(options.own.http.address),
             ..options.own.http.clone()

@@ -9,7 +9,7 @@ const HEAD: usize = 256 * 1024;
 
 /// How the end of a body is known (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Framing {
+pub(in crate::check::dialogue) enum Framing {
     /// There is none.
     None,
     /// So many bytes.
@@ -18,6 +18,8 @@ pub(super) enum Framing {
     Chunked,
     /// Up to the end of the connection.
     Connection,
+    /// Up to the end of the stream (HTTP/2), which is told apart from that of the connection.
+    Stream,
 }
 
 /// A whole head.

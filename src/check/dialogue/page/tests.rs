@@ -1,7 +1,12 @@
 //! Pages of servers, good and hostile.
 
+use md5::{Digest as _, Md5};
+
 use super::*;
-use crate::check::{Connection, RegexMatch, RegexOption, TlsCheck};
+use crate::check::{
+    BodyDigest, Connection, HttpVersion, RegexMatch, RegexOption, RequestSettings, StatusCodes, TlsCheck,
+};
+use crate::secret::Secret;
 
 fn url() -> UrlCheck {
     UrlCheck {
@@ -11,6 +16,7 @@ fn url() -> UrlCheck {
         digest: None,
         regex: None,
         close_notify: false,
+        request: None,
     }
 }
 
@@ -90,6 +96,44 @@ fn requests_are_those_of_keepalived() {
         sent(HttpVersion::V1_0Close, &url(), "[::1]:8105")
             .ends_with("Connection: close\r\nHost: [::1]:8105\r\n\r\n")
     );
+}
+
+#[test]
+fn a_request_says_more_where_that_is_configured() {
+    let sent = |own: RequestSettings| {
+        let url = UrlCheck { request: Some(own.into()), ..url() };
+        String::from_utf8(request(HttpVersion::V1_1, &url, "127.0.0.1:80".parse().unwrap())).unwrap()
+    };
+    let host = "Connection: close\r\nHost: 127.0.0.1:80\r\n";
+    let agent = "User-Agent: KeepAliveClient\r\n";
+    let field = |name: &str, value: &str| (name.parse().unwrap(), value.parse().unwrap());
+    let posted = RequestSettings {
+        headers: vec![field("X-Key", "a b"), field("Accept", "text/plain")],
+        body: Some(Secret::new("{\"ä\"}".into())),
+        ..RequestSettings::default()
+    };
+    assert_eq!(
+        sent(posted),
+        format!(
+            "POST /health HTTP/1.1\r\n{agent}{host}X-Key: a b\r\nAccept: text/plain\r\nContent-Length: 6\r\n\r\n{{\"ä\"}}"
+        )
+    );
+    let named = RequestSettings {
+        method: Some("OPTIONS".parse().unwrap()),
+        headers: vec![field("user-agent", "probe")],
+        ..RequestSettings::default()
+    };
+    assert_eq!(sent(named), format!("OPTIONS /health HTTP/1.1\r\n{host}user-agent: probe\r\n\r\n"));
+}
+
+/// The answer to HEAD has a length, and no body.
+#[test]
+fn nothing_is_waited_for_behind_the_answer_to_head() {
+    let own = RequestSettings { method: Some("HEAD".parse().unwrap()), ..RequestSettings::default() };
+    let url = UrlCheck { request: Some(own.into()), ..url() };
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n";
+    let (verdict, closed) = fetch_in(&url, answer, 7);
+    assert_eq!((verdict, closed), (Verdict::good("status 200 OK"), false));
 }
 
 #[test]

@@ -44,16 +44,34 @@ impl Tls {
         let (config, name) = setup.as_ref().map_err(Clone::clone)?.client(open, to)?;
         let connection = ClientConnection::new(Arc::clone(config), name)
             .map_err(|error| format!("TLS cannot be begun: {error}"))?;
-        Ok(Session::new(connection, open.close_notify))
+        Ok(Session::new(connection, open.close_notify, open.http2))
     }
 }
 
 #[derive(Debug)]
 struct Setup {
+    http1: Configs,
+    /// Asks for HTTP/2 by ALPN.
+    http2: Configs,
+}
+
+#[derive(Debug)]
+struct Configs {
     naming: Arc<ClientConfig>,
     /// Tells servers no name.
     nameless: Arc<ClientConfig>,
 }
+
+impl From<ClientConfig> for Configs {
+    fn from(config: ClientConfig) -> Self {
+        let mut nameless = config.clone();
+        nameless.enable_sni = false;
+        Self { naming: Arc::new(config), nameless: Arc::new(nameless) }
+    }
+}
+
+/// HTTP/2 in ALPN (RFC 9113 §3.2).
+const H2: &[u8] = b"h2";
 
 impl Setup {
     /// Reads the files that are named. Where none are, nothing is shown to servers. Unless `verify`, everything is
@@ -83,9 +101,9 @@ impl Setup {
         };
         // Each check is to see the whole handshake, and the certificate that is served now.
         config.resumption = Resumption::disabled();
-        let mut nameless = config.clone();
-        nameless.enable_sni = false;
-        Ok(Self { naming: Arc::new(config), nameless: Arc::new(nameless) })
+        let mut http2 = config.clone();
+        http2.alpn_protocols = vec![H2.to_vec()];
+        Ok(Self { http1: config.into(), http2: http2.into() })
     }
 
     /// What a connection is opened with: its settings, and the name that the server is asked for by, or its certificate
@@ -99,10 +117,11 @@ impl Setup {
             ServerName::try_from(name.to_string())
                 .map_err(|_| format!("TLS cannot ask for the name {name:?}"))
         };
+        let Configs { naming, nameless } = if open.http2 { &self.http2 } else { &self.http1 };
         match (&open.server_name, &open.certificate_name) {
-            (Some(name), _) => Ok((&self.naming, named(name)?)),
-            (None, Some(name)) => Ok((&self.nameless, named(name)?)),
-            (None, None) => Ok((&self.nameless, ServerName::from(to))),
+            (Some(name), _) => Ok((naming, named(name)?)),
+            (None, Some(name)) => Ok((nameless, named(name)?)),
+            (None, None) => Ok((nameless, ServerName::from(to))),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io::{self, Read as _, Write as _};
 
-use rustls::{CertificateError, ClientConnection, Error};
+use rustls::{AlertDescription, CertificateError, ClientConnection, Error};
 use socket2::Socket;
 
 use super::super::Step;
@@ -11,7 +11,8 @@ use super::expiry;
 use crate::sys::check_socket;
 use crate::sys::edges::Edges;
 
-/// Taken from the network at a time. What is in it fits what the library holds before it is read: one longest record.
+/// Taken from the network at a time: one longest record. The library holds no more than that before it is read, and may have
+/// the beginning of another one already; so what is in it is read as it comes, into the room behind.
 const PORTION: usize = 16 * 1024;
 
 /// One session, from the beginning of its handshake.
@@ -22,12 +23,14 @@ pub(in crate::daemon::checks) struct Session {
     /// The peer has ended the session or the connection below.
     ended: bool,
     close_notify: bool,
+    /// The server must have chosen HTTP/2.
+    http2: bool,
 }
 
 impl Session {
     /// Begins; nothing is sent before the first [`Session::flush`].
-    pub(super) const fn new(connection: ClientConnection, close_notify: bool) -> Self {
-        Self { connection, handshaking: true, ended: false, close_notify }
+    pub(super) const fn new(connection: ClientConnection, close_notify: bool, http2: bool) -> Self {
+        Self { connection, handshaking: true, ended: false, close_notify, http2 }
     }
 
     /// Does what can be done, up to one event.
@@ -45,39 +48,47 @@ impl Session {
         if !edges.readable {
             return Step::Nothing;
         }
-        if !self.ended
-            && let Err(why) = self.take(socket, edges, buffer)
-        {
-            return Step::Failed(why);
+        if !self.ended {
+            match self.take(socket, edges, buffer) {
+                Ok(0) => {}
+                Ok(length) => {
+                    // The end is for the next turn.
+                    edges.readable |= self.ended;
+                    return Step::Received(length);
+                }
+                Err(why) => return Step::Failed(why),
+            }
         }
         self.event(edges, buffer)
     }
 
-    /// Takes a portion from the network.
+    /// Takes a portion from the network, and gives how much is in it, which is then at the beginning of the buffer. What
+    /// comes with the end of the handshake stays with the library.
     fn take(
         &mut self,
         mut socket: &Socket,
         edges: &mut Edges,
         buffer: &mut [u8],
-    ) -> Result<(), Cow<'static, str>> {
+    ) -> Result<usize, Cow<'static, str>> {
         let room = buffer.len().min(PORTION);
-        let Some(portion) = buffer.get_mut(..room) else { return Ok(()) };
+        let Some((portion, plain)) = buffer.split_at_mut_checked(room) else { return Ok(0) };
         let length = match socket.read(portion) {
             Ok(0) => {
                 self.ended = true;
-                return Ok(());
+                return Ok(0);
             }
             Ok(length) => length,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 edges.readable = false;
-                return Ok(());
+                return Ok(0);
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(0),
             Err(error) => return Err(check_socket::io_reason(&error).into()),
         };
         // Less than there is room for is all there was; behind it may be the end.
         edges.readable = length == room || edges.ended;
         let mut rest = portion.get(..length).unwrap_or(&[]);
+        let mut filled = 0;
         while !rest.is_empty() {
             // After `close_notify` it takes nothing more.
             match self.connection.read_tls(&mut rest) {
@@ -93,8 +104,16 @@ impl Session {
                     return Err(reason(&error));
                 }
             }
+            if !self.handshaking
+                && let Some(room) = plain.get_mut(filled..)
+            {
+                // Nothing there and the end are seen by whoever reads next.
+                filled += self.connection.reader().read(room).unwrap_or(0);
+            }
         }
-        self.flush(socket).map_err(Cow::Borrowed)
+        buffer.copy_within(room..room + filled, 0);
+        self.flush(socket).map_err(Cow::Borrowed)?;
+        Ok(filled)
     }
 
     /// What is there to be told.
@@ -107,6 +126,9 @@ impl Session {
                 };
             }
             self.handshaking = false;
+            if self.http2 && self.connection.alpn_protocol() != Some(super::H2) {
+                return Step::Failed("TLS: the server does not offer HTTP/2 (ALPN h2)".into());
+            }
             // What came with the end of the handshake is for the next turn.
             edges.readable = true;
             let certificate = self.connection.peer_certificates().and_then(<[_]>::first);
@@ -170,6 +192,9 @@ fn reason(error: &Error) -> Cow<'static, str> {
         }
         Error::InvalidCertificate(C::UnknownIssuer) => {
             "TLS: its certificate is of an authority that is not trusted".into()
+        }
+        Error::AlertReceived(AlertDescription::NoApplicationProtocol) => {
+            "TLS: the server does not offer HTTP/2 (ALPN h2)".into()
         }
         Error::AlertReceived(alert) => format!("TLS: the server refuses: {alert:?}").into(),
         other => format!("TLS: {other}").into(),
