@@ -68,6 +68,60 @@ fn processes_are_named_and_limited_as_they_are_told() {
     stop(&mut host);
 }
 
+/// Those of the worker of virtual servers, which runs without IPVS while there are none.
+#[test]
+fn the_process_of_checks_is_named_and_limited_as_it_is_told() {
+    let Some(mut host) = Host::new() else { return };
+    let configure = |host: &Host, lines: &str| host.configure(&format!("global_defs {{\n{lines}\n}}\n"));
+    configure(
+        &host,
+        "checker_process_name ka-checker\n checker_priority 6\n checker_cpu_affinity 0\n checker_rlimit_rttime 234567\n \
+         checker_rt_priority 3\n checker_no_swap",
+    );
+    host.start(&["-C"]);
+    let worker = host.checker();
+    let read = |file: &str| fs::read_to_string(format!("/proc/{worker}/{file}")).unwrap();
+    let line = |file: &str, start: &str| {
+        let text = read(file);
+        text.lines().find(|line| line.starts_with(start)).unwrap_or_default().to_owned()
+    };
+    assert_eq!(read("comm"), "ka-checker\n");
+    assert_eq!(line("status", "Cpus_allowed_list:"), "Cpus_allowed_list:\t0");
+    let limit = line("limits", "Max realtime timeout");
+    assert_eq!(limit.split_whitespace().nth(3), Some("234567"), "{limit}");
+    // Where this host allows it; else the log says so.
+    let log = host.log();
+    let stat = read("stat");
+    let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+    let refused = |keyword: &str| {
+        log.contains(&format!("{keyword} cannot be applied")) || log.contains("a limit forbids it")
+    };
+    assert_eq!(fields[16], "6", "{stat}");
+    // The fields 40 and 41 of proc(5): priority, and 1 for SCHED_FIFO.
+    if !refused("checker_rt_priority") {
+        assert_eq!((fields[37], fields[38]), ("3", "1"), "{stat}");
+    }
+    if !refused("checker_no_swap") {
+        let locked = line("status", "VmLck:");
+        let kibibytes: u64 = locked.split_whitespace().nth(1).unwrap().parse().unwrap();
+        assert!(kibibytes > 1000, "{locked}");
+    }
+    configure(&host, "checker_priority 3");
+    host.signal(libc::SIGHUP);
+    host.wait_for_lines("Reloaded", 1);
+    for keyword in ["checker_priority", "checker_cpu_affinity", "checker_rt_priority"] {
+        host.wait_for_lines(&format!("{keyword} cannot change on a reload"), 1);
+    }
+    stop(&mut host);
+    // Without a word of it, the process is an ordinary one.
+    configure(&host, "router_id plain");
+    host.start(&["-C"]);
+    let stat = fs::read_to_string(format!("/proc/{}/stat", host.checker())).unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+    assert_eq!(fields[38], "0", "{stat}");
+    stop(&mut host);
+}
+
 #[test]
 fn default_names_are_keepalived_s() {
     let Some(mut host) = Host::new() else { return };
