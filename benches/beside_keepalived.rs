@@ -2,12 +2,15 @@
 //! costs, what the processes weigh, how evenly they send, how soon they serve.
 //!
 //! `cargo bench --bench beside_keepalived [-- --quick] [--other=PROGRAM] [ROW...]`; rows: takeover, takeover-1000, routing, load,
-//! authentication, recording, memory, start. Root, or user namespaces. Figures are medians of 10 runs (3 with `--quick`), with the extremes.
+//! authentication, recording, memory, start, checks (as many as another process can make, while 1,000 routers advertise). Root,
+//! or user namespaces. Figures are medians of 10 runs (3 with `--quick`), with the extremes.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::print_stdout)]
 
 #[path = "support/beside.rs"]
 mod beside;
+#[path = "support/checker.rs"]
+mod checker;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,7 +23,8 @@ use alived::drill::{
 };
 use alived::kernel::{KernelError, KernelEvent, Route, Rule};
 use alived::net::{Family, Prefix};
-use alived::sys::netlink::{Interest, Monitor, Ownership};
+use alived::sys::namespace::Namespace;
+use alived::sys::netlink::{Interest, Monitor, Network, Ownership};
 use alived::time::WallTime;
 use alived::wire::vrrp::{AdvertisementInterval, Priority, Version};
 use beside::{Beside, Result};
@@ -41,6 +45,7 @@ struct Bench {
 }
 
 fn main() -> ExitCode {
+    checker::check_if_asked();
     beside::run(run)
 }
 
@@ -57,6 +62,9 @@ fn run(beside: &Beside) -> Result<()> {
     }
     if wanted("routing") {
         bench.routing()?;
+    }
+    if wanted("checks") {
+        bench.checks(if beside.quick { 3700 } else { 37_000 })?;
     }
     if wanted("load") {
         bench.load()?;
@@ -218,6 +226,38 @@ impl Bench {
         for table in [master_cpu, each, backup_cpu, heard, memory, gaps] {
             table.print();
         }
+        Ok(())
+    }
+
+    /// 1,000 virtual routers at 0.1 s: what becomes of their pace while another process makes so many checks, each every
+    /// 5 s.
+    fn checks(&self, servers: u32) -> Result<()> {
+        let mut alone =
+            Table::new("1,000 virtual routers: gap between adverts, 99.9th percentile, ms".to_owned());
+        let mut beside = Table::new(format!("the same while {servers} servers are checked each 5 s"));
+        for (name, program) in &self.contenders {
+            let mut lab = Lab::build(Layout { family: Family::Ipv4, routers: 1, fronts: LINKS })?;
+            lab.start(0, program, &thousand_routers(200, Authentication::None), Ground::Foreground)?;
+            let recorder = Recorder::start(&lab)?;
+            wait_for_thousand(&mut lab, &recorder)?;
+            // The second block of announcements follows 5 s after the first.
+            std::thread::sleep(Duration::from_secs(6));
+            let mut take = |table: &mut Table| {
+                for _ in 0..self.runs {
+                    recorder.clear();
+                    std::thread::sleep(WINDOW);
+                    table.add(name, recorder.look(|sightings| percentile_gap(sightings, 0)));
+                }
+            };
+            take(&mut alone);
+            let checked = checked(servers)?;
+            // All of them have begun.
+            std::thread::sleep(Duration::from_secs(6));
+            take(&mut beside);
+            drop(checked);
+        }
+        alone.print();
+        beside.print();
         Ok(())
     }
 
@@ -444,6 +484,23 @@ fn thousand_routers(priority: u8, authentication: Authentication) -> String {
         }
     }
     text
+}
+
+/// Servers in a namespace of their own, and a process that checks them until it is dropped.
+fn checked(servers: u32) -> Result<checker::Started> {
+    const PORT: u16 = 9000;
+    let namespace = Namespace::create()?;
+    let started = namespace.run(move || -> std::result::Result<_, String> {
+        let mut network = Network::open().map_err(|error| text(&error))?;
+        let loopback = "lo".parse().map_err(|_| "lo")?;
+        let loopback = network.index_of(&loopback).map_err(|error| text(&error))?;
+        network.set_up(loopback, true).map_err(|error| text(&error))?;
+        let listener = std::net::TcpListener::bind(("0.0.0.0", PORT)).map_err(|error| error.to_string())?;
+        std::thread::spawn(move || listener.incoming().for_each(drop));
+        let period = Duration::from_secs(5);
+        Ok(checker::Load { kind: "TCP_CHECK", port: PORT, servers, copies: 1, period }.start())
+    })?;
+    Ok(started?)
 }
 
 fn wait_for_thousand(lab: &mut Lab, recorder: &Recorder) -> Result<()> {

@@ -1,8 +1,16 @@
-//! What one health check costs, ours and keepalived's, by kind: processor time of the process that checks, for each
-//! connection that the kernel says was made. Servers are one nginx, in the same network namespace.
+//! What health checks cost, ours and keepalived's, each in a process of its own in one network namespace.
 //!
-//! `cargo bench --bench checks`. Root, nginx; keepalived and a C compiler to compare. keepalived checks nothing without
-//! IPVS: where the kernel may lack it, a library that is preloaded (`support/stand_in_ipvs.c`) answers in its place.
+//! `cargo bench --bench checks [-- --quick] [--servers=N] [ROW...]`; rows:
+//! - cost: processor time of one check by kind, for each connection that the kernel says was made;
+//! - many: 37,000 TCP checks, each every 5 s: processor, memory, how late checks are and how evenly they are spread, as
+//!   their server sees them;
+//! - pages: HTTP_GET and SSL_GET, 2,000 servers each every 2 s, of one nginx: processor and memory;
+//! - shared: 4,000 servers, each in 10 virtual servers: how many connections they see in a period.
+//!
+//! `--servers` sets how many servers the last three have, `--quick` makes it a tenth. The advertisements of 1,000 virtual
+//! routers while checks run are the row `checks` of the bench `beside_keepalived`. Root, nginx; keepalived and a C
+//! compiler to compare. keepalived checks nothing without IPVS: where the kernel may lack it, a library that is preloaded
+//! (`support/stand_in_ipvs.c`) answers in its place.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,39 +20,36 @@
     clippy::print_stdout
 )]
 
+#[path = "support/checker.rs"]
+mod checker;
+
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, TcpStream};
-use std::num::NonZeroU16;
-use std::os::fd::OwnedFd;
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use alived::check::{
-    CheckActions, Checker, CheckerKind, Checks, Connection, HttpCheck, HttpVersion, ServerName, StatusCodes,
-    Target, TargetedCheck, Timing, TlsCheck, UrlCheck,
-};
-use alived::daemon::checks::CheckIo;
-use alived::daemon::runner::{Runner, Supply};
 use alived::drill::Folder;
-use alived::sys::clock;
 use alived::sys::namespace::Namespace;
 use alived::sys::netlink::Network;
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use checker::{Load, Started, address, start};
+use socket2::{Domain, Socket, Type};
 
-/// How long one figure is taken over, after as long for the start.
+/// How long a figure is taken over at least, and how many periods of the checks.
 const WINDOW: Duration = Duration::from_secs(8);
+const PERIODS: u32 = 4;
 
-/// What is checked: how it is called, on which port, and how often a second, each server once.
-const KINDS: [(&str, u16, u16); 3] =
-    [("TCP_CHECK", 8080, 4000), ("HTTP_GET", 8080, 1000), ("SSL_GET", 8443, 200)];
+/// Where a server listens that notes who was asked when.
+const NOTED: u16 = 9000;
 
 fn main() {
+    checker::check_if_asked();
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     // `cargo test` calls benches, too, to see that they start.
-    if std::env::args().any(|argument| argument == "--test") {
+    if arguments.iter().any(|argument| argument == "--test") {
         return;
     }
     let Ok(namespace) = Namespace::create() else {
@@ -54,30 +59,153 @@ fn main() {
         return println!("not run: there is no nginx (apt-get install nginx-light)");
     }
     alived::sys::process::raise_descriptor_limit();
-    namespace.run(measure).unwrap();
+    namespace.run(move || Bench::new(&arguments).run()).unwrap();
 }
 
-fn measure() {
-    let mut network = Network::open().unwrap();
-    let lo = network.index_of(&"lo".parse().unwrap()).unwrap();
-    network.set_up(lo, true).unwrap();
-    let folder = Folder::create().unwrap();
-    let _nginx = nginx(&folder);
-    let stand_in = stand_in(&folder);
-    println!("processor time of one check, in µs (checks a second)");
-    for (kind, port, each_second) in KINDS {
-        let ours = ours(kind, port, each_second);
-        let theirs = stand_in.as_ref().map(|library| keepalived(&folder, library, kind, port, each_second));
-        let figure = |(cpu, rate): (f64, f64)| format!("{cpu:>7.1} ({rate:.0})");
-        let theirs = theirs.map_or_else(|| "not measured".to_owned(), figure);
-        println!("  {kind:<10} alived {}   keepalived {theirs}", figure(ours));
+struct Bench {
+    folder: Folder,
+    keepalived: Option<String>,
+    rows: Vec<String>,
+    servers: Option<u32>,
+    quick: bool,
+}
+
+impl Bench {
+    fn new(arguments: &[String]) -> Self {
+        let folder = Folder::create().unwrap();
+        let servers = arguments.iter().find_map(|word| word.strip_prefix("--servers="));
+        Self {
+            keepalived: stand_in(&folder),
+            folder,
+            rows: arguments.iter().filter(|word| !word.starts_with("--")).cloned().collect(),
+            servers: servers.map(|number| number.parse().unwrap()),
+            quick: arguments.iter().any(|word| word == "--quick"),
+        }
+    }
+
+    fn run(&self) {
+        let mut network = Network::open().unwrap();
+        let lo = network.index_of(&"lo".parse().unwrap()).unwrap();
+        network.set_up(lo, true).unwrap();
+        let _nginx = nginx(&self.folder);
+        let noted = Noted::serve();
+        let wants = |row: &str| self.rows.is_empty() || self.rows.iter().any(|wanted| wanted == row);
+        let second = Duration::from_secs(1);
+        let load = |kind, port, servers, period| Load { kind, port, servers, copies: 1, period };
+        if wants("cost") {
+            for load in [
+                load("TCP_CHECK", 8080, 4000, second),
+                load("HTTP_GET", 8080, 1000, second),
+                load("SSL_GET", 8443, 200, second),
+            ] {
+                self.compare("cost", &load, &noted);
+            }
+        }
+        if wants("many") {
+            self.compare("many", &load("TCP_CHECK", NOTED, self.many(37_000), 5 * second), &noted);
+        }
+        if wants("pages") {
+            self.compare("pages", &load("HTTP_GET", 8080, self.many(2000), 2 * second), &noted);
+            self.compare("pages", &load("SSL_GET", 8443, self.many(2000), 2 * second), &noted);
+        }
+        if wants("shared") {
+            let load = load("TCP_CHECK", NOTED, self.many(4000), 5 * second);
+            self.compare("shared", &Load { copies: 10, ..load }, &noted);
+        }
+    }
+
+    fn many(&self, usual: u32) -> u32 {
+        self.servers.unwrap_or(if self.quick { usual / 10 } else { usual })
+    }
+
+    fn compare(&self, row: &str, load: &Load, noted: &Noted) {
+        let Load { kind, servers, copies, period, .. } = load;
+        println!("{row}: {kind}, {servers} servers in {copies} virtual servers, each every {period:?}");
+        let ours = load.start();
+        println!("  alived     {}", figures(ours.0.id(), load, noted));
+        drop(ours);
+        let Some(library) = &self.keepalived else { return println!("  keepalived is not measured") };
+        let (keepalived, worker) = keepalived(&self.folder, library, load);
+        println!("  keepalived {}", figures(worker, load, noted));
+        drop(keepalived);
     }
 }
 
-/// Each server has an address of its own.
-fn address(number: u16) -> Ipv4Addr {
-    let [high, low] = number.to_be_bytes();
-    Ipv4Addr::new(127, 1, high, low.max(1))
+/// What a process costs over a window, after as long for its start.
+fn figures(process: u32, load: &Load, noted: &Noted) -> String {
+    let window = WINDOW.max(load.period * PERIODS);
+    std::thread::sleep(window);
+    noted.clear();
+    let (cpu_before, before, start) = (cpu(process), accepted(), Instant::now());
+    std::thread::sleep(window);
+    let (used, made, wall) = (cpu(process) - cpu_before, (accepted() - before) as f64, start.elapsed());
+    let mut text = format!(
+        "{:.1} % of a processor, {:.1} µs a connection, {:.0} connections a second, {:.1} a period for each server, {:.1} MB",
+        used.as_secs_f64() / wall.as_secs_f64() * 100.0,
+        used.as_secs_f64() * 1e6 / made,
+        made / wall.as_secs_f64(),
+        made / f64::from(load.servers) / wall.as_secs_f64() * load.period.as_secs_f64(),
+        anonymous_mb(process),
+    );
+    if load.port == NOTED {
+        let _ = write!(text, "; {}", noted.words(load));
+    }
+    text
+}
+
+/// A server that notes when each of its addresses was asked.
+#[derive(Clone)]
+struct Noted(Arc<Mutex<Vec<(IpAddr, Instant)>>>);
+
+impl Noted {
+    fn serve() -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_reuse_address(true).unwrap();
+        socket.bind(&SocketAddr::from(([0, 0, 0, 0], NOTED)).into()).unwrap();
+        socket.listen(4096).unwrap();
+        let listener = TcpListener::from(socket);
+        let noted = Self(Arc::default());
+        let notes = noted.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                if let Ok(asked) = stream.local_addr() {
+                    notes.0.lock().unwrap().push((asked.ip(), Instant::now()));
+                }
+            }
+        });
+        noted
+    }
+
+    fn clear(&self) {
+        self.0.lock().unwrap().clear();
+    }
+
+    /// How late checks were by their period, and how evenly they were spread.
+    fn words(&self, load: &Load) -> String {
+        let notes = core::mem::take(&mut *self.0.lock().unwrap());
+        let Some((_, first)) = notes.first().copied() else { return "nobody was asked".to_owned() };
+        let (mut last, mut buckets) = (BTreeMap::new(), BTreeMap::new());
+        let (mut pauses, mut late, mut longest) = (0_u64, 0_u64, Duration::ZERO);
+        for (server, at) in &notes {
+            *buckets.entry((*at - first).as_millis() / 100).or_insert(0_u32) += 1;
+            // Those of one server in several virtual servers are not told apart.
+            if let Some(before) = last.insert(*server, *at).filter(|_| load.copies == 1) {
+                let pause = *at - before;
+                pauses += 1;
+                late += u64::from(pause > load.period * 11 / 10);
+                longest = longest.max(pause);
+            }
+        }
+        // The last one is not whole.
+        buckets.pop_last();
+        let (least, most) = (buckets.values().min(), buckets.values().max());
+        format!(
+            "{late} of {pauses} late by more than a tenth, the longest pause {:.2} s; {} to {} in 0.1 s",
+            longest.as_secs_f64(),
+            least.unwrap_or(&0),
+            most.unwrap_or(&0)
+        )
+    }
 }
 
 /// Connections that were accepted in this namespace so far.
@@ -88,148 +216,61 @@ fn accepted() -> u64 {
     lines.next().unwrap().nth(at).unwrap().parse().unwrap()
 }
 
-/// Processor time and connections over a window.
-fn over_window(cpu: impl Fn() -> Duration, mut go_on: impl FnMut(Duration)) -> (f64, f64) {
-    go_on(WINDOW);
-    let (cpu_before, before, start) = (cpu(), accepted(), Instant::now());
-    go_on(WINDOW);
-    let (used, made) = (cpu() - cpu_before, (accepted() - before) as f64);
-    (used.as_secs_f64() * 1e6 / made, made / start.elapsed().as_secs_f64())
-}
-
-fn kind(kind: &str) -> CheckerKind {
-    let tls = (kind == "SSL_GET").then_some(TlsCheck { server_name: ServerName::None });
-    if kind == "TCP_CHECK" {
-        return CheckerKind::Tcp(Connection::default());
-    }
-    CheckerKind::Http(Box::new(HttpCheck {
-        connection: Connection::default(),
-        tls,
-        version: HttpVersion::V1_0,
-        fast_recovery: false,
-        urls: vec![UrlCheck {
-            path: "/".into(),
-            host: None,
-            status: StatusCodes::default(),
-            digest: None,
-            regex: None,
-            close_notify: false,
-        }],
-    }))
-}
-
-fn ours(name: &str, port: u16, each_second: u16) -> (f64, f64) {
-    let second = Duration::from_secs(1);
-    let timing = Timing {
-        delay_loop: second,
-        retry: 1,
-        delay_before_retry: second,
-        warmup: second,
-        alpha: false,
-        log_all_failures: None,
-    };
-    let checker = Arc::new(Checker { timing, kind: kind(name) });
-    let targeted = (0..each_second).map(|number| TargetedCheck {
-        key: u32::from(number),
-        target: Target { address: IpAddr::V4(address(number)), port: NonZeroU16::new(port) },
-        checker: Arc::clone(&checker),
+/// Processor time of a process so far, in the scheduler's nanoseconds.
+fn cpu(process: u32) -> Duration {
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).unwrap().flatten();
+    let spent = tasks.filter_map(|task| {
+        let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<u64>().ok()
     });
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().unwrap();
-    let (_demand, supply): (OwnedFd, OwnedFd) =
-        socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).unwrap();
-    let mut runner = Runner::new(Supply::from(supply)).unwrap();
-    let mut io = runtime.block_on(async { CheckIo::new() }).unwrap();
-    let mut checks = Checks::new(7);
-    let mut actions = CheckActions::default();
-    checks.configure(clock::now().instant, targeted, &mut actions);
-    let cpu = || {
-        let usage = getrusage(UsageWho::RUSAGE_THREAD).unwrap();
-        let time = |value: nix::sys::time::TimeVal| {
-            Duration::new(value.tv_sec() as u64, value.tv_usec() as u32 * 1000)
-        };
-        time(usage.user_time()) + time(usage.system_time())
-    };
-    let figures = over_window(cpu, |span| {
-        let end = Instant::now() + span;
-        runtime.block_on(async {
-            while Instant::now() < end {
-                let now = clock::now().instant;
-                let pause = checks.poll_timeout().map_or(second, |at| at.saturating_since(now));
-                tokio::select! {
-                    () = io.ready() => {}
-                    () = tokio::time::sleep(pause) => {}
-                }
-                let now = clock::now().instant;
-                while let Some((attempt, event)) = io.next() {
-                    checks.handle(now, attempt, &event, &mut actions);
-                    for (attempt, action) in actions.io.drain(..) {
-                        io.carry_out(attempt, action, &mut runner);
-                    }
-                }
-                checks.handle_timeout(now, &mut actions);
-                for (attempt, action) in actions.io.drain(..) {
-                    io.carry_out(attempt, action, &mut runner);
-                }
-            }
-        });
-    });
-    let bad = checks.statuses().filter(|status| status.up != Some(true)).count();
-    assert_eq!(bad, 0, "all servers of {name} are up");
-    figures
+    Duration::from_nanos(spent.sum())
 }
 
-/// A process that ends with its owner.
-struct Started(Child);
-
-impl Drop for Started {
-    fn drop(&mut self) {
-        alived::sys::process::signal(self.0.id(), libc::SIGTERM);
-        let _ = self.0.wait();
-    }
+/// Memory of its own, besides files.
+fn anonymous_mb(process: u32) -> f64 {
+    let text = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+    line.trim().trim_end_matches("kB").trim().parse::<f64>().unwrap() / 1024.0
 }
 
-fn start(command: &mut Command) -> Started {
-    Started(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
-}
-
-fn keepalived(folder: &Folder, library: &str, name: &str, port: u16, each_second: u16) -> (f64, f64) {
-    let check = match name {
+/// keepalived, and the process of it that checks.
+fn keepalived(folder: &Folder, library: &str, load: &Load) -> (Started, u32) {
+    let Load { kind, port, servers, copies, period } = *load;
+    let check = match kind {
         "TCP_CHECK" => "TCP_CHECK { connect_timeout 5 }".to_owned(),
-        _ => format!("{name} {{ url {{ path / }} connect_timeout 5 }}"),
+        _ => format!("{kind} {{ url {{ path / }} connect_timeout 5 }}"),
     };
     let mut text = "global_defs { smtp_alert_checker false }\n".to_owned();
-    for first in (0..each_second).step_by(100) {
+    for (virtual_server, first) in (0..servers * copies).step_by(100).enumerate() {
+        let port_of_service = 1000 + virtual_server;
         writeln!(
             text,
-            "virtual_server 192.0.2.1 {} {{\n delay_loop 1\n lb_algo rr\n lb_kind NAT\n protocol TCP",
-            1000 + first / 100
+            "virtual_server 192.0.2.1 {port_of_service} {{\n delay_loop {}\n lb_algo rr\n lb_kind NAT\n protocol TCP",
+            period.as_secs()
         )
         .unwrap();
-        for number in first..each_second.min(first + 100) {
-            writeln!(text, " real_server {} {port} {{ {check} }}", address(number)).unwrap();
+        for number in first..(servers * copies).min(first + 100) {
+            writeln!(text, " real_server {} {port} {{ {check} }}", address(number % servers)).unwrap();
         }
         text.push_str("}\n");
     }
     let path = |file: &str| folder.path().join(file).to_str().unwrap().to_owned();
     fs::write(path("keepalived.conf"), text).unwrap();
     let checkers = path("checkers.pid");
+    let _ = fs::remove_file(&checkers);
     let mut command = Command::new("/usr/sbin/keepalived");
     command.args(["-n", "-C", "-f", &path("keepalived.conf"), "-p", &path("pid"), "-c", &checkers]);
-    let _keepalived = start(command.env("LD_PRELOAD", library));
+    let keepalived = start(command.env("LD_PRELOAD", library));
     let deadline = Instant::now() + Duration::from_secs(30);
-    while fs::read_to_string(&checkers).map_or(true, |text| text.trim().is_empty()) {
+    let worker = loop {
+        let text = fs::read_to_string(&checkers).unwrap_or_default();
+        if let Ok(worker) = text.trim().parse() {
+            break worker;
+        }
         assert!(Instant::now() < deadline, "keepalived does not start");
         std::thread::sleep(Duration::from_millis(20));
-    }
-    let checker: u32 = fs::read_to_string(&checkers).unwrap().trim().parse().unwrap();
-    let cpu = || {
-        // In ticks of 10 ms, after the name in brackets: what is spent in the program and in the kernel.
-        let text = fs::read_to_string(format!("/proc/{checker}/stat")).unwrap();
-        let fields: Vec<&str> = text.rsplit(')').next().unwrap().split_whitespace().collect();
-        let ticks = |at: usize| fields[at].parse::<u64>().unwrap();
-        Duration::from_millis((ticks(11) + ticks(12)) * 10)
     };
-    over_window(cpu, std::thread::sleep)
+    (keepalived, worker)
 }
 
 fn stand_in(folder: &Folder) -> Option<String> {
@@ -242,23 +283,10 @@ fn stand_in(folder: &Folder) -> Option<String> {
 
 fn nginx(folder: &Folder) -> Started {
     let prefix = folder.path().to_str().unwrap().to_owned();
-    let made = Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-days",
-            "2",
-        ])
-        .args(["-subj", "/CN=bench", "-keyout", "key.pem", "-out", "certificate.pem"])
-        .current_dir(folder.path())
-        .stderr(Stdio::null())
-        .status();
-    assert!(made.unwrap().success(), "openssl makes a certificate");
+    let words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=bench -keyout key.pem -out \
+                 certificate.pem";
+    let made = Command::new("openssl").args(words.split(' ')).current_dir(folder.path()).output();
+    assert!(made.unwrap().status.success(), "openssl makes a certificate");
     let text = "daemon off; master_process off; pid nginx.pid; error_log stderr crit; worker_rlimit_nofile 60000;
          events { worker_connections 50000; multi_accept on; }
          http {
