@@ -20,6 +20,7 @@ mod boot;
 mod director;
 mod drain;
 mod ipvs;
+mod large;
 mod links;
 mod routes;
 mod settings;

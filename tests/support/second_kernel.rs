@@ -156,7 +156,11 @@ fn boot(name: &str, limit: Duration) -> Outcome {
                 Some(line) => {
                     Outcome::Skipped(line.split_once(": ").map_or(line, |(_, reason)| reason).to_owned())
                 }
-                None => Outcome::Passed,
+                None => {
+                    // For `--nocapture`.
+                    print!("{}", result(OUTPUT));
+                    Outcome::Passed
+                }
             }
         }
         "" => report("the kernel ended before the test"),
