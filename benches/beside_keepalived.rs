@@ -128,7 +128,8 @@ impl Bench {
         let mut rules = Table::new("takeover: 1,000 rules there, ms behind the last address".to_owned());
         for _ in 0..self.runs {
             for (name, program) in &self.contenders {
-                let mut lab = Lab::build(Layout { family: Family::Ipv4, routers: 1, fronts: 1 })?;
+                let mut lab =
+                    Lab::build(Layout { family: Family::Ipv4, routers: 1, fronts: 1, real_servers: 0 })?;
                 let mut monitor = lab.routers[0]
                     .namespace
                     .run(|| Monitor::open(Ownership::Mark))?
@@ -185,7 +186,8 @@ impl Bench {
         let mut gaps =
             Table::new("1,000 virtual routers: gap between adverts, 99.9th percentile, ms".to_owned());
         for (name, program) in &self.contenders {
-            let mut lab = Lab::build(Layout { family: Family::Ipv4, routers: 2, fronts: LINKS })?;
+            let mut lab =
+                Lab::build(Layout { family: Family::Ipv4, routers: 2, fronts: LINKS, real_servers: 0 })?;
             for (router, priority) in [200, 100].into_iter().enumerate() {
                 lab.start(
                     router,
@@ -273,7 +275,8 @@ impl Bench {
         for (name, authentication) in
             [("unsigned", Authentication::None), ("auth_hmac", Authentication::Hmac)]
         {
-            let mut lab = Lab::build(Layout { family: Family::Ipv4, routers: 1, fronts: LINKS })?;
+            let mut lab =
+                Lab::build(Layout { family: Family::Ipv4, routers: 1, fronts: LINKS, real_servers: 0 })?;
             lab.start(0, program, &thousand_routers(200, authentication), Ground::Foreground)?;
             let recorder = Recorder::start(&lab)?;
             wait_for_thousand(&mut lab, &recorder)?;
@@ -359,7 +362,8 @@ impl Bench {
         let mut serving = Table::new("start of 1 router as owner: first advertisement, ms".to_owned());
         for _ in 0..self.runs {
             for (name, program) in &self.contenders {
-                let mut lab = Lab::build(Layout { family: Family::Ipv4, routers: 1, fronts: 1 })?;
+                let mut lab =
+                    Lab::build(Layout { family: Family::Ipv4, routers: 1, fronts: 1, real_servers: 0 })?;
                 let recorder = Recorder::start(&lab)?;
                 let mut plan = plan(program, 1);
                 plan.programs.truncate(1);
@@ -417,6 +421,7 @@ fn plan(program: &Program, addresses: u16) -> Plan {
         unicast: false,
         virtual_mac: false,
         programs: vec![program.clone(), program.clone()],
+        service: None,
         scenarios: vec![Scenario::Kill],
     }
 }

@@ -57,7 +57,8 @@ fn main() -> ExitCode {
 
 /// One daemon, without scripts and with them.
 fn measure(arguments: Vec<String>) -> (Lateness, Lateness) {
-    let mut lab = Lab::build(Layout { family: Family::Ipv4, routers: 1, fronts: 1 }).unwrap();
+    let mut lab =
+        Lab::build(Layout { family: Family::Ipv4, routers: 1, fronts: 1, real_servers: 0 }).unwrap();
     let program = Program { arguments, ..Program::new(Kind::Alived, PROGRAM) };
     lab.start(0, &program, &configuration(), Ground::Foreground).unwrap();
     let pid_file = lab.folder().path().join(format!("{}.vrrp.pid", lab.routers[0].name));

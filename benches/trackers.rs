@@ -94,7 +94,8 @@ fn measure(program: &Program, runs: usize) -> Figures {
     for path in [&shared, &weighed] {
         fs::write(path, "0").unwrap();
     }
-    let mut lab = Lab::build(Layout { family: Family::Ipv4, routers: 1, fronts: LINKS }).unwrap();
+    let mut lab =
+        Lab::build(Layout { family: Family::Ipv4, routers: 1, fronts: LINKS, real_servers: 0 }).unwrap();
     lab.start(0, program, &configuration(folder.path()), Ground::Foreground).unwrap();
     let recorder = Recorder::start(&lab).unwrap();
     wait_for_all(&mut lab, &recorder);

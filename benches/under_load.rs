@@ -81,7 +81,7 @@ fn pair(
     interval: AdvertisementInterval,
     configuration: impl Fn(u8, AdvertisementInterval) -> String,
 ) -> Result<(Lab, Recorder)> {
-    let mut lab = Lab::build(Layout { family: Family::Ipv4, routers: 2, fronts: 1 })?;
+    let mut lab = Lab::build(Layout { family: Family::Ipv4, routers: 2, fronts: 1, real_servers: 0 })?;
     let recorder = Recorder::start(&lab)?;
     for (router, priority) in [200, 100].into_iter().enumerate() {
         lab.start(router, program, &configuration(priority, interval), Ground::Foreground)?;

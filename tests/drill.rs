@@ -219,6 +219,99 @@ fn drill_with_keepalived(test: &str, options: &[&str], scenarios: &[Scenario], s
     assert_eq!(left_out, skipped.iter().map(|scenario| scenario.name()).collect::<Vec<_>>());
 }
 
+/// In this kernel where it has IPVS, else in one of the drill's own.
+#[test]
+fn directors_notice_what_happens_to_real_servers_and_the_second_takes_over() {
+    let test = "directors_notice_what_happens_to_real_servers_and_the_second_takes_over";
+    let checks = ["--delay-loop", "0.5", "--connect-timeout", "0.5", "--delay-before-retry", "0.25"];
+    let output = drill(&["--director", "--json", "--rate", "20"]).args(checks).output().unwrap();
+    if let Some(reason) = forbidden(&output) {
+        return skip::skip(test, &reason);
+    }
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let text = String::from_utf8_lossy(&output.stdout);
+    let list: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}{errors}"));
+    let list = list.as_array().unwrap();
+    let names: Vec<&str> = list.iter().map(|object| object["scenario"].as_str().unwrap()).collect();
+    assert_eq!(names, ["die", "hang", "wrong", "return", "drain", "director"], "{errors}");
+    let line = |last: u8| format!("-a -t 198.18.0.254:80 -r 198.18.0.{last}:80 -g -w 1");
+    let service = "-A -t 198.18.0.254:80 -s rr".to_owned();
+    let (complete, two) =
+        ([service.clone(), line(11), line(12), line(13)].to_vec(), [service, line(12), line(13)].to_vec());
+    let count = |value: &Value| value.as_u64().unwrap();
+    for object in list {
+        assert_eq!(object["ok"], true, "{object:#}\n{errors}");
+        let scenario = object["scenario"].as_str().unwrap();
+        let mut table: Vec<String> = serde_json::from_value(object["table"].clone()).unwrap();
+        table.sort();
+        let bound = object["bound_ms"].as_f64();
+        let (wanted, promised) = match scenario {
+            "return" => (&complete, Some(500.0)),
+            "hang" => (&two, Some(1750.0)),
+            "drain" => (&two, None),
+            "director" => (&complete, bound.filter(|bound| (300.0..400.0).contains(bound))),
+            _ => (&two, Some(750.0)),
+        };
+        assert_eq!(&table, wanted, "{object:#}");
+        assert_eq!(bound, promised, "{object:#}");
+        let detection = object["detection_ms"].as_f64().unwrap();
+        // Nobody knows it before a check could fail. One that waits for an answer takes its time.
+        let least = if scenario == "hang" { 750.0 } else { 0.0 };
+        assert!(detection > least, "{object:#}");
+        let (requests, failed) = (count(&object["requests"]), count(&object["requests_failed"]));
+        assert!(requests >= 10, "{object:#}");
+        let broken: Vec<u64> = serde_json::from_value(object["connections_broken"].clone()).unwrap();
+        let answered: Vec<u64> = serde_json::from_value(object["answered_after"].clone()).unwrap();
+        assert_eq!(count(&object["connections_kept"]), 6, "{object:#}");
+        match scenario {
+            "die" | "hang" | "wrong" => {
+                assert!(broken[0] >= 2 && broken[1..] == [0, 0], "{object:#}");
+                // Every third one of those begun until then, and of those that the client had begun before.
+                assert!(failed > 0 && failed < requests, "{object:#}");
+                assert!(answered[0] == 0 && answered[1] > 0 && answered[2] > 0, "{object:#}");
+            }
+            "drain" => {
+                assert_eq!((failed, broken), (0, vec![0; 3]), "{object:#}");
+                assert!(answered[0] == 0 && answered[1] > 0, "{object:#}");
+                assert!(object["removal_ms"].as_f64().unwrap() > 1000.0, "{object:#}");
+            }
+            "return" => {
+                assert_eq!((failed, broken), (0, vec![0; 3]), "{object:#}");
+                assert!(answered[0] > 0, "{object:#}");
+            }
+            _ => {
+                assert_eq!(broken, [0; 3], "{object:#}");
+                assert!(answered.iter().all(|count| *count > 0), "{object:#}");
+            }
+        }
+    }
+    assert!(output.status.success(), "{errors}");
+}
+
+#[test]
+fn who_has_neither_ipvs_nor_a_second_kernel_is_told_what_to_install() {
+    let test = "who_has_neither_ipvs_nor_a_second_kernel_is_told_what_to_install";
+    if Path::new("/proc/net/ip_vs").exists() {
+        return skip::skip(test, "this kernel has IPVS");
+    }
+    // As if that package were not installed.
+    let script = "if [ -d /usr/lib/uml ]; then mount -t tmpfs none /usr/lib/uml || exit 77; fi; exec \"$0\" drill --director";
+    let output = Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c", script, env!("CARGO_BIN_EXE_alived")])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    match output.status.code() {
+        Some(EXIT_FORBIDDEN) if !text.contains("namespaces") => {
+            assert!(text.contains("modprobe ip_vs"), "{text}");
+            assert!(text.contains("apt-get install user-mode-linux kmod"), "{text}");
+        }
+        // What else can keep it from that: namespaces are forbidden, or this kernel has IPVS after all.
+        Some(EXIT_FORBIDDEN | 1 | 77) => skip::skip(test, &text),
+        status => panic!("{status:?}: {text}"),
+    }
+}
+
 #[test]
 fn an_unprivileged_user_can_drill() {
     let test = "an_unprivileged_user_can_drill";

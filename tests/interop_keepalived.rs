@@ -244,6 +244,7 @@ fn set(
         unicast,
         virtual_mac: false,
         programs,
+        service: None,
         scenarios: Vec::new(),
     };
     Some(Stage::set(plan).unwrap_or_else(|error| panic!("no election: {error}")))

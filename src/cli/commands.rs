@@ -48,6 +48,11 @@ enum Command {
     Man(man::Arguments),
     #[command(hide = true)]
     Completions(completions::Arguments),
+    // Processes of the drill.
+    #[command(hide = true, name = crate::drill::director::SERVER_SUBCOMMAND)]
+    DrillServer(drill::Server),
+    #[command(hide = true, name = drill::INIT)]
+    DrillKernel(drill::Init),
 }
 
 /// Names of the subcommands and what they are for.
@@ -106,6 +111,8 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
             Command::Sim(arguments) => sim::main(&arguments),
             Command::Man(arguments) => man::run(&arguments),
             Command::Completions(arguments) => completions::run(&arguments),
+            Command::DrillServer(arguments) => drill::serve(&arguments),
+            Command::DrillKernel(_) => drill::init(),
         },
         Err(refusal) => {
             // A closed pipe is no error of ours.

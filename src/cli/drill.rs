@@ -1,5 +1,7 @@
 //! `alived drill`: its options, and where its report goes.
 
+mod director;
+
 use std::io::{IsTerminal, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -8,6 +10,8 @@ use std::process::ExitCode;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+use self::director::Directors;
+pub(super) use self::director::{INIT, Init, Server, init, serve};
 use crate::config::decimal;
 use crate::drill::report::{self, Style};
 use crate::drill::{self, Authentication, Kind, Plan, Program, Scenario, interruption};
@@ -22,7 +26,7 @@ const EXIT_FAILED: u8 = 1;
 pub(super) const EXIT_USAGE: u8 = 2;
 /// The drill could not be carried out.
 const EXIT_BROKEN: u8 = 3;
-/// This machine forbids network namespaces.
+/// This machine forbids network namespaces, or has no IPVS and no second kernel.
 const EXIT_FORBIDDEN: u8 = 4;
 
 const AFTER: &str = "\
@@ -36,11 +40,21 @@ Scenarios:
   check   a tracked script of the master's fails, and later succeeds again
   cut     the successor no longer hears the master, which hears it, and later does again
 
+Scenarios of --director, all with a client that asks steadily and keeps six connections:
+  die       a real server's process is killed
+  hang      it accepts connections and does not answer
+  wrong     it answers with status 500
+  return    a dead one comes back
+  drain     the operator takes it out of service (alived drain)
+  director  the first director's machine dies; the second has its connections (lvs_sync_daemon)
+
 Measured: the protocol's bound and the successor's first announcement, both from the old master's last
-advertisement; the longest run of lost probes, one sent each millisecond; the time with two masters.
+advertisement; the longest run of lost probes, one sent each millisecond; the time with two masters. With --director:
+what the checks' settings promise and when the kernel's table changed, from the cause; failed requests and broken
+connections; the table as `ipvsadm -S -n` writes it.
 
 Exit status: 0 all well, 1 a verdict failed, 2 wrong command line, 3 the drill broke down, 4 namespaces are
-forbidden here.";
+forbidden here, or --director finds neither IPVS nor user-mode-linux.";
 
 /// Build routers in network namespaces, break them, and measure the failover
 ///
@@ -52,7 +66,7 @@ forbidden here.";
 pub(super) struct Arguments {
     /// What happens; may be repeated; default: all
     #[arg(long = "scenario", value_name = "NAME", value_parser = scenario())]
-    scenarios: Vec<Scenario>,
+    scenarios: Vec<Named>,
     /// VRRP version; default 3, and 2 for --auth pass and ah
     #[arg(long, value_name = "N", value_parser = one_of(VERSIONS))]
     version: Option<Version>,
@@ -92,6 +106,23 @@ pub(super) struct Arguments {
     /// A list of objects instead of the timeline
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    directors: Directors,
+}
+
+/// A scenario of the routers' or of the directors' drill.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Named {
+    Router(Scenario),
+    Director(drill::director::Scenario),
+}
+
+impl Named {
+    fn all() -> impl Iterator<Item = (&'static str, Self)> {
+        let routers = Scenario::ALL.into_iter().map(|scenario| (scenario.name(), Self::Router(scenario)));
+        let directors = drill::director::Scenario::ALL.into_iter();
+        routers.chain(directors.map(|scenario| (scenario.name(), Self::Director(scenario))))
+    }
 }
 
 /// Words and what they mean.
@@ -117,15 +148,23 @@ fn one_of<T: Copy + Send + Sync + 'static>(words: Words<T>) -> impl TypedValuePa
         .try_map(move |word| meaning(word).ok_or("not one of the words"))
 }
 
-fn scenario() -> impl TypedValueParser<Value = Scenario> {
-    PossibleValuesParser::new(Scenario::ALL.map(Scenario::name))
-        .try_map(|name| Scenario::from_name(&name).ok_or("not one of the scenarios"))
+fn scenario() -> impl TypedValueParser<Value = Named> {
+    let meaning = |word: &str| Named::all().find(|(name, _)| *name == word).map(|(_, scenario)| scenario);
+    PossibleValuesParser::new(Named::all().map(|(name, _)| name))
+        .try_map(move |name| meaning(&name).ok_or("not one of the scenarios"))
 }
 
 /// Runs the drill. The process must have one thread only.
 pub(super) fn main(arguments: &Arguments) -> ExitCode {
-    let plan = match arguments.plan() {
-        Ok(plan) => plan,
+    let plans = arguments.plan().and_then(|plan| match arguments.directors.director {
+        true => arguments
+            .directors
+            .plan(plan.clone(), &arguments.scenarios)
+            .map(|directors| (plan, Some(directors))),
+        false => Ok((plan, None)),
+    });
+    let (plan, directors) = match plans {
+        Ok(plans) => plans,
         Err(error) => {
             say(&format!("alived drill: {error}\nTry `alived drill --help`.\n"));
             return ExitCode::from(EXIT_USAGE);
@@ -157,12 +196,19 @@ pub(super) fn main(arguments: &Arguments) -> ExitCode {
              are longer than in service\n"
         ));
     }
-    run(&plan, arguments.record.as_deref(), arguments.json)
+    match directors {
+        Some(plan) => director::main(&plan, arguments.json),
+        None => run(&plan, arguments.record.as_deref(), arguments.json),
+    }
+}
+
+fn style() -> Style {
+    let terminal = std::io::stdout().is_terminal() || director::writes_for_terminal();
+    if terminal && std::env::var_os("NO_COLOR").is_none() { Style::Terminal } else { Style::Plain }
 }
 
 fn run(plan: &Plan, record: Option<&Path>, json: bool) -> ExitCode {
-    let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let style = if colours { Style::Terminal } else { Style::Plain };
+    let style = style();
     if !json {
         print(&report::heading(plan));
     }
@@ -238,8 +284,18 @@ impl Arguments {
         if version == Version::V2 && interval.centiseconds() % 100 != 0 {
             return Err("version 2 has whole seconds only; choose --interval 1 or more".to_owned());
         }
-        let scenarios =
-            if self.scenarios.is_empty() { Scenario::ALL.to_vec() } else { self.scenarios.clone() };
+        let mut scenarios = Vec::new();
+        for named in self.scenarios.iter().filter(|_| !self.directors.director) {
+            match named {
+                Named::Router(scenario) => scenarios.push(*scenario),
+                Named::Director(scenario) => {
+                    return Err(format!("{} happens to directors; add --director", scenario.name()));
+                }
+            }
+        }
+        if scenarios.is_empty() {
+            scenarios = Scenario::ALL.to_vec();
+        }
         let mut programs = vec![program(daemon)?; usize::from(self.routers)];
         if let Some(peer) = self.peer {
             programs[self.peer_role] = program(peer)?;
@@ -254,6 +310,7 @@ impl Arguments {
             unicast,
             virtual_mac,
             programs,
+            service: None,
             scenarios,
         })
     }
@@ -280,6 +337,10 @@ fn interval_of(text: &str) -> Result<AdvertisementInterval, &'static str> {
 fn print(text: &str) {
     let mut output = std::io::stdout();
     let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+    if director::is_inside() {
+        // For who reads the file outside.
+        let _ = nix::unistd::fsync(&output);
+    }
 }
 
 fn say(text: &str) {
@@ -337,6 +398,53 @@ mod tests {
             lines.iter().skip_while(|line| **line != "unicast_peer {").skip(1).take(3).collect();
         assert_eq!(peers, [&"198.18.0.2", &"198.18.0.4", &"}"], "{text}");
         assert!(!plan(&[]).unwrap().config(1).contains("unicast"));
+    }
+
+    #[test]
+    fn directors_have_scenarios_and_options_of_their_own() {
+        let plan = |words: &[&str]| {
+            let arguments = read::<Arguments>(words)?;
+            let plan = arguments.plan()?;
+            arguments.directors.plan(plan, &arguments.scenarios)
+        };
+        let default = plan(&["--director"]).unwrap();
+        assert_eq!(default.scenarios, drill::director::Scenario::ALL);
+        assert_eq!(default.rate, 50);
+        let words = [
+            "--director",
+            "--scenario",
+            "hang",
+            "--delay-loop",
+            "0.25",
+            "--retry",
+            "0",
+            "--peer",
+            "keepalived",
+        ];
+        let chosen = plan(&words[..7]).unwrap();
+        assert_eq!(chosen.scenarios, [drill::director::Scenario::Hang]);
+        let text = chosen.routers.config(1);
+        for line in [
+            "delay_loop 0.250",
+            "connect_timeout 1.000",
+            "retry 0",
+            "lvs_sync_daemon eth0 VI_1",
+            "priority 190",
+        ] {
+            assert!(text.lines().any(|found| found.trim() == line), "{line}: {text}");
+        }
+        assert!(plan(&["--director", "--scenario", "kill"]).unwrap_err().contains("leave out --director"));
+        assert!(super::tests::plan(&["--scenario", "die"]).unwrap_err().contains("add --director"));
+        for wrong in [
+            &["--director", "--routers", "3"][..],
+            &["--director", "--family", "ipv6"],
+            &["--rate", "5"],
+            &["--director", "--rate", "0"],
+            &["--director", "--delay-loop", "0.09"],
+            &["--director", "--retry", "11"],
+        ] {
+            assert!(plan(wrong).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub fn caught() -> Option<Signal> {
 ///
 /// # Errors
 /// `Interrupted` when a signal came, now or before.
-pub(super) fn pause(time: Duration) -> io::Result<()> {
+pub(crate) fn pause(time: Duration) -> io::Result<()> {
     let Some(signals) = SIGNALS.get() else {
         std::thread::sleep(time);
         return Ok(());

@@ -13,6 +13,7 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::collections::BTreeMap;
 use std::io;
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use super::daemon::{Daemon, Ground, Program};
@@ -36,6 +37,9 @@ pub struct Layout {
     pub routers: u8,
     /// Front segments, 1 to 16: each router has `eth0`, `eth1` and so on. The client is on the first.
     pub fronts: u8,
+    /// Real servers on the first front segment, 0 to 80: each holds the client's gateway on its loopback interface and
+    /// does not answer for it, as direct routing wants it. IPv4 only.
+    pub real_servers: u8,
 }
 
 impl Layout {
@@ -59,6 +63,11 @@ impl Layout {
             Family::Ipv4 => self.address(1, 254),
             Family::Ipv6 => IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0x5e, 2)),
         }
+    }
+
+    /// Address of a real server (from 0).
+    pub fn real_server(self, number: usize) -> IpAddr {
+        self.address(0, octet(number + 11))
     }
 
     /// The server behind the routers.
@@ -121,6 +130,8 @@ pub struct Lab {
     pub client: Site,
     /// Behind them.
     pub server: Site,
+    /// Beside them.
+    pub real_servers: Vec<Site>,
     daemons: Vec<Option<Daemon>>,
     switch: Site,
     bridges: BTreeMap<u8, InterfaceIndex>,
@@ -153,6 +164,7 @@ impl Lab {
             routers: Vec::new(),
             client: site("client".to_owned(), layout)?,
             server: site("server".to_owned(), layout)?,
+            real_servers: Vec::new(),
             daemons: Vec::new(),
             switch,
             bridges,
@@ -179,6 +191,17 @@ impl Lab {
             plug(&mut lab.switch, &mut site, "back0", layout, lab.bridges[&BACK], address)?;
             lab.routers.push(site);
             lab.daemons.push(None);
+        }
+        for number in 0..usize::from(layout.real_servers) {
+            let mut site = site(format!("s{}", number + 1), layout)?;
+            for (setting, value) in [("arp_ignore", "1"), ("arp_announce", "2")] {
+                site.namespace.set(&format!("ipv4/conf/all/{setting}"), value)?;
+            }
+            let address = layout.real_server(number);
+            plug(&mut lab.switch, &mut site, "eth0", layout, lab.bridges[&0], address)?;
+            let service = Prefix::host(layout.gateway());
+            site.socket.add_address(InterfaceIndex::LOWEST, service).map_err(failed("adding an address"))?;
+            lab.real_servers.push(site);
         }
         plug(&mut lab.switch, &mut lab.client, "eth0", layout, lab.bridges[&0], layout.address(0, 100))?;
         plug(&mut lab.switch, &mut lab.server, "eth0", layout, lab.bridges[&BACK], layout.server())?;
@@ -259,6 +282,12 @@ impl Lab {
         Ok(())
     }
 
+    /// Starts a program on a real server. It ends with the laboratory.
+    pub(super) fn start_on_real_server(&self, number: usize, mut command: Command) -> io::Result<Child> {
+        self.real_servers[number].namespace.contain(&mut command);
+        self.processes.spawn(command)
+    }
+
     /// Starts a daemon on a router.
     pub fn start(
         &mut self,
@@ -310,7 +339,8 @@ impl Lab {
     fn wait_until_ready(&mut self) -> io::Result<()> {
         let start = Instant::now();
         let family = self.layout.family;
-        let sites = self.routers.iter_mut().chain([&mut self.client, &mut self.server]);
+        let sites = self.routers.iter_mut().chain(&mut self.real_servers);
+        let sites = sites.chain([&mut self.client, &mut self.server]);
         for site in sites {
             while !ready(site, family).map_err(failed("reading links"))? {
                 if start.elapsed() > IPV6_READY {
@@ -369,8 +399,7 @@ fn site(name: String, layout: Layout) -> io::Result<Site> {
         }
     }
     let mut socket = namespace.run(Network::open)?.map_err(failed("opening a route socket"))?;
-    let loopback = InterfaceIndex::new(1).ok_or_else(bad_prefix)?;
-    socket.set_up(loopback, true).map_err(failed("setting loopback up"))?;
+    socket.set_up(InterfaceIndex::LOWEST, true).map_err(failed("setting loopback up"))?;
     Ok(Site { name, namespace, socket, macs: Vec::new() })
 }
 

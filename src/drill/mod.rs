@@ -8,6 +8,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod daemon;
+pub mod director;
 mod folder;
 pub mod interruption;
 mod lab;
@@ -17,6 +18,7 @@ mod probe;
 mod record;
 pub mod report;
 pub mod scenario;
+pub mod second_kernel;
 mod stage;
 pub mod verdict;
 

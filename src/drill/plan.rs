@@ -5,6 +5,7 @@ use core::net::IpAddr;
 use std::time::Duration;
 
 use super::daemon::Program;
+use super::director::Service;
 use super::lab::Layout;
 use super::scenario::Scenario;
 use crate::net::{Family, MacAddress};
@@ -41,6 +42,8 @@ pub struct Plan {
     pub virtual_mac: bool,
     /// What runs on each router, 2 to 9 of them, in falling order of priority.
     pub programs: Vec<Program>,
+    /// The virtual server that they are directors of, if they are; IPv4 only.
+    pub service: Option<Service>,
     /// What to do to them, in this order.
     pub scenarios: Vec<Scenario>,
 }
@@ -87,7 +90,12 @@ impl Plan {
     /// The laboratory that the plan needs.
     pub fn layout(&self) -> Layout {
         let routers = u8::try_from(self.programs.len()).unwrap_or(u8::MAX);
-        Layout { family: self.family, routers, fronts: if self.sync_group { 2 } else { 1 } }
+        Layout {
+            family: self.family,
+            routers,
+            fronts: if self.sync_group { 2 } else { 1 },
+            real_servers: self.service.map_or(0, |service| service.real_servers),
+        }
     }
 
     /// The virtual MAC of the drill's virtual router (RFC 9568 §7.3), if it has one.
@@ -152,6 +160,9 @@ impl Plan {
             excluded,
             tracked_script,
         };
+        if let Some(service) = &self.service {
+            return format!("{}{first}{}", service.settings(&first), service.text(self.layout()));
+        }
         if !self.sync_group {
             return format!("{script}{first}");
         }

@@ -14,7 +14,7 @@ use crate::time::WallTime;
 use crate::wire::vrrp::Priority;
 
 /// Width of the bars in characters.
-const COLUMNS: usize = 72;
+pub(super) const COLUMNS: usize = 72;
 
 /// How a report is written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -220,32 +220,33 @@ fn lost(run: &ProbeRun, from: u64, to: u64) -> Option<bool> {
 }
 
 #[derive(Clone, Copy, Eq, PartialEq)]
-enum Cell {
+pub(super) enum Cell {
     Idle,
+    /// Is master, or in service.
     Reigns,
     Arrives,
     Lost,
 }
 
 #[derive(Clone, Copy)]
-struct Paint {
-    style: Style,
+pub(super) struct Paint {
+    pub(super) style: Style,
 }
 
 impl Paint {
-    fn bold(self, text: &str) -> String {
+    pub(super) fn bold(self, text: &str) -> String {
         self.wrap("1", text)
     }
 
-    fn dim(self, text: &str) -> String {
+    pub(super) fn dim(self, text: &str) -> String {
         self.wrap("2", text)
     }
 
-    fn good(self, text: &str) -> String {
+    pub(super) fn good(self, text: &str) -> String {
         self.wrap("1;32", text)
     }
 
-    fn bad(self, text: &str) -> String {
+    pub(super) fn bad(self, text: &str) -> String {
         self.wrap("1;31", text)
     }
 
@@ -257,7 +258,7 @@ impl Paint {
     }
 
     /// A bar, with a stroke where the scenario struck.
-    fn cells(self, cells: Vec<Cell>, strike: Option<usize>) -> String {
+    pub(super) fn cells(self, cells: Vec<Cell>, strike: Option<usize>) -> String {
         let mut bar = String::new();
         for (number, cell) in cells.into_iter().enumerate() {
             let (plain, terminal, code) = match cell {
@@ -276,28 +277,28 @@ impl Paint {
     }
 }
 
-fn last_lines(log: &str, count: usize) -> impl Iterator<Item = &str> {
+pub(super) fn last_lines(log: &str, count: usize) -> impl Iterator<Item = &str> {
     let lines = log.lines().count();
     log.lines().skip(lines.saturating_sub(count))
 }
 
-fn router(number: usize) -> String {
+pub(super) fn router(number: usize) -> String {
     format!("r{}", number + 1)
 }
 
-fn ms(time: Duration) -> f64 {
+pub(super) fn ms(time: Duration) -> f64 {
     time.as_micros() as f64 / 1000.0
 }
 
-fn show(time: Duration) -> String {
+pub(super) fn show(time: Duration) -> String {
     format!("{:.1} ms", ms(time))
 }
 
-fn excess(time: Duration, bound: Duration) -> String {
+pub(super) fn excess(time: Duration, bound: Duration) -> String {
     format!("{:+.1} ms", ms(time) - ms(bound))
 }
 
-fn signed_ms(origin: WallTime, time: WallTime) -> String {
+pub(super) fn signed_ms(origin: WallTime, time: WallTime) -> String {
     let (from, to) = (origin.as_unix_micros() as f64, time.as_unix_micros() as f64);
     format!("{:+.1} ms", (to - from) / 1000.0)
 }
@@ -325,6 +326,7 @@ mod tests {
             unicast: false,
             virtual_mac: false,
             programs: vec![program.clone(), program],
+            service: None,
             scenarios: vec![Scenario::Kill],
         }
     }

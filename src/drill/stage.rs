@@ -26,7 +26,7 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 const LOG_LIMIT: Duration = Duration::from_secs(2);
 
 /// Time between two looks at what was recorded.
-const GLANCE: Duration = Duration::from_millis(5);
+pub(super) const GLANCE: Duration = Duration::from_millis(5);
 
 /// A laboratory in which the first router is master.
 #[derive(Debug)]
@@ -37,9 +37,9 @@ pub struct Stage {
     pub lab: Lab,
     /// What they send.
     pub recorder: Recorder,
-    marks: Vec<(WallTime, String)>,
-    failures: Vec<String>,
-    disturbed: WallTime,
+    pub(super) marks: Vec<(WallTime, String)>,
+    pub(super) failures: Vec<String>,
+    pub(super) disturbed: WallTime,
     /// The client's neighbour cache before that.
     entry_before: Option<MacAddress>,
 }
@@ -160,22 +160,25 @@ fn ago(time: Duration) -> WallTime {
 impl Stage {
     /// Builds the laboratory, starts all daemons and waits until the first router alone is master.
     pub fn set(plan: Plan) -> io::Result<Self> {
+        let mut stage = Self::build(plan)?;
+        stage.begin()?;
+        Ok(stage)
+    }
+
+    /// Builds the laboratory.
+    pub(super) fn build(plan: Plan) -> io::Result<Self> {
         let lab = Lab::build(plan.layout())?;
         let recorder = Recorder::start(&lab)?;
-        let mut stage = Self {
-            plan,
-            lab,
-            recorder,
-            marks: Vec::new(),
-            failures: Vec::new(),
-            disturbed: clock::wall(),
-            entry_before: None,
-        };
-        for router in 0..stage.plan.programs.len() {
-            stage.start(router)?;
+        let (marks, failures) = (Vec::new(), Vec::new());
+        Ok(Self { plan, lab, recorder, marks, failures, disturbed: clock::wall(), entry_before: None })
+    }
+
+    /// Starts all daemons and waits until the first router alone is master.
+    pub(super) fn begin(&mut self) -> io::Result<()> {
+        for router in 0..self.plan.programs.len() {
+            self.start(router)?;
         }
-        stage.wait_for_master(0)?;
-        Ok(stage)
+        self.wait_for_master(0)
     }
 
     /// Starts the daemon of a router.
@@ -353,7 +356,8 @@ impl Stage {
         self.recorder.look(|sightings| measure(sightings, probes, self.disturbed, interval, &addresses))
     }
 
-    fn logs(&mut self) -> Vec<(String, String)> {
+    /// What the daemons said.
+    pub(super) fn logs(&mut self) -> Vec<(String, String)> {
         let names: Vec<String> = self.lab.routers.iter().map(|router| router.name.clone()).collect();
         let logs = names.into_iter().enumerate();
         logs.filter_map(|(router, name)| Some((name, self.lab.daemon(router).ok()?.log()))).collect()

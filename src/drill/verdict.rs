@@ -123,6 +123,7 @@ mod tests {
             unicast: false,
             virtual_mac: false,
             programs: vec![program.clone(), program],
+            service: None,
             scenarios: vec![Scenario::Kill],
         }
     }

@@ -33,6 +33,14 @@ impl Namespace {
         })?
     }
 
+    /// The same namespace once more.
+    ///
+    /// # Errors
+    /// When no descriptor is left.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { descriptor: self.descriptor.try_clone()? })
+    }
+
     /// Runs `work` inside, on a thread of its own, and waits for it. Sockets it opens stay in the namespace;
     /// `/proc/sys/net` shows this namespace there.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> io::Result<T> {

@@ -222,6 +222,10 @@ fn what_is_written_ipvsadm_reads_and_the_other_way_round() {
             let additions: Vec<_> = wanted.iter().cloned().map(IpvsOperation::Add).collect();
             apply(&mut socket, &additions);
             assert_eq!(sorted(&ipvsadm(&["-Sn"], "")), sorted(&without_thresholds(&lines)), "{wanted:#?}");
+            assert_eq!(
+                sorted(&socket.table().unwrap().lines().join("\n")),
+                sorted(&without_thresholds(&lines))
+            );
             assert_eq!(entries(&mut socket), in_order, "{lines}");
             // Once more changes nothing.
             apply(&mut socket, &additions);

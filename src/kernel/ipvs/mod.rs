@@ -2,6 +2,7 @@
 
 mod destination;
 mod method;
+mod save;
 mod scheduler;
 mod service;
 mod statistics;

@@ -1,0 +1,174 @@
+//! The outcome for people (a timeline and the kernel's table) and for programs (JSON).
+
+use core::fmt::Write;
+
+use serde_json::{Value, json};
+
+use super::DirectorPlan;
+use super::stage::{Measures, Outcome};
+use crate::drill::report::{COLUMNS, Cell, Paint, Style, excess, last_lines, ms, router, show, signed_ms};
+
+/// What is about to be drilled, in one line.
+pub fn heading(plan: &DirectorPlan) -> String {
+    let kinds: Vec<&str> = plan.routers.programs.iter().map(|program| program.kind.name()).collect();
+    let service = &plan.service;
+    format!(
+        "{} directors ({}), {} real servers by direct routing, checked each {} ms (HTTP_GET, timeout {} ms, {} retries \
+         after {} ms), {} requests a second\n",
+        kinds.len(),
+        kinds.join(", "),
+        service.real_servers,
+        service.delay_loop.as_millis(),
+        service.connect_timeout.as_millis(),
+        service.retry,
+        service.delay_before_retry.as_millis(),
+        plan.rate
+    )
+}
+
+/// One scenario for people.
+pub fn text(outcome: &Outcome, style: Style) -> String {
+    let paint = Paint { style };
+    let name = paint.bold(outcome.scenario.name());
+    let story = outcome.scenario.story();
+    let mut text = String::new();
+    if let Some(reason) = &outcome.skipped {
+        let _ = writeln!(text, "\n{name}  {story}: {}", paint.dim(&format!("not run, {reason}")));
+        return text;
+    }
+    let verdict = if outcome.ok() { paint.good("ok") } else { paint.bad("FAILED") };
+    let _ = writeln!(text, "\n{name}  {story}: {verdict}");
+    bars(&mut text, outcome, paint);
+    let mut lines = outcome.marks.clone();
+    let changes = outcome.tables.windows(2).filter_map(|pair| match pair {
+        [before, after] => Some((after.time, change(&before.lines, &after.lines))),
+        _ => None,
+    });
+    let serving = router(outcome.scenario.director());
+    let changes = changes.filter(|(time, _)| *time >= outcome.window.0);
+    lines.extend(changes.map(|(time, change)| (time, format!("{serving}'s table: {change}"))));
+    if let Some((first, failure)) = outcome.measures.failures.first() {
+        lines.push((*first, format!("first request that fails: {failure}")));
+    }
+    lines.sort_by_key(|(time, _)| *time);
+    for (time, line) in lines {
+        let _ = writeln!(text, "  {:>10}  {line}", signed_ms(outcome.window.0, time));
+    }
+    let _ = writeln!(text, "  {}", paint.bold(&figures(outcome)));
+    let _ = writeln!(text, "  {serving}'s table in the end:");
+    for line in outcome.table() {
+        let _ = writeln!(text, "    {line}");
+    }
+    for failure in &outcome.failures {
+        let _ = writeln!(text, "  {} {failure}", paint.bad("wrong:"));
+    }
+    for (name, log) in &outcome.logs {
+        let _ = writeln!(text, "  --- {name} said ---");
+        for line in last_lines(log, 20) {
+            let _ = writeln!(text, "  {}", paint.dim(line));
+        }
+    }
+    text
+}
+
+/// All scenarios for programs: a list of objects. Times are in milliseconds; what was not measured is null.
+pub fn json(plan: &DirectorPlan, outcomes: &[Outcome]) -> String {
+    let objects: Vec<Value> = outcomes.iter().map(|outcome| object(plan, outcome)).collect();
+    let mut text = serde_json::to_string_pretty(&objects).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+fn object(plan: &DirectorPlan, outcome: &Outcome) -> Value {
+    let Measures { bound, detection, backup_detection, removal, requests, .. } = outcome.measures;
+    let Measures { failures, slowest, held, broken, answered_after, .. } = &outcome.measures;
+    let measured = outcome.skipped.is_none();
+    json!({
+        "scenario": outcome.scenario.name(),
+        "ok": outcome.ok(),
+        "skipped": outcome.skipped,
+        "failures": outcome.failures,
+        "directors": outcome.kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>(),
+        "interval_ms": ms(plan.routers.interval.duration()),
+        "delay_loop_ms": ms(plan.service.delay_loop),
+        "connect_timeout_ms": ms(plan.service.connect_timeout),
+        "retry": plan.service.retry,
+        "delay_before_retry_ms": ms(plan.service.delay_before_retry),
+        "rate": plan.rate,
+        "bound_ms": bound.map(ms),
+        "detection_ms": detection.map(ms),
+        "backup_detection_ms": backup_detection.map(ms),
+        "removal_ms": removal.map(ms),
+        "requests": measured.then_some(requests),
+        "requests_failed": measured.then_some(failures.len()),
+        "answered_after": measured.then_some(answered_after),
+        "slowest_ms": measured.then(|| ms(*slowest)),
+        "connections_kept": measured.then_some(held),
+        "connections_broken": measured.then_some(broken),
+        "table": measured.then(|| outcome.table()),
+    })
+}
+
+/// The figures an operator asks for.
+fn figures(outcome: &Outcome) -> String {
+    let Measures { bound, detection, backup_detection, removal, requests, .. } = outcome.measures;
+    let Measures { failures, slowest, held, broken, .. } = &outcome.measures;
+    let noticed = match (detection, bound) {
+        (Some(time), Some(bound)) => {
+            format!("bound {}, noticed after {} ({})", show(bound), show(time), excess(time, bound))
+        }
+        (Some(time), None) => format!("no new connections after {}", show(time)),
+        (None, Some(bound)) => format!("bound {}, never noticed", show(bound)),
+        (None, None) => "without effect".to_owned(),
+    };
+    let backup = backup_detection.map_or_else(String::new, |time| format!(", by r2 after {}", show(time)));
+    let removal = removal.map_or_else(String::new, |time| format!(", out of the table after {}", show(time)));
+    format!(
+        "{noticed}{backup}{removal}; {} of {requests} requests failed, slowest answer {}; {} of {held} kept \
+         connections broke",
+        failures.len(),
+        show(*slowest),
+        broken.iter().sum::<usize>()
+    )
+}
+
+/// What changed, in the words of `ipvsadm`.
+fn change(before: &[String], after: &[String]) -> String {
+    let gone = before.iter().filter(|line| !after.contains(line)).map(|line| format!("- {line}"));
+    let new = after.iter().filter(|line| !before.contains(line)).map(|line| format!("+ {line}"));
+    gone.chain(new).collect::<Vec<_>>().join(", ")
+}
+
+fn bars(text: &mut String, outcome: &Outcome, paint: Paint) {
+    let (struck, end) = (outcome.window.0.as_unix_micros(), outcome.window.1.as_unix_micros());
+    let start = struck.saturating_sub(end.saturating_sub(struck) / 5);
+    let width = (end.saturating_sub(start) / COLUMNS as u64).max(1);
+    let column = |number: usize| start + number as u64 * width;
+    let strike = usize::try_from(struck.saturating_sub(start) / width).unwrap_or(0);
+    for (server, address) in outcome.real_servers.iter().enumerate() {
+        let real = format!("-r {address}:");
+        let cells = (0..COLUMNS).map(|number| {
+            let versions = outcome.tables.iter();
+            let version = versions.rev().find(|version| version.time.as_unix_micros() < column(number + 1));
+            let line = version.and_then(|version| version.lines.iter().find(|line| line.contains(&real)));
+            match line {
+                Some(line) if !line.ends_with(" -w 0") => Cell::Reigns,
+                _ => Cell::Idle,
+            }
+        });
+        let cells = paint.cells(cells.collect(), Some(strike));
+        let _ = writeln!(text, "  {:<8} {cells} {}", format!("s{}", server + 1), paint.dim("in the table"));
+    }
+    let cells = (0..COLUMNS).map(|number| {
+        let of_column = column(number)..column(number + 1);
+        let within =
+            outcome.requests.iter().filter(|request| of_column.contains(&request.sent.as_unix_micros()));
+        let failed: Vec<bool> = within.map(|request| request.failure.is_some()).collect();
+        match failed.as_slice() {
+            [] => Cell::Idle,
+            failed if failed.contains(&true) => Cell::Lost,
+            _ => Cell::Arrives,
+        }
+    });
+    let _ = writeln!(text, "  {:<8} {}", "requests", paint.cells(cells.collect(), None));
+}
