@@ -238,13 +238,14 @@ impl Bench {
             Table::new("1,000 virtual routers: gap between adverts, 99.9th percentile, ms".to_owned());
         let mut beside = Table::new(format!("the same while {servers} servers are checked each 5 s"));
         for (name, program) in &self.contenders {
-            let mut lab = Lab::build(Layout { family: Family::Ipv4, routers: 1, fronts: LINKS })?;
+            let mut lab =
+                Lab::build(Layout { family: Family::Ipv4, routers: 1, fronts: LINKS, real_servers: 0 })?;
             lab.start(0, program, &thousand_routers(200, Authentication::None), Ground::Foreground)?;
             let recorder = Recorder::start(&lab)?;
             wait_for_thousand(&mut lab, &recorder)?;
             // The second block of announcements follows 5 s after the first.
             std::thread::sleep(Duration::from_secs(6));
-            let mut take = |table: &mut Table| {
+            let take = |table: &mut Table| {
                 for _ in 0..self.runs {
                     recorder.clear();
                     std::thread::sleep(WINDOW);
@@ -308,7 +309,8 @@ impl Bench {
         let Some((_, program)) = self.contenders.iter().find(|(name, _)| *name == "alived") else {
             return Ok(());
         };
-        let mut lab = Lab::build(Layout { family: Family::Ipv4, routers: 2, fronts: LINKS })?;
+        let mut lab =
+            Lab::build(Layout { family: Family::Ipv4, routers: 2, fronts: LINKS, real_servers: 0 })?;
         for (router, priority) in [200, 100].into_iter().enumerate() {
             let text = thousand_routers(priority, Authentication::None);
             lab.start(router, program, &text, Ground::Foreground)?;

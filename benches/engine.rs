@@ -215,6 +215,7 @@ fn backup_hears(bencher: Bencher<'_, '_>) {
                 hop_limit: Some(255),
                 header: &[],
                 payload,
+                verdicts: None,
             };
             bench.node.handle_datagram(bench.now, &datagram, &mut bench.actions);
         }

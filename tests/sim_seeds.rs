@@ -10,8 +10,11 @@
 #[path = "support/soak.rs"]
 mod soak;
 
-use alived::sim::{Options, run};
+use alived::node::recording::{Inputs, Piece, Replay};
+use alived::sim::timeline::EntryKind;
+use alived::sim::{Options, Reel, record, run};
 use alived::time::Duration;
+use alived::vrrp::News;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -63,4 +66,66 @@ fn a_seed_repeats_to_the_last_microsecond() {
         assert_eq!(first, second, "seed {seed}");
         assert!(first.timeline.entries().len() > 10, "seed {seed}: nothing happened");
     }
+}
+
+/// What the timeline has of a daemon's news.
+fn line(news: &News) -> Option<String> {
+    match news {
+        News::Transition(t) => {
+            Some(format!("({}) {} -> {}: {} [{}]", t.name, t.from, t.to, t.cause, t.priority))
+        }
+        News::GroupTransition(t) => Some(format!("group {}: {} -> {}: {}", t.name, t.from, t.to, t.cause)),
+        News::LowerPriorityReceived { .. } => None,
+        News::Report(report) => Some(format!("({}) {}", report.router, report.kind)),
+    }
+}
+
+/// Replays a recording, and gives its news. Whatever state a replay begins with, it goes on in the same way: all that
+/// makes a node what it is in it.
+fn replay(seed: u64, pieces: &[Piece], states: &mut usize) -> Vec<String> {
+    let mut replay = Replay::of_state(&pieces[0].bytes).unwrap();
+    let mut lines = Vec::new();
+    for piece in &pieces[1..] {
+        if piece.is_state {
+            let state = Replay::of_state(&piece.bytes).unwrap();
+            *states += 1;
+            assert!(replay.state().unwrap() == state.state().unwrap(), "seed {seed} at {:?}", state.now());
+            replay = state;
+            continue;
+        }
+        for input in Inputs::of(&piece.bytes) {
+            let (now, input) = input.unwrap();
+            let step = replay.take(now, input);
+            assert_eq!(step.divergence, None, "seed {seed} at {now:?}");
+            lines.extend(step.news.iter().filter_map(line));
+        }
+    }
+    lines
+}
+
+#[test]
+fn a_recorded_daemon_replays_to_the_same_transitions_and_reports() {
+    let (mut compared, mut states) = (0, 0);
+    for seed in 1..9 {
+        let options = Options { seed, routers: None };
+        let (outcome, reels) = record(options);
+        assert_eq!(outcome, run(options), "seed {seed}: recording changes nothing");
+        let machines: std::collections::BTreeSet<_> = reels.iter().map(Reel::machine).collect();
+        for machine in machines {
+            let happened: Vec<&str> = (outcome.timeline.entries().iter())
+                .filter(|entry| entry.actor == machine.to_string())
+                .filter(|entry| matches!(entry.kind, EntryKind::Transition | EntryKind::Report))
+                .map(|entry| entry.text.as_str())
+                .collect();
+            let mut replayed = Vec::new();
+            for reel in reels.iter().filter(|reel| reel.machine() == machine) {
+                let pieces = reel.pieces();
+                assert!(pieces.iter().all(|piece| piece.lost == 0));
+                replayed.extend(replay(seed, &pieces, &mut states));
+            }
+            assert_eq!(replayed, happened, "seed {seed}, {machine}");
+            compared += replayed.len();
+        }
+    }
+    assert!(compared > 300 && states > 20, "{compared} lines, {states} states");
 }

@@ -402,12 +402,12 @@ mod tests {
 
     #[test]
     fn directors_have_scenarios_and_options_of_their_own() {
-        let plan = |words: &[&str]| {
+        let directed = |words: &[&str]| {
             let arguments = read::<Arguments>(words)?;
             let plan = arguments.plan()?;
             arguments.directors.plan(plan, &arguments.scenarios)
         };
-        let default = plan(&["--director"]).unwrap();
+        let default = directed(&["--director"]).unwrap();
         assert_eq!(default.scenarios, drill::director::Scenario::ALL);
         assert_eq!(default.rate, 50);
         let words = [
@@ -421,7 +421,7 @@ mod tests {
             "--peer",
             "keepalived",
         ];
-        let chosen = plan(&words[..7]).unwrap();
+        let chosen = directed(&words[..7]).unwrap();
         assert_eq!(chosen.scenarios, [drill::director::Scenario::Hang]);
         let text = chosen.routers.config(1);
         for line in [
@@ -433,8 +433,10 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found.trim() == line), "{line}: {text}");
         }
-        assert!(plan(&["--director", "--scenario", "kill"]).unwrap_err().contains("leave out --director"));
-        assert!(super::tests::plan(&["--scenario", "die"]).unwrap_err().contains("add --director"));
+        assert!(
+            directed(&["--director", "--scenario", "kill"]).unwrap_err().contains("leave out --director")
+        );
+        assert!(plan(&["--scenario", "die"]).unwrap_err().contains("add --director"));
         for wrong in [
             &["--director", "--routers", "3"][..],
             &["--director", "--family", "ipv6"],

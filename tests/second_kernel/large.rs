@@ -25,7 +25,7 @@ const WRITES: [u8; 6] = [1, 2, 3, 5, 6, 7];
 const SET_DESTINATION: u8 = 6;
 
 fn servers() -> u64 {
-    soak::count(20, 1000)
+    soak::count(5, 1000)
 }
 
 /// All of them; the first real server of the last one has this weight.

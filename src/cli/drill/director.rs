@@ -36,7 +36,7 @@ const LOOK: Duration = Duration::from_millis(50);
 pub(super) struct Directors {
     /// Drill directors of a virtual server with three real servers; needs IPVS, or the package user-mode-linux for a kernel
     /// of its own that has it
-    #[arg(long, conflicts_with_all = ["version", "family", "routers", "addresses", "auth", "unicast", "vmac"])]
+    #[arg(long, conflicts_with_all = ["version", "family", "routers", "addresses", "auth", "unicast", "vmac", "record"])]
     pub(super) director: bool,
     /// With --director: from one check to the next, 0.1 to 60
     #[arg(long, value_name = "SECS", default_value = "1", value_parser = at_least_100_ms, requires = "director")]
@@ -97,9 +97,8 @@ impl Directors {
 
 /// Runs the drill in a kernel that has IPVS: this one, or one of its own.
 pub(super) fn main(plan: &DirectorPlan, json: bool) -> ExitCode {
-    let lacking = match IpvsSocket::open().and_then(|mut socket| socket.table()) {
-        Ok(_) => return run(plan, json),
-        Err(error) => error,
+    let Err(lacking) = IpvsSocket::open().and_then(|mut socket| socket.table()) else {
+        return run(plan, json);
     };
     if std::env::var_os(INSIDE).is_some() {
         say(&format!("alived drill: the second kernel has no IPVS: {lacking}\n"));

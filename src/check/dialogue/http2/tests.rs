@@ -270,7 +270,7 @@ fn huge_settings_do_no_harm() {
         .collect();
     let unknown = [0x77, 0x77, 0, 0, 0, 1].repeat(2000);
     let answer = [frame(SETTINGS, 0, 0, &huge), frame(SETTINGS, 0, 0, &unknown), head(OK)];
-    assert_eq!(fetch(&url(), &[&answer[..], &[frame(DATA, END_STREAM, 1, b"x")]].concat()).0, true);
+    assert!(fetch(&url(), &[&answer[..], &[frame(DATA, END_STREAM, 1, b"x")]].concat()).0);
 }
 
 #[test]
@@ -312,7 +312,7 @@ fn an_endless_page_is_read_until_the_time_is_over() {
         answered += send.concat().len();
     }
     assert!((200..20_000).contains(&answered), "{answered}");
-    assert!(!words(page.timed_out(Duration::from_secs(5).into())).0);
+    assert!(!words(page.timed_out(Duration::from_secs(5))).0);
 }
 
 /// A table of HPACK that expands a small frame to a head of a gigabyte.
@@ -329,14 +329,11 @@ fn a_bomb_of_compression_does_not_go_off() {
 #[test]
 fn the_time_is_over() {
     let (mut page, _) = begin(&url(), &plain());
-    assert_eq!(words(page.timed_out(Duration::from_secs(5).into())), (false, "no answer within 5s".into()));
+    assert_eq!(words(page.timed_out(Duration::from_secs(5))), (false, "no answer within 5s".into()));
     let (mut page, _) = begin(&digest(b"x"), &plain());
     let answer = [settings(), head(OK), frame(DATA, 0, 1, b"x")].concat();
     assert_eq!(page.handle(&Event::Received(&answer), &mut Vec::new()), None);
-    assert_eq!(
-        words(page.timed_out(Duration::from_secs(5).into())),
-        (false, "no end of the page within 5s".into())
-    );
+    assert_eq!(words(page.timed_out(Duration::from_secs(5))), (false, "no end of the page within 5s".into()));
 }
 
 /// A page that is longer than the windows is read on, since the server is told that it was.
