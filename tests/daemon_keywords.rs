@@ -245,6 +245,7 @@ fn each_reload_is_kept_for_later_where_that_is_asked_for() {
     assert!(before.contains("Router ID = one") && after.contains("Router ID = two"), "{before}\n{after}");
     assert!(read(format!("keepalived.conf.{worker}.0")).contains("router_id one"));
     assert!(read(format!("keepalived.conf.{worker}.1")).contains("router_id two"));
+    assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
     for entry in fs::read_dir(&folder).unwrap() {
         assert_eq!(entry.unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o600);
     }

@@ -1,8 +1,8 @@
 //! Where the daemon's files are, under keepalived's names.
 
-use std::fs::{File, Permissions};
+use std::fs::{DirBuilder, File, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::configuration::Settings;
@@ -93,6 +93,20 @@ pub(super) fn replace(folder: &Path, name: &str, text: &str, mode: u32) -> io::R
 /// Writes a file of our own, for its owner alone, as [`replace`] does.
 pub(super) fn write_own(path: &Path, text: &str) -> io::Result<()> {
     rename_into(path, 0o600, |file| file.write_all(text.as_bytes()))
+}
+
+/// Makes a folder for its owner alone, where there is none; those above it must be there. The umask, which is meant for
+/// files, does not take the right to enter it.
+pub(super) fn make_folder(path: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => {
+            let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
+            let folder = File::options().read(true).custom_flags(flags).open(path)?;
+            folder.set_permissions(Permissions::from_mode(0o700))
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Adds text to a file as [`replace`] writes one, for its owner alone: what it had is kept if it is a regular file of

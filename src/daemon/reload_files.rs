@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::configuration::Settings;
@@ -117,10 +117,8 @@ impl Keepsakes {
     fn write(&self, name: &str, text: &str) {
         let Some(folder) = &self.folder else { return };
         // The folder itself may be missing, not those above it.
-        let made = match fs::DirBuilder::new().mode(0o700).create(folder) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-            _ => files::replace(folder, name, text, 0o600).map(drop),
-        };
+        let made =
+            files::make_folder(folder).and_then(|()| files::replace(folder, name, text, 0o600).map(drop));
         if let Err(error) = made {
             tracing::warn!("config_save_dir: cannot write {}: {error}", folder.join(name).display());
         }

@@ -1,8 +1,8 @@
 //! The files: each begins with a state, and the oldest go when all together are too large.
 
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use nix::fcntl::{AtFlags, OFlag, openat};
@@ -10,6 +10,7 @@ use nix::sys::stat::{Mode, SFlag, fstatat};
 use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 
 use super::{Place, Progress};
+use crate::daemon::files;
 use crate::node::recording::Piece;
 use crate::recording::{Head, frame_of, start_of};
 
@@ -50,10 +51,7 @@ struct Current {
 /// # Errors
 /// Where others could put something in it, or it is a link or no folder.
 fn check_folder(path: &Path) -> io::Result<File> {
-    match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
+    files::make_folder(path)?;
     let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
     let folder = File::options().read(true).custom_flags(flags).open(path)?;
     let metadata = folder.metadata()?;
