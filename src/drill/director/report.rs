@@ -59,6 +59,11 @@ pub fn text(outcome: &Outcome, style: Style) -> String {
     for line in outcome.table() {
         let _ = writeln!(text, "    {line}");
     }
+    if !outcome.measures.stalled.is_zero() {
+        let stalled = show(outcome.measures.stalled);
+        let _ =
+            writeln!(text, "  {}", paint.dim(&format!("this machine did not run the drill for {stalled}")));
+    }
     for failure in &outcome.failures {
         let _ = writeln!(text, "  {} {failure}", paint.bad("wrong:"));
     }
@@ -81,7 +86,7 @@ pub fn json(plan: &DirectorPlan, outcomes: &[Outcome]) -> String {
 
 fn object(plan: &DirectorPlan, outcome: &Outcome) -> Value {
     let Measures { bound, detection, backup_detection, removal, requests, .. } = outcome.measures;
-    let Measures { failures, slowest, held, broken, answered_after, .. } = &outcome.measures;
+    let Measures { failures, slowest, stalled, held, broken, answered_after, .. } = &outcome.measures;
     let measured = outcome.skipped.is_none();
     json!({
         "scenario": outcome.scenario.name(),
@@ -103,6 +108,7 @@ fn object(plan: &DirectorPlan, outcome: &Outcome) -> Value {
         "requests_failed": measured.then_some(failures.len()),
         "answered_after": measured.then_some(answered_after),
         "slowest_ms": measured.then(|| ms(*slowest)),
+        "stalled_ms": measured.then(|| ms(*stalled)),
         "connections_kept": measured.then_some(held),
         "connections_broken": measured.then_some(broken),
         "table": measured.then(|| outcome.table()),
@@ -171,4 +177,97 @@ fn bars(text: &mut String, outcome: &Outcome, paint: Paint) {
         }
     });
     let _ = writeln!(text, "  {:<8} {}", "requests", paint.cells(cells.collect(), None));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::drill::daemon::Kind;
+    use crate::drill::director::Scenario;
+    use crate::drill::director::client::Request;
+    use crate::drill::director::table::Version;
+    use crate::time::WallTime;
+
+    fn at(ms: u64) -> WallTime {
+        WallTime::from_unix_micros(1_000_000_000 + ms * 1000)
+    }
+
+    fn outcome() -> Outcome {
+        let line = |last: u8| format!("-a -t 198.18.0.254:80 -r 198.18.0.{last}:80 -g -w 1");
+        let request = |number: u64| Request {
+            sent: at(number * 20),
+            time: Duration::from_millis(2),
+            held: false,
+            server: Some(1),
+            failure: (500..900).contains(&(number * 20)).then(|| "refused".to_owned()),
+        };
+        Outcome {
+            scenario: Scenario::Die,
+            skipped: None,
+            failures: Vec::new(),
+            measures: Measures {
+                bound: Some(Duration::from_millis(750)),
+                detection: Some(Duration::from_micros(400_200)),
+                backup_detection: Some(Duration::from_millis(500)),
+                requests: 75,
+                failures: vec![(at(505), "refused".to_owned())],
+                answered_after: [0, 25, 25],
+                held: 6,
+                broken: [2, 0, 0],
+                ..Measures::default()
+            },
+            tables: vec![
+                Version { time: at(0), lines: vec![line(11), line(12)] },
+                Version { time: at(900), lines: vec![line(12)] },
+            ],
+            real_servers: vec!["198.18.0.11".parse().unwrap(), "198.18.0.12".parse().unwrap()],
+            marks: vec![(at(500), "s1's process is killed".to_owned())],
+            requests: (0..100).map(request).collect(),
+            window: (at(500), at(2000)),
+            kinds: vec![Kind::Alived, Kind::Keepalived],
+            logs: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_pipe_gets_plain_ascii_with_the_table() {
+        let text = text(&outcome(), Style::Plain);
+        assert!(text.is_ascii(), "{text}");
+        assert!(
+            text.contains("bound 750.0 ms, noticed after 400.2 ms (-349.8 ms), by r2 after 500.0 ms"),
+            "{text}"
+        );
+        assert!(
+            text.contains("1 of 75 requests failed") && text.contains("2 of 6 kept connections broke"),
+            "{text}"
+        );
+        assert!(
+            text.contains("+400.0 ms  r1's table: - -a -t 198.18.0.254:80 -r 198.18.0.11:80 -g -w 1"),
+            "{text}"
+        );
+        let bar =
+            |name: &str| text.lines().find(|line| line.trim_start().starts_with(name)).unwrap().to_owned();
+        assert!(
+            bar("s1").contains("==") && bar("s1").trim_end_matches(" in the table").ends_with("  "),
+            "{text}"
+        );
+        assert!(bar("s2").contains("== in the table"), "{text}");
+        assert!(bar("requests").contains("++") && bar("requests").contains(".."), "{text}");
+    }
+
+    #[test]
+    fn failures_are_said_with_the_daemons_last_words() {
+        let mut outcome = outcome();
+        outcome.failures = vec!["s1 goes on getting new connections from r1".to_owned()];
+        outcome.logs = vec![("r1".to_owned(), "HTTP_GET succeeded\n".to_owned())];
+        let text = text(&outcome, Style::Plain);
+        assert!(
+            text.contains("FAILED") && text.contains("goes on getting") && text.contains("HTTP_GET"),
+            "{text}"
+        );
+        outcome.skipped = Some("keepalived has no drain".to_owned());
+        assert!(super::text(&outcome, Style::Plain).ends_with("not run, keepalived has no drain\n"));
+    }
 }

@@ -12,15 +12,22 @@ use hyper::{Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
+use crate::sys::clock;
+
+/// The ending of the file beside that of the status which tells since when it serves, in microseconds since the Unix epoch.
+pub(super) const SINCE: &str = "since";
+
 /// Serves until it is killed. The status is what `status_file` holds at that moment.
 ///
 /// # Errors
-/// When the address cannot be listened at.
+/// When the address cannot be listened at, or that not be told.
 pub fn serve(address: SocketAddr, name: &str, status_file: &Path) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let (name, status_file): (Arc<str>, Arc<Path>) = (name.into(), status_file.into());
     runtime.block_on(async {
+        let since = clock::wall().as_unix_micros();
         let listener = TcpListener::bind(address).await?;
+        write_whole(&status_file.with_extension(SINCE), &since.to_string())?;
         loop {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;
@@ -34,6 +41,13 @@ pub fn serve(address: SocketAddr, name: &str, status_file: &Path) -> io::Result<
             });
         }
     })
+}
+
+/// Writes a file of which nobody reads a half.
+pub(super) fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+    let new = path.with_extension("new");
+    std::fs::write(&new, text)?;
+    std::fs::rename(new, path)
 }
 
 fn response(name: &str, status_file: &Path) -> Response<String> {

@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use super::PORT;
+use super::serve::{SINCE, write_whole};
 use crate::drill::lab::Lab;
 use crate::sys::process::signal;
+use crate::time::WallTime;
 
 /// The hidden subcommand that is a real server.
 pub const SUBCOMMAND: &str = "drill-server";
@@ -42,10 +44,13 @@ impl RealServer {
 
     /// Has it answer with this status from now on.
     pub(super) fn answer(&self, status: &str) -> io::Result<()> {
-        // Renamed, so that no request finds half of it.
-        let new = self.status_file.with_extension("new");
-        std::fs::write(&new, status)?;
-        std::fs::rename(new, &self.status_file)
+        write_whole(&self.status_file, status)
+    }
+
+    /// Since when it serves; `None` while it does not yet.
+    pub(super) fn since(&self) -> Option<WallTime> {
+        let text = std::fs::read_to_string(self.status_file.with_extension(SINCE)).ok()?;
+        text.parse().ok().map(WallTime::from_unix_micros)
     }
 
     /// Stops it in its tracks.

@@ -1,5 +1,6 @@
 //! One scenario from an empty laboratory to its outcome.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::process::{Command, Stdio};
@@ -43,12 +44,14 @@ pub struct Measures {
     pub removal: Option<Duration>,
     /// Requests over new connections since the cause.
     pub requests: usize,
-    /// Those of the whole run that failed: when they were begun, and why.
+    /// Those of them that failed: when they were begun, and why.
     pub failures: Vec<(WallTime, String)>,
     /// Begun after the detection and answered, by each real server.
     pub answered_after: [usize; super::REAL_SERVERS as usize],
     /// The longest time that an answer took.
     pub slowest: Duration,
+    /// How long the machine did not run the drill meanwhile: so much later may be noticed what happens.
+    pub stalled: Duration,
     /// Connections that were kept when it happened.
     pub held: usize,
     /// Those that broke, by the real server that they led to.
@@ -120,16 +123,17 @@ pub fn run(plan: &DirectorPlan, scenario: Scenario) -> io::Result<Outcome> {
     let clients = Clients::start(&site.stage.lab, to, plan.rate)?;
     site.stage
         .wait("the client is not answered through the virtual server", START_LIMIT, |_| {
-            Ok(clients.answered() >= REQUESTS_BEFORE && clients.held() >= HELD)
+            Ok(clients.are_answered(REQUESTS_BEFORE) && clients.held().len() >= HELD)
         })
         .map_err(|error| {
             io::Error::new(error.kind(), format!("{error}\n--- the client ---\n{}", clients.tally()))
         })?;
     if scenario == Scenario::Director {
-        site.wait_until_backup_knows(clients.held())?;
+        site.wait_until_backup_knows(&clients)?;
     }
     site.stage.disturb()?;
-    let held = clients.held();
+    clients.strike();
+    let held = clients.held().len();
     site.strike(scenario, &clients)?;
     pause(AFTERWARDS)?;
     site.conclude(scenario, clients, held, kinds)
@@ -160,6 +164,9 @@ impl<'a> Site<'a> {
             }
             site.servers.push(server);
         }
+        for server in site.servers.iter().skip(usize::from(!scenario.begins_complete())) {
+            site.stage.wait("a real server does not start", START_LIMIT, |_| Ok(server.since().is_some()))?;
+        }
         site.stage.begin()?;
         for router in &site.stage.lab.routers {
             site.tables.push(TableWatch::start(router)?);
@@ -173,13 +180,14 @@ impl<'a> Site<'a> {
     }
 
     /// The kernel tells the other director of connections every two seconds (`lvs_sync_daemon`).
-    fn wait_until_backup_knows(&mut self, held: usize) -> io::Result<()> {
+    fn wait_until_backup_knows(&mut self, clients: &Clients) -> io::Result<()> {
         let namespace = self.stage.lab.routers[1].namespace.try_clone()?;
         self.stage.wait("the second director does not hear of connections", START_LIMIT, |_| {
             let text =
                 namespace.run(|| std::fs::read_to_string("/proc/thread-self/net/ip_vs_conn_sync"))??;
-            let known = text.lines().filter(|line| line.contains("ESTABLISHED") && line.contains("SYNC"));
-            Ok(known.count() >= held)
+            let known: BTreeSet<u16> = text.lines().filter_map(synchronised).collect();
+            let held = clients.held();
+            Ok(held.len() >= HELD && held.is_subset(&known))
         })
     }
 
@@ -201,7 +209,11 @@ impl<'a> Site<'a> {
             }
             Scenario::Return => {
                 self.servers[0].start(lab)?;
-                self.stage.mark("s1's process is started");
+                let server = &self.servers[0];
+                self.stage.wait("s1 does not start", START_LIMIT, |_| Ok(server.since().is_some()))?;
+                // The time that a program takes to start is none of the directors'.
+                self.stage.disturbed = server.since().unwrap_or(self.stage.disturbed);
+                self.stage.marks.push((self.stage.disturbed, "s1 serves".to_owned()));
             }
             Scenario::Drain => return self.drain(clients),
             Scenario::Director => {
@@ -294,8 +306,9 @@ impl<'a> Site<'a> {
         };
         let end = crate::sys::clock::wall();
         let requests = clients.finish();
+        let stalled = self.tables.iter().map(|table| table.stalled(struck)).max().unwrap_or_default();
         let measures = measure(
-            Measures { bound, detection, backup_detection, removal, held, ..Measures::default() },
+            Measures { bound, detection, backup_detection, removal, held, stalled, ..Measures::default() },
             struck,
             &requests,
         );
@@ -323,6 +336,16 @@ impl<'a> Site<'a> {
     }
 }
 
+/// The client's port in a line of `ip_vs_conn_sync`, of an established connection that the other director told of:
+/// `TCP C6120064 D5A2 C61200FE 0050 C612000B 0050 ESTABLISHED SYNC        177`.
+fn synchronised(line: &str) -> Option<u16> {
+    let mut words = line.split_ascii_whitespace();
+    let port = words.nth(2)?;
+    let mut rest = words.skip(4);
+    (rest.next()? == "ESTABLISHED" && rest.next()? == "SYNC").then_some(())?;
+    u16::from_str_radix(port, 16).ok()
+}
+
 /// The lines of the kernel's table, with or without the first real server.
 fn expected(plan: &DirectorPlan, complete: bool) -> Vec<String> {
     let layout = plan.routers.layout();
@@ -341,12 +364,16 @@ fn measure(mut measures: Measures, struck: WallTime, requests: &[Request]) -> Me
     for request in requests {
         let server = request.server.unwrap_or(usize::MAX);
         match (&request.failure, request.held) {
-            (Some(failure), false) => measures.failures.push((request.sent, failure.clone())),
-            (Some(_), true) => {
+            (Some(failure), false) if request.sent >= struck => {
+                measures.failures.push((request.sent, failure.clone()))
+            }
+            (Some(_), true) if request.sent + request.time >= struck => {
                 if let Some(broken) = measures.broken.get_mut(server) {
                     *broken += 1;
                 }
             }
+            // From before there was one master.
+            (Some(_), _) => {}
             (None, held) => {
                 let after = detected.is_some_and(|detected| request.sent > detected);
                 if let Some(answered) = measures.answered_after.get_mut(server).filter(|_| after && !held) {
@@ -365,6 +392,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_kernel_tells_of_synchronised_connections() {
+        let line = |state: &str, origin: &str| {
+            format!("TCP C6120064 D5A2 C61200FE 0050 C612000B 0050 {state:11} {origin:6}     177")
+        };
+        assert_eq!(synchronised(&line("ESTABLISHED", "SYNC")), Some(0xd5a2));
+        assert_eq!(synchronised(&line("FIN_WAIT", "SYNC")), None);
+        assert_eq!(synchronised(&line("ESTABLISHED", "LOCAL")), None);
+        assert_eq!(
+            synchronised("Pro FromIP   FPrt ToIP     TPrt DestIP   DPrt State       Origin Expires"),
+            None
+        );
+    }
+
+    #[test]
     fn requests_are_counted_by_their_beginning_and_their_connection() {
         let at = |ms: u64| WallTime::from_unix_micros(1_000_000 + ms * 1000);
         let request = |ms, held, server, failure: Option<&str>| Request {
@@ -376,6 +417,8 @@ mod tests {
         };
         let requests = [
             request(0, false, Some(1), None),
+            request(90, false, None, Some("reset")),
+            request(90, true, Some(2), Some("reset")),
             request(105, false, None, Some("refused")),
             request(106, true, Some(0), Some("reset")),
             request(110, true, Some(2), None),

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::drill::lab::Site;
 use crate::sys::clock;
@@ -13,6 +13,9 @@ use crate::time::WallTime;
 
 /// Time between two looks.
 const PERIOD: Duration = Duration::from_millis(4);
+
+/// A longer time between two looks is the machine's doing.
+const STALL: Duration = Duration::from_millis(100);
 
 /// A table, and when it was first seen.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -27,6 +30,7 @@ pub struct Version {
 #[derive(Debug)]
 pub(super) struct TableWatch {
     versions: Arc<Mutex<Vec<Version>>>,
+    stalls: Arc<Mutex<Vec<(WallTime, Duration)>>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -39,10 +43,17 @@ impl TableWatch {
         let first = read(&mut socket)?;
         let versions = Arc::new(Mutex::new(vec![first]));
         let stop = Arc::new(AtomicBool::new(false));
-        let (shared, stopping) = (Arc::clone(&versions), Arc::clone(&stop));
+        let stalls = Arc::new(Mutex::new(Vec::new()));
+        let (shared, noted, stopping) = (Arc::clone(&versions), Arc::clone(&stalls), Arc::clone(&stop));
         let thread = std::thread::Builder::new().name("table".to_owned()).spawn(move || {
+            let mut last = Instant::now();
             while !stopping.load(Ordering::Relaxed) {
                 std::thread::sleep(PERIOD);
+                let gap = last.elapsed();
+                if gap > STALL {
+                    noted.lock().unwrap_or_else(PoisonError::into_inner).push((clock::wall(), gap));
+                }
+                last = Instant::now();
                 let Ok(version) = read(&mut socket) else { continue };
                 let mut versions = shared.lock().unwrap_or_else(PoisonError::into_inner);
                 if versions.last().is_none_or(|last| last.lines != version.lines) {
@@ -50,12 +61,19 @@ impl TableWatch {
                 }
             }
         })?;
-        Ok(Self { versions, stop, thread: Some(thread) })
+        Ok(Self { versions, stalls, stop, thread: Some(thread) })
     }
 
     /// All versions so far.
     pub(super) fn versions(&self) -> Vec<Version> {
         self.versions.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How long this thread was not run since then, pauses of less than a tenth of a second left out: others were not
+    /// sooner.
+    pub(super) fn stalled(&self, since: WallTime) -> Duration {
+        let stalls = self.stalls.lock().unwrap_or_else(PoisonError::into_inner);
+        stalls.iter().filter(|(end, _)| *end >= since).map(|(_, length)| *length).sum()
     }
 
     /// The table now.

@@ -30,7 +30,7 @@ pub(super) fn judge(
         [("noticed", measures.detection), ("noticed by the second director", measures.backup_detection)];
     for (what, time) in times {
         if let (Some(time), Some(bound)) = (time, measures.bound)
-            && time > bound + TOLERANCE
+            && time > bound + TOLERANCE + measures.stalled
         {
             let late = ms(time.saturating_sub(bound));
             wrong.push(format!("{what} after {}, {late} beyond the bound of {}", ms(time), ms(bound)));
@@ -41,7 +41,7 @@ pub(super) fn judge(
             .push("the drained real server stays in the table although nobody is connected to it".to_owned());
     }
     // The address moves, and the client's neighbour cache with it, a moment after the advertisement.
-    let slack = if scenario == Scenario::Director { TOLERANCE } else { Duration::ZERO };
+    let slack = if scenario == Scenario::Director { TOLERANCE + measures.stalled } else { Duration::ZERO };
     let changed = measures.detection.map(|time| struck + time + slack);
     let excused = |sent: WallTime| scenario.costs_requests() && changed.is_none_or(|changed| sent <= changed);
     let inexcusable: Vec<&str> = measures
@@ -115,6 +115,8 @@ mod tests {
         assert!(wrong(Scenario::Die, &late).contains("1 requests failed, begun after the table"), "{late:?}");
         let late = Measures { detection: Some(Duration::from_millis(2501)), ..good() };
         assert!(wrong(Scenario::Die, &late).contains("1001 ms beyond the bound of 1500 ms"), "{late:?}");
+        let stalled = Measures { stalled: Duration::from_millis(1), ..late };
+        assert_eq!(wrong(Scenario::Die, &stalled), "");
         let never = Measures { detection: None, ..good() };
         assert!(wrong(Scenario::Die, &never).contains("goes on getting"), "{never:?}");
         let others = Measures { broken: [2, 1, 0], ..good() };
