@@ -56,29 +56,11 @@ mod tests {
     use crate::net::Family;
     use crate::sim::invariants::GroupKey;
     use crate::sim::network::SegmentId;
-    use crate::time::Instant;
-    use crate::vrrp::State;
     use crate::wire::vrrp::Vrid;
 
     fn member(machine: usize, priority: u8, preempt: bool) -> Member {
-        Member {
-            machine: MachineId(machine),
-            group: GroupKey { segment: SegmentId(0), family: Family::Ipv4, vrid: Vrid::new(1).unwrap() },
-            name: "VI_1".into(),
-            priority,
-            preempt,
-            source: Some([10, 0, 0, machine as u8 + 1].into()),
-            unit: None,
-            able: true,
-            state: State::Backup,
-            switch: Switch::Off,
-            elected: None,
-            rival: None,
-            yielded: None,
-            returned: None,
-            touched: Instant::ZERO,
-            addresses: Vec::new(),
-        }
+        let group = GroupKey { segment: SegmentId(0), family: Family::Ipv4, vrid: Vrid::new(1).unwrap() };
+        Member { priority, preempt, ..Member::backup(machine, group) }
     }
 
     fn outcome(members: &[Member], masters: &[usize]) -> Vec<usize> {

@@ -154,33 +154,14 @@ fn circles(survey: &Survey, group: GroupKey, able: &[&Member]) -> Vec<BTreeSet<M
 mod tests {
     use super::*;
     use crate::net::Family;
-    use crate::sim::invariants::Switch;
     use crate::wire::vrrp::Vrid;
 
     const LAN: SegmentId = SegmentId(0);
 
     fn survey(seconds: u64) -> Survey {
         let group = GroupKey { segment: LAN, family: Family::Ipv4, vrid: Vrid::new(1).unwrap() };
-        let member = |machine| Member {
-            machine: MachineId(machine),
-            group,
-            name: "VI_1".into(),
-            priority: 100,
-            preempt: true,
-            source: Some([10, 0, 0, machine as u8].into()),
-            unit: None,
-            able: true,
-            state: State::Backup,
-            switch: Switch::Off,
-            elected: None,
-            rival: None,
-            yielded: None,
-            returned: None,
-            touched: Instant::ZERO,
-            addresses: Vec::new(),
-        };
         let mut survey = Survey::new(Instant::from_micros(seconds * 1_000_000));
-        survey.members = [0, 1].map(member).into();
+        survey.members = [0, 1].map(|machine| Member::backup(machine, group)).into();
         survey.hearing = vec![(MachineId(0), MachineId(1), LAN), (MachineId(1), MachineId(0), LAN)];
         survey.segments = vec![(LAN, false, Duration::ZERO)];
         survey

@@ -70,6 +70,31 @@ pub struct Member {
     pub addresses: Vec<(IpAddr, Option<SegmentId>)>,
 }
 
+#[cfg(test)]
+impl Member {
+    /// A backup of the default priority that nothing has happened to.
+    pub(super) fn backup(machine: usize, group: GroupKey) -> Self {
+        Self {
+            machine: MachineId(machine),
+            group,
+            name: "VI_1".into(),
+            priority: 100,
+            preempt: true,
+            source: Some([10, 0, 0, machine as u8 + 1].into()),
+            unit: None,
+            able: true,
+            state: State::Backup,
+            switch: Switch::Off,
+            elected: None,
+            rival: None,
+            yielded: None,
+            returned: None,
+            touched: Instant::ZERO,
+            addresses: Vec::new(),
+        }
+    }
+}
+
 /// An address that a kernel holds on a segment.
 #[derive(Clone, Debug)]
 pub struct HeldOnLan {
