@@ -38,14 +38,20 @@ fn forbidden(output: &Output) -> Option<String> {
         .then(|| String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
-fn check(output: &Output, scenarios: &[&str]) {
+/// What became of each of these scenarios.
+fn outcomes(output: &Output, scenarios: &[&str]) -> Vec<Value> {
     let errors = String::from_utf8_lossy(&output.stderr);
     let text = String::from_utf8_lossy(&output.stdout);
-    let list: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}{errors}"));
-    let list = list.as_array().unwrap();
+    let list: Vec<Value> =
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}{errors}"));
     let names: Vec<&str> = list.iter().map(|object| object["scenario"].as_str().unwrap()).collect();
     assert_eq!(names, scenarios, "{errors}");
-    for object in list {
+    list
+}
+
+fn check(output: &Output, scenarios: &[&str]) {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    for object in outcomes(output, scenarios) {
         assert_eq!(object["ok"], true, "{object:#}\n{errors}");
         if object["skipped"].is_string() {
             continue;
@@ -235,11 +241,7 @@ fn directors_notice_what_happens_to_real_servers_and_the_second_takes_over() {
         return skip::skip(test, &reason);
     }
     let errors = String::from_utf8_lossy(&output.stderr);
-    let text = String::from_utf8_lossy(&output.stdout);
-    let list: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}{errors}"));
-    let list = list.as_array().unwrap();
-    let names: Vec<&str> = list.iter().map(|object| object["scenario"].as_str().unwrap()).collect();
-    assert_eq!(names, scenarios, "{errors}");
+    let list = outcomes(&output, scenarios);
     let line = |last: u8| format!("-a -t 198.18.0.254:80 -r 198.18.0.{last}:80 -g -w 1");
     let service = "-A -t 198.18.0.254:80 -s rr".to_owned();
     let (complete, two) =

@@ -212,36 +212,37 @@ fn run(plan: &Plan, record: Option<&Path>, json: bool) -> ExitCode {
     if !json {
         print(&report::heading(plan));
     }
-    let mut outcomes = Vec::new();
-    for &scenario in &plan.scenarios {
-        let recorded = match record.map(|folder| recorded(plan, scenario, folder)).transpose() {
-            Ok(recorded) => recorded,
-            Err(error) => {
-                say(&format!("alived drill: cannot make a folder for recordings: {error}\n"));
-                return ExitCode::from(EXIT_BROKEN);
-            }
-        };
-        match drill::run(recorded.as_ref().unwrap_or(plan), scenario) {
-            Ok(outcome) => {
-                if !json {
-                    print(&report::text(&outcome, style));
-                }
-                outcomes.push(outcome);
-            }
-            Err(error) => {
-                if let Some(signal) = interruption::caught() {
-                    // All that the drill made is gone already.
-                    signals::end_by(signal);
-                }
-                say(&format!("alived drill: {}: {error}\n", scenario.name()));
-                return ExitCode::from(EXIT_BROKEN);
-            }
+    let outcomes = each(&plan.scenarios, |scenario| {
+        let recorded = record.map(|folder| recorded(plan, scenario, folder)).transpose();
+        let recorded = recorded.map_err(|error| format!("cannot make a folder for recordings: {error}"))?;
+        let outcome = drill::run(recorded.as_ref().unwrap_or(plan), scenario);
+        let outcome = outcome.map_err(|error| format!("{}: {error}", scenario.name()))?;
+        if !json {
+            print(&report::text(&outcome, style));
         }
-    }
+        Ok(outcome)
+    });
+    let outcomes = match outcomes {
+        Ok(outcomes) => outcomes,
+        Err(status) => return status,
+    };
     if json {
         print(&report::json(plan, &outcomes));
     }
     if outcomes.iter().all(drill::Outcome::ok) { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILED) }
+}
+
+/// Runs one scenario after the other, until one cannot be run: then the reason is said, and this is the exit status.
+fn each<S: Copy, O>(scenarios: &[S], run: impl Fn(S) -> Result<O, String>) -> Result<Vec<O>, ExitCode> {
+    let outcomes: Result<_, String> = scenarios.iter().map(|scenario| run(*scenario)).collect();
+    outcomes.map_err(|error| {
+        if let Some(signal) = interruption::caught() {
+            // All that the drill made is gone already.
+            signals::end_by(signal);
+        }
+        say(&format!("alived drill: {error}\n"));
+        ExitCode::from(EXIT_BROKEN)
+    })
 }
 
 /// The plan with daemons that record.

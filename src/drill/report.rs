@@ -47,36 +47,56 @@ pub fn heading(plan: &Plan) -> String {
 /// One scenario for people.
 pub fn text(outcome: &Outcome, style: Style) -> String {
     let paint = Paint { style };
-    let name = paint.bold(outcome.scenario.name());
-    let story = outcome.scenario.story();
-    let mut text = String::new();
-    if let Some(reason) = &outcome.skipped {
-        let _ = writeln!(text, "\n{name}  {story}: {}", paint.dim(&format!("not run, {reason}")));
+    let (name, story) = (outcome.scenario.name(), outcome.scenario.story());
+    let mut text = headline(paint, name, story, outcome.skipped.as_deref(), outcome.ok());
+    if outcome.skipped.is_some() {
         return text;
     }
-    let verdict = if outcome.ok() { paint.good("ok") } else { paint.bad("FAILED") };
-    let _ = writeln!(text, "\n{name}  {story}: {verdict}");
     bars(&mut text, outcome, paint);
     for (time, line) in timeline(outcome) {
         let _ = writeln!(text, "  {:>10}  {line}", signed_ms(outcome.window.0, time));
     }
     let _ = writeln!(text, "  {}", paint.bold(&figures(outcome)));
-    for failure in &outcome.failures {
+    say_what_is_wrong(&mut text, paint, &outcome.failures, &outcome.logs);
+    text
+}
+
+/// The scenario, and what became of it, in one line.
+pub(super) fn headline(paint: Paint, name: &str, story: &str, skipped: Option<&str>, ok: bool) -> String {
+    let verdict = match skipped {
+        Some(reason) => paint.dim(&format!("not run, {reason}")),
+        None if ok => paint.good("ok"),
+        None => paint.bad("FAILED"),
+    };
+    format!("\n{}  {story}: {verdict}\n", paint.bold(name))
+}
+
+/// What is wrong, and the last of what the daemons said.
+pub(super) fn say_what_is_wrong(
+    text: &mut String,
+    paint: Paint,
+    failures: &[String],
+    logs: &[(String, String)],
+) {
+    for failure in failures {
         let _ = writeln!(text, "  {} {failure}", paint.bad("wrong:"));
     }
-    for (name, log) in &outcome.logs {
+    for (name, log) in logs {
         let _ = writeln!(text, "  --- {name} said ---");
         for line in last_lines(log, 20) {
             let _ = writeln!(text, "  {}", paint.dim(line));
         }
     }
-    text
 }
 
 /// All scenarios for programs: a list of objects. Times are in milliseconds; what was not measured is null.
 pub fn json(plan: &Plan, outcomes: &[Outcome]) -> String {
-    let objects: Vec<Value> = outcomes.iter().map(|outcome| object(plan, outcome)).collect();
-    let mut text = serde_json::to_string_pretty(&objects).unwrap_or_default();
+    list(outcomes.iter().map(|outcome| object(plan, outcome)))
+}
+
+/// A list of objects.
+pub(super) fn list(objects: impl Iterator<Item = Value>) -> String {
+    let mut text = serde_json::to_string_pretty(&objects.collect::<Vec<_>>()).unwrap_or_default();
     text.push('\n');
     text
 }
@@ -181,14 +201,11 @@ fn timeline(outcome: &Outcome) -> Vec<(WallTime, String)> {
 }
 
 fn bars(text: &mut String, outcome: &Outcome, paint: Paint) {
-    let (disturbed, end) = (outcome.window.0.as_unix_micros(), outcome.window.1.as_unix_micros());
-    let start = disturbed.saturating_sub(end.saturating_sub(disturbed) / 5);
-    let width = (end.saturating_sub(start) / COLUMNS as u64).max(1);
+    let Columns { start, width, strike } = Columns::of(outcome.window);
     let column = |number: usize| {
         let from = start + number as u64 * width;
         (from, from + width)
     };
-    let strike = usize::try_from(disturbed.saturating_sub(start) / width).unwrap_or(0);
     for (index, kind) in outcome.kinds.iter().enumerate() {
         let cells = (0..COLUMNS).map(|number| {
             let (from, to) = column(number);
@@ -209,6 +226,26 @@ fn bars(text: &mut String, outcome: &Outcome, paint: Paint) {
         }
     });
     let _ = writeln!(text, "  {:<7} {}", "traffic", paint.cells(cells.collect(), None));
+}
+
+/// What the columns of bars stand for, in microseconds since 1970: some of the time before a scenario struck, and all of
+/// that which was observed.
+pub(super) struct Columns {
+    pub(super) start: u64,
+    /// Of each of [`COLUMNS`].
+    pub(super) width: u64,
+    /// In which one it struck.
+    pub(super) strike: usize,
+}
+
+impl Columns {
+    pub(super) fn of((struck, end): (WallTime, WallTime)) -> Self {
+        let (struck, end) = (struck.as_unix_micros(), end.as_unix_micros());
+        let start = struck.saturating_sub(end.saturating_sub(struck) / 5);
+        let width = (end.saturating_sub(start) / COLUMNS as u64).max(1);
+        let strike = usize::try_from(struck.saturating_sub(start) / width).unwrap_or(0);
+        Self { start, width, strike }
+    }
 }
 
 /// Whether most of the probes sent in that time were lost; `None` if none was sent.
@@ -277,7 +314,7 @@ impl Paint {
     }
 }
 
-pub(super) fn last_lines(log: &str, count: usize) -> impl Iterator<Item = &str> {
+fn last_lines(log: &str, count: usize) -> impl Iterator<Item = &str> {
     let lines = log.lines().count();
     log.lines().skip(lines.saturating_sub(count))
 }

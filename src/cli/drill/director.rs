@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::{EXIT_BROKEN, EXIT_FAILED, EXIT_FORBIDDEN, Named, print, say, style};
+use super::{EXIT_BROKEN, EXIT_FAILED, EXIT_FORBIDDEN, Named, each, print, say, style};
 use crate::config::decimal;
 use crate::drill::director::{self, DirectorPlan, Outcome, REAL_SERVERS, Scenario, Service, report};
 use crate::drill::second_kernel::{SecondKernel, inside};
@@ -128,25 +128,18 @@ fn run(plan: &DirectorPlan, json: bool) -> ExitCode {
     if !json {
         print(&report::heading(plan));
     }
-    let mut outcomes = Vec::new();
-    for &scenario in &plan.scenarios {
-        match director::run(plan, scenario) {
-            Ok(outcome) => {
-                if !json {
-                    print(&report::text(&outcome, style()));
-                }
-                outcomes.push(outcome);
-            }
-            Err(error) => {
-                if let Some(signal) = interruption::caught() {
-                    // All that the drill made is gone already.
-                    signals::end_by(signal);
-                }
-                say(&format!("alived drill: {}: {error}\n", scenario.name()));
-                return ExitCode::from(EXIT_BROKEN);
-            }
+    let outcomes = each(&plan.scenarios, |scenario| {
+        let outcome = director::run(plan, scenario);
+        let outcome = outcome.map_err(|error| format!("{}: {error}", scenario.name()))?;
+        if !json {
+            print(&report::text(&outcome, style()));
         }
-    }
+        Ok(outcome)
+    });
+    let outcomes = match outcomes {
+        Ok(outcomes) => outcomes,
+        Err(status) => return status,
+    };
     if json {
         print(&report::json(plan, &outcomes));
     }

@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 
 use super::DirectorPlan;
 use super::stage::{Measures, Outcome};
-use crate::drill::report::{COLUMNS, Cell, Paint, Style, excess, last_lines, ms, router, show, signed_ms};
+use crate::drill::report::{
+    COLUMNS, Cell, Columns, Paint, Style, excess, headline, list, ms, router, say_what_is_wrong, show,
+    signed_ms,
+};
 
 /// What is about to be drilled, in one line.
 pub fn heading(plan: &DirectorPlan) -> String {
@@ -29,15 +32,11 @@ pub fn heading(plan: &DirectorPlan) -> String {
 /// One scenario for people.
 pub fn text(outcome: &Outcome, style: Style) -> String {
     let paint = Paint { style };
-    let name = paint.bold(outcome.scenario.name());
-    let story = outcome.scenario.story();
-    let mut text = String::new();
-    if let Some(reason) = &outcome.skipped {
-        let _ = writeln!(text, "\n{name}  {story}: {}", paint.dim(&format!("not run, {reason}")));
+    let (name, story) = (outcome.scenario.name(), outcome.scenario.story());
+    let mut text = headline(paint, name, story, outcome.skipped.as_deref(), outcome.ok());
+    if outcome.skipped.is_some() {
         return text;
     }
-    let verdict = if outcome.ok() { paint.good("ok") } else { paint.bad("FAILED") };
-    let _ = writeln!(text, "\n{name}  {story}: {verdict}");
     bars(&mut text, outcome, paint);
     let mut lines = outcome.marks.clone();
     let changes = outcome.tables.windows(2).filter_map(|pair| match pair {
@@ -64,24 +63,13 @@ pub fn text(outcome: &Outcome, style: Style) -> String {
         let _ =
             writeln!(text, "  {}", paint.dim(&format!("this machine did not run the drill for {stalled}")));
     }
-    for failure in &outcome.failures {
-        let _ = writeln!(text, "  {} {failure}", paint.bad("wrong:"));
-    }
-    for (name, log) in &outcome.logs {
-        let _ = writeln!(text, "  --- {name} said ---");
-        for line in last_lines(log, 20) {
-            let _ = writeln!(text, "  {}", paint.dim(line));
-        }
-    }
+    say_what_is_wrong(&mut text, paint, &outcome.failures, &outcome.logs);
     text
 }
 
 /// All scenarios for programs: a list of objects. Times are in milliseconds; what was not measured is null.
 pub fn json(plan: &DirectorPlan, outcomes: &[Outcome]) -> String {
-    let objects: Vec<Value> = outcomes.iter().map(|outcome| object(plan, outcome)).collect();
-    let mut text = serde_json::to_string_pretty(&objects).unwrap_or_default();
-    text.push('\n');
-    text
+    list(outcomes.iter().map(|outcome| object(plan, outcome)))
 }
 
 fn object(plan: &DirectorPlan, outcome: &Outcome) -> Value {
@@ -146,11 +134,8 @@ fn change(before: &[String], after: &[String]) -> String {
 }
 
 fn bars(text: &mut String, outcome: &Outcome, paint: Paint) {
-    let (struck, end) = (outcome.window.0.as_unix_micros(), outcome.window.1.as_unix_micros());
-    let start = struck.saturating_sub(end.saturating_sub(struck) / 5);
-    let width = (end.saturating_sub(start) / COLUMNS as u64).max(1);
+    let Columns { start, width, strike } = Columns::of(outcome.window);
     let column = |number: usize| start + number as u64 * width;
-    let strike = usize::try_from(struck.saturating_sub(start) / width).unwrap_or(0);
     for (server, address) in outcome.real_servers.iter().enumerate() {
         let real = format!("-r {address}:");
         let cells = (0..COLUMNS).map(|number| {
