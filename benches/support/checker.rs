@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alived::check::{
-    CheckActions, Checker, CheckerKind, Checks, Connection, HttpCheck, HttpVersion, ServerName, StatusCodes,
-    Target, TargetedCheck, Timing, TlsCheck, UrlCheck,
+    CheckActions, Checker, CheckerKind, Checks, Connection, HttpCheck, HttpVersion, ServerName, Target,
+    TargetedCheck, Timing, TlsCheck, UrlCheck,
 };
 use alived::daemon::checks::CheckIo;
 use alived::daemon::runner::{Runner, Supply};
@@ -81,15 +81,7 @@ impl Load {
             tls,
             version: HttpVersion::V1_0,
             fast_recovery: false,
-            urls: vec![UrlCheck {
-                path: "/".into(),
-                host: None,
-                status: StatusCodes::default(),
-                digest: None,
-                regex: None,
-                close_notify: false,
-                request: None,
-            }],
+            urls: vec![UrlCheck::new("/")],
         }))
     }
 }

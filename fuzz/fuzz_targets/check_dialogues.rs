@@ -11,7 +11,7 @@ use std::sync::Arc;
 use alived::check::{
     Action, Attempt, BodyDigest, CheckActions, Checker, CheckerKind, Checks, Connection, DnsCheck, DnsType,
     Event, ExpectedReply, HttpCheck, HttpVersion, MiscCheck, ProgramEnd, RegexMatch, RegexOption,
-    RequestSettings, SmtpCheck, StatusCodes, Target, TargetedCheck, Timing, UdpCheck, UrlCheck, WildcardByte,
+    RequestSettings, SmtpCheck, Target, TargetedCheck, Timing, UdpCheck, UrlCheck, WildcardByte,
 };
 use alived::kernel::Script;
 use alived::time::{Duration, Instant};
@@ -38,22 +38,16 @@ fuzz_target!(|input: &[u8]| {
 fn kind(choice: u8, cut: u8) -> CheckerKind {
     let connection = Connection::default();
     let url = |digest: bool, regex: Option<&str>| UrlCheck {
-        path: "/".into(),
-        host: None,
-        status: StatusCodes::default(),
         digest: digest.then_some(BodyDigest([0; 16])),
         regex: regex.map(|pattern| {
             Box::new(RegexMatch {
-                pattern: pattern.as_bytes().into(),
                 options: vec![RegexOption::Caseless],
                 must_not_match: cut % 2 == 0,
-                minimum_offset: 0,
                 maximum_offset: (cut % 3 == 0).then_some(u64::from(cut)),
-                stack: None,
+                ..RegexMatch::new(pattern)
             })
         }),
-        close_notify: false,
-        request: None,
+        ..UrlCheck::new("/")
     };
     let http = |url| {
         CheckerKind::Http(Box::new(HttpCheck {

@@ -72,6 +72,21 @@ pub struct UrlCheck {
     pub request: Option<Arc<RequestSettings>>,
 }
 
+impl UrlCheck {
+    /// A page of which keepalived.conf says no more than its path: any success will do.
+    pub fn new(path: &str) -> Self {
+        Self {
+            path: path.into(),
+            host: None,
+            status: StatusCodes::default(),
+            digest: None,
+            regex: None,
+            close_notify: false,
+            request: None,
+        }
+    }
+}
+
 /// MD5 of a page's body.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 pub struct BodyDigest(pub [u8; 16]);
@@ -165,6 +180,20 @@ pub struct RegexMatch {
     pub maximum_offset: Option<u64>,
     /// `regex_stack`: first and largest size of the stack of compiled patterns, in bytes.
     pub stack: Option<(u64, u64)>,
+}
+
+impl RegexMatch {
+    /// A pattern of PCRE2, in bytes, that must match anywhere.
+    pub fn new(pattern: &str) -> Self {
+        Self {
+            pattern: pattern.as_bytes().into(),
+            options: Vec::new(),
+            must_not_match: false,
+            minimum_offset: 0,
+            maximum_offset: None,
+            stack: None,
+        }
+    }
 }
 
 macro_rules! regex_options {

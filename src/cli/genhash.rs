@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use clap::Parser as _;
 
-use crate::check::{Connection, HttpCheck, HttpVersion, ServerName, StatusCodes, Target, TlsCheck, UrlCheck};
+use crate::check::{Connection, HttpCheck, HttpVersion, ServerName, Target, TlsCheck, UrlCheck};
 use crate::daemon;
 use crate::time::Duration;
 
@@ -136,13 +136,9 @@ fn check(arguments: &Arguments) -> HttpCheck {
         version: arguments.protocol,
         fast_recovery: false,
         urls: vec![UrlCheck {
-            path: arguments.url.as_str().into(),
             host: arguments.use_virtualhost.as_deref().map(Into::into),
-            status: StatusCodes::default(),
-            digest: None,
-            regex: None,
             close_notify: true,
-            request: None,
+            ..UrlCheck::new(&arguments.url)
         }],
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use alived::check::{
     CheckActions, Checker, CheckerKind, Checks, Connection, HttpCheck, HttpVersion, LastResult, Outcome,
-    StatusCodes, Target, TargetedCheck, Timing, UrlCheck,
+    Target, TargetedCheck, Timing, UrlCheck,
 };
 use alived::daemon::checks::CheckIo;
 use alived::daemon::runner::{Runner, Supply};
@@ -142,18 +142,6 @@ pub(crate) fn timing(delay_loop: Duration) -> Timing {
 
 pub(crate) fn within(timeout: Duration) -> Connection {
     Connection { timeout, ..Connection::default() }
-}
-
-pub(crate) fn page(path: &str) -> UrlCheck {
-    UrlCheck {
-        path: path.into(),
-        host: None,
-        status: StatusCodes::default(),
-        digest: None,
-        regex: None,
-        close_notify: false,
-        request: None,
-    }
 }
 
 pub(crate) fn http(connection: Connection, url: UrlCheck) -> CheckerKind {

@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 
@@ -17,11 +16,10 @@ use alived::time::Duration;
 use md5::{Digest as _, Md5};
 
 use crate::certificates::{Certificates, Request};
-use crate::drive::{Drive, check, page, within};
+use crate::drive::{Drive, check, within};
 use crate::programs::{Program, wait_for_port};
-use crate::real_servers::installed;
+use crate::real_servers::{installed, python_has};
 use crate::servers::{self, in_namespace, resident};
-use crate::skip;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -42,7 +40,7 @@ fn once(port: u16, tls: bool, limit: Duration, url: UrlCheck) -> (bool, String) 
 }
 
 fn asking(path: &str, request: RequestSettings) -> UrlCheck {
-    UrlCheck { host: Some("www.example.org".into()), request: Some(request.into()), ..page(path) }
+    UrlCheck { host: Some("www.example.org".into()), request: Some(request.into()), ..UrlCheck::new(path) }
 }
 
 fn version2() -> RequestSettings {
@@ -167,7 +165,7 @@ fn a_server_that_does_not_choose_http2_is_told() {
             wait_for_port(port);
             let (good, why) = once(port, true, 10 * SECOND, asking("/", version2()));
             assert_eq!((good, &*why), (false, "TLS: the server does not offer HTTP/2 (ALPN h2)"));
-            assert!(once(port, true, 10 * SECOND, page("/")).0);
+            assert!(once(port, true, 10 * SECOND, UrlCheck::new("/")).0);
         }
     });
 }
@@ -237,9 +235,8 @@ time.sleep(1000)
 
 #[test]
 fn the_health_of_services_is_asked_for_by_grpc() {
-    if !Path::new("/usr/lib/python3/dist-packages/grpc").exists() {
-        let test = thread::current().name().unwrap_or("a test").to_owned();
-        return skip::skip(&test, "there is no gRPC for Python (apt-get install python3-grpcio)");
+    if !python_has("grpc", "python3-grpcio") {
+        return;
     }
     in_namespace(|| {
         let certificates = Certificates::new();

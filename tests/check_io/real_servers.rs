@@ -13,7 +13,7 @@ use alived::time::Duration;
 use md5::{Digest as _, Md5};
 
 use crate::certificates::{Certificates, Request};
-use crate::drive::{Drive, check, http, once, page, timing, within};
+use crate::drive::{Drive, check, http, once, timing, within};
 use crate::programs::{Program, wait_for_port};
 use crate::servers::in_namespace;
 use crate::skip;
@@ -26,10 +26,23 @@ pub(crate) fn installed(program: &str, package: &str) -> Option<String> {
     let found =
         folders.iter().map(|folder| format!("{folder}/{program}")).find(|path| Path::new(path).exists());
     if found.is_none() {
-        let test = thread::current().name().unwrap_or("a test").to_owned();
-        skip::skip(&test, &format!("there is no {program} (apt-get install {package})"));
+        lacking(program, package);
     }
     found
+}
+
+/// Whether Python has that module of a Debian package.
+pub(crate) fn python_has(module: &str, package: &str) -> bool {
+    let found = Path::new("/usr/lib/python3/dist-packages").join(module).exists();
+    if !found {
+        lacking(&format!("{module} for Python"), package);
+    }
+    found
+}
+
+fn lacking(what: &str, package: &str) {
+    let test = thread::current().name().unwrap_or("a test").to_owned();
+    skip::skip(&test, &format!("there is no {what} (apt-get install {package})"));
 }
 
 fn nginx(program: &str, folder: &Folder, certificates: &Certificates) -> Program {
@@ -62,28 +75,18 @@ fn nginx_is_judged_by_status_digest_and_pattern() {
         let (folder, certificates) = (Folder::create().unwrap(), Certificates::new());
         let _server = nginx(&program, &folder, &certificates);
         let body = "all is well at www.example.org";
-        let host = || UrlCheck { host: Some("www.example.org".into()), ..page("/") };
-        let matching = |pattern: &str| {
-            let regex = RegexMatch {
-                pattern: pattern.as_bytes().into(),
-                options: Vec::new(),
-                must_not_match: false,
-                minimum_offset: 0,
-                maximum_offset: None,
-                stack: None,
-            };
-            UrlCheck { regex: Some(Box::new(regex)), ..host() }
-        };
+        let host = || UrlCheck { host: Some("www.example.org".into()), ..UrlCheck::new("/") };
+        let matching = |pattern: &str| UrlCheck { regex: Some(Box::new(RegexMatch::new(pattern))), ..host() };
         let digest =
             |text: &str| UrlCheck { digest: Some(BodyDigest(Md5::digest(text.as_bytes()).into())), ..host() };
         let mut codes = StatusCodes::NONE;
         codes.insert(302..=302);
         let cases = [
-            (page("/"), "status 200 OK", true),
-            (page("/busy"), "status 503 Service Temporarily Unavailable", false),
-            (page("/nothing"), "status 404 Not Found", false),
-            (page("/moved"), "status 302 Moved Temporarily", false),
-            (UrlCheck { status: codes, ..page("/moved") }, "status 302 Moved Temporarily", true),
+            (UrlCheck::new("/"), "status 200 OK", true),
+            (UrlCheck::new("/busy"), "status 503 Service Temporarily Unavailable", false),
+            (UrlCheck::new("/nothing"), "status 404 Not Found", false),
+            (UrlCheck::new("/moved"), "status 302 Moved Temporarily", false),
+            (UrlCheck { status: codes, ..UrlCheck::new("/moved") }, "status 302 Moved Temporarily", true),
             (digest(body), "status 200 OK, the digest is right", true),
             (digest("x"), "status 200 OK, but the digest is ", false),
             (matching("well.at"), "status 200 OK, the page matches", true),
@@ -119,7 +122,7 @@ fn a_server_that_dies_and_comes_back_is_followed() {
     in_namespace(|| {
         let (folder, certificates) = (Folder::create().unwrap(), Certificates::new());
         let server = nginx(&program, &folder, &certificates);
-        let mut check = check(1, "127.0.0.1", 8080, http(within(SECOND), page("/")));
+        let mut check = check(1, "127.0.0.1", 8080, http(within(SECOND), UrlCheck::new("/")));
         let often = timing(SECOND / 10);
         check.checker = alived::check::Checker { timing: often, kind: check.checker.kind.clone() }.into();
         let mut drive = Drive::new([check]);
@@ -152,9 +155,8 @@ time.sleep(1000)
 
 #[test]
 fn mail_servers_are_asked() {
-    if !Path::new("/usr/lib/python3/dist-packages/aiosmtpd").exists() {
-        let test = thread::current().name().unwrap_or("a test").to_owned();
-        return skip::skip(&test, "there is no aiosmtpd (apt-get install python3-aiosmtpd)");
+    if !python_has("aiosmtpd", "python3-aiosmtpd") {
+        return;
     }
     in_namespace(|| {
         let mut server = Program::python(AIOSMTPD, &[]);
@@ -236,7 +238,8 @@ fn equal_checks_of_one_server_are_one_probe() {
             use std::io::Write as _;
             let _ = stream.write_all(b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n");
         });
-        let checks = (0..10).map(|key| check(key, "127.0.0.1", port, http(within(10 * SECOND), page("/"))));
+        let checks =
+            (0..10).map(|key| check(key, "127.0.0.1", port, http(within(10 * SECOND), UrlCheck::new("/"))));
         let mut drive = Drive::new(checks);
         drive.until("all told", |drive| drive.outcomes.len() == 10);
         assert!(drive.outcomes.iter().all(|outcome| outcome.up));

@@ -4,10 +4,10 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::mpsc;
 
-use alived::check::{CheckerKind, Connection, SmtpCheck};
+use alived::check::{CheckerKind, Connection, SmtpCheck, UrlCheck};
 use alived::time::Duration;
 
-use crate::drive::{Drive, check, http, obstacle, once, page, within};
+use crate::drive::{Drive, check, http, obstacle, once, within};
 use crate::servers::{self, in_namespace, resident};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -71,7 +71,7 @@ fn source_address_port_and_interface_are_as_configured() {
 fn a_page_is_asked_for_and_judged() {
     in_namespace(|| {
         let good = servers::http("HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello");
-        let kind = || http(within(SECOND), page("/"));
+        let kind = || http(within(SECOND), UrlCheck::new("/"));
         assert_eq!(once("127.0.0.1", good, kind()), (true, "status 200 OK".into()));
         let bad = servers::http("HTTP/1.1 503 Busy\r\n\r\n");
         assert_eq!(once("127.0.0.1", bad, kind()), (false, "status 503 Busy".into()));
@@ -92,7 +92,7 @@ fn a_server_that_drips_is_found() {
                 std::thread::sleep(Duration::from_millis(20));
             }
         });
-        let (good, why) = once("127.0.0.1", port, http(within(SECOND), page("/")));
+        let (good, why) = once("127.0.0.1", port, http(within(SECOND), UrlCheck::new("/")));
         assert_eq!((good, why.as_str()), (false, "no answer within 1s"));
     });
 }
@@ -108,7 +108,7 @@ fn endless_pages_cost_one_buffer_and_nobody_else() {
             while stream.write_all(&chunk).is_ok() {}
         });
         let (_listener, open) = servers::silent();
-        let mut digest = page("/");
+        let mut digest = UrlCheck::new("/");
         digest.digest = Some(alived::check::BodyDigest([0; 16]));
         let floods =
             (0..20).map(|key| check(key, "127.0.0.1", flood, http(within(3 * SECOND), digest.clone())));
@@ -176,7 +176,7 @@ fn a_lack_of_descriptors_counts_against_nobody() {
         });
         let (_listener, open) = servers::silent();
         let mut drive = Drive::new([
-            check(1, "127.0.0.1", slow, http(within(5 * SECOND), page("/"))),
+            check(1, "127.0.0.1", slow, http(within(5 * SECOND), UrlCheck::new("/"))),
             check(2, "127.0.0.1", open.port(), CheckerKind::Tcp(within(SECOND))),
         ]);
         drive.io.set_sockets_max(1);

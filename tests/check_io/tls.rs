@@ -7,7 +7,7 @@ use alived::secret::Secret;
 use alived::time::Duration;
 
 use crate::certificates::{Certificates, Request};
-use crate::drive::{Drive, check, page, within};
+use crate::drive::{Drive, check, within};
 use crate::programs::{Program, TLS_SERVER, wait_for_port};
 use crate::servers::{self, in_namespace, resident};
 
@@ -24,7 +24,7 @@ fn https(server_name: ServerName, url: UrlCheck) -> CheckerKind {
 }
 
 fn plain() -> CheckerKind {
-    https(ServerName::None, page("/"))
+    https(ServerName::None, UrlCheck::new("/"))
 }
 
 /// One try with these settings of TLS.
@@ -98,12 +98,12 @@ fn certificates_are_verified_on_request() {
             TlsClient { authorities: Some(certificates.authority().as_str().into()), ..TlsClient::default() };
         let verified = |port, kind| once_with(port, kind, &authority, true);
         let hosted = |name: &str| {
-            let url = UrlCheck { host: Some(name.into()), ..page("/") };
+            let url = UrlCheck { host: Some(name.into()), ..UrlCheck::new("/") };
             https(ServerName::None, url)
         };
         let _good = s_server(8001, &good.certificate, &good.key, &[]);
         // The name is that of SNI, or of the Host, with or without a port.
-        let named = https(ServerName::Name("www.example.org".into()), page("/"));
+        let named = https(ServerName::Name("www.example.org".into()), UrlCheck::new("/"));
         assert_eq!(verified(8001, named), (true, "status 200 ok".into()));
         assert_eq!(verified(8001, hosted("www.example.org:443")), (true, "status 200 ok".into()));
         let (is_good, why) = verified(8001, hosted("example.net"));
@@ -197,8 +197,11 @@ fn names_and_ends_are_as_configured() {
             let name = server.line();
             (name, server.line())
         };
-        let hosted =
-            |close_notify| UrlCheck { host: Some("www.example.org:8443".into()), close_notify, ..page("/") };
+        let hosted = |close_notify| UrlCheck {
+            host: Some("www.example.org:8443".into()),
+            close_notify,
+            ..UrlCheck::new("/")
+        };
         // Python calls an end without `close_notify` a violation of the protocol.
         assert_eq!(heard(https(ServerName::None, hosted(false))).0, "name None");
         assert_eq!(
@@ -275,7 +278,7 @@ fn endless_pages_cost_no_memory() {
         let served = certificates.signed("a", &Request { name: "a", days: 30 });
         let mut server = Program::python(TLS_SERVER, &["8443", &served.certificate, &served.key]);
         server.wait_for("listening");
-        let mut url = page("/endless");
+        let mut url = UrlCheck::new("/endless");
         url.digest = Some(alived::check::BodyDigest([0; 16]));
         let mut drive = Drive::new((0..4).map(|key| {
             let mut kind = https(ServerName::None, url.clone());

@@ -2,9 +2,7 @@
 
 use super::*;
 use crate::check::action::{Action, Open};
-use crate::check::{
-    BodyDigest, Connection, HttpCheck, HttpVersion, RegexMatch, SmtpCheck, StatusCodes, Timing, UrlCheck,
-};
+use crate::check::{BodyDigest, Connection, HttpCheck, HttpVersion, RegexMatch, SmtpCheck, Timing, UrlCheck};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -20,24 +18,10 @@ fn timing(random: &mut Prng) -> Timing {
 }
 
 fn page(digest: bool, pattern: Option<&str>) -> CheckerKind {
-    let regex = pattern.map(|pattern| {
-        Box::new(RegexMatch {
-            pattern: pattern.as_bytes().into(),
-            options: Vec::new(),
-            must_not_match: false,
-            minimum_offset: 0,
-            maximum_offset: None,
-            stack: None,
-        })
-    });
     let url = UrlCheck {
-        path: "/".into(),
-        host: None,
-        status: StatusCodes::default(),
         digest: digest.then_some(BodyDigest([7; 16])),
-        regex,
-        close_notify: false,
-        request: None,
+        regex: pattern.map(RegexMatch::new).map(Box::new),
+        ..UrlCheck::new("/")
     };
     CheckerKind::Http(Box::new(HttpCheck {
         connection: Connection::default(),

@@ -2,9 +2,7 @@
 
 use super::*;
 use crate::check::action::{Action, Open, OutcomeKind, ProgramEnd, WeightAdvice};
-use crate::check::{
-    Connection, FileCheck, HttpCheck, HttpVersion, MiscCheck, SmtpCheck, StatusCodes, Timing, UrlCheck,
-};
+use crate::check::{Connection, FileCheck, HttpCheck, HttpVersion, MiscCheck, SmtpCheck, Timing, UrlCheck};
 use crate::kernel::Script;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -280,22 +278,13 @@ fn all_hosts_of_an_smtp_check_must_answer() {
 /// Two pages, and how long it is from the end of the first to the start of the second.
 #[test]
 fn pages_come_one_after_the_other() {
-    let url = |path: &str| UrlCheck {
-        path: path.into(),
-        host: None,
-        status: StatusCodes::default(),
-        digest: None,
-        regex: None,
-        close_notify: false,
-        request: None,
-    };
     let checker = |fast_recovery| {
         let http = HttpCheck {
             connection: Connection::default(),
             tls: None,
             version: HttpVersion::V1_0,
             fast_recovery,
-            urls: vec![url("/a"), url("/b")],
+            urls: vec![UrlCheck::new("/a"), UrlCheck::new("/b")],
         };
         Arc::new(Checker { timing: timing(), kind: CheckerKind::Http(Box::new(http)) })
     };

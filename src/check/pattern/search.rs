@@ -122,14 +122,7 @@ mod tests {
     use crate::check::pattern::compiled;
 
     fn check(minimum_offset: u64, maximum_offset: Option<u64>) -> RegexMatch {
-        RegexMatch {
-            pattern: Box::default(),
-            options: Vec::new(),
-            must_not_match: false,
-            minimum_offset,
-            maximum_offset,
-            stack: None,
-        }
+        RegexMatch { minimum_offset, maximum_offset, ..RegexMatch::new("") }
     }
 
     fn search(

@@ -5,7 +5,7 @@ use core::time::Duration;
 use md5::{Digest as _, Md5};
 
 use super::*;
-use crate::check::{BodyDigest, Connection, HttpVersion, RegexMatch, StatusCodes};
+use crate::check::{BodyDigest, Connection, HttpVersion, RegexMatch};
 use crate::secret::Secret;
 
 const DATA: u8 = 0;
@@ -45,15 +45,7 @@ fn head(fields: &[u8]) -> Vec<u8> {
 }
 
 fn url() -> UrlCheck {
-    UrlCheck {
-        path: "/health".into(),
-        host: None,
-        status: StatusCodes::default(),
-        digest: None,
-        regex: None,
-        close_notify: false,
-        request: None,
-    }
+    UrlCheck::new("/health")
 }
 
 fn digest(of: &[u8]) -> UrlCheck {
@@ -61,15 +53,7 @@ fn digest(of: &[u8]) -> UrlCheck {
 }
 
 fn matching(pattern: &str) -> UrlCheck {
-    let regex = RegexMatch {
-        pattern: pattern.as_bytes().into(),
-        options: Vec::new(),
-        must_not_match: false,
-        minimum_offset: 0,
-        maximum_offset: None,
-        stack: None,
-    };
-    UrlCheck { regex: Some(Box::new(regex)), ..url() }
+    UrlCheck { regex: Some(Box::new(RegexMatch::new(pattern))), ..url() }
 }
 
 fn plain() -> RequestSettings {
@@ -80,8 +64,7 @@ fn grpc(service: &str) -> RequestSettings {
     RequestSettings { grpc_service: Some(service.into()), ..RequestSettings::default() }
 }
 
-/// A dialogue that has begun, and what it said.
-fn begin(url: &UrlCheck, settings: &RequestSettings) -> (Http2Dialogue, Vec<u8>) {
+fn dialogue(url: &UrlCheck, settings: &RequestSettings) -> Result<Http2Dialogue, String> {
     let check = HttpCheck {
         connection: Connection::default(),
         tls: None,
@@ -90,7 +73,12 @@ fn begin(url: &UrlCheck, settings: &RequestSettings) -> (Http2Dialogue, Vec<u8>)
         urls: vec![url.clone()],
     };
     let to = "192.0.2.1:80".parse().unwrap();
-    let mut page = Http2Dialogue::new(&check, url, settings, to, &mut Patterns::default()).unwrap();
+    Http2Dialogue::new(&check, url, settings, to, &mut Patterns::default())
+}
+
+/// A dialogue that has begun, and what it said.
+fn begin(url: &UrlCheck, settings: &RequestSettings) -> (Http2Dialogue, Vec<u8>) {
+    let mut page = dialogue(url, settings).unwrap();
     let mut send = Vec::new();
     assert_eq!(page.handle(&Event::Connected { certificate_expires: None }, &mut send), None);
     (page, send.concat())
@@ -203,15 +191,7 @@ fn the_request_says_what_is_configured() {
 fn paths_that_no_uri_has_are_told() {
     let check = |path: &str, host: Option<&str>| {
         let url = UrlCheck { path: path.into(), host: host.map(Into::into), ..url() };
-        let check = HttpCheck {
-            connection: Connection::default(),
-            tls: None,
-            version: HttpVersion::V1_0,
-            fast_recovery: false,
-            urls: vec![url.clone()],
-        };
-        let to = "192.0.2.1:80".parse().unwrap();
-        Http2Dialogue::new(&check, &url, &plain(), to, &mut Patterns::default()).map(drop)
+        dialogue(&url, &plain()).map(drop)
     };
     assert_eq!(check("/a?b=c", Some("www.example.org:8080")), Ok(()));
     for (path, host) in [("/a b", None), ("/", Some("a b"))] {

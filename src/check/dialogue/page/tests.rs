@@ -9,15 +9,7 @@ use crate::check::{
 use crate::secret::Secret;
 
 fn url() -> UrlCheck {
-    UrlCheck {
-        path: "/health".into(),
-        host: None,
-        status: StatusCodes::default(),
-        digest: None,
-        regex: None,
-        close_notify: false,
-        request: None,
-    }
+    UrlCheck::new("/health")
 }
 
 fn check(version: HttpVersion) -> HttpCheck {
@@ -31,14 +23,8 @@ fn check(version: HttpVersion) -> HttpCheck {
 }
 
 fn regex(pattern: &str, must_not_match: bool) -> UrlCheck {
-    let regex = RegexMatch {
-        pattern: pattern.as_bytes().into(),
-        options: vec![RegexOption::Caseless],
-        must_not_match,
-        minimum_offset: 0,
-        maximum_offset: None,
-        stack: None,
-    };
+    let regex =
+        RegexMatch { options: vec![RegexOption::Caseless], must_not_match, ..RegexMatch::new(pattern) };
     UrlCheck { regex: Some(Box::new(regex)), ..url() }
 }
 
