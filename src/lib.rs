@@ -18,13 +18,18 @@
 //! | 4 | [`sim`] | a LAN in virtual time: network, kernels, hosts, faults, invariants |
 //! | 5 | [`daemon`] | processes, threads, loops |
 //! | 6 | [`cli`] | the command line |
+//!
+//! Fuzz targets are built without what drives the rest: [`sim`], [`drill`], [`daemon`], [`cli`].
 
 pub mod bfd;
 pub mod check;
+#[cfg(not(fuzzing))]
 pub mod cli;
 pub mod config;
 pub mod control;
+#[cfg(not(fuzzing))]
 pub mod daemon;
+#[cfg(not(fuzzing))]
 pub mod drill;
 pub mod kernel;
 mod lvs;
@@ -34,6 +39,7 @@ mod notify;
 pub mod prng;
 pub mod recording;
 pub mod secret;
+#[cfg(not(fuzzing))]
 pub mod sim;
 #[cfg(test)]
 #[path = "../tests/support/skip.rs"]

@@ -3,7 +3,7 @@
 
 #![no_main]
 
-use alived::daemon::checks::tls::expiry;
+use alived::check::expiry;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {

@@ -24,6 +24,7 @@ mod action;
 mod config;
 mod dialogue;
 mod engine;
+pub mod expiry;
 mod fetch;
 mod http;
 mod pattern;

@@ -1,6 +1,5 @@
 //! TLS of checks (`SSL_GET`): what is shown to servers and what is believed of them.
 
-pub mod expiry;
 mod key;
 mod session;
 mod verifier;

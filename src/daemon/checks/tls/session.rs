@@ -7,7 +7,7 @@ use rustls::{AlertDescription, CertificateError, ClientConnection, Error};
 use socket2::Socket;
 
 use super::super::Step;
-use super::expiry;
+use crate::check::expiry;
 use crate::sys::check_socket;
 use crate::sys::edges::Edges;
 
