@@ -140,3 +140,36 @@ fn one_way_paths_and_second_masters_are_found_by_a_running_daemon() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("error: VI_1: ") && text.contains("the running daemon"), "{text}");
 }
+
+#[test]
+fn flags_and_settings_of_the_running_daemon_count() {
+    let Some(mut host) = Host::new() else { return };
+    let elsewhere = instance("VI_1", 51, 100, ADDRESS).replace("interface lan0", "interface gone0");
+    host.configure(
+        &elsewhere.replace("    interface gone0", "    @left interface lan0\n    @^left interface gone0"),
+    );
+    assert_eq!(about(&findings(&host), "no such interface").len(), 1, "without -i the other line counts");
+    host.start(&["-i", "left"]);
+    assert_eq!(about(&findings(&host), "no such interface").len(), 0);
+    host.write("alived.toml", "realtime = \"what\"\n");
+    let found = findings(&host);
+    let [finding] = about(&found, "alived.toml has errors")[..] else { panic!("{found:?}") };
+    assert_eq!(finding["level"], "error");
+}
+
+#[test]
+fn a_limit_of_real_time_priorities_stands_for_the_right() {
+    let Some(host) = Host::new() else { return };
+    host.configure(&instance("VI_1", 51, 100, ADDRESS));
+    let missing = |limit: &str| {
+        let mut command = Command::new("setpriv");
+        command.args(["--bounding-set=-sys_nice", "--inh-caps=-sys_nice", "prlimit", limit]);
+        command.arg(env!("CARGO_BIN_EXE_alived")).args(["doctor", "--json", "-f"]);
+        command.arg(host.path("keepalived.conf")).arg("-r").arg(host.path("vrrp.pid"));
+        host.namespace.contain(&mut command);
+        let output = command.output().unwrap();
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+        about(answer["findings"].as_array().unwrap(), "CAP_SYS_NICE missing").len()
+    };
+    assert_eq!((missing("--rtprio=0"), missing("--rtprio=50")), (1, 0));
+}

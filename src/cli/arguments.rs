@@ -23,6 +23,12 @@ pub(super) struct Loading {
 }
 
 impl Loading {
+    /// What is not said takes these: the flags of a daemon that runs.
+    pub(super) fn complete(&mut self, (config_id, settings): (Option<String>, Option<String>)) {
+        self.config_id = self.config_id.take().or(config_id);
+        self.settings = self.settings.take().or(settings);
+    }
+
     /// How to load: the limits given here win over those of the settings.
     pub(super) fn options(&self, own: &OwnSettings) -> LoadOptions {
         let mut limits = LimitOverrides::default();

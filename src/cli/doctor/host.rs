@@ -7,7 +7,7 @@ use std::path::Path;
 use caps::Capability;
 use nix::net::if_::InterfaceFlags;
 
-use super::{Finding, Level, Subject};
+use super::{Finding, Level, Subject, running};
 use crate::net::Family;
 use crate::sys::{capabilities, process};
 
@@ -45,14 +45,16 @@ pub(super) fn rights_to_start() -> Vec<Finding> {
             "run it as root, or give it these capabilities",
         ));
     }
-    let missing = capabilities::missing(&punctual);
+    let mut missing = capabilities::missing(&punctual);
+    if running::realtime_limit("self") > 0 {
+        missing.retain(|capability| *capability != Capability::CAP_SYS_NICE);
+    }
     if !missing.is_empty() {
         let text = format!(
             "{} missing: on a busy machine advertisements may be late, and a backup takes over",
             names(missing)
         );
-        let mend =
-            "in a container: --cap-add SYS_NICE --cap-add IPC_LOCK; under systemd: AmbientCapabilities=";
+        let mend = "in a container: --cap-add SYS_NICE --cap-add IPC_LOCK (or --ulimit rtprio=50); under systemd: AmbientCapabilities=, LimitRTPRIO=";
         found.push(Finding::new(Level::Hint, "rights", text, mend));
     }
     found

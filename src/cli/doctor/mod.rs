@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::arguments::Loading;
 use super::control::{Which, status_of};
-use crate::config::{OwnSettings, load};
+use crate::config::{OwnSettings, load, load_settings};
 use crate::daemon::{DEFAULT_CONFIGURATION, RealHost};
 use crate::net::Family;
 use crate::vrrp::RouterConfig;
@@ -39,6 +39,8 @@ pub(super) struct Arguments {
     /// The findings as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    loading: Loading,
     #[command(flatten)]
     which: Which,
 }
@@ -123,11 +125,20 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let running = status.as_ref().ok();
     let file = arguments.file.clone().or_else(|| running.map(|status| status.daemon.configuration.clone()));
     let file = file.unwrap_or_else(|| DEFAULT_CONFIGURATION.to_owned());
-    let options = Loading::default().options(&OwnSettings::default());
-    let loaded = load(&RealHost::default(), &file, &options);
+    let mut loading = arguments.loading.clone();
+    if let Some(status) = running {
+        loading.complete(running::flags_of(status.daemon.pid));
+    }
+    let host = RealHost::default();
+    let mut findings = BTreeSet::new();
+    let own = load_settings(&host, loading.settings.as_deref(), &file).unwrap_or_else(|fault| {
+        let text = format!("alived.toml has errors: {fault}");
+        findings.insert(Finding::new(Level::Error, file.clone(), text, format!("alived check {file}")));
+        OwnSettings::default()
+    });
+    let loaded = load(&host, &file, &loading.options(&own));
     let subjects: Vec<Subject> = loaded.node.routers.iter().map(Subject::of).collect();
 
-    let mut findings = BTreeSet::new();
     if !loaded.usable {
         findings.insert(Finding::new(
             Level::Error,

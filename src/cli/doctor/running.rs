@@ -1,17 +1,24 @@
 //! What a running daemon knows, and what it is allowed.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use super::{Finding, Level};
+use crate::cli::flags::{self, Request};
 use crate::status::{RouterStatus, Status};
 
 /// Bits of `CapEff`.
 const RIGHTS: [(u32, &str, bool); 4] = [
     (12, "CAP_NET_ADMIN", true),
     (13, "CAP_NET_RAW", true),
-    (23, "CAP_SYS_NICE", false),
+    (23, SYS_NICE, false),
     (14, "CAP_IPC_LOCK", false),
 ];
+
+/// Without it, real-time scheduling takes `RLIMIT_RTPRIO`.
+const SYS_NICE: &str = "CAP_SYS_NICE";
 
 /// Timers later than this endanger a mastership at short intervals.
 const LATE_US: u64 = 100_000;
@@ -120,6 +127,27 @@ fn of_router(router: &RouterStatus, found: &mut Vec<Finding>) {
     }
 }
 
+/// `-i` and `--settings` of the daemon that this process is of.
+pub(super) fn flags_of(pid: u32) -> (Option<String>, Option<String>) {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let mut words = line.split(|byte| *byte == 0).map(|word| OsStr::from_bytes(word).to_owned());
+    let program = words.next().unwrap_or_default();
+    let program = Path::new(&program).file_name().unwrap_or_default().to_owned();
+    // What follows the last word's end is none.
+    let mut words: Vec<OsString> = words.collect();
+    words.pop();
+    let Ok(Request::Run(options)) = flags::parse(&program, words) else { return (None, None) };
+    (options.config_id.clone(), options.settings.as_ref().map(|path| path.to_string_lossy().into_owned()))
+}
+
+/// The highest real-time priority that a process may take without a right; 0 = none.
+pub(super) fn realtime_limit(process: &str) -> u32 {
+    let limits = fs::read_to_string(format!("/proc/{process}/limits")).unwrap_or_default();
+    let limit = limits.lines().find_map(|line| line.strip_prefix("Max realtime priority"));
+    let soft = limit.and_then(|line| line.split_whitespace().next());
+    soft.map_or(0, |word| if word == "unlimited" { 99 } else { word.parse().unwrap_or(0) })
+}
+
 /// Rights and limits of the worker.
 fn of_process(pid: u32) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -127,7 +155,7 @@ fn of_process(pid: u32) -> Vec<Finding> {
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let effective = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(u64::MAX);
     for (bit, name, needed) in RIGHTS {
-        if effective >> bit & 1 == 1 {
+        if effective >> bit & 1 == 1 || (name == SYS_NICE && realtime_limit(&pid.to_string()) > 0) {
             continue;
         }
         let (level, text) = match needed {
@@ -138,7 +166,13 @@ fn of_process(pid: u32) -> Vec<Finding> {
             level,
             "rights",
             text,
-            format!("give it {name} (container: --cap-add {})", &name[4..]),
+            match name {
+                SYS_NICE => {
+                    "give it CAP_SYS_NICE (container: --cap-add SYS_NICE) or RLIMIT_RTPRIO (systemd: LimitRTPRIO=50)"
+                        .to_owned()
+                }
+                _ => format!("give it {name} (container: --cap-add {})", &name[4..]),
+            },
         ));
     }
     let namespace = |of: &str| fs::read_link(format!("/proc/{of}/ns/net")).ok();
