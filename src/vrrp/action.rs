@@ -315,6 +315,13 @@ pub enum ReportKind {
         /// For how long it did not.
         after: Duration,
     },
+    /// Another router of this virtual router, of which nothing has been used before.
+    PeerHeard {
+        /// Sender.
+        from: IpAddr,
+        /// What it advertises.
+        priority: Priority,
+    },
     /// The address list of a used advertisement differs from ours.
     AddressListMismatch {
         /// Sender.
@@ -615,6 +622,9 @@ impl fmt::Display for ReportKind {
                     On(interface)
                 )?;
                 f.write_str(" no vrrp_instance here has")
+            }
+            Self::PeerHeard { from, priority } => {
+                write!(f, "{from} is heard for the first time, priority {priority}")
             }
             Self::IntervalLearned { from, interval } => {
                 write!(f, "advertisement interval of master {from} is {interval} sec: following it")

@@ -54,13 +54,19 @@ pub struct PeerTable {
 }
 
 impl PeerTable {
-    /// Notes an advertisement that passed the checks.
-    pub(super) fn note_accepted(&mut self, now: Instant, source: IpAddr, advertisement: &Message<'_>) {
+    /// Notes an advertisement that passed the checks. True for the first one of its sender.
+    pub(super) fn note_accepted(
+        &mut self,
+        now: Instant,
+        source: IpAddr,
+        advertisement: &Message<'_>,
+    ) -> bool {
         let peer = self.entry(now, source);
         peer.accepted += 1;
         peer.last_advertisement = Some((advertisement.priority, advertisement.interval));
         peer.last_rejection = None;
         peer.told = false;
+        peer.accepted == 1
     }
 
     /// Notes how the address list of a router that was just heard differs from ours. True when that is to be told now:

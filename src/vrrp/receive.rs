@@ -35,7 +35,12 @@ impl Core {
         if message.priority.is_leaving() {
             self.counters.priority_zero_received += 1;
         }
-        self.peers.note_accepted(now.instant, datagram.source, &message);
+        // Who leaves at once is nobody to wait for.
+        let is_new = self.peers.note_accepted(now.instant, datagram.source, &message);
+        if is_new && !message.priority.is_leaving() {
+            let (from, priority) = (datagram.source, message.priority);
+            self.report_packet(now, ReportKind::PeerHeard { from, priority }, out);
+        }
         self.compare_addresses(now, datagram.source, &message, out);
         Ok(message)
     }

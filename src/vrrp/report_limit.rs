@@ -27,6 +27,8 @@ pub enum PacketReport {
     PreemptDelayed,
     /// [`ReportKind::ChecksumOfPeer`].
     ChecksumOfPeer,
+    /// [`ReportKind::PeerHeard`].
+    PeerHeard,
 }
 
 impl PacketReport {
@@ -36,6 +38,7 @@ impl PacketReport {
             ReportKind::Rejected { .. } => Self::Rejected,
             ReportKind::ClockDiffers { .. } => Self::ClockDiffers,
             ReportKind::AddressListMismatch { .. } => Self::AddressListMismatch,
+            ReportKind::PeerHeard { .. } => Self::PeerHeard,
             ReportKind::IntervalLearned { .. } => Self::IntervalLearned,
             ReportKind::RivalBeaten { .. } => Self::RivalBeaten,
             ReportKind::RivalStays { .. } | ReportKind::RivalGone { .. } => Self::Rivals,
@@ -51,6 +54,7 @@ impl PacketReport {
             Self::Rejected => "packets dropped for a reason not told yet",
             Self::ClockDiffers => "senders with another time than ours",
             Self::AddressListMismatch => "advertisements with another address list",
+            Self::PeerHeard => "other routers heard for the first time",
             Self::IntervalLearned => "changes of the master's interval",
             Self::RivalBeaten => "second masters heard",
             Self::Rivals => "words about second masters",

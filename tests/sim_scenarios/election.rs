@@ -17,6 +17,25 @@ fn the_highest_priority_is_elected() {
 }
 
 #[test]
+fn a_router_that_is_heard_is_told_of_once() {
+    let mut lan = Lan::started([router(150), router(100)]);
+    lan.run(5_000);
+    let heard = lan.since(Instant::ZERO, "is heard for the first time, priority 150");
+    assert_eq!(heard.len(), 1, "{}", lan.cluster.timeline());
+    assert_eq!(heard[0].actor, "r2");
+    assert!(heard[0].text.contains("10.0.0.1 is heard"), "{}", heard[0].text);
+    // Whoever comes back knows nobody.
+    let back = lan.now();
+    lan.assert_fails_over_and_back();
+    assert_eq!(
+        lan.since(back, "is heard for the first time, priority 100").len(),
+        1,
+        "{}",
+        lan.cluster.timeline()
+    );
+}
+
+#[test]
 fn failover_on_power_loss_takes_a_master_down_time() {
     let mut lan = Lan::started([router(150), router(100)]);
     lan.assert_served_by(R1);

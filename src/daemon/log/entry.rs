@@ -127,6 +127,7 @@ impl fmt::Display for ReportText<'_> {
 const fn level_of(kind: &ReportKind) -> Level {
     match kind {
         ReportKind::IntervalLearned { .. }
+        | ReportKind::PeerHeard { .. }
         | ReportKind::LeftoverAdopted { .. }
         | ReportKind::LeftoverRemoved { .. }
         | ReportKind::BequestRemoved { .. }

@@ -101,8 +101,9 @@ fn strangers_are_heard_unless_the_source_is_checked() {
     script.hear_own(&Heard::default());
     assert_eq!(script.counted(0, RejectionKind::Stranger), (1, 3));
     let told = script.reports();
-    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told.len(), 2, "{told:?}");
     assert!(told[0].contains("192.0.2.99 is no unicast_peer of ours"), "{told:?}");
+    assert!(told[1].contains("is heard for the first time"), "{told:?}");
 }
 
 #[test]
@@ -144,6 +145,7 @@ fn routers_that_share_a_source_are_told_apart_by_their_peers() {
     assert_eq!([0, 1].map(|id| script.counted(id, RejectionKind::Stranger).0), [1, 1]);
     assert_eq!(script.node.unknown_vrids(), 0);
     // Each stays itself over a reload, and the socket goes with the last one.
+    script.take();
     script.tell(Event::Reconfigure(NodeConfig { routers, ..NodeConfig::default() }));
     assert!(script.take().is_empty());
     script.tell(Event::Reconfigure(NodeConfig::default()));
