@@ -179,6 +179,7 @@ impl Lowering {
         rules: Option<RuleSource<'_>>,
     ) -> Lowered {
         let mut settings = settings::settings(config, options);
+        settings::report_sync_interfaces(reading, config);
         let mut notifications = Notifications::default();
         let (routers, vrrp::OwnLinks { links, addresses }) =
             self.routers(reading, config, &mut notifications);

@@ -4,8 +4,9 @@ use core::num::{NonZeroU8, NonZeroU16};
 use std::sync::Arc;
 
 use super::script::ProcessScripts;
-use crate::config::model::{Config, GlobalDefs, U32_MAX};
-use crate::config::values::{At, BufferPolicy, Natural, Reading, Seconds, Words};
+use crate::config::diagnostics::Diagnostic;
+use crate::config::model::{Config, GlobalDefs, U32_MAX, VrrpInstance};
+use crate::config::values::{At, BufferPolicy, Interface, Natural, Reading, Seconds, Words};
 use crate::config::{
     CheckSettings, DrainSettings, HttpSettings, LoadOptions, Realtime, RecordSettings, ReloadSettings,
     Scripts,
@@ -374,7 +375,8 @@ fn lvs(global: &GlobalDefs) -> LvsSettings {
 }
 
 fn sync_daemon(config: &Config) -> Option<SyncDaemonSettings> {
-    let written = &config.global.as_deref()?.lvs_sync_daemon.as_ref()?.value;
+    let of_global = config.global.as_deref().and_then(|global| global.lvs_sync_daemon.as_ref());
+    let Some(written) = of_global.map(|entry| &entry.value) else { return sync_daemon_of_instance(config) };
     let instance = written.instance.as_deref();
     // That of its instance unless it has one.
     let of_instance = config.instances.iter().find(|block| Some(&*block.header.value.0) == instance);
@@ -391,6 +393,46 @@ fn sync_daemon(config: &Config) -> Option<SyncDaemonSettings> {
             ttl: written.ttl.and_then(NonZeroU8::new),
         },
     })
+}
+
+/// `lvs_sync_daemon_interface`: the old way to say it. The first one counts.
+fn sync_daemon_of_instance(config: &Config) -> Option<SyncDaemonSettings> {
+    let (block, entry) = sync_interfaces(config).next()?;
+    let vrid = block.virtual_router_id.as_ref().and_then(|entry| u8::try_from(entry.value.0).ok());
+    Some(SyncDaemonSettings {
+        instance: Some(block.header.value.0.to_string()),
+        settings: SyncSettings {
+            interface: entry.value.0.clone(),
+            id: vrid.unwrap_or_default(),
+            max_length: None,
+            group: None,
+            port: None,
+            ttl: None,
+        },
+    })
+}
+
+fn sync_interfaces(config: &Config) -> impl Iterator<Item = (&VrrpInstance, &At<Interface>)> {
+    config.instances.iter().filter_map(|block| Some((block, block.lvs_sync_daemon_interface.as_ref()?)))
+}
+
+/// Says which of them are not heeded: there is one sync daemon, and that of `global_defs` wins wherever it is written.
+pub(super) fn report_sync_interfaces(reading: &Reading<'_>, config: &Config) {
+    let of_global = config.global.as_deref().and_then(|global| global.lvs_sync_daemon.as_ref());
+    let mut first = of_global.map(|entry| (entry.at, entry.value.interface.to_string()));
+    for (_, entry) in sync_interfaces(config) {
+        let Some((at, interface)) = &first else {
+            first = Some((entry.at, entry.value.0.to_string()));
+            continue;
+        };
+        let message = format!("the IPVS sync daemon has an interface already, {interface}");
+        reading.diagnostics.push(
+            Diagnostic::warning("set-twice", message)
+                .at(reading.sources.word_at(entry.at))
+                .label("ignored")
+                .related(reading.sources.word_at(*at), "first set here"),
+        );
+    }
 }
 
 /// Of Ethernet, in bytes.

@@ -492,3 +492,23 @@ fn ipv6_host_addresses_are_deprecated_unless_told_otherwise() {
         loaded.node.routers[0].addresses.iter().map(|address| address.spec.preferred_lifetime_s).collect();
     assert_eq!(lifetimes, [Some(0), None, None, Some(7)]);
 }
+
+/// `lvs_sync_daemon_interface` of an instance is `lvs_sync_daemon` of `global_defs`, unless that is written too.
+#[test]
+fn the_sync_daemon_of_an_instance_is_the_first_and_yields_to_the_global_one() {
+    let two = format!(
+        "{}{}",
+        instance("A", 51, "lvs_sync_daemon_interface eth1"),
+        instance("B", 52, "lvs_sync_daemon_interface eth2")
+    );
+    let both = format!("{two}global_defs {{\nlvs_sync_daemon eth3 B id 7\n}}\n");
+    for (text, name, interface, id, ignored) in [(&two, "A", "eth1", 51, 1), (&both, "B", "eth3", 7, 2)] {
+        let loaded = loaded(text);
+        assert!(loaded.usable, "{}", loaded.render(Style::default()));
+        let said = loaded.diagnostics.iter().filter(|said| said.code == "set-twice").count();
+        assert_eq!(said, ignored, "{}", loaded.render(Style::default()));
+        let daemon = loaded.settings.lvs.sync_daemon.unwrap();
+        assert_eq!(daemon.instance.as_deref(), Some(name));
+        assert_eq!((daemon.settings.interface.as_str(), daemon.settings.id), (interface, id));
+    }
+}
