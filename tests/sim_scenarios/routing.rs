@@ -70,6 +70,30 @@ fn what_is_flushed_is_back_at_once_without_a_transition() {
 }
 
 #[test]
+fn the_first_repair_of_routes_and_of_rules_comes_at_once_and_further_ones_within_a_second() {
+    let mut lan = lan();
+    let begun = lan.now();
+    for times in 0..40 {
+        lan.apply(Fault::RoutingFlushed(R1));
+        assert_eq!(held(&lan, R1), (0, 0));
+        let bound = if times == 0 { 100 } else { 1_010 };
+        let mut missing = [0, 0];
+        while held(&lan, R1) != (2, 1) {
+            let (routes, rules) = held(&lan, R1);
+            missing[0] += u64::from(routes < 2);
+            missing[1] += u64::from(rules < 1);
+            assert!(missing.iter().all(|ms| *ms < bound), "{missing:?} ms after {times} repairs");
+            lan.run(1);
+        }
+        // They stay for a moment each time.
+        lan.run(1_500);
+    }
+    lan.settle();
+    assert_eq!(lan.transitions(begun), 0);
+    lan.assert_served_by(R1);
+}
+
+#[test]
 fn a_rival_that_goes_on_flushing_is_answered_once_a_second() {
     let mut config = routed(150);
     config.rules[0].track = false;
