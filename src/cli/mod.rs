@@ -49,9 +49,28 @@ pub fn main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(EXIT_USAGE);
         }
     };
+    // Who executes the program for more than a start says so in the environment.
+    let errand = match request {
+        Request::Run(_) | Request::ConfigTest(..) => daemon::errand(),
+        _ => Ok(None),
+    };
+    let errand = match errand {
+        Ok(errand) => errand,
+        Err(why) => {
+            say(&format!("alived: {why}\n"));
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
     match request {
-        Request::Run(options) => daemon::run(&options),
-        Request::ConfigTest(options, log) => config_test::run(&options, log.as_deref()),
+        Request::Run(options) => match errand {
+            Some(errand) => daemon::go_on(&options, errand),
+            None => daemon::run(&options),
+        },
+        Request::ConfigTest(options, log) => match errand.and_then(|errand| daemon::judge(&options, &errand))
+        {
+            Some(verdict) => verdict,
+            None => config_test::run(&options, log.as_deref()),
+        },
         Request::Subcommand(words) => commands::run(&words),
         Request::SignalNumber(name) => signal_number(&name),
         Request::Version => version(&program),

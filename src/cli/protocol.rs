@@ -6,7 +6,7 @@ use clap::Args;
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Value, json};
 
-use crate::control::{Answer, LogLevels, Ordered, Planned, Recorded, Reloaded, Request, VERSION};
+use crate::control::{Answer, LogLevels, Ordered, Planned, Recorded, Reloaded, Request, Restarted, VERSION};
 use crate::status::{EventRecord, MaintenanceStatus, Orders, Status};
 
 /// Print the JSON schema of the control protocol
@@ -58,6 +58,7 @@ fn text() -> String {
         "orders": of(SchemaGenerator::subschema_for::<Orders>),
         "record": of(SchemaGenerator::subschema_for::<Recorded>),
         "reload": of(SchemaGenerator::subschema_for::<Reloaded>),
+        "restart": of(SchemaGenerator::subschema_for::<Restarted>),
         "log-level": of(SchemaGenerator::subschema_for::<LogLevels>),
     });
     let (request, answer) =

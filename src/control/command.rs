@@ -102,6 +102,9 @@ pub enum Command {
     },
     /// Read the configuration again; answered when it is in force or refused.
     Reload {},
+    /// Go on as another process, of the program that is on the disk now and with the configuration that is in its files now;
+    /// answered when both were judged. If they are good it follows, and other routers and hosts do not notice.
+    Restart {},
     /// The levels from which on the worker logs, after a change if one is asked for. The change ends with the worker.
     LogLevel {
         /// What to change.
@@ -129,6 +132,7 @@ impl Command {
             | Self::Restore { .. }
             | Self::Record { change: Some(_) }
             | Self::Reload {}
+            | Self::Restart {}
             | Self::LogLevel { change: Some(_) } => false,
         }
     }

@@ -21,7 +21,7 @@ mod result;
 pub(crate) use command::WEIGHT_MAX;
 pub use command::{Command, LevelChange, LogLevel, LogTarget, MaintenanceChange, RecordChange};
 pub use result::{
-    LogLevels, OrderOutcome, Ordered, Planned, PlannedChange, PlannedObject, Recorded, Recording, Reloaded,
+    LogLevels, OrderOutcome, Ordered, Planned, PlannedChange, PlannedObject, Recorded, Recording, Reloaded, Restarted,
     RouterOrdered,
 };
 
@@ -217,7 +217,16 @@ mod tests {
         let weight = Command::Weight { real_server: one, virtual_server: of, weight: 7, seconds: Some(1) };
         let restore = Command::Restore { real_server, virtual_server };
         let of_servers = [drain, weight, restore, Command::Orders {}];
-        let others = [Command::Status {}, events, plan, failover, failback, maintenance, Command::Reload {}];
+        let others = [
+            Command::Status {},
+            events,
+            plan,
+            failover,
+            failback,
+            maintenance,
+            Command::Reload {},
+            Command::Restart {},
+        ];
         for command in others.into_iter().chain(of_servers).chain(levels) {
             let request = Request { id: Some(7), ..Request::new(command) };
             let line = serde_json::to_vec(&request).unwrap();

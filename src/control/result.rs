@@ -42,6 +42,17 @@ pub struct Recording {
     pub fault: Option<String>,
 }
 
+/// Of `restart`: what was judged good. The worker of this process ends soon, and another one answers in its place.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Restarted {
+    /// Version of the program that goes on.
+    pub version: String,
+    /// Version of the one that answers.
+    pub before: String,
+    /// The number of the worker's process.
+    pub pid: u32,
+}
+
 /// Of `log-level`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LogLevels {

@@ -3,14 +3,11 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 
-use super::configuration::Configuration;
 use super::options::Options;
-use super::service_manager::ServiceManager;
 use super::status::FATAL;
-use super::supervisor::{self, PidFiles, WorkerMain};
+use super::supervisor::{self, Outset, WorkerMain};
 use crate::sys::poll::Poller;
 use crate::sys::process::{self, Fork};
-use crate::sys::process_events::ProcessSocket;
 use crate::sys::signals::{self, Signal, SignalQueue};
 
 const SIGNALS: u64 = 0;
@@ -26,14 +23,7 @@ struct Waiting {
 }
 
 /// Runs the daemon, and gives the exit status of the calling process.
-pub(super) fn run(
-    options: &Options,
-    worker_main: WorkerMain<'_>,
-    configuration: Configuration,
-    pid_files: PidFiles,
-    process_socket: Option<ProcessSocket>,
-    manager: ServiceManager,
-) -> u8 {
+pub(super) fn run(options: &Options, worker_main: WorkerMain<'_>, outset: Outset) -> u8 {
     let forked = Waiting::new().and_then(|(waiting, write)| {
         let handing_over = process::pipe()?;
         Ok((waiting, write, handing_over, process::fork()?))
@@ -42,7 +32,7 @@ pub(super) fn run(
         Ok((waiting, write, handing_over, Fork::Parent(daemon))) => {
             drop(write);
             // The manager listens to this process alone (`NotifyAccess=main`) until it names another one.
-            manager.hand_over(daemon);
+            outset.manager.hand_over(daemon);
             drop(handing_over);
             waiting.attend(daemon, options.ignore_interrupt)
         }
@@ -50,23 +40,15 @@ pub(super) fn run(
             drop((waiting, hand_over));
             // Ends when the first process has told the manager of this one.
             let _ = handed_over.read(&mut [0]);
-            super::with_log(options, configuration, |configuration| {
+            super::with_log(options, outset, |outset| {
                 if let Err(error) = process::detach() {
                     tracing::warn!("cannot detach from the terminal: {error}");
                 }
-                supervisor::run(
-                    options,
-                    worker_main,
-                    configuration,
-                    pid_files,
-                    process_socket,
-                    Some(write),
-                    manager,
-                )
+                supervisor::run(options, worker_main, outset, Some(write))
             })
         }
         Err(error) => {
-            pid_files.remove();
+            outset.pid_files.remove();
             let _ = writeln!(io::stderr(), "alived: cannot start in the background: {error}");
             FATAL
         }

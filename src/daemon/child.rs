@@ -50,6 +50,11 @@ impl Child {
         self.kill_at = None;
     }
 
+    /// The number of its process.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.process.map(|process| process.pid)
+    }
+
     /// Whether there is a process.
     pub(super) const fn runs(&self) -> bool {
         self.process.is_some()

@@ -10,6 +10,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 
+use super::restart::Verdict;
+use super::shared_text::SharedText;
 use crate::sys::poll::Bell;
 use crate::sys::process;
 use crate::time::{Duration, micros};
@@ -21,7 +23,8 @@ const LEFT: u64 = 24;
 const TAKEN: u64 = 32;
 const BALANCES: u64 = 40;
 const MODULE_WANTED: u64 = 48;
-const BYTES: usize = 56;
+const RESTART_WANTED: u64 = 56;
+const BYTES: usize = 64;
 
 /// How many reloads were asked for and begun, and whether the last worker has served.
 #[derive(Debug)]
@@ -31,6 +34,10 @@ pub(super) struct Handover {
     bell: Bell,
     /// The last configuration that the supervisor has heard of.
     seen: Cell<u64>,
+    /// What the supervisor answers.
+    answer: SharedText,
+    /// Wakes the worker.
+    answered: Bell,
 }
 
 impl Handover {
@@ -38,12 +45,19 @@ impl Handover {
     pub(super) fn new() -> io::Result<Self> {
         let file = process::memory_file("alived-handover")?;
         file.write_all_at(&[0; BYTES], 0)?;
-        Ok(Self { file, bell: Bell::new()?, seen: Cell::new(0) })
+        let answer = SharedText::new("alived-answer")?;
+        Ok(Self { file, bell: Bell::new()?, seen: Cell::new(0), answer, answered: Bell::new()? })
     }
 
     /// The same memory, for a worker.
     pub(super) fn share(&self) -> io::Result<Self> {
-        Ok(Self { file: self.file.try_clone()?, bell: self.bell.share()?, seen: self.seen.clone() })
+        Ok(Self {
+            file: self.file.try_clone()?,
+            bell: self.bell.share()?,
+            seen: self.seen.clone(),
+            answer: self.answer.share()?,
+            answered: self.answered.share()?,
+        })
     }
 
     /// For the supervisor: one more reload is asked for.
@@ -64,6 +78,7 @@ impl Handover {
     /// For the worker: its routers run.
     pub(super) fn note_served(&self) {
         self.set(SERVED, 1);
+        self.bell.ring();
     }
 
     /// For the supervisor: whether the worker that runs serves.
@@ -117,6 +132,39 @@ impl Handover {
         wanted
     }
 
+    /// For the worker: an operator wants another process of the daemon in place of this one.
+    pub(super) fn ask_for_restart(&self) {
+        self.set(RESTART_WANTED, 1);
+        self.bell.ring();
+    }
+
+    /// For the supervisor: whether that was asked for.
+    pub(super) fn take_restart_wanted(&self) -> bool {
+        let wanted = self.number(RESTART_WANTED) != 0;
+        self.set(RESTART_WANTED, 0);
+        wanted
+    }
+
+    /// For the supervisor: what comes of it.
+    pub(super) fn answer_restart(&self, verdict: &Verdict) {
+        // What we write ourselves can be written; without an answer the operator waits in vain, and the log tells.
+        let _ = self.answer.write(&serde_json::to_string(verdict).unwrap_or_default());
+        self.answered.ring();
+    }
+
+    /// For the worker: what the supervisor has answered.
+    pub(super) fn take_answer(&self) -> Option<Verdict> {
+        if !self.answered.silence() {
+            return None;
+        }
+        serde_json::from_str(&self.answer.read().ok()?).ok()
+    }
+
+    /// For the worker: readable when there is an answer.
+    pub(super) const fn answered(&self) -> &Bell {
+        &self.answered
+    }
+
     /// For the supervisor: it looks now for what a worker says.
     pub(super) fn acknowledge(&self) {
         self.bell.silence();
@@ -157,6 +205,18 @@ mod tests {
         assert!(!ours.take_module_wanted());
         theirs.ask_for_module();
         assert!(ours.take_module_wanted() && !ours.take_module_wanted());
+    }
+
+    #[test]
+    fn an_operator_hears_what_comes_of_a_restart() {
+        let ours = Handover::new().unwrap();
+        let theirs = ours.share().unwrap();
+        assert!(!ours.take_restart_wanted() && theirs.take_answer().is_none());
+        theirs.ask_for_restart();
+        assert!(ours.take_restart_wanted() && !ours.take_restart_wanted());
+        let verdict = Verdict::Refused { why: "no".to_owned(), lines: vec!["line 3".to_owned()] };
+        ours.answer_restart(&verdict);
+        assert_eq!((theirs.take_answer(), theirs.take_answer()), (Some(verdict), None));
     }
 
     #[test]

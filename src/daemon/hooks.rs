@@ -7,7 +7,8 @@ use super::fifos::Fifos;
 use super::mail::Mail;
 use super::runner::{self, Command, Cut, Outcome, RunId, Runner};
 use crate::notify::{
-    Account, Action, CallId, Event, FifoConfig, HookSettings, MailConfig, Notifications, Object, Run, Told,
+    Account, Action, CallId, Event, FifoConfig, HookSettings, MailConfig, Notifications, Object, Resumed,
+    Resumption, Run, Told, Verdict,
 };
 use crate::sys::clock;
 use crate::sys::process::Ended;
@@ -21,13 +22,15 @@ const MARGIN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Hooks {
     account: Account,
+    resumption: Resumption,
     delivery: Delivery,
 }
 
 impl Hooks {
-    /// Nothing has happened yet.
-    pub(super) fn new(notifications: Notifications, settings: HookSettings) -> Self {
-        Self { account: Account::new(notifications), delivery: Delivery::new(settings) }
+    /// Nothing has happened yet. `known`: what others were told by another process for which this one goes on.
+    pub(super) fn new(notifications: Notifications, settings: HookSettings, known: Resumed) -> Self {
+        let resumption = Resumption::new(known);
+        Self { account: Account::new(notifications), resumption, delivery: Delivery::new(settings) }
     }
 
     /// Opens the FIFOs. Within a runtime.
@@ -66,9 +69,31 @@ impl Hooks {
 
     /// Something happened. What follows is done by [`Hooks::serve`].
     pub(super) fn tell(&mut self, at: WallTime, news: &News) {
-        if let Some(told) = self.account.take(at, news) {
-            self.delivery.tell(told, self.account.notifications().mail.as_deref());
+        match self.resumption.judge(at, news) {
+            Verdict::Known => _ = self.account.take(at, news),
+            Verdict::Waits => {}
+            Verdict::Told(all) => self.tell_all(&all),
         }
+    }
+
+    /// All routers run, and who was to go on as master has done so.
+    pub(super) fn resumed(&mut self) {
+        let all = self.resumption.end();
+        self.tell_all(&all);
+    }
+
+    fn tell_all(&mut self, all: &[(WallTime, News)]) {
+        for (at, news) in all {
+            if let Some(told) = self.account.take(*at, news) {
+                self.delivery.tell(told, self.account.notifications().mail.as_deref());
+            }
+        }
+    }
+
+    /// What others were told last.
+    pub(super) fn told(&self) -> Resumed {
+        let states = self.account.states().iter();
+        states.filter_map(|(object, event)| Some((object.clone(), event.state()?))).collect()
     }
 
     /// All routers have left. Gives how long it may take until [`Hooks::serve`] says that all is told.

@@ -55,6 +55,8 @@ pub(super) enum Request {
     Forget(Vec<(InterfaceIndex, Prefix)>),
     /// End, after all that was asked for before and with the record saved.
     End,
+    /// The same, and leave everything to the next process.
+    Leave,
 }
 
 /// What is to be changed in the kernel.
@@ -206,6 +208,7 @@ impl KernelThread {
                     self.links.end_promotions(&mut self.socket);
                     self.ending = true;
                 }
+                Request::Leave => self.ending = true,
             }
         }
     }

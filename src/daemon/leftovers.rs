@@ -12,9 +12,14 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 
-use super::record::{AddressRecord, parse_prefix};
+use super::filter::Filter;
+use super::interface_settings::InterfaceSettings;
+use super::left_filters::{self, LeftFilters};
+use super::record::{self, AddressRecord, parse_prefix};
 use super::shared_text::SharedText;
-use crate::kernel::{AddressOperation, AddressSpec, Verb};
+use super::virtual_links::VirtualLinks;
+use crate::config::FilterSettings;
+use crate::kernel::{AddressOperation, AddressSpec, KernelError, Verb};
 use crate::net::{InterfaceName, Prefix};
 use crate::node::{Bequest, NodeConfig};
 use crate::sys::netlink::{self, Interest, Ownership, RouteSocket};
@@ -78,6 +83,19 @@ impl Leftovers {
     /// The same list, for the worker.
     pub(super) fn share(&self) -> io::Result<Self> {
         Ok(Self { text: self.text.share()?, newest: self.newest, file: None })
+    }
+
+    /// See [`SharedText::hand_on`].
+    pub(super) fn hand_on(&self, keep: bool) -> io::Result<[i32; 3]> {
+        self.text.hand_on(keep)
+    }
+
+    /// The list that the program before has left.
+    pub(super) fn adopt(numbers: [i32; 3]) -> Option<Self> {
+        let text = SharedText::adopt(numbers)?;
+        // All of it stays until the next worker has written its own twice.
+        let newest = text.read().map_or(0, |text| text.len());
+        Some(Self { text, newest, file: None })
     }
 
     /// Goes on with the file beside this pid file, and gives what a daemon that was killed may have left.
@@ -199,6 +217,18 @@ impl Leftovers {
         Ok(routing + operations.len())
     }
 
+    /// Removes all that is listed, with interfaces and nftables tables, and the file. Gives the number of addresses, routes
+    /// and rules.
+    pub(super) fn remove_everything(&self, pid_file: &Path) -> io::Result<usize> {
+        let (ownership, record) = record::ownership(pid_file);
+        let removed = self.remove(None, &ownership, record);
+        let mut file = ListFile::open(pid_file);
+        remove_links(&file.bequest(), &ownership, pid_file)?;
+        LeftFilters::new(pid_file, file.has_filters()).remove();
+        file.end();
+        removed
+    }
+
     fn read(&self) -> io::Result<BTreeMap<(String, Prefix), Patience>> {
         let parse = |line: &str| {
             let mut words = line.split(' ');
@@ -212,6 +242,25 @@ impl Leftovers {
         }
         Ok(listed)
     }
+}
+
+/// Removes the interfaces, and puts settings back that they needed.
+fn remove_links(bequest: &Bequest, ownership: &Ownership, pid_file: &Path) -> io::Result<()> {
+    if bequest.links.is_empty() {
+        return Ok(());
+    }
+    let to_io = |error: KernelError| io::Error::from_raw_os_error(error.errno);
+    let view = netlink::view(ownership, &Interest::default()).map_err(to_io)?;
+    let operations = bequest.link_removals(&view);
+    let filter = Filter::new(FilterSettings::default(), left_filters::mark(pid_file));
+    let mut links = VirtualLinks::new(InterfaceSettings::open(pid_file), filter);
+    let mut socket = RouteSocket::open().map_err(to_io)?;
+    let outcomes = links.carry_out(&mut socket, &operations);
+    let removed = outcomes.iter().filter(|outcome| outcome.error.is_none()).count();
+    if removed > 0 {
+        tracing::warn!("removed {removed} interfaces of our own that the worker left behind");
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ mod events;
 mod fifos;
 mod files;
 mod filter;
+mod guardian;
 mod handover;
 mod hooks;
 mod host;
@@ -55,6 +56,7 @@ mod rehearsal;
 mod reload_files;
 mod reload_schedule;
 mod respawn;
+mod restart;
 pub mod runner;
 mod scheduling;
 mod seat;
@@ -94,11 +96,13 @@ use tracing::dispatcher;
 use self::configuration::{Configuration, Tolerance};
 use self::files::PidPaths;
 use self::log::{Levels, Logger};
+use self::restart::{Origin, TakenOver};
 use self::runner::Runner;
 use self::seat::Part;
 use self::service_manager::ServiceManager;
 use self::status::{FATAL, PERMISSION};
-use self::supervisor::{PidFiles, WorkerMain};
+use self::supervisor::{Outset, PidFiles, WorkerMain};
+use self::worker_start::Inheritance;
 use crate::sys::pidfile::{PidFile, PidFileError};
 use crate::sys::process;
 use crate::sys::process_events::ProcessSocket;
@@ -120,22 +124,55 @@ const STACK_BYTES: usize = 512 * 1024;
 ///
 /// To be called in a process with one thread.
 pub fn run(options: &Options) -> ExitCode {
-    run_with(options, &|options, inheritance| match inheritance.part {
+    run_with(options, &run_worker, None)
+}
+
+fn run_worker(options: &Options, inheritance: Inheritance) -> u8 {
+    match inheritance.part {
         Part::Vrrp => worker::run(options, inheritance),
         Part::Lvs => lvs_worker::run(options, inheritance),
-    })
+    }
 }
 
 /// The same, but with a worker that only has runners, which a test wants to steer.
 pub fn run_with_worker(options: &Options, worker: fn(Runner) -> u8) -> ExitCode {
-    run_with(options, &|_, inheritance| {
+    let run_worker = |_: &Options, inheritance: Inheritance| {
         let mut pid_file = inheritance.pid_file;
         let started = pid_file.write(process::own_pid()).and_then(|()| Runner::new(inheritance.runners));
         started.map_or(FATAL, worker)
-    })
+    };
+    run_with(options, &run_worker, None)
 }
 
-fn run_with(options: &Options, worker_main: WorkerMain<'_>) -> ExitCode {
+/// What the calling process is there for, if another one has executed it for more than a start.
+pub struct Errand(restart::Errand);
+
+/// Looks for an errand, once. To be called in a process with one thread.
+///
+/// # Errors
+/// In words, when the environment is not understood.
+pub fn errand() -> Result<Option<Errand>, String> {
+    restart::errand().transpose().map(|errand| errand.map(Errand))
+}
+
+/// Judges this program and the configuration for the daemon that has executed it, and gives the exit status; `None` if
+/// it was executed for something else.
+pub fn judge(options: &Options, errand: &Errand) -> Option<ExitCode> {
+    match &errand.0 {
+        restart::Errand::Judge(kept) => Some(ExitCode::from(restart::judge(options.clone(), kept.as_ref()))),
+        restart::Errand::GoOn(_) => None,
+    }
+}
+
+/// Goes on for the daemon that has executed this program in its place, as the options say.
+pub fn go_on(options: &Options, errand: Errand) -> ExitCode {
+    match errand.0 {
+        restart::Errand::GoOn(taken) => run_with(options, &run_worker, Some(taken)),
+        restart::Errand::Judge(_) => ExitCode::from(FATAL),
+    }
+}
+
+fn run_with(options: &Options, worker_main: WorkerMain<'_>, taken_over: Option<Box<TakenOver>>) -> ExitCode {
     // What is asked for during the start is done after it; only a stop cannot wait.
     let mut signals = Signal::ALL.to_vec();
     let stops = stops(options);
@@ -150,22 +187,22 @@ fn run_with(options: &Options, worker_main: WorkerMain<'_>) -> ExitCode {
     });
     // In the first one the kernel tells of processes. Without it trackers look for them.
     let process_socket = ProcessSocket::open().ok();
-    ExitCode::from(match prepare(options) {
-        Ok(Prepared { options, configuration, pid_files }) if options.background => {
-            background::run(&options, worker_main, configuration, pid_files, process_socket, manager)
-        }
+    let origin = match &taken_over {
+        Some(taken) => taken.estate.origin.clone(),
+        None => Origin::of(options.command_line.first()),
+    };
+    ExitCode::from(match prepare(options, taken_over.as_deref()) {
         Ok(Prepared { options, configuration, pid_files }) => {
-            with_log(&options, configuration, |configuration| {
-                supervisor::run(
-                    &options,
-                    worker_main,
-                    configuration,
-                    pid_files,
-                    process_socket,
-                    None,
-                    manager,
-                )
-            })
+            let outset = Outset { configuration, pid_files, process_socket, manager, origin, taken_over };
+            // Who goes on is in the background already.
+            if options.background && outset.taken_over.is_none() {
+                background::run(&options, worker_main, outset)
+            } else {
+                if options.background {
+                    let _ = std::env::set_current_dir("/");
+                }
+                with_log(&options, outset, |outset| supervisor::run(&options, worker_main, outset, None))
+            }
         }
         Err(Ending::Failed { status, text }) => {
             let _ = io::stderr().write_all(text.as_bytes());
@@ -197,7 +234,7 @@ impl Ending {
 }
 
 /// Everything that can go wrong before the first fork.
-fn prepare(mut options: Options) -> Result<Prepared, Ending> {
+fn prepare(mut options: Options, taken_over: Option<&TakenOver>) -> Result<Prepared, Ending> {
     // The working folder changes; a reload shall find the same files.
     for path in [Some(&mut options.configuration), options.settings.as_mut(), options.log.file.as_mut()]
         .into_iter()
@@ -215,14 +252,14 @@ fn prepare(mut options: Options) -> Result<Prepared, Ending> {
     if let Some(name) = &options.namespace {
         enter_namespace(name)?;
     }
-    let mut configuration = load(&options)?;
+    let mut configuration = load(&options, taken_over)?;
     if options.namespace.is_none()
         && let Some(name) = configuration.settings.namespace.clone()
     {
         // Read again, because the interfaces it is checked against are others there.
         enter_namespace(&name)?;
         options.namespace = Some(name);
-        configuration = load(&options)?;
+        configuration = load(&options, taken_over)?;
     }
     if let (None, Some(mask)) = (options.umask, configuration.settings.umask) {
         process::set_umask(mask);
@@ -230,7 +267,10 @@ fn prepare(mut options: Options) -> Result<Prepared, Ending> {
     let paths = PidPaths::new(&options, &configuration.settings);
     let balances = !configuration.balancer.virtual_servers.is_empty();
     let lvs = supervisor::wants_lvs(&options, balances);
-    let pid_files = lock_all(paths, options.vrrp, lvs, stops(&options))?;
+    let pid_files = match taken_over {
+        Some(taken) => adopt_all(paths, taken)?,
+        None => lock_all(paths, options.vrrp, lvs, stops(&options))?,
+    };
     Ok(Prepared { options, configuration, pid_files })
 }
 
@@ -239,9 +279,52 @@ fn stops(options: &Options) -> &'static [Signal] {
     if options.ignore_interrupt { &[Signal::Stop] } else { &[Signal::Stop, Signal::Interrupt] }
 }
 
-fn load(options: &Options) -> Result<Configuration, Ending> {
-    configuration::load(options, Tolerance::Lenient)
-        .map_err(|refusal| Ending::Failed { status: refusal.status, text: refusal.rendered })
+/// For who judges: goes where the configuration says that the daemon works.
+fn namespace_of(options: &mut Options) -> Result<(), u8> {
+    let enter = |name: &str| {
+        enter_namespace(name).map_err(|ending| match ending {
+            Ending::Failed { status, text } => {
+                let _ = io::stderr().write_all(text.as_bytes());
+                status
+            }
+            Ending::Stopped(_) => FATAL,
+        })
+    };
+    if let Some(name) = &options.namespace {
+        return enter(name);
+    }
+    // What is wrong with it is said when it is read once more.
+    let named = configuration::load(options, Tolerance::Lenient).ok().and_then(|of| of.settings.namespace);
+    if let Some(name) = named {
+        enter(&name)?;
+        options.namespace = Some(name);
+    }
+    Ok(())
+}
+
+/// The pid files of the program before, which are locked.
+fn adopt_all(paths: PidPaths, taken: &TakenOver) -> Result<PidFiles, Ending> {
+    let adopted = taken.pid_files(&paths);
+    let moved = || Ending::new(FATAL, "cannot go on: the pid files are elsewhere now, or were replaced");
+    let (supervisor, vrrp, lvs) = adopted.ok_or_else(moved)?;
+    Ok(PidFiles { supervisor, vrrp, lvs, paths })
+}
+
+/// What is in the files. Who goes on for another program does so in any case: what was judged good a moment ago may have
+/// been changed since.
+fn load(options: &Options, taken_over: Option<&TakenOver>) -> Result<Configuration, Ending> {
+    let read = configuration::load(options, Tolerance::Lenient);
+    let kept = taken_over.filter(|_| read.is_err()).and_then(|taken| taken.kept.read().ok());
+    if let Some(kept) = kept
+        && let Ok(mut before) = configuration::load_kept(options, &kept)
+    {
+        before.warnings.push(
+            "the configuration is not good any more: going on with the one before; correct the file and reload"
+                .to_owned(),
+        );
+        return Ok(before);
+    }
+    read.map_err(|refusal| Ending::Failed { status: refusal.status, text: refusal.rendered })
 }
 
 fn enter_namespace(name: &str) -> Result<(), Ending> {
@@ -335,18 +418,15 @@ fn lock(path: &std::path::Path, flag: &str, stops: &SignalQueue) -> Result<PidFi
 }
 
 /// Has the calling process log as the supervisor, begins with keepalived's first lines, and runs.
-fn with_log<T>(options: &Options, configuration: Configuration, run: impl FnOnce(Configuration) -> T) -> T {
-    let logger = Logger::new(
-        &options.log,
-        configuration::log_identity(&configuration.settings, IDENTITY, options),
-        "",
-    );
+fn with_log<T>(options: &Options, outset: Outset, run: impl FnOnce(Outset) -> T) -> T {
+    let settings = &outset.configuration.settings;
+    let logger = Logger::new(&options.log, configuration::log_identity(settings, IDENTITY, options), "");
     dispatcher::with_default(&logger.direct(&mut Levels::default()), || {
-        announce(options, &configuration);
+        announce(options, &outset.configuration);
         if let Some(fault) = logger.fault() {
             tracing::warn!("{fault}");
         }
-        run(configuration)
+        run(outset)
     })
 }
 

@@ -54,6 +54,8 @@ pub(super) struct Seat {
     pub(super) pid_path: PathBuf,
     /// One has served since the daemon started.
     pub(super) served: bool,
+    /// The one that runs is of the program before: the first one of this program follows.
+    pub(super) predecessor: bool,
 }
 
 impl Seat {
@@ -73,6 +75,7 @@ impl Seat {
             pid_file,
             pid_path,
             served: false,
+            predecessor: false,
         }
     }
 }

@@ -147,6 +147,13 @@ impl ServiceManager {
         }
     }
 
+    /// Another program is about to be executed in place of this one, and says when all is served again.
+    pub(super) fn restarting(&mut self, now: Instant) {
+        if self.stage != Told::Stopping {
+            self.reloading(now, "restarting without failover");
+        }
+    }
+
     /// The daemon is about to end.
     pub(super) fn stopping(&mut self, now: Instant, status: &str) {
         if self.stage != Told::Stopping {

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use crate::sys::process;
+use crate::sys::{exec, process};
 
 /// The text. Empty at first.
 #[derive(Debug)]
@@ -28,6 +28,21 @@ impl SharedText {
     pub(super) fn share(&self) -> io::Result<Self> {
         let [first, second] = &self.slots;
         Ok(Self { slots: [first.try_clone()?, second.try_clone()?], current: self.current.try_clone()? })
+    }
+
+    /// The numbers of its descriptors, by which [`SharedText::adopt`] finds it in a program that is executed in place of
+    /// this one, if they are to stay open (`keep`).
+    pub(super) fn hand_on(&self, keep: bool) -> io::Result<[i32; 3]> {
+        let [first, second] = &self.slots;
+        let files = [first, second, &self.current];
+        files.iter().try_for_each(|file| exec::keep_open(file, keep))?;
+        Ok(files.map(exec::number))
+    }
+
+    /// The text that the program before has left. `None` where there is none.
+    pub(super) fn adopt(numbers: [i32; 3]) -> Option<Self> {
+        let [first, second, current] = numbers.map(exec::take);
+        Some(Self { slots: [first?, second?], current: current? })
     }
 
     /// Replaces it. Only one process may do so at a time.

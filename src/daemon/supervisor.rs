@@ -1,6 +1,7 @@
 //! The supervisor: a small process with one thread. It holds the pid files, passes signals on, starts a new
 //! worker or runner when one dies, and tidies up when there is to be no next one.
 
+mod restart;
 mod web;
 
 use std::fs::File;
@@ -17,6 +18,7 @@ use super::ipvs_module;
 use super::leftovers::Leftovers;
 use super::options::Options;
 use super::record;
+use super::restart::{Judging, Origin, TakenOver};
 use super::runner::{self, Need};
 use super::seat::{self, Next, Part, Seat};
 use super::service_manager::ServiceManager;
@@ -35,6 +37,7 @@ use crate::sys::process_events::ProcessSocket;
 use crate::sys::realtime;
 use crate::sys::signals::{Signal, SignalQueue};
 use crate::time::{Duration, Instant};
+use restart::GoingOn;
 use web::Web;
 
 /// The pid files. Those of workers that are started at once are locked before the first one is.
@@ -68,26 +71,50 @@ const PULSE: u64 = 4;
 /// What a worker runs, in a process of its own. Gives its exit status.
 pub(super) type WorkerMain<'a> = &'a dyn Fn(&Options, Inheritance) -> u8;
 
+/// What a supervisor begins with.
+#[derive(Debug)]
+pub(super) struct Outset {
+    pub(super) configuration: Configuration,
+    pub(super) pid_files: PidFiles,
+    /// Opened before the network namespace was entered.
+    pub(super) process_socket: Option<ProcessSocket>,
+    pub(super) manager: ServiceManager,
+    pub(super) origin: Origin,
+    /// The program before, in whose place this one was executed.
+    pub(super) taken_over: Option<Box<TakenOver>>,
+}
+
 /// Runs the supervisor in the calling process and gives its exit status. `readiness` is where a background
 /// start waits for the worker's word, or for an exit status from here.
 pub(super) fn run(
     options: &Options,
     worker_main: WorkerMain<'_>,
-    configuration: Configuration,
-    mut pid_files: PidFiles,
-    process_socket: Option<ProcessSocket>,
+    outset: Outset,
     readiness: Option<File>,
-    manager: ServiceManager,
 ) -> u8 {
+    let Outset { configuration, mut pid_files, process_socket, manager, origin, taken_over } = outset;
     let settings = configuration.settings.clone();
-    let core_pattern = CorePattern::set(options.core_pattern.as_deref());
+    let core_pattern = Some(CorePattern::set(options.core_pattern.as_deref()));
+    let begun = clock::now().instant;
+    let (inherited, taken_over) = match taken_over.map(|taken| *taken) {
+        Some(TakenOver { estate, leftovers, kept: _, guardian }) => {
+            let going_on = GoingOn {
+                configuration: configuration.clone(),
+                guardian,
+                before: estate.version.clone(),
+                begun,
+            };
+            (Some(leftovers), Some((estate, going_on)))
+        }
+        None => (None, None),
+    };
     if let Some(name) = &settings.supervisor_name {
         process::name_thread(name);
     }
     let started = pid_files.supervisor.write(process::own_pid()).and_then(|()| {
         let kept = SharedText::new("alived-configuration")?;
         kept.write(&configuration.kept)?;
-        let leftovers = Leftovers::new()?;
+        let leftovers = inherited.map_or_else(Leftovers::new, Ok)?;
         let (signals, poller) = (SignalQueue::open()?, Poller::new()?);
         poller.add(&signals, SIGNALS)?;
         let handovers = [Handover::new()?, Handover::new()?];
@@ -125,10 +152,17 @@ pub(super) fn run(
                 balances: false,
                 code_kept: true,
                 web: None,
+                origin,
+                core_pattern,
+                judging: None,
+                going_on: None,
             };
             supervisor.web = Web::of(&supervisor.settings.http);
+            if let Some((estate, going_on)) = taken_over {
+                supervisor.take_over(&estate, going_on);
+            }
             let status = supervisor.serve(configuration, worker_readiness);
-            drop(core_pattern);
+            drop(supervisor.core_pattern.take());
             supervisor.finish(status);
             status
         }
@@ -178,6 +212,14 @@ struct Supervisor<'a> {
     code_kept: bool,
     /// The web process, if there is to be one.
     web: Option<Web>,
+    /// How the program was started.
+    origin: Origin,
+    /// `-M`, while it is in force.
+    core_pattern: Option<CorePattern>,
+    /// A restart is judged.
+    judging: Option<Judging>,
+    /// The program goes on for another one, and not all is served yet.
+    going_on: Option<GoingOn>,
 }
 
 /// The time between two vrrp workers.
@@ -194,7 +236,9 @@ struct Pause {
 impl Supervisor<'_> {
     fn serve(&mut self, configuration: Configuration, readiness: Option<File>) -> u8 {
         process::adopt_orphans();
-        if let Some(script) = self.settings.startup_script.take() {
+        if self.going_on.is_none()
+            && let Some(script) = self.settings.startup_script.take()
+        {
             self.manager.wait(clock::now().instant, "running startup_script");
             let stops = |signal| self.is_stop(signal);
             let came = errand::run("startup_script", &script, &self.signals, stops);
@@ -209,12 +253,16 @@ impl Supervisor<'_> {
         if let Err(status) = self.start_workers(configuration, readiness) {
             return status;
         }
-        self.start_web();
+        if self.web.as_ref().is_some_and(|web| !web.child.runs()) {
+            self.start_web();
+        }
         if self.options.background
             && let Err(error) = process::close_standard_streams(!self.options.log.console)
         {
             tracing::warn!("cannot open /dev/null: {error}");
         }
+        // Who ended while the program was exchanged is not told of again.
+        self.handle(Signal::Child);
         loop {
             if self.ending && self.children().all(|child| !child.runs()) {
                 return self.stopping.unwrap_or_default();
@@ -231,7 +279,8 @@ impl Supervisor<'_> {
             }
             let of_seats = self.seats.iter_mut().flat_map(|seat| [&mut seat.child, &mut seat.runner]);
             let of_web = self.web.iter_mut().map(|web| &mut web.child);
-            for child in of_seats.chain(&mut self.retired).chain(of_web) {
+            let judging = self.judging.iter_mut().map(|judging| &mut judging.child);
+            for child in of_seats.chain(&mut self.retired).chain(of_web).chain(judging) {
                 if child.kill_if_due(now) {
                     tracing::warn!("the {} does not stop, killing it", child.name());
                 }
@@ -250,6 +299,7 @@ impl Supervisor<'_> {
             if self.web.as_mut().is_some_and(|web| web.child.is_respawn_due(now)) {
                 self.start_web();
             }
+            self.conclude_restart(now);
             self.remove_abandoned(now);
             self.look_at_progress(now);
             let removal = self.pause.and_then(|pause| pause.removal);
@@ -311,6 +361,9 @@ impl Supervisor<'_> {
             tracing::error!("cannot serve virtual servers: {error}");
             return Err(FATAL);
         }
+        if self.going_on.is_some() {
+            return self.go_on();
+        }
         let leader = self.leader_index();
         let (mut configuration, mut readiness) = (Some(configuration), readiness);
         for index in 0..self.seats.len() {
@@ -347,7 +400,9 @@ impl Supervisor<'_> {
 
     fn children(&self) -> impl Iterator<Item = &Child> {
         let of_web = self.web.iter().map(|web| &web.child);
-        self.seats.iter().flat_map(|seat| [&seat.child, &seat.runner]).chain(&self.retired).chain(of_web)
+        let judging = self.judging.iter().map(|judging| &judging.child);
+        let of_seats = self.seats.iter().flat_map(|seat| [&seat.child, &seat.runner]);
+        of_seats.chain(&self.retired).chain(of_web).chain(judging)
     }
 
     fn is_stop(&self, signal: Signal) -> bool {
@@ -387,6 +442,8 @@ impl Supervisor<'_> {
                 dumps::write_parent(self.options, &self.settings, &children);
                 self.seats.iter().for_each(|seat| seat.child.signal(signal.number()));
             }
+            // Nobody else's affair than ours.
+            Signal::Leave => {}
             // As with keepalived they concern virtual routers.
             other => self.seats[0].child.signal(other.number()),
         }
@@ -441,7 +498,7 @@ impl Supervisor<'_> {
                 return self.runner_ended(index, pid, lived, ended);
             }
         }
-        if self.web_ended(pid, ended) {
+        if self.web_ended(pid, ended) || self.judging_ended(pid, ended) {
             return;
         }
         self.retired.retain_mut(|runner| runner.ended(pid).is_none());
@@ -451,6 +508,9 @@ impl Supervisor<'_> {
         let now = clock::now().instant;
         let how = seat::words(ended);
         self.retire_runner(index);
+        if std::mem::take(&mut self.seats[index].predecessor) {
+            return self.predecessor_ended(index, ended);
+        }
         let leads = index == self.leader_index();
         let seat = &mut self.seats[index];
         let served = seat.handover.take_served();
@@ -545,6 +605,10 @@ impl Supervisor<'_> {
         if handover.take_module_wanted() {
             load_module();
         }
+        if handover.take_restart_wanted() && index == self.leader_index() {
+            self.begin_restart();
+        }
+        let handover = &self.seats[index].handover;
         if let Some(balances) = handover.take_taken()
             && index == self.leader_index()
             && self.stopping.is_none()
@@ -646,8 +710,15 @@ impl Supervisor<'_> {
             return;
         }
         let why = between.map_or("", |_| ", before other routers take over");
-        let (ownership, record) = record::ownership(&self.seats[0].pid_path);
-        match self.leftovers.remove(between, &ownership, record) {
+        let pid_file = &self.seats[0].pid_path;
+        let removed = match between {
+            None => self.leftovers.remove_everything(pid_file),
+            Some(_) => {
+                let (ownership, record) = record::ownership(pid_file);
+                self.leftovers.remove(between, &ownership, record)
+            }
+        };
+        match removed {
             Ok(0) => {}
             Ok(count) => {
                 tracing::warn!(
@@ -674,6 +745,7 @@ impl Supervisor<'_> {
         let inheritance = Inheritance {
             part,
             leads,
+            is_first: configuration.is_some() && self.going_on.is_none(),
             configuration,
             settings: self.settings.clone(),
             pid_file: pid_file.share()?,
@@ -698,6 +770,7 @@ impl Supervisor<'_> {
                 drop(demand);
                 self.seats.iter_mut().for_each(|seat| seat.demand = None);
                 self.web = None;
+                self.going_on = None;
                 self.manager.leave();
                 let status = if process::end_with_parent(own_pid) {
                     (self.worker_main)(self.options, inheritance)

@@ -6,6 +6,7 @@ mod operator;
 mod plan;
 mod recording;
 mod reload;
+mod restart;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
@@ -43,6 +44,7 @@ use super::progress::Progress;
 use super::record;
 use super::reload_files::{Keepsakes, ReadingMarker};
 use super::reload_schedule::ReloadSchedule;
+use super::restart::LegacyFile;
 use super::runner::Runner;
 use super::scheduling::{self, RealtimeScheduling};
 use super::shared_text::SharedText;
@@ -76,6 +78,7 @@ use crate::time::WallTime;
 use crate::vrrp::{SwitchOver, Whom};
 use handovers::Handovers;
 use recording::RecordingState;
+pub(super) use restart::answer as answer_restart;
 
 /// Identity in the system log.
 const IDENTITY: &str = "Keepalived_vrrp";
@@ -164,6 +167,10 @@ struct Worker<'a> {
     started: WallTime,
     control: PathBuf,
     stopping: bool,
+    /// Who waits for what the supervisor says of a restart.
+    restarts: Vec<Asked>,
+    /// The next process goes on soon.
+    leaving: Option<restart::Leaving>,
 }
 
 /// What a snapshot is for.
@@ -187,6 +194,7 @@ impl<'a> Worker<'a> {
             part: _,
             leads: _,
             configuration: _,
+            is_first: _,
             settings: _,
             mut pid_file,
             mut leftovers,
@@ -271,9 +279,12 @@ impl<'a> Worker<'a> {
         let now = clock::now();
         let maintenance = MaintenanceRecord::read(pid_file.path(), is_first, now.wall);
         let switch_overs = SwitchOverRecord::read(pid_file.path(), is_first);
+        let (legacy, told) = LegacyFile::beside(pid_file.path()).take(is_first).unzip();
+        let told = told.unwrap_or_default();
         let before = Before {
             bequest,
             silent_since,
+            legacy,
             reservation: stamps.configure(&node),
             maintenance: maintenance.until(now),
             switched_over: switch_overs.held(),
@@ -299,7 +310,7 @@ impl<'a> Worker<'a> {
             left_filters,
             handover,
             kept: kept_text,
-            hooks: Hooks::new(notifications, settings.hooks),
+            hooks: Hooks::new(notifications, settings.hooks, told),
             sync_daemons,
             events: Events::default(),
             transitions: Transitions::default(),
@@ -336,6 +347,8 @@ impl<'a> Worker<'a> {
             started: clock::wall(),
             control: files::control_socket(pid_file.path()),
             stopping: false,
+            restarts: Vec::new(),
+            leaving: None,
         };
         Ok((worker, signals))
     }
@@ -354,7 +367,7 @@ impl<'a> Worker<'a> {
 
     /// Waits until what was asked of the kernel is done and written down.
     fn end_kernel_thread(&mut self) {
-        self.kernel.send(Request::End);
+        self.kernel.send(if self.leaving.is_some() { Request::Leave } else { Request::End });
         if let Some(thread) = self.kernel_thread.take() {
             // A panic in it has ended the process.
             let _ = thread.join();
@@ -364,6 +377,7 @@ impl<'a> Worker<'a> {
     async fn serve(&mut self, signals: &SignalQueue) -> io::Result<u8> {
         let (signalled, noticed) = (Readiness::of(signals)?, Readiness::of(&self.notices)?);
         let (runner, tallied) = (Readiness::of(&self.runner)?, Readiness::of(&self.tally)?);
+        let answered = Readiness::of(self.handover.answered())?;
         self.confinement.watch();
         let mut control = self.open_control();
         if let (Some(control), Some(door)) = (&control, self.door.take()) {
@@ -383,11 +397,16 @@ impl<'a> Worker<'a> {
                     self.notices.acknowledge();
                     while let Some(notice) = self.notices.take() {
                         if let Some(status) = self.take_notice(notice) {
+                            self.events.end().await;
                             return Ok(status);
                         }
                     }
                 }
                 changed = runner.changed() => changed?,
+                changed = answered.changed() => {
+                    changed?;
+                    self.answer_restarts();
+                }
                 () = self.hooks.due() => {}
                 () = self.stamps.due() => self.renew_stamps(),
                 () = self.leftovers.due() => {
@@ -411,7 +430,10 @@ impl<'a> Worker<'a> {
                 self.tracked_scripts.finish(&event);
                 self.hooks.finish(&event, &mut self.runner);
             }
-            if self.hooks.serve(&mut self.runner) {
+            let told = self.hooks.serve(&mut self.runner);
+            if told && self.leaves() {
+                self.leave();
+            } else if told {
                 self.leftovers.end();
                 tracing::info!("Stopped");
                 self.events.end().await;
@@ -470,7 +492,12 @@ impl<'a> Worker<'a> {
             Notice::RunScript(_) if self.stopping => {}
             Notice::RunScript(name) => self.tracked_scripts.run(name, &mut self.runner),
             Notice::Recorded(tape) => self.recording_given_back(tape),
+            Notice::Left(legacy) => {
+                self.write_legacy(&legacy);
+                return Some(0);
+            }
             Notice::Stopped => {
+                self.leaving = None;
                 self.acceptance.end();
                 self.switch_overs.forget();
                 self.handover.note_left(self.hooks.leave());
@@ -507,6 +534,7 @@ impl<'a> Worker<'a> {
             }
             Command::Record { change } => self.record(asked, change),
             Command::Reload {} => self.reload(Some(asked)),
+            Command::Restart {} => self.restart(asked),
             Command::LogLevel { change } => {
                 if let Some(LevelChange { target, level }) = change {
                     self.levels.set(target, level);
@@ -527,6 +555,7 @@ impl<'a> Worker<'a> {
                 self.inbox.send(Message::Stop);
             }
             _ if self.stopping => {}
+            Signal::Leave => self.begin_to_leave(),
             Signal::Reload => {
                 self.handover.begin_reload();
                 self.reload(None);
@@ -613,6 +642,7 @@ impl<'a> Worker<'a> {
     }
 
     fn announce_readiness(&mut self) {
+        self.hooks.resumed();
         self.handover.note_served();
         tracing::info!("Startup complete");
         self.note("started");

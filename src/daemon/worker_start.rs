@@ -35,8 +35,10 @@ pub(super) struct Inheritance {
     pub(super) part: Part,
     /// It reads the configuration, and has the other one follow.
     pub(super) leads: bool,
-    /// The configuration, for the first worker; later ones run what is kept.
+    /// The configuration, for the first worker of a program; later ones run what is kept.
     pub(super) configuration: Option<Configuration>,
+    /// It is the first one in the daemon's life, and knows of nothing before it.
+    pub(super) is_first: bool,
     /// The settings that the supervisor was started with.
     pub(super) settings: Settings,
     /// The locked pid file to write into.
@@ -76,7 +78,7 @@ pub(super) struct Identity {
 
 /// A log that is open, and what there is before there is another thread.
 pub(super) struct Begun {
-    /// It reads the configuration for the first time in the daemon's life.
+    /// It is the first one in the daemon's life.
     pub(super) is_first: bool,
     /// To run with.
     pub(super) configuration: Configuration,
@@ -102,7 +104,7 @@ pub(super) fn run(
     );
     let mut levels = Levels::default();
     end_on_panic(&logger);
-    let is_first = inheritance.configuration.is_some();
+    let is_first = inheritance.is_first;
     let prepared = dispatcher::with_default(&logger.direct(&mut levels), || {
         let mut begun = || {
             name(process(&inheritance.settings), &logger);

@@ -95,6 +95,11 @@ impl Bequest {
         self.links.extend(other.links);
     }
 
+    /// Requests to remove those of its interfaces that are there.
+    pub(crate) fn link_removals(&self, view: &KernelView) -> Vec<LinkOperation> {
+        self.remains(view).links()
+    }
+
     /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

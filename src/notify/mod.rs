@@ -13,6 +13,7 @@ mod event;
 mod fifo;
 mod hooks;
 mod mail;
+mod resumption;
 mod settings;
 
 pub(crate) use account::{Account, Told};
@@ -24,4 +25,5 @@ pub(crate) use event::{Event, Object};
 pub(crate) use fifo::FifoLines;
 pub(crate) use hooks::{Action, CallId, Hooks, Run};
 pub(crate) use mail::{Fate, Letter, MailAddress, MailConfig, MailQueue};
+pub(crate) use resumption::{Resumed, Resumption, Verdict};
 pub use settings::HookSettings;

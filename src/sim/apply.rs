@@ -7,7 +7,7 @@ use super::fault::Fault;
 use super::invariants::Standstill;
 use super::machine::{MachineId, interface_name};
 use super::network::{PortId, SegmentId};
-use super::process::Process;
+use super::process::{Process, Wakeup};
 use super::reel::Reel;
 use super::timeline::EntryKind;
 use crate::net::{InterfaceIndex, Prefix};
@@ -120,6 +120,7 @@ impl Cluster {
                 let now = self.now;
                 self.machines[id.0].kill(now);
             }
+            Fault::LeftToNext(id) => self.leave_to_next(*id),
             Fault::Respawned(id) => self.start(*id, self.machines[id.0].silent_since),
             Fault::PowerLost(id) => {
                 self.machines[id.0].lose_power();
@@ -262,6 +263,23 @@ impl Cluster {
         }
     }
 
+    /// Masters send once more; then the process is gone, and nothing was given up.
+    fn leave_to_next(&mut self, id: MachineId) {
+        let now = self.machines[id.0].now(self.now);
+        let still = self.machines[id.0].stands_still();
+        if let Some(process) =
+            self.machines[id.0].process.as_mut().filter(|process| !still && process.serves())
+        {
+            let mut wakeup = Wakeup::default();
+            let legacy = process.leave_to_next(now, &mut wakeup.actions);
+            self.machines[id.0].legacy = Some(legacy);
+            self.judge(id, &wakeup);
+            self.carry_out(id, wakeup);
+        }
+        let at = self.now;
+        self.machines[id.0].kill(at);
+    }
+
     fn start(&mut self, id: MachineId, silent_since: Option<Instant>) {
         let machine = &mut self.machines[id.0];
         if machine.process.is_some() || !machine.powered {
@@ -273,6 +291,10 @@ impl Cluster {
         machine.kept_stamp = Some(reservation.to_keep());
         let config = machine.spec.config.clone();
         let mut process = Process::new(config.clone(), generation, silent_since, reservation, &machine.left);
+        // Who starts anew knows of nobody before it.
+        if let Some(legacy) = machine.legacy.take().filter(|_| silent_since.is_some()) {
+            process.take_up(legacy);
+        }
         if let Some(reels) = &mut self.reels {
             let reel = Reel::new(id, 16 + reels.len() % 5);
             process.record(reel.tape());

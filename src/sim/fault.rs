@@ -77,6 +77,8 @@ pub enum Fault {
     Started(MachineId),
     /// The daemon is killed; its addresses stay.
     Crashed(MachineId),
+    /// Its daemon's process leaves to the next one, which [`Fault::Respawned`] starts.
+    LeftToNext(MachineId),
     /// Another one takes the place of the killed one, and knows when that was.
     Respawned(MachineId),
     /// The machine dies, with everything in its kernel.
@@ -165,6 +167,7 @@ impl Fault {
             | Self::NotificationsLost(machine, _)
             | Self::Started(machine)
             | Self::Crashed(machine)
+            | Self::LeftToNext(machine)
             | Self::Respawned(machine)
             | Self::PowerLost(machine)
             | Self::Booted(machine)
@@ -230,6 +233,7 @@ impl fmt::Display for Fault {
             }
             Self::Started(_) => f.write_str("daemon started"),
             Self::Crashed(_) => f.write_str("daemon killed"),
+            Self::LeftToNext(_) => f.write_str("daemon's process leaves to the next one"),
             Self::Respawned(_) => f.write_str("daemon started in place of the killed one"),
             Self::PowerLost(_) => f.write_str("power lost"),
             Self::Booted(_) => f.write_str("machine booted"),

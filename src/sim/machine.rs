@@ -10,7 +10,7 @@ use super::kernel::Kernel;
 use super::network::{PortId, SegmentId};
 use super::process::{Process, Sabotage};
 use crate::net::{InterfaceIndex, InterfaceName, MacAddress, Prefix};
-use crate::node::NodeConfig;
+use crate::node::{Legacy, NodeConfig};
 use crate::time::{Duration, Instant, Now, WallTime, micros};
 use crate::vrrp::RouterConfig;
 use crate::wire::vrrp::{Stamp, Vrid};
@@ -61,6 +61,8 @@ pub struct Machine {
     pub process: Option<Process>,
     /// When a daemon that served was killed, on the machine's clock.
     pub silent_since: Option<Instant>,
+    /// What a process that left in order has said.
+    pub legacy: Option<Legacy>,
     /// What daemons ran with since the last one that stopped in order.
     pub left: Vec<NodeConfig>,
     /// Whether it has power.
@@ -133,6 +135,7 @@ impl Machine {
             ports,
             process: None,
             silent_since: None,
+            legacy: None,
             left: Vec::new(),
             powered: false,
             paused: None,
@@ -178,6 +181,7 @@ impl Machine {
         self.sending_forbidden = false;
         self.process = None;
         self.silent_since = None;
+        self.legacy = None;
         self.left.clear();
         self.kept_stamp = None;
         self.marks.clear();

@@ -14,7 +14,7 @@ use super::table::Table;
 use crate::kernel::{AddressOperation, LinkOperation, ReceiveSocket, Requester, RoutingOperation};
 use crate::net::{Family, InterfaceIndex};
 use crate::node::recording::{Tape, Taped};
-use crate::node::{Bequest, Event, HaNode, NodeConfig};
+use crate::node::{Bequest, Event, HaNode, Legacy, NodeConfig};
 use crate::time::{Instant, Now, WallTime};
 use crate::vrrp::{Actions, Datagram, Reservation, RouterConfig, SendObstacle, Transmission};
 
@@ -199,6 +199,17 @@ impl Process {
             received: Vec::new(),
             events: VecDeque::new(),
         }
+    }
+
+    /// The process before has left in order.
+    pub fn take_up(&mut self, legacy: Legacy) {
+        self.ledger.take_up(&legacy);
+        self.node.tell().take_up(legacy);
+    }
+
+    /// Leaves to the next process.
+    pub fn leave_to_next(&mut self, now: Now, actions: &mut Actions) -> Legacy {
+        self.node.tell().leave_to_next(now, actions)
     }
 
     /// Puts a message into the sockets that get it. False when none does or they are full.

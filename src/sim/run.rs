@@ -275,6 +275,7 @@ fn draw(kind: Kind, prng: &mut Prng, cluster: &Cluster, scenario: &Scenario) -> 
             Fault::AddressRemoved(id, *pick(prng, &ours)?)
         }
         Kind::Notifications => Fault::NotificationsLost(id, Duration::from_millis(prng.between(1, 3_000))),
+        Kind::Crash if alive && prng.chance(1, 3) => Fault::LeftToNext(id),
         Kind::Crash if alive => Fault::Crashed(id),
         Kind::Stop if alive => Fault::Stopped(id),
         Kind::Crash if prng.chance(1, 2) => Fault::Respawned(id),

@@ -12,6 +12,7 @@ pub mod channel;
 pub(crate) mod check_socket;
 pub mod clock;
 pub(crate) mod edges;
+pub mod exec;
 pub(crate) mod fifo;
 pub mod heap;
 pub(crate) mod log_socket;

@@ -8,6 +8,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use super::exec;
+
 /// Why a pid file could not be taken.
 #[derive(Debug)]
 pub enum PidFileError {
@@ -74,6 +76,22 @@ impl PidFile {
     /// When the system has no descriptor left.
     pub fn share(&self) -> io::Result<Self> {
         Ok(Self { path: self.path.clone(), file: self.file.try_clone()?, made_folder: false })
+    }
+
+    /// The number of its descriptor, by which [`PidFile::adopt`] finds it in a program that is executed in place of this
+    /// one if it is to stay open (`keep`): then the file stays locked. And whether its folder was made for it.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn hand_on(&self, keep: bool) -> io::Result<(i32, bool)> {
+        exec::keep_open(&self.file, keep)?;
+        Ok((exec::number(&self.file), self.made_folder))
+    }
+
+    /// The locked file that the program before has left open. `None` where there is none, or another one has its name.
+    pub fn adopt(path: &Path, (number, made_folder): (i32, bool)) -> Option<Self> {
+        let file = exec::take(number)?;
+        is_at(&file, path).then(|| Self { path: path.to_owned(), file, made_folder })
     }
 
     /// Where it is.

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::sched::{CloneFlags, setns};
@@ -271,7 +272,28 @@ pub fn set_umask(mask: u32) {
 pub fn enter_namespace(name: &str) -> io::Result<()> {
     let path = namespace_path(name)?;
     let file = File::open(&path)?;
-    Ok(setns(file, CloneFlags::CLONE_NEWNET)?)
+    let home = File::open("/proc/thread-self/ns/net");
+    setns(file, CloneFlags::CLONE_NEWNET)?;
+    if let Ok(home) = home {
+        // The first one counts.
+        let _ = HOME_NAMESPACE.set(home);
+    }
+    Ok(())
+}
+
+/// The network namespace before [`enter_namespace`] was called for the first time.
+static HOME_NAMESPACE: OnceLock<File> = OnceLock::new();
+
+/// For a program that is about to be executed: moves the calling thread, which must be the only one, to where it was
+/// before [`enter_namespace`].
+///
+/// # Errors
+/// When privilege is missing.
+pub fn return_home() -> io::Result<()> {
+    match HOME_NAMESPACE.get() {
+        Some(home) => Ok(setns(home, CloneFlags::CLONE_NEWNET)?),
+        None => Ok(()),
+    }
 }
 
 fn namespace_path(name: &str) -> io::Result<PathBuf> {

@@ -30,13 +30,15 @@ pub enum Signal {
     SwitchOver,
     /// SIGRTMIN+4: ends a switch-over.
     SwitchBack,
+    /// SIGRTMIN+5: from the supervisor alone: the worker leaves to the next one, and gives nothing up.
+    Leave,
     /// CHLD: a child ended.
     Child,
 }
 
 impl Signal {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Stop,
         Self::Interrupt,
         Self::Reload,
@@ -47,6 +49,7 @@ impl Signal {
         Self::ThreadDump,
         Self::SwitchOver,
         Self::SwitchBack,
+        Self::Leave,
         Self::Child,
     ];
 
@@ -63,6 +66,7 @@ impl Signal {
             Self::ThreadDump => libc::SIGRTMAX(),
             Self::SwitchOver => libc::SIGRTMIN() + 3,
             Self::SwitchBack => libc::SIGRTMIN() + 4,
+            Self::Leave => libc::SIGRTMIN() + 5,
             Self::Child => libc::SIGCHLD,
         }
     }
@@ -84,7 +88,7 @@ impl Signal {
             Self::ThreadDump => "TDUMP",
             Self::SwitchOver => "SWITCHOVER",
             Self::SwitchBack => "SWITCHBACK",
-            Self::Interrupt | Self::Child => return None,
+            Self::Interrupt | Self::Leave | Self::Child => return None,
         })
     }
 

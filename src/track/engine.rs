@@ -134,6 +134,15 @@ impl<Dependent: Copy + Ord> Trackers<Dependent> {
         }
     }
 
+    /// What another process has found out about scripts, whether all is well, counts until they are run here.
+    pub(crate) fn presume(&mut self, scripts: &BTreeMap<Arc<str>, bool>) {
+        for (name, good) in scripts {
+            if let Some((_, state)) = self.scripts.get_mut(name) {
+                state.presume(if *good { Verdict::Good } else { Verdict::Bad });
+            }
+        }
+    }
+
     fn configure_processes(&mut self, now: Instant, config: &TrackConfig, changed: &mut BTreeSet<Tracker>) {
         let mut before = core::mem::take(&mut self.processes).into_map(|process| &process.name);
         for process in &config.processes {

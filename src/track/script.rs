@@ -46,6 +46,11 @@ impl ScriptState {
         self.overruns
     }
 
+    /// What another process has found out.
+    pub(super) const fn presume(&mut self, verdict: Verdict) {
+        self.verdict = verdict;
+    }
+
     /// Whether a run is to be started now. A run that is late moves those after it, so that they never pile up.
     #[must_use]
     pub fn handle_timeout(&mut self, config: &ScriptTracker, now: Instant) -> bool {

@@ -43,20 +43,22 @@ impl Core {
     }
 
     /// Whether a predecessor that has been silent for so long was master, and nobody has taken its place, or if so,
-    /// only one that we preempt anyhow. That it was master its addresses tell, which no other router of the daemon has; routes
-    /// and rules, which others may have too, only where there are none.
+    /// only one that we preempt anyhow. That it was master it has said, or, if it was killed, its addresses tell, which no
+    /// other router of the daemon has; routes and rules, which others may have too, only where there are none.
     pub(super) fn succeeds(&self, silence: Duration) -> bool {
         let RouterConfig { preempt, preempt_delay, interval, down_timer_adverts, .. } = self.config;
         let limit = if preempt && preempt_delay.is_zero() {
             self.master_down_interval()
         } else {
-            unnoticed_silence(interval, down_timer_adverts)
+            // Its last word was its last advertisement, or, if it was killed, may have been one long past.
+            let since_last = if self.was_master.is_some() { interval.duration() } else { Duration::ZERO };
+            unnoticed_silence(interval, down_timer_adverts) + since_last
         };
         let left = match self.addresses.len() {
             0 => self.routing.has_leftovers(),
             _ => self.addresses.has_leftovers(),
         };
-        left && silence < limit
+        self.was_master.unwrap_or(left) && silence < limit
     }
 
     /// How long to listen after the start: `state MASTER` shortens it to one interval and the shortest skew time.

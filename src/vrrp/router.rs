@@ -235,6 +235,22 @@ impl VirtualRouter {
         self.core.authenticator.outside(now, self.master_down_interval())
     }
 
+    /// Before the start: whether the process before was master, as it has said when it left for this one.
+    pub(crate) const fn succeed_to(&mut self, was_master: bool) {
+        self.core.was_master = Some(was_master);
+    }
+
+    /// Another process goes on for this one in a moment: a master says once more that it is there, so that nobody misses
+    /// it meanwhile. True if it is one. Nothing is given up.
+    pub(crate) fn leave_to_next(&mut self, now: Now, out: &mut Output<'_>) -> bool {
+        let Phase::Master(mastership) = &self.phase else { return false };
+        if mastership.hands_over() {
+            return false;
+        }
+        self.core.send_advertisement(now, out);
+        true
+    }
+
     /// The wish to become master, if the router has one. The node answers with
     /// [`VirtualRouter::become_master`], at once for a router that is in no group.
     pub const fn take_wish(&mut self) -> Option<Cause> {

@@ -59,6 +59,8 @@ pub(super) struct Core {
     pub(super) hold: Option<Hold>,
     /// The operator keeps it out of the election.
     pub(super) maintenance: Maintenance,
+    /// Whether the process before was master, if it has said so when it left for this one.
+    pub(super) was_master: Option<bool>,
     pub(super) last_transition: WallTime,
     pub(super) last_cause: Option<Cause>,
     /// The sender whose address list was compared last.
@@ -92,6 +94,7 @@ impl Core {
             master_interval: config.interval,
             hold: None,
             maintenance: Maintenance::Off,
+            was_master: None,
             last_transition: WallTime::default(),
             last_cause: None,
             compared: None,

@@ -19,6 +19,7 @@ mod rules;
 mod sending;
 mod standstill;
 mod statics;
+mod succession;
 mod switch_over;
 mod sync_groups;
 mod tracking;

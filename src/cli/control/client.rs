@@ -15,7 +15,7 @@ use crate::control::{Answer, Code, Command, Outcome, Refusal, Request};
 /// The daemon refused, or what was named does not exist.
 pub(super) const REFUSED: u8 = 1;
 /// No daemon answers.
-const UNREACHABLE: u8 = 3;
+pub(super) const UNREACHABLE: u8 = 3;
 
 /// Where the daemon listens unless its pid files are elsewhere.
 const DEFAULT_SOCKET: &str = "/run/vrrp.sock";
@@ -103,6 +103,11 @@ impl Client {
     /// Whether there may be a worker: one that is not needed has no socket.
     pub(super) fn exists(&self) -> bool {
         self.path.exists()
+    }
+
+    /// Whether somebody listens.
+    pub(super) fn listens(&self) -> bool {
+        UnixStream::connect(&self.path).is_ok()
     }
 
     /// Asks, and waits so long for each piece of the answer.

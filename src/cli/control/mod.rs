@@ -7,6 +7,7 @@ mod operator;
 mod plan;
 mod real_servers;
 mod record;
+mod restart;
 mod stats;
 mod status;
 
@@ -17,6 +18,7 @@ pub(super) use operator::{Failback, Failover, Maintenance, failback, failover, m
 pub(super) use plan::{Plan, plan};
 pub(super) use real_servers::{Drain, Restore, Weight, drain, restore, weight};
 pub(super) use record::{Record, record};
+pub(super) use restart::{Restart, restart};
 pub(super) use stats::{Stats, stats};
 pub(super) use status::{Status, status};
 

@@ -47,6 +47,7 @@ use super::shared_text::SharedText;
 use super::status::FATAL;
 use super::tally::Tally;
 use super::tracked_files::{FileNews, TrackedFiles};
+use super::worker::answer_restart as answer;
 use super::worker_start::{self, Identity, Inheritance};
 use crate::lvs::{Ending, Event, Service};
 use crate::node::{BalancerConfig, LbActions, LbNode};
@@ -162,6 +163,10 @@ struct LvsWorker<'a> {
     stopping: bool,
     /// The director has left.
     left: bool,
+    /// Who waits for what the supervisor says of a restart.
+    restarts: Vec<Asked>,
+    /// The next process goes on soon: nothing is given up.
+    leaving: bool,
 }
 
 /// What a reading of the kernel's table is for, besides the director.
@@ -179,6 +184,7 @@ impl LvsWorker<'_> {
         let (signalled, runner) = (Readiness::of(signals)?, Readiness::of(&self.runner)?);
         let (replied, filed) = (Readiness::of(&self.replies)?, Readiness::of(&self.file_news)?);
         let tallied = Readiness::of(&self.tally)?;
+        let answered = Readiness::of(self.handover.answered())?;
         self.confinement.watch();
         let mut control = self.open_control();
         if let (Some(control), Some(door)) = (&control, self.door.take()) {
@@ -214,6 +220,10 @@ impl LvsWorker<'_> {
                     self.take_addresses();
                 }
                 changed = runner.changed() => changed?,
+                changed = answered.changed() => {
+                    changed?;
+                    self.answer_restarts();
+                }
                 () = self.delivery.due() => {}
                 () = self.confinement.refused() => self.confinement.tell(),
                 () = self.schedule.due() => if self.schedule.look() {
@@ -232,7 +242,15 @@ impl LvsWorker<'_> {
                     self.delivery.finish(&event, &mut self.runner);
                 }
             }
-            if self.delivery.serve(&mut self.runner, self.mail.as_deref()) && self.left {
+            let told = self.delivery.serve(&mut self.runner, self.mail.as_deref());
+            if told && self.leaving && !self.stopping {
+                // What is under way is done first.
+                self.table = None;
+                // Answers are on their way.
+                tokio::task::yield_now().await;
+                return Ok(0);
+            }
+            if told && self.left {
                 // What is under way comes first.
                 self.table = None;
                 tracing::info!("Stopped");
@@ -318,6 +336,7 @@ impl LvsWorker<'_> {
             Signal::Stop | Signal::Interrupt if self.stopping => {}
             Signal::Stop | Signal::Interrupt => self.stop(),
             _ if self.stopping => {}
+            Signal::Leave => self.begin_to_leave(),
             Signal::Reload => {
                 self.handover.begin_reload();
                 self.reload(None);
@@ -352,6 +371,21 @@ impl LvsWorker<'_> {
         }
         self.node.stop(clock::now().instant, ending, &mut self.actions);
         self.carry_out();
+    }
+
+    /// The next process is ready to go on, which finds the table and the records of it.
+    fn begin_to_leave(&mut self) {
+        self.answer_restarts();
+        if !std::mem::replace(&mut self.leaving, true) {
+            tracing::info!("Leaving to the next process");
+            self.delivery.leave();
+        }
+    }
+
+    fn answer_restarts(&mut self) {
+        if let Some(verdict) = self.handover.take_answer() {
+            answer(std::mem::take(&mut self.restarts), &verdict);
+        }
     }
 
     fn note_served(&mut self) {

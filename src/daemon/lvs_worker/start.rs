@@ -52,6 +52,7 @@ impl<'a> LvsWorker<'a> {
             part: _,
             leads,
             configuration: _,
+            is_first: _,
             settings: _,
             mut pid_file,
             leftovers: _,
@@ -160,6 +161,8 @@ impl<'a> LvsWorker<'a> {
             unanswered: 0,
             stopping: false,
             left: false,
+            restarts: Vec::new(),
+            leaving: false,
             settings,
         };
         if is_first {

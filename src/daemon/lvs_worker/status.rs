@@ -18,6 +18,10 @@ impl LvsWorker<'_> {
         match asked.request.command {
             Command::Status {} => self.ask_for_table(Purpose::Status(asked)),
             Command::Reload {} => self.reload(Some(asked)),
+            Command::Restart {} if self.leads => {
+                self.restarts.push(asked);
+                self.handover.ask_for_restart();
+            }
             Command::Drain { .. } | Command::Weight { .. } | Command::Restore { .. } | Command::Orders {} => {
                 self.order(asked);
             }
@@ -27,7 +31,8 @@ impl LvsWorker<'_> {
                 }
                 asked.grant_with(&LogLevels { levels: self.levels.get().clone() });
             }
-            Command::Events { .. }
+            Command::Restart {}
+            | Command::Events { .. }
             | Command::Plan { .. }
             | Command::Failover { .. }
             | Command::Failback { .. }

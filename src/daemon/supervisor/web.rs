@@ -14,7 +14,7 @@ use crate::sys::signals::Signal;
 use crate::time::{Duration, Instant};
 
 /// How long it may take to stop: it has nothing to leave in order.
-const STOP_TIME: Duration = Duration::from_secs(2);
+pub(super) const STOP_TIME: Duration = Duration::from_secs(2);
 
 /// Its place.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub(super) struct Web {
     pub(super) child: Child,
     /// Where the process is told of workers.
     channel: Option<Channel>,
+    /// The one that runs is of the program before: the first one of this program follows.
+    predecessor: bool,
     /// Of those that there are to be.
     keys: Vec<(Part, Key)>,
 }
@@ -30,7 +32,18 @@ impl Web {
     /// `None` where there is to be no web process.
     pub(super) fn of(settings: &HttpSettings) -> Option<Self> {
         let wanted = settings.address != HttpAddress::Off;
-        wanted.then(|| Self { child: Child::new("web process"), channel: None, keys: Vec::new() })
+        wanted.then(|| Self {
+            child: Child::new("web process"),
+            channel: None,
+            predecessor: false,
+            keys: Vec::new(),
+        })
+    }
+
+    /// The process of the program before, which holds the address until it ends.
+    pub(super) fn take_over(&mut self, pid: u32, now: Instant) {
+        self.child.started(pid, now);
+        self.predecessor = true;
     }
 
     /// The next worker of this kind is about to start: gives its side, and the other one to the process.
@@ -70,6 +83,7 @@ impl Supervisor<'_> {
         match Channel::pair().and_then(|pair| Ok((pair, process::fork()?))) {
             Ok(((_, far), Fork::Child)) => {
                 self.manager.leave();
+                self.going_on = None;
                 let status = web::run(self.options, &self.settings, &far, own_pid);
                 std::process::exit(i32::from(status))
             }
@@ -102,6 +116,10 @@ impl Supervisor<'_> {
         let Some(web) = &mut self.web else { return false };
         let Some(lived) = web.child.ended(pid) else { return false };
         web.channel = None;
+        if std::mem::take(&mut web.predecessor) {
+            self.start_web();
+            return true;
+        }
         if self.stopping.is_none() {
             let when = seat::in_seconds(web.child.respawn_later(clock::now().instant, lived));
             tracing::error!("Web child process({pid}) died: Respawning{when} (it {})", seat::words(ended));

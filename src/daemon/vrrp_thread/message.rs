@@ -14,7 +14,7 @@ use crate::kernel::{
 };
 use crate::net::InterfaceName;
 use crate::node::recording::Tape;
-use crate::node::{Bequest, Changes, NodeConfig, Retired};
+use crate::node::{Bequest, Changes, Legacy, NodeConfig, Retired};
 use crate::status::Snapshot;
 use crate::sys::packet::Receiver;
 use crate::sys::realtime::Loan;
@@ -61,6 +61,8 @@ pub(in crate::daemon) enum Message {
     EndMaintenance,
     /// What reaches the virtual routers goes to this tape from now on, or to none; answered by [`Notice::Recorded`].
     Record(Option<Box<Tape>>),
+    /// Leave to the next process; answered by [`Notice::Left`], the last one.
+    Leave,
     /// Leave.
     Stop,
     /// Describe yourself.
@@ -82,6 +84,8 @@ pub(in crate::daemon) struct Before {
     pub(in crate::daemon) bequest: Bequest,
     /// Since when a predecessor that was killed has not advertised any more.
     pub(in crate::daemon) silent_since: Option<Instant>,
+    /// What it has said, if it left in order.
+    pub(in crate::daemon) legacy: Option<Legacy>,
     /// Stamps that none has used.
     pub(in crate::daemon) reservation: Option<Reservation>,
     /// Maintenance holds, until then if there is an end.
@@ -124,6 +128,8 @@ pub(in crate::daemon) enum Notice {
     RunScript(Arc<str>),
     /// The tape before, of which the thread has no more use.
     Recorded(Option<Box<Tape>>),
+    /// The thread has ended and given nothing up: for the next process.
+    Left(Legacy),
     /// All routers have left.
     Stopped,
     /// The thread cannot go on.

@@ -24,7 +24,7 @@ use super::send_failures::SendFailures;
 use super::watchdog::Pulse;
 use crate::kernel::{KernelError, KernelEvent, KernelView, ReceiveSocket, SocketEvent};
 use crate::node::recording::{Tape, Taped};
-use crate::node::{Changes, Event, HaNode, NodeConfig, StaticConfig};
+use crate::node::{Changes, Event, HaNode, Legacy, NodeConfig, StaticConfig};
 use crate::status::{Lateness, Snapshot};
 use crate::sys::clock::{self, Alarm};
 use crate::sys::netlink::{Followed, Interest, Monitor};
@@ -77,6 +77,8 @@ pub(super) struct VrrpThread {
     lateness: Lateness,
     /// Where the supervisor asks whether this thread goes on.
     pulse: Option<Pulse>,
+    /// It is about to leave to the next process.
+    legacy: Option<Legacy>,
 }
 
 impl VrrpThread {
@@ -120,6 +122,7 @@ impl VrrpThread {
             report_addresses,
             lateness: Lateness::default(),
             pulse,
+            legacy: None,
         })
     }
 
@@ -138,6 +141,9 @@ impl VrrpThread {
         node.start_switched_over(before.switched_over);
         if let Some(silent_since) = before.silent_since {
             node.succeed(silent_since);
+        }
+        if let Some(legacy) = before.legacy {
+            node.take_up(legacy);
         }
         if let Some(reservation) = before.reservation {
             node.reserve_stamps(reservation);
@@ -213,6 +219,10 @@ impl VrrpThread {
                 self.channels.notices.send(Notice::Reconfigured(changes));
             }
             if stopped {
+                return Ok(());
+            }
+            if let Some(legacy) = self.legacy.take() {
+                self.channels.notices.send(Notice::Left(legacy));
                 return Ok(());
             }
             for _ in 0..core::mem::take(&mut self.answered) {
@@ -392,6 +402,10 @@ impl VrrpThread {
                 return Ok(());
             }
             Message::EndMaintenance => Event::EndMaintenance,
+            Message::Leave => {
+                self.legacy = Some(self.node.leave_to_next(now, &mut self.actions));
+                return Ok(());
+            }
             Message::Stop => Event::Stop,
             Message::Snapshot => {
                 let snapshot = Snapshot::of(now.instant, &self.node, &self.lateness, self.failures.total());

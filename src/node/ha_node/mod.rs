@@ -13,10 +13,12 @@ mod retired;
 mod routing;
 mod sockets;
 mod statics;
+mod succession;
 mod tracking;
 mod unknown;
 
 pub(crate) use retired::Retired;
+pub use succession::Legacy;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -100,6 +102,8 @@ pub struct HaNode {
     phase: Phase,
     /// Since when a predecessor that was killed has not advertised any more.
     silent_since: Option<Instant>,
+    /// What it has said, if it left in order.
+    legacy: Option<Legacy>,
     inheritance: Inheritance,
     /// What is set aside for authentication.
     reservation: Option<Reservation>,
@@ -151,6 +155,7 @@ impl HaNode {
             announcements: AnnouncementQueue::default(),
             phase: Phase::New,
             silent_since: None,
+            legacy: None,
             inheritance: Inheritance::default(),
             reservation: None,
             stall_examined: None,
@@ -563,6 +568,9 @@ impl HaNode {
         self.configure_groups(now, &names, actions);
         self.configure_links();
         let concerned = self.configure_trackers(now, &names);
+        if let Some(legacy) = self.legacy.take() {
+            self.trackers.presume(&legacy.scripts);
+        }
         self.tell_tracked(now, concerned, actions);
         self.update_all(now, actions);
         self.leave_all_to_who_wants(now, actions);
@@ -587,6 +595,9 @@ impl HaNode {
         let mut router = Box::new(VirtualRouter::new(id, config));
         if let Some(reservation) = reservation {
             router.reserve_stamps(reservation);
+        }
+        if let Some(legacy) = &self.legacy {
+            router.succeed_to(legacy.masters.contains(&router.config().name));
         }
         if self.maintenance.is_some() {
             router.start_under_maintenance();

@@ -43,6 +43,8 @@ pub enum Input<'a> {
     CountersCleared,
     /// Nothing that reaches the node: what it did, to compare.
     Did(Cow<'a, Transition>),
+    /// [`HaNode::leave_to_next`].
+    Left,
 }
 
 /// A received message without its secrets.

@@ -110,6 +110,7 @@ impl Replay {
             Input::Unannounced(link) => node.note_unannounced(now, link),
             Input::Reserved(reservation) => node.reserve_stamps(reservation),
             Input::CountersCleared => node.clear_counters(),
+            Input::Left => _ = node.leave_to_next(now, actions),
             Input::Did(recorded) => {
                 let replayed = did.pop_front();
                 if replayed.as_ref() != Some(&*recorded) {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::Tape;
 use super::input::{Heard, Input, clean};
 use crate::net::InterfaceIndex;
-use crate::node::{Changes, Event, HaNode, NodeConfig, Retired};
+use crate::node::{Changes, Event, HaNode, Legacy, NodeConfig, Retired};
 use crate::time::{Duration, Now};
 use crate::vrrp::{
     Actions, Datagram, HandsOver, News, Reservation, SendObstacle, SwitchOver, Transmission, Verdicts, Whom,
@@ -156,6 +156,19 @@ impl Taped {
         let answers = self.node.maintain(now, span, actions);
         self.end(now, actions, before);
         answers
+    }
+
+    /// [`HaNode::leave_to_next`].
+    pub fn leave_to_next(&mut self, now: Now, actions: &mut Actions) -> Legacy {
+        let before = self.begin(now, &Input::Left, actions);
+        let legacy = self.node.leave_to_next(now, actions);
+        self.end(now, actions, before);
+        legacy
+    }
+
+    /// [`HaNode::take_up`], before the first event.
+    pub fn take_up(&mut self, legacy: Legacy) {
+        self.node.take_up(legacy);
     }
 
     /// [`HaNode::reserve_stamps`].

@@ -24,7 +24,7 @@ use crate::kernel::{
     HeldAddress, KernelEvent, KernelRequest, Link, LinkKey, Requester, Route, RouterId, Rule, Verb,
 };
 use crate::net::{Family, InterfaceIndex, InterfaceName, Prefix};
-use crate::node::{Bequest, Event, NodeConfig, StaticConfig};
+use crate::node::{Bequest, Event, Legacy, NodeConfig, StaticConfig};
 use crate::sim::kernel::usable_source;
 use crate::sim::machine::meeting_place;
 use crate::sim::table::Table;
@@ -72,6 +72,8 @@ pub struct Ledger {
     pub maintenance: Option<Option<Instant>>,
     /// Since when a predecessor has been silent, if it was killed (machine's clock).
     silent_since: Option<Instant>,
+    /// The masters that it has named, if it left in order.
+    left_masters: Option<BTreeSet<Arc<str>>>,
 }
 
 impl Ledger {
@@ -106,6 +108,17 @@ impl Ledger {
             stopping: false,
             maintenance: None,
             silent_since,
+            left_masters: None,
+        }
+    }
+
+    /// The process before has left in order.
+    pub fn take_up(&mut self, legacy: &Legacy) {
+        self.left_masters = Some(legacy.masters.clone());
+        for (name, good) in &legacy.scripts {
+            if self.config.tracking.scripts.iter().any(|script| script.name == *name) {
+                self.verdicts.presume(name, *good);
+            }
         }
     }
 
@@ -528,12 +541,14 @@ impl Ledger {
         let interval = config.interval.duration();
         let limit = match config.preempt && config.preempt_delay.is_zero() {
             true => master_down_time(config, interval),
+            false if self.left_masters.is_some() => interval * u32::from(config.down_timer_adverts),
             false => interval * u32::from(config.down_timer_adverts.saturating_sub(1)),
         };
         let mut addresses = config.addresses.iter().chain(&config.excluded);
         let left = addresses.any(|address| {
             self.addresses.values().any(|held| held.ours && held.prefix == address.spec.prefix)
         });
+        let left = self.left_masters.as_ref().map_or(left, |masters| masters.contains(&config.name));
         left && local.saturating_since(since) < limit
     }
 

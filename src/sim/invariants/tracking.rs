@@ -131,6 +131,12 @@ impl Verdicts {
         }
     }
 
+    /// What the process before has found out about a script counts until it is run again.
+    pub fn presume(&mut self, name: &Arc<str>, good: bool) {
+        let verdict = if good { Verdict::Good } else { Verdict::Bad };
+        self.scripts.insert(Arc::clone(name), Record { verdict, ..Record::default() });
+    }
+
     /// A file was read.
     pub fn note_file(&mut self, at: Instant, name: &Arc<str>, reading: FileReading) {
         if self.files.insert(Arc::clone(name), reading) != Some(reading) {
