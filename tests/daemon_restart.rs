@@ -18,7 +18,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -35,7 +35,9 @@ const GLOBAL: &str = "global_defs {\n    script_user root\n}\n";
 /// `calls` what a hook is told.
 fn pair() -> Option<(Host, Host)> {
     let (mut first, mut second) = Host::pair()?;
-    first.copy_program();
+    let copy = first.path("alived");
+    fs::copy(env!("CARGO_BIN_EXE_alived"), &copy).unwrap();
+    first.use_program(&copy);
     let hook = first.path("hook");
     let text = format!("#!/bin/sh\necho \"$3\" >> {}\n", first.path("calls").display());
     fs::write(&hook, text).unwrap();
@@ -125,30 +127,39 @@ impl Probes {
         let ends = Arc::new(AtomicBool::new(false));
         let (asks_end, answers_end) = (Arc::clone(&ends), Arc::clone(&ends));
         let replies = near.try_clone().unwrap();
+        let answered = Arc::new(AtomicUsize::new(0));
         let count = std::thread::spawn({
-            let ends = Arc::clone(&ends);
+            let (ends, answered) = (Arc::clone(&ends), Arc::clone(&answered));
             move || {
-                let mut answered = 0;
                 let mut quiet = 0;
                 // What is under way when it ends arrives within a second.
                 while quiet < 20 {
                     match replies.recv(&mut [0; 16]) {
-                        Ok(_) => (answered, quiet) = (answered + 1, 0),
+                        Ok(_) => {
+                            answered.fetch_add(1, Ordering::Relaxed);
+                            quiet = 0;
+                        }
                         Err(_) => quiet += usize::from(ends.load(Ordering::Relaxed)),
                     }
                 }
-                answered
             }
         });
         let asks = std::thread::spawn(move || {
             let mut asked: usize = 0;
+            // On a busy machine these threads stand still: what waits for them fits into the sockets.
+            let mut waits = 0;
             while !asks_end.load(Ordering::Relaxed) {
                 // A refusal (no neighbour, no route) is a probe lost, too.
                 let _ = near.send_to(&asked.to_be_bytes(), "192.0.2.50:7007");
                 asked += 1;
                 std::thread::sleep(Duration::from_millis(1));
+                while asked - answered.load(Ordering::Relaxed) > 100 && waits < 10_000 {
+                    waits += 1;
+                    std::thread::sleep(Duration::from_millis(1));
+                }
             }
-            (asked, count.join().unwrap())
+            count.join().unwrap();
+            (asked, answered.load(Ordering::Relaxed))
         });
         let answers = std::thread::spawn(move || {
             let mut buffer = [0; 16];
@@ -178,11 +189,10 @@ impl Probes {
 #[test]
 fn neither_another_router_nor_a_host_notices_an_upgrade() {
     let Some((mut first, mut second)) = pair() else { return };
-    let monitor = first.namespace.run(|| Monitor::open(Ownership::Mark).unwrap()).unwrap();
-    let mut monitor = monitor;
+    let mut monitor = first.namespace.run(|| Monitor::open(Ownership::Mark).unwrap()).unwrap();
     let probes = Probes::start(&second, &first);
     let before = calls(&first);
-    for round in 1..=3 {
+    for round in 1..=2 {
         // Another file, another program.
         let mut bytes = fs::read(env!("CARGO_BIN_EXE_alived")).unwrap();
         bytes.extend_from_slice(&[0; 7]);
@@ -231,8 +241,8 @@ fn what_is_not_good_is_refused_and_nothing_happens() {
         assert_eq!((host.supervisor(), host.worker()), (supervisor, worker));
     };
     let good = fs::read_to_string(first.path("keepalived.conf")).unwrap();
-    first.configure(&good.replace("virtual_router_id 51", "virtual_router_id 999"));
-    refused(&first, "virtual_router_id");
+    first.configure("vrrp_instance VI_1 {\n");
+    refused(&first, "the configuration is not good");
     first.configure(GLOBAL);
     refused(&first, "no virtual router any more");
     first.configure(&good);
@@ -329,8 +339,7 @@ fn a_virtual_mac_its_filter_routes_and_rules_stay() {
         (routes.len(), rules.len()) == (1, 1)
     });
     let before = kept(&first);
-    let monitor = first.namespace.run(|| Monitor::open(Ownership::Mark).unwrap()).unwrap();
-    let mut monitor = monitor;
+    let mut monitor = first.namespace.run(|| Monitor::open(Ownership::Mark).unwrap()).unwrap();
     restart(&mut first);
     first.wait_for_lines("restarted: v", 1);
     assert_eq!(kept(&first), before, "{}", first.log());
@@ -361,18 +370,14 @@ fn what_an_operator_said_survives() {
     assert_eq!(says(&first, &["failback", "VI_1"]).1, 0);
     first.wait("mastership", |host| status(host)["state"] == "MASTER");
     assert_eq!(says(&first, &["maintenance", "on"]).1, 0);
+    first.wait("the hook", |host| calls(host).ends_with("FAULT\n"));
     let told = calls(&first);
     restart(&mut first);
-    assert_eq!(status(&first)["state"], "FAULT");
+    first.wait("maintenance", |host| status(host)["state"] == "MAINTENANCE");
     assert!(says(&first, &["maintenance"]).0.contains("maintenance is on"));
     assert_eq!(second.log().matches("Entering").count(), 4, "B M B M: {}", second.log());
     assert_eq!(calls(&first), told, "nobody is told of what is no change");
     assert_eq!(says(&first, &["maintenance", "off"]).1, 0);
-    first.wait("mastership", |host| status(host)["state"] == "MASTER");
-    // A daemon that is stopped and started knows of none of it.
-    assert_eq!(says(&first, &["maintenance", "on"]).1, 0);
-    stop(&mut first);
-    first.start(&[]);
     first.wait("mastership", |host| status(host)["state"] == "MASTER");
 }
 

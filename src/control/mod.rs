@@ -21,8 +21,8 @@ mod result;
 pub(crate) use command::WEIGHT_MAX;
 pub use command::{Command, LevelChange, LogLevel, LogTarget, MaintenanceChange, RecordChange};
 pub use result::{
-    LogLevels, OrderOutcome, Ordered, Planned, PlannedChange, PlannedObject, Recorded, Recording, Reloaded, Restarted,
-    RouterOrdered,
+    LogLevels, OrderOutcome, Ordered, Planned, PlannedChange, PlannedObject, Recorded, Recording, Reloaded,
+    Restarted, RouterOrdered,
 };
 
 use schemars::JsonSchema;

@@ -76,7 +76,7 @@ impl Hooks {
         }
     }
 
-    /// All routers run, and who was to go on as master has done so.
+    /// Some seconds after the start: who was to go on as master has done so.
     pub(super) fn resumed(&mut self) {
         let all = self.resumption.end();
         self.tell_all(&all);

@@ -3,7 +3,7 @@
 //! container) sees no other process. What the new program needs it finds in a file in memory ([`Estate`]).
 //!
 //! ```text
-//! supervisor  judges the program and the configuration ([`judge`]): a child executes the program for that
+//! supervisor  judges the program and the configuration ([`Judging`]): a child executes the program for that
 //!             forks a guardian, which removes everything should nobody go on
 //!             executes the program                                      the old workers serve meanwhile
 //!   new one   reads the configuration, takes pid files over
@@ -83,7 +83,7 @@ impl Origin {
             let identity = |path: &Path| std::fs::metadata(path).map(|of| (of.dev(), of.ino())).ok();
             identity(path).is_some_and(|there| Some(there) == identity(Path::new("/proc/self/exe")))
         };
-        let word = word.map(Path::new).unwrap_or(Path::new(""));
+        let word = word.map_or_else(|| Path::new(""), Path::new);
         let named = match word.components().count() {
             0 => None,
             1 if !word.as_os_str().as_encoded_bytes().contains(&b'/') => {

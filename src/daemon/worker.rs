@@ -412,6 +412,7 @@ impl<'a> Worker<'a> {
                 () = self.leftovers.due() => {
                     self.leftovers.prune();
                     self.left_filters.remove();
+                    self.hooks.resumed();
                 }
                 () = self.confinement.refused() => self.confinement.tell(),
                 () = self.schedule.due() => if self.schedule.look() {
@@ -642,7 +643,6 @@ impl<'a> Worker<'a> {
     }
 
     fn announce_readiness(&mut self) {
-        self.hooks.resumed();
         self.handover.note_served();
         tracing::info!("Startup complete");
         self.note("started");
