@@ -28,7 +28,7 @@ pub use read::{Fault, Frame, Reader};
 pub use write::{Head, frame_of, start_of};
 
 /// The format that is written and read.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 const MAGIC: &[u8; 17] = b"alived recording\n";
 

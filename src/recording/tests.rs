@@ -185,7 +185,7 @@ fn other_files_are_refused_with_what_to_do() {
 }
 
 /// A recording of this format, from when it was introduced.
-const KEPT: &[u8] = include_bytes!("../../tests/golden/format-1.rec");
+const KEPT: &[u8] = include_bytes!("../../tests/golden/format-2.rec");
 
 /// The types that recordings are made of have not changed since. If they have, on purpose, raise [`FORMAT`] and keep what the
 /// failure prints: `xxd -r -p >tests/golden/format-N.rec`.
