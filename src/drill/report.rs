@@ -120,14 +120,14 @@ fn object(plan: &Plan, outcome: &Outcome) -> Value {
         "failures": outcome.failures,
         "version": plan.version.number(),
         "family": plan.family.to_string(),
-        "interval_ms": ms(plan.interval.duration()),
+        "interval_ms": ms(outcome.scenario.interval(plan.interval).duration()),
         "addresses": plan.addresses,
         "authentication": plan.authentication.name(),
         "unicast": plan.unicast,
         "virtual_mac": plan.virtual_mac().map(|mac| mac.to_string()),
         "client_entries": outcome.ending.client_entries.map(|entry| entry.map(|mac| mac.to_string())),
         "routers": outcome.kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>(),
-        "bound_ms": (!outcome.scenario.overlaps()).then(|| ms(outcome.bound)),
+        "bound_ms": (!outcome.scenario.overlaps() && !outcome.scenario.is_unnoticed()).then(|| ms(outcome.bound)),
         "takeover_ms": takeover.map(ms),
         "first_announcement_ms": first_announcement.map(ms),
         "last_announcement_ms": last_announcement.map(ms),
@@ -151,6 +151,7 @@ fn figures(outcome: &Outcome) -> String {
             let (bound, excess) = (show(outcome.bound), excess(time, outcome.bound));
             format!("bound {bound}, announced {} ({excess})", show(time))
         }
+        (None, _) if outcome.scenario.is_unnoticed() && elected.is_none() => "nobody was elected".to_owned(),
         (None, _) => format!("bound {}, announced never", show(outcome.bound)),
     };
     let blackout = measures.blackout.map_or(Duration::ZERO, |(_, length)| length);

@@ -103,11 +103,17 @@ impl Outcome {
 /// When the laboratory cannot be built or the daemons do not get as far as one master; the message has what
 /// they said.
 pub fn run(plan: &Plan, scenario: Scenario) -> io::Result<Outcome> {
-    if scenario == Scenario::Switch && plan.programs[0].kind == Kind::Keepalived {
-        return Ok(skipped(plan, scenario, "keepalived has no switch-over"));
+    let missing = match scenario {
+        Scenario::Switch => Some("keepalived has no switch-over"),
+        Scenario::Restart => Some("keepalived has no restart without a failover"),
+        _ => None,
+    };
+    if let Some(missing) = missing.filter(|_| plan.programs[0].kind == Kind::Keepalived) {
+        return Ok(skipped(plan, scenario, missing));
     }
     let (scenarios, sync_group) = (vec![scenario], scenario.needs_sync_group());
-    let mut stage = Stage::set(Plan { scenarios, sync_group, ..plan.clone() })?;
+    let plan = &Plan { interval: scenario.interval(plan.interval), scenarios, sync_group, ..plan.clone() };
+    let mut stage = Stage::set(plan.clone())?;
     let probes = Probes::start(&stage.lab)?;
     stage.wait(
         "probes do not reach the server through the virtual address",

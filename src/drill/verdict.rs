@@ -42,6 +42,9 @@ pub fn judge(
             ms(lost)
         ));
     }
+    if scenario.is_unnoticed() && measures.probes_lost > 0 {
+        wrong.push(format!("the host lost {} probes, though nothing was given up", measures.probes_lost));
+    }
     let master = scenario.master();
     wrong.extend(unsettled(ending, master));
     if !ending.traffic_flows {
@@ -199,6 +202,29 @@ mod tests {
         assert!(verdict(Scenario::Switch, lose(Duration::from_millis(1))).is_empty());
         assert_eq!(verdict(Scenario::Switch, lose(Duration::from_millis(351))).len(), 1);
         assert!(verdict(Scenario::Kill, lose(Duration::from_millis(351))).is_empty());
+    }
+
+    #[test]
+    fn a_restart_that_somebody_notices_is_named() {
+        let unnoticed = |measures: &mut Measures, ending: &mut Ending| {
+            measures.elections.clear();
+            measures.first_announcement = None;
+            *ending = Ending {
+                senders: vec![0],
+                client_route: Some(0),
+                holders: vec![0],
+                alive: vec![0, 1],
+                ..ending.clone()
+            };
+        };
+        assert_eq!(verdict(Scenario::Restart, unnoticed), Vec::<String>::new());
+        let wrong = verdict(Scenario::Restart, |measures, ending| {
+            unnoticed(measures, ending);
+            measures.probes_lost = 1;
+        });
+        assert!(wrong.len() == 1 && wrong[0].contains("lost 1 probes"), "{wrong:?}");
+        let wrong = verdict(Scenario::Restart, |_, _| {});
+        assert!(wrong[0].contains("elected r2, expected nobody"), "{wrong:?}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod cut;
 mod kill;
 mod link;
 mod member;
+mod restart;
 mod stall;
 mod stop;
 mod switch;
@@ -13,6 +14,7 @@ mod switch;
 use std::io;
 
 use super::stage::Stage;
+use crate::wire::vrrp::AdvertisementInterval;
 
 /// A fault or an operation, applied to the first router while it is master.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -29,6 +31,8 @@ pub enum Scenario {
     Stall,
     /// The operator hands over.
     Switch,
+    /// Another process of the daemon goes on for the first one (`alived restart`).
+    Restart,
     /// A check of the master's fails, and later succeeds again.
     Check,
     /// The successor no longer hears the master, which hears it, and later does again.
@@ -39,13 +43,14 @@ pub enum Scenario {
 
 impl Scenario {
     /// All, in the order in which they are run.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Kill,
         Self::Crash,
         Self::Stop,
         Self::Link,
         Self::Stall,
         Self::Switch,
+        Self::Restart,
         Self::Check,
         Self::Cut,
         Self::Member,
@@ -60,6 +65,7 @@ impl Scenario {
             Self::Link => "link",
             Self::Stall => "stall",
             Self::Switch => "switch",
+            Self::Restart => "restart",
             Self::Check => "check",
             Self::Cut => "cut",
             Self::Member => "member",
@@ -80,6 +86,7 @@ impl Scenario {
             Self::Link => "the master's cable is pulled",
             Self::Stall => "the master freezes and comes back",
             Self::Switch => "the operator switches over",
+            Self::Restart => "the master is restarted without a failover",
             Self::Check => "a check on the master fails and recovers",
             Self::Cut => "the backup stops hearing the master, one way only",
             Self::Member => "a member of the master's sync group loses its cable",
@@ -101,6 +108,7 @@ impl Scenario {
         match self {
             // The old master has the higher priority and preempts when it is back.
             Self::Stall | Self::Check => &[1, 0],
+            Self::Restart => &[],
             _ => &[1],
         }
     }
@@ -108,7 +116,7 @@ impl Scenario {
     /// Who is master when all is over.
     pub const fn master(self) -> usize {
         match self {
-            Self::Stall | Self::Check | Self::Cut => 0,
+            Self::Stall | Self::Restart | Self::Check | Self::Cut => 0,
             _ => 1,
         }
     }
@@ -116,6 +124,20 @@ impl Scenario {
     /// Whether the old master advertises until it hears its successor.
     pub const fn overlaps(self) -> bool {
         matches!(self, Self::Check | Self::Cut)
+    }
+
+    /// Whether neither another router nor a host may notice it.
+    pub const fn is_unnoticed(self) -> bool {
+        matches!(self, Self::Restart)
+    }
+
+    /// At which interval it is drilled. The next process starts within a master-down time; that of the shortest intervals a
+    /// busy machine does not keep.
+    pub fn interval(self, wanted: AdvertisementInterval) -> AdvertisementInterval {
+        match self {
+            Self::Restart => wanted.max(AdvertisementInterval::ONE_SECOND),
+            _ => wanted,
+        }
     }
 
     /// Does it.
@@ -127,6 +149,7 @@ impl Scenario {
             Self::Link => link::strike(stage),
             Self::Stall => stall::strike(stage),
             Self::Switch => switch::strike(stage),
+            Self::Restart => restart::strike(stage),
             Self::Check => check::strike(stage),
             Self::Cut => cut::strike(stage),
             Self::Member => member::strike(stage),
