@@ -25,6 +25,7 @@ use std::time::Duration;
 use alived::kernel::KernelEvent;
 use alived::sys::netlink::{Monitor, Ownership};
 use alived::sys::process::signal;
+use alived::sys::signals::Signal;
 use host::{Host, instance};
 use serde_json::Value;
 
@@ -270,6 +271,27 @@ fn a_program_that_does_not_go_on_leaves_to_the_other_router() {
     assert_eq!(first.wait_for_end().code(), Some(7));
     second.wait("the other one to take over", |host| host.holds(ADDRESS));
     assert!(!first.holds(ADDRESS), "{}", first.log());
+}
+
+#[test]
+fn a_program_that_hangs_when_the_worker_has_left_does_not_keep_its_addresses() {
+    let Some((mut first, mut second)) = pair() else { return };
+    install_script(&first, "case \"$ALIVED_RESTART\" in judge*) exec % \"$@\";; esac\nexec sleep 1000");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_alived"));
+    let mut waiting = command.arg("restart").arg("-r").arg(first.path("vrrp.pid")).spawn().unwrap();
+    let (supervisor, worker) = (first.supervisor(), first.worker());
+    let name = || fs::read_to_string(format!("/proc/{supervisor}/comm")).unwrap();
+    first.wait("the program to hang", |_| name() == "sleep\n");
+    assert!(first.holds(ADDRESS), "the old worker serves: {}", first.log());
+    signal(worker, Signal::Leave.number());
+    second.wait("the other one to take over", |host| host.holds(ADDRESS));
+    first.wait("the guardian", |host| !host.holds(ADDRESS));
+    first.wait_for_lines("no worker goes on: removed 1 virtual addresses", 1);
+    assert_eq!(name(), "sleep\n");
+    signal(supervisor, libc::SIGKILL);
+    first.wait_for_end();
+    waiting.kill().unwrap();
+    waiting.wait().unwrap();
 }
 
 /// Everything that a router may have in the kernel.

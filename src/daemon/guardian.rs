@@ -13,10 +13,15 @@ use super::service_record;
 use crate::sys::clock;
 use crate::sys::poll::Poller;
 use crate::sys::process;
+use crate::sys::process_table::ProcessEnd;
 use crate::time::{Duration, Instant};
 
-/// The old vrrp worker has left, and the new one is about to start.
+/// The new program is ready, and has the old workers leave.
+pub(super) const GOES_ON: u8 = b'g';
+/// The old vrrp worker has ended. A guardian sees that itself where the kernel tells of processes (Linux 5.3).
 pub(super) const LEFT: u8 = b'l';
+/// The new vrrp worker serves.
+pub(super) const BACK: u8 = b'b';
 /// All is served again, or was stopped in order.
 pub(super) const OVER: u8 = b'o';
 
@@ -26,6 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long workers may take to stop in order whose supervisor is gone, and how often that is looked at.
 const STOPPING: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(20);
+
+const WORD: u64 = 0;
+const WORKER: u64 = 1;
 
 /// Longer than any pause: whoever does not come back in time does not come back.
 const FOR_EVER: Duration = Duration::from_secs(1 << 30);
@@ -38,53 +46,82 @@ pub(super) struct Guarded<'a> {
     pub(super) paths: PidPaths,
     /// The process in which one program follows the other.
     pub(super) supervisor: u32,
-    /// The workers of the old one.
+    /// The vrrp worker of the old one.
+    pub(super) vrrp: Option<u32>,
+    /// All workers of it.
     pub(super) workers: Vec<u32>,
+}
+
+/// How far the restart is.
+#[derive(Debug)]
+enum Stage {
+    /// The new program is not ready. When it is to be.
+    Starts(Instant),
+    /// It is, or was ended.
+    GoesOn,
+    /// Its vrrp worker serves.
+    Back,
 }
 
 /// Guards until it is told that all is over.
 pub(super) fn run(guarded: &Guarded<'_>, mut word: File) {
     process::name_thread("alived-guardian");
     let Ok(mut poller) = Poller::new() else { return };
-    if poller.add(&word, 0).is_err() {
+    if poller.add(&word, WORD).is_err() {
         return;
     }
-    let begun = clock::now().instant;
+    let worker = guarded.vrrp.and_then(|pid| ProcessEnd::of(pid).ok());
+    if let Some(worker) = &worker {
+        // In vain: then it is told.
+        let _ = poller.add(worker, WORKER);
+    }
+    let mut stage = Stage::Starts(clock::now().instant + PATIENCE);
     let mut left: Option<Instant> = None;
     let mut passed = None;
-    let mut patient = true;
     loop {
         let now = clock::now().instant;
-        let deadline = match left {
-            None => patient.then_some(begun + PATIENCE),
-            Some(left) => guarded.leftovers.next_removal(FOR_EVER, passed).map(|after| left + after),
-        };
-        if deadline.is_some_and(|at| at <= now) {
-            match left {
-                None => {
-                    tracing::error!(
-                        "the new program does not go on, ending it; the old workers leave in order"
-                    );
-                    process::signal(guarded.supervisor, libc::SIGKILL);
-                    patient = false;
-                }
-                Some(left) => {
-                    passed = Some(now.saturating_since(left));
-                    guarded.remove(passed);
-                }
-            }
+        let removal = left.filter(|_| !matches!(stage, Stage::Back)).and_then(|left| {
+            guarded.leftovers.next_removal(FOR_EVER, passed).map(|after| left + after)
+        });
+        if let Stage::Starts(until) = stage
+            && until <= now
+        {
+            tracing::error!("the new program does not go on, ending it; the old workers leave in order");
+            process::signal(guarded.supervisor, libc::SIGKILL);
+            stage = Stage::GoesOn;
+        }
+        if let Some(left) = left
+            && removal.is_some_and(|at| at <= now)
+        {
+            passed = Some(now.saturating_since(left));
+            guarded.remove(passed);
             continue;
         }
+        let ready = match stage {
+            Stage::Starts(until) => Some(until),
+            Stage::GoesOn | Stage::Back => None,
+        };
+        let deadline = ready.into_iter().chain(removal).min();
         let timeout = deadline.map(|at| at.saturating_since(now) + Duration::from_millis(1));
-        let Ok(ready) = poller.wait(timeout).map(Iterator::count) else { return };
-        if ready == 0 {
+        let Ok(ready) = poller.wait(timeout).map(Iterator::collect::<Vec<_>>) else { return };
+        if ready.contains(&WORKER)
+            && let Some(worker) = &worker
+        {
+            poller.remove(worker);
+            left.get_or_insert(clock::now().instant);
+        }
+        if !ready.contains(&WORD) {
             continue;
         }
         let mut said = [0];
         match word.read(&mut said) {
             Ok(0) | Err(_) => return guarded.end(),
-            Ok(_) if said[0] == OVER => return,
-            Ok(_) => left = Some(clock::now().instant),
+            Ok(_) => match said[0] {
+                GOES_ON => stage = Stage::GoesOn,
+                LEFT => _ = left.get_or_insert(clock::now().instant),
+                BACK => stage = Stage::Back,
+                _ => return,
+            },
         }
     }
 }

@@ -103,6 +103,7 @@ pub(super) fn run(
                 guardian,
                 before: estate.version.clone(),
                 begun,
+                back: false,
             };
             (Some(leftovers), Some((estate, going_on)))
         }

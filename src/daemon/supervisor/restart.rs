@@ -30,6 +30,8 @@ pub(super) struct GoingOn {
     /// The version before.
     pub(super) before: String,
     pub(super) begun: Instant,
+    /// The guardian knows that virtual routers are served again.
+    pub(super) back: bool,
 }
 
 impl Supervisor<'_> {
@@ -165,10 +167,11 @@ impl Supervisor<'_> {
             Fork::Child => {
                 drop(tell);
                 self.manager.leave();
+                let vrrp = self.seats[0].child.pid();
                 let workers = self.seats.iter().filter_map(|seat| seat.child.pid()).collect();
                 let (options, leftovers) = (self.options, &self.leftovers);
                 guardian::run(
-                    &Guarded { options, leftovers, paths: self.paths(), supervisor, workers },
+                    &Guarded { options, leftovers, paths: self.paths(), supervisor, vrrp, workers },
                     word,
                 );
                 std::process::exit(0)
@@ -205,6 +208,7 @@ impl Supervisor<'_> {
 
     /// In place of the start of workers: has the old ones leave, each of which the first one of this program follows.
     pub(super) fn go_on(&mut self) -> Result<(), u8> {
+        self.tell_guardian(guardian::GOES_ON);
         let now = clock::now().instant;
         let limit = self.settings.child_wait_time + self.settings.hooks.at_stop() + MARGIN;
         for index in 0..self.seats.len() {
@@ -274,6 +278,12 @@ impl Supervisor<'_> {
 
     /// Once all is served by this program's workers the restart is over.
     pub(super) fn conclude_restart(&mut self, now: Instant) {
+        let Some(going_on) = &mut self.going_on else { return };
+        let vrrp = &self.seats[0];
+        if !going_on.back && !vrrp.predecessor && vrrp.child.runs() && vrrp.handover.has_served() {
+            going_on.back = true;
+            self.tell_guardian(guardian::BACK);
+        }
         let Some(going_on) = &self.going_on else { return };
         let serves = |seat: &super::Seat| {
             !seat.wanted && !seat.child.runs()
