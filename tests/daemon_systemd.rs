@@ -131,6 +131,28 @@ fn a_service_goes_on_when_its_worker_is_killed() {
 }
 
 #[test]
+fn a_service_restarts_without_failover_as_the_same_one() {
+    let test = "a_service_restarts_without_failover_as_the_same_one";
+    let Some((mut host, systemd)) = service(test, "notify", false) else { return };
+    start(&mut host, &systemd);
+    let before = (number(&host, "keepalived.pid"), "0".to_owned());
+    let worker = number(&host, "vrrp.pid");
+    let pid_file = host.path("vrrp.pid").display().to_string();
+    let restarted = systemd.run(&[env!("CARGO_BIN_EXE_alived"), "restart", "-r", &pid_file]);
+    assert!(restarted.status.success(), "{restarted:?}");
+    assert_ne!(number(&host, "vrrp.pid"), worker);
+    host.wait("the service to be active", |_| systemd.property("ActiveState") == "active");
+    wait_for_status(&mut host, &systemd, "1 virtual router: 1 master");
+    assert_eq!((systemd.property("MainPID"), systemd.property("NRestarts")), before);
+    assert!(host.holds(ADDRESS));
+    assert!(systemd.control(&["reload", "alived.service"]).status.success());
+    // The watchdog is fed by the new program, too.
+    let fed = systemd.property("WatchdogTimestampMonotonic");
+    host.wait("a sign of life", |_| systemd.property("WatchdogTimestampMonotonic") != fed);
+    stop(&mut host, &systemd);
+}
+
+#[test]
 fn a_service_may_go_to_the_background() {
     let Some((mut host, systemd)) = service("a_service_may_go_to_the_background", "notify", true) else {
         return;
