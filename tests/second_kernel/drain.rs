@@ -88,9 +88,17 @@ fn a_drained_server_keeps_its_connections_and_gets_no_new_ones() {
         host.wait("the count", |host| {
             out(host, &["status"]).contains("draining by command, 1 connections left")
         });
-        // A reload changes nothing about it, nor does the death of the worker.
+        // A reload changes nothing about it, nor does a restart, nor the death of the worker.
         host.signal(libc::SIGHUP);
         host.wait_for_lines("Reloaded", 1);
+        let worker = host.checker();
+        let mut restart = command(&host, &["restart"]).spawn().unwrap();
+        while restart.try_wait().unwrap().is_none() {
+            assert_eq!(table(&host), [SERVICE, ONE, TWO_DRAINS]);
+        }
+        assert!(restart.wait().unwrap().success() && host.checker() != worker, "{}", host.log());
+        host.wait_for_lines("restarted: v", 1);
+        assert!(is_open(&mut connection));
         let worker = host.checker();
         signal(worker, libc::SIGKILL);
         host.wait("the next worker", |host| host.checker() != worker && host.path("checkers.sock").exists());
