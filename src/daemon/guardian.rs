@@ -80,9 +80,9 @@ pub(super) fn run(guarded: &Guarded<'_>, mut word: File) {
     let mut passed = None;
     loop {
         let now = clock::now().instant;
-        let removal = left.filter(|_| !matches!(stage, Stage::Back)).and_then(|left| {
-            guarded.leftovers.next_removal(FOR_EVER, passed).map(|after| left + after)
-        });
+        let removal = left
+            .filter(|_| !matches!(stage, Stage::Back))
+            .and_then(|left| guarded.leftovers.next_removal(FOR_EVER, passed).map(|after| left + after));
         if let Stage::Starts(until) = stage
             && until <= now
         {
@@ -108,7 +108,7 @@ pub(super) fn run(guarded: &Guarded<'_>, mut word: File) {
             && let Some(worker) = &worker
         {
             poller.remove(worker);
-            left.get_or_insert(clock::now().instant);
+            left.get_or_insert_with(|| clock::now().instant);
         }
         if !ready.contains(&WORD) {
             continue;
@@ -118,7 +118,7 @@ pub(super) fn run(guarded: &Guarded<'_>, mut word: File) {
             Ok(0) | Err(_) => return guarded.end(),
             Ok(_) => match said[0] {
                 GOES_ON => stage = Stage::GoesOn,
-                LEFT => _ = left.get_or_insert(clock::now().instant),
+                LEFT => _ = left.get_or_insert_with(|| clock::now().instant),
                 BACK => stage = Stage::Back,
                 _ => return,
             },
