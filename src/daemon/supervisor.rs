@@ -1,6 +1,7 @@
 //! The supervisor: a small process with one thread. It holds the pid files, passes signals on, starts a new
 //! worker or runner when one dies, and tidies up when there is to be no next one.
 
+mod removal;
 mod restart;
 mod web;
 
@@ -17,12 +18,10 @@ use super::handover::Handover;
 use super::ipvs_module;
 use super::leftovers::Leftovers;
 use super::options::Options;
-use super::record;
 use super::restart::{Judging, Origin, TakenOver};
 use super::runner::{self, Need};
 use super::seat::{self, Next, Part, Seat};
 use super::service_manager::ServiceManager;
-use super::service_record;
 use super::shared_text::SharedText;
 use super::status::FATAL;
 use super::watchdog::{Observed, Verdict, Watchdog};
@@ -680,54 +679,6 @@ impl Supervisor<'_> {
             Err(error) => {
                 let when = seat::in_seconds(seat.runner.respawn_later(now, Duration::ZERO));
                 tracing::error!("cannot start a runner: {error}; the next attempt is made{when}");
-            }
-        }
-    }
-
-    /// Removes the addresses that other routers may take over before there is another worker.
-    fn remove_abandoned(&mut self, now: Instant) {
-        let Some(pause) = &mut self.pause else { return };
-        if pause.removal.is_none_or(|at| now < at) {
-            return;
-        }
-        let Pause { since, length, .. } = *pause;
-        let passed = now.saturating_since(since);
-        pause.removal = self.leftovers.next_removal(length, Some(passed)).map(|after| since + after);
-        self.remove_addresses(Some((passed, length)));
-    }
-
-    /// Removes what a worker that did not stop in order has left, where there is to be no next one.
-    fn tidy_up(&mut self, index: usize) {
-        match self.seats[index].part {
-            Part::Vrrp => self.remove_addresses(None),
-            Part::Lvs if self.options.keep_ipvs => {}
-            Part::Lvs => service_record::remove_recorded(&self.seats[index].pid_path),
-        }
-    }
-
-    /// Removes addresses: between two workers, of a pause of which so much has passed, those that others may take over.
-    fn remove_addresses(&mut self, between: Option<(Duration, Duration)>) {
-        if self.options.keep_addresses {
-            return;
-        }
-        let why = between.map_or("", |_| ", before other routers take over");
-        let pid_file = &self.seats[0].pid_path;
-        let removed = match between {
-            None => self.leftovers.remove_everything(pid_file),
-            Some(_) => {
-                let (ownership, record) = record::ownership(pid_file);
-                self.leftovers.remove(between, &ownership, record)
-            }
-        };
-        match removed {
-            Ok(0) => {}
-            Ok(count) => {
-                tracing::warn!(
-                    "removed {count} virtual addresses, routes and rules that the worker left behind{why}"
-                );
-            }
-            Err(error) => {
-                tracing::error!("cannot remove what the worker left behind: {error}");
             }
         }
     }
