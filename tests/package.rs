@@ -214,10 +214,13 @@ fn a_package_is_installed_serves_fails_over_and_goes() {
     let status = succeed(&["alived", "status", "--json"]);
     assert!(status.contains("MASTER"), "{status}");
 
-    // An upgrade: the new program runs.
-    let before = systemd.property("InvocationID");
+    // An upgrade: the new program runs, as the same service with other workers.
+    let (invocation, worker) = (systemd.property("InvocationID"), succeed(&["cat", "/run/vrrp.pid"]));
     succeed(&["dpkg", "--install", package]);
-    assert_ne!(systemd.property("InvocationID"), before);
+    assert_eq!(systemd.property("InvocationID"), invocation);
+    assert_ne!(succeed(&["cat", "/run/vrrp.pid"]), worker);
+    let runs = succeed(&["sh", "-c", "readlink /proc/$(cat /run/vrrp.pid)/exe"]);
+    assert_eq!(runs.trim_end(), "/usr/sbin/alived", "the old one is deleted");
     first.wait("the new program to be master", |host| host.holds(ADDRESS));
 
     succeed(&["systemctl", "kill", "--signal=KILL", "--kill-who=all", "alived"]);
