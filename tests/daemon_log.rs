@@ -4,6 +4,8 @@
 
 #[path = "support/host.rs"]
 mod host;
+#[path = "support/pace.rs"]
+mod pace;
 #[path = "support/skip.rs"]
 mod skip;
 
@@ -20,6 +22,9 @@ use host::{Host, instance};
 use serde_json::Value;
 
 const ADDRESS: &str = "192.0.2.50/24";
+
+/// Of the advertisements of an [`instance`].
+const INTERVAL: Duration = Duration::from_millis(100);
 
 /// Gives the daemon a `/dev` and a `/run` of its own, with `/dev/null`. False, and said so, where that is forbidden.
 fn own_dev_and_run(host: &mut Host, test: &str, before: &str) -> bool {
@@ -317,8 +322,14 @@ fn sinks_that_take_nothing_hold_up_nobody_and_the_loss_is_counted() {
     let mut child = host.command(&flags).stderr(writer).spawn().unwrap();
     host.wait("the address", |host| host.holds(ADDRESS));
     host.wait("an answer", |host| alived(host, &["status"]).status.success());
-    let output = alived(&host, &["reload"]);
-    assert!(output.status.success(), "{output:?}");
+    let pace = pace::Pace::start(&host);
+    for _ in 0..20 {
+        let output = alived(&host, &["reload"]);
+        assert!(output.status.success(), "{output:?}");
+        std::thread::sleep(INTERVAL);
+    }
+    let sent = pace.assert_kept(51, INTERVAL);
+    assert!(sent >= 10, "{sent} advertisements");
 
     // Somebody cleans up: the next line of each says how many are missing.
     let inside = format!("/proc/{}/root{disk}", host.worker());
