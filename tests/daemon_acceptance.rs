@@ -10,13 +10,18 @@ mod nft;
 #[path = "support/skip.rs"]
 mod skip;
 
+use std::fs::File;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::time::Duration;
 
 use alived::drill::Program;
 use host::{Host, LAN, instance, prefix};
 use nft::rules;
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+};
 
 const VIRTUAL: &str = "192.0.2.50";
 const VIRTUAL_IPV6: &str = "2001:db8::50";
@@ -147,4 +152,46 @@ fn neighbours_find_an_ipv6_address_that_is_not_accepted() {
     assert_eq!(refused(), Some(std::io::ErrorKind::TimedOut), "{}", host.log());
     let mac = client.socket.neighbour(lan, address(VIRTUAL_IPV6)).unwrap();
     assert!(mac.is_some(), "found all the same on {LAN}");
+}
+
+/// Lets no process that the thread starts open a socket to netfilter, with the kernel's own word where it has none.
+fn forget_netfilter() {
+    let condition = |argument, value| {
+        SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value).unwrap()
+    };
+    let netfilter = [(0, libc::AF_NETLINK), (2, libc::NETLINK_NETFILTER)];
+    let netfilter = netfilter.map(|(argument, value)| condition(argument, u64::try_from(value).unwrap()));
+    let rule = SeccompRule::new(netfilter.into()).unwrap();
+    let refusal = SeccompAction::Errno(u32::try_from(libc::EPROTONOSUPPORT).unwrap());
+    let filter = SeccompFilter::new(
+        [(libc::SYS_socket, vec![rule])].into(),
+        SeccompAction::Allow,
+        refusal,
+        std::env::consts::ARCH.try_into().unwrap(),
+    );
+    seccompiler::apply_filter(&BpfProgram::try_from(filter.unwrap()).unwrap()).unwrap();
+}
+
+#[test]
+fn a_kernel_without_netfilter_is_named_with_what_follows_from_it() {
+    let Some(mut host) = Host::new() else { return };
+    host.configure(&router("no_accept"));
+    // The daemon inherits what the thread has taken from itself. Everything else is as it was.
+    let log = File::create(host.path("log")).unwrap();
+    let mut command = host.command(&["-n", "-l"]);
+    command.stdout(Stdio::null()).stderr(log);
+    let spawn = move || {
+        forget_netfilter();
+        command.spawn().unwrap()
+    };
+    let mut child = std::thread::spawn(spawn).join().unwrap();
+    host.wait_for_lines(
+        "cannot keep packets from 1 virtual IPv4 addresses (no_accept, strict mode): Protocol not supported (errno 93); \
+         they are taken; use a kernel with nf_tables",
+        1,
+    );
+    host.wait("mastership nevertheless", |host| host.holds(&format!("{VIRTUAL}/24")));
+    host.signal(libc::SIGTERM);
+    assert!(child.wait().unwrap().success(), "{}", host.log());
+    assert!(!host.holds(&format!("{VIRTUAL}/24")));
 }
