@@ -13,6 +13,7 @@ mod skip;
 use std::fs;
 use std::time::Instant;
 
+use alived::drill::Program;
 use alived::sys::process::signal;
 use host::Host;
 use ip::{ip, is_there, lines};
@@ -317,6 +318,22 @@ fn two_routers_share_a_route() {
     assert_eq!(ours(&host), [""; 0]);
 }
 
+/// How often a thread of the worker has waited for something.
+fn waits(host: &Host, thread: &str) -> u64 {
+    let pid = host.worker();
+    let mut total = 0;
+    for task in fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
+        let task = task.unwrap().path();
+        if fs::read_to_string(task.join("comm")).unwrap().contains(thread) {
+            let status = fs::read_to_string(task.join("status")).unwrap();
+            let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches"));
+            total += line.unwrap().split_whitespace().nth(1).unwrap().parse::<u64>().unwrap();
+        }
+    }
+    assert!(total > 0, "there is a thread named {thread}");
+    total
+}
+
 /// The thread that advertises is not woken by the routes of others, however many come and go.
 #[test]
 fn the_routes_of_others_wake_nobody() {
@@ -324,20 +341,6 @@ fn the_routes_of_others_wake_nobody() {
         return;
     }
     let Some(mut host) = start(ROUTES, 6) else { return };
-    let switches = |host: &Host| {
-        let pid = host.worker();
-        let mut total = 0_u64;
-        for task in fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
-            let task = task.unwrap().path();
-            if fs::read_to_string(task.join("comm")).unwrap().contains("vrrp") {
-                let status = fs::read_to_string(task.join("status")).unwrap();
-                let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches"));
-                total += line.unwrap().split_whitespace().nth(1).unwrap().parse::<u64>().unwrap();
-            }
-        }
-        assert!(total > 0, "there is a vrrp thread");
-        total
-    };
     let mut batch = String::new();
     for verb in ["add", "del"] {
         for number in 0..20_000_u32 {
@@ -346,12 +349,60 @@ fn the_routes_of_others_wake_nobody() {
         }
     }
     fs::write(host.path("batch"), batch).unwrap();
-    let (before, started) = (switches(&host), Instant::now());
+    let (before, started) = (waits(&host, "vrrp"), Instant::now());
     let batch = host.path("batch");
     ip(&host, &format!("-batch {}", batch.display()));
-    let (woken, elapsed) = (switches(&host) - before, started.elapsed());
+    let (woken, elapsed) = (waits(&host, "vrrp") - before, started.elapsed());
     // Ten advertisements a second of its own, and what belongs to each; 40,000 notifications.
     let own = 20 * (elapsed.as_millis() / 100 + 10) as u64;
     assert!(woken < own.min(20_000), "{woken} wake-ups in {elapsed:?}");
     host.wait("the routes", |host| ours(host).len() == 6);
+}
+
+/// A thousand routes and a thousand rules follow a takeover and leave with it, in few steps and without a word from
+/// anybody who advertises; how long that takes is told beside keepalived's.
+#[test]
+fn a_thousand_routes_and_rules_follow_a_takeover() {
+    const COUNT: usize = 1_000;
+    let test = "a_thousand_routes_and_rules_follow_a_takeover";
+    if !is_there(test) {
+        return;
+    }
+    let mut blocks = String::from("virtual_routes {\n");
+    for number in 0..COUNT {
+        let (high, low) = (number / 250, number % 250);
+        blocks += &format!(" 10.{high}.{low}.0/24 via 192.0.2.9 dev lan0\n");
+    }
+    blocks += " }\n virtual_rules {\n";
+    for number in 0..COUNT {
+        let (high, low) = (number / 250, number % 250);
+        blocks += &format!(" from 10.{high}.{low}.0/24 table 100 preference {}\n", 1_000 + number);
+    }
+    blocks += " }";
+    let held = |host: &Host| {
+        let routes = lines(host, "-4 route show proto keepalived", "via 192.0.2.9").len();
+        (routes, lines(host, "-4 rule", "lookup 100").len())
+    };
+    let keepalived = Program::keepalived();
+    for program in [None, keepalived] {
+        let Some(mut host) = Host::new() else { return };
+        let ours = program.is_none();
+        let name = if ours { "alived" } else { "keepalived" };
+        program.iter().for_each(|program| host.use_program(&program.path));
+        host.configure(&router(&blocks));
+        host.start(&[]);
+        host.wait("mastership", |host| host.holds("192.0.2.50/24"));
+        let begun = Instant::now();
+        host.wait("the routes and rules", |host| held(host) == (COUNT, COUNT));
+        println!("{name}: all there {:?} after the address", begun.elapsed());
+        if ours {
+            // Many of them with one call. A step waits at most once, for its turn in the kernel.
+            let waits = waits(&host, "kernel");
+            assert!(waits < COUNT as u64 / 4, "{waits} waits for {COUNT} routes and {COUNT} rules");
+            assert_eq!(count(&host, "Entering MASTER STATE"), 1, "{}", host.log());
+        }
+        host.signal(libc::SIGTERM);
+        host.wait_for_end();
+        assert_eq!(held(&host), (0, 0), "{name}");
+    }
 }
