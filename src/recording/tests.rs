@@ -44,11 +44,32 @@ fn head() -> Head {
 
 /// A router that becomes a master.
 fn file() -> Vec<u8> {
+    file_of(&pieces(0), |_, _| {})
+}
+
+/// A recording of these pieces, with what is done to the bytes of each.
+fn file_of(pieces: &[Piece], mut forge: impl FnMut(usize, &mut Vec<u8>)) -> Vec<u8> {
+    let mut file = start_of(&head());
+    let mut buffer = Vec::new();
+    for (number, piece) in pieces.iter().enumerate() {
+        let mut piece = piece.clone();
+        forge(number, &mut piece.bytes);
+        frame_of(&piece, 0, &mut buffer);
+        file.extend_from_slice(&buffer);
+    }
+    file
+}
+
+/// What is recorded from a step on, of fifty. From the sixth second of a daemon on, it is master.
+fn pieces(from: usize) -> Vec<Piece> {
     let reel = Reel::default();
     let eth0 = InterfaceIndex::new(1).unwrap();
     let router = RouterConfig::new("VI_1", Vrid::new(51).unwrap(), Family::Ipv4, "eth0".parse().unwrap());
     let mut node = Taped::new(HaNode::new(NodeConfig { routers: vec![router], ..NodeConfig::default() }));
-    node.record(Some(Box::new(Tape::new(Box::new(reel.clone())))));
+    let record = || Some(Box::new(Tape::new(Box::new(reel.clone()))));
+    if from == 0 {
+        node.record(record());
+    }
     let mut now = Now { instant: Instant::from_micros(5_000_000), wall: BEGUN };
     let mut actions = Actions::default();
     let link = Link {
@@ -74,19 +95,17 @@ fn file() -> Vec<u8> {
     node.handle(now, Event::Kernel(KernelEvent::View(view)), &mut actions);
     let socket = ReceiveSocket::vrrp(eth0, [224, 0, 0, 18].into());
     node.handle(now, Event::Socket(SocketEvent::Opened(socket)), &mut actions);
-    for _ in 0..50 {
+    for step in 0..50 {
+        if step > 0 && step == from {
+            node.record(record());
+        }
         now.instant += Duration::from_millis(100);
         now.wall = now.wall + Duration::from_millis(100);
         node.handle_timeout(now, &mut actions);
     }
     node.record(None);
-    let mut file = start_of(&head());
-    let mut buffer = Vec::new();
-    for piece in reel.0.lock().unwrap().iter() {
-        frame_of(piece, 0, &mut buffer);
-        file.extend_from_slice(&buffer);
-    }
-    file
+    let pieces = reel.0.lock().unwrap();
+    pieces.clone()
 }
 
 fn told(file: &[u8], until: Option<WallTime>) -> (Vec<(Now, Told)>, Played, Result<(), Fault>) {
@@ -152,6 +171,39 @@ fn of_a_damaged_recording_what_is_whole_is_played_and_the_place_is_named() {
             "{outcome:?}"
         );
     }
+}
+
+/// Checksums keep nobody from writing what no daemon records. It is refused or played, whatever comes of that.
+#[test]
+fn a_forged_recording_is_refused_or_played() {
+    let recordings = [pieces(0), pieces(45)];
+    let mut prng = Prng::new(5);
+    let (mut refused, mut whole) = (0, 0);
+    for _ in 0..2_000 {
+        let pieces = &recordings[prng.below(2) as usize];
+        let place = prng.below(pieces.len() as u64) as usize;
+        let file = file_of(pieces, |number, bytes| {
+            if number != place || bytes.is_empty() {
+                return;
+            }
+            for _ in 0..prng.between(1, 3) {
+                let at = prng.below(bytes.len() as u64) as usize;
+                match prng.below(4) {
+                    0 => bytes[at] = prng.below(256) as u8,
+                    1 => bytes[at] = [0, 1, 0x7f, 0x80, 0xff][prng.below(5) as usize],
+                    2 => bytes[at] = bytes[at].wrapping_add(1),
+                    // The largest number there is.
+                    _ => {
+                        bytes.splice(at..=at, [[0xff; 9].as_slice(), &[1]].concat());
+                    }
+                }
+            }
+        });
+        let (_, played, outcome) = told(&file, None);
+        refused += u32::from(outcome.is_err());
+        whole += u32::from(outcome.is_ok() && played.inputs > 0);
+    }
+    assert!(refused > 100 && whole > 100, "{refused} refused, {whole} played");
 }
 
 #[test]
