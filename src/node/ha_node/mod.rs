@@ -467,6 +467,7 @@ impl HaNode {
                 } else {
                     self.note_all_links(now);
                     self.statics.resynchronise(now, &self.kernel, actions);
+                    self.index_static_routing();
                     self.links.resynchronise(now, &self.kernel, actions);
                     self.update_all(now, actions);
                     self.look_at_all_links(now, actions);

@@ -184,3 +184,29 @@ fn a_track_group_faults_while_the_kernel_refuses_its_route() {
     assert!(obey_all(&mut script, false).contains(&format!("Add {ROUTE}")), "it is tried again");
     assert_eq!(state(&script), State::Backup);
 }
+
+#[test]
+fn a_static_route_on_an_interface_that_came_anew_unseen_is_watched_over() {
+    let statics = StaticConfig {
+        routes: vec![StaticRoute { route: route(), track_group: None }],
+        ..StaticConfig::default()
+    };
+    let mut script = Script {
+        node: HaNode::new(NodeConfig { statics: Box::new(statics), ..NodeConfig::default() }),
+        now: Now { instant: Instant::ZERO, wall: WallTime::default() },
+        actions: Actions::default(),
+    };
+    let view = |link: Link| KernelView { links: vec![link], ..KernelView::default() };
+    script.tell(Event::Kernel(KernelEvent::View(view(link(true)))));
+    assert_eq!(obey_all(&mut script, false), [format!("Add {ROUTE}")]);
+    let anew = Link { key: InterfaceIndex::new(99).unwrap(), ..link(true) };
+    let mut there = held(18);
+    there.ways[0].link = Some(anew.key);
+    // Notifications were lost meanwhile.
+    script.tell(Event::Kernel(KernelEvent::View(view(anew))));
+    assert_eq!(obey_all(&mut script, false), [format!("Remove {ROUTE}"), format!("Add {ROUTE}")]);
+    script.tell(Event::Kernel(KernelEvent::RoutePresent { route: there.clone(), replaces: false }));
+    script.tell(Event::Kernel(KernelEvent::RouteGone(there)));
+    script.pass(20);
+    assert_eq!(obey_all(&mut script, false), [format!("Add {ROUTE}")]);
+}
