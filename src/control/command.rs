@@ -15,7 +15,8 @@ pub enum Command {
     /// What happened lately, the oldest first; then, if asked for, each further event in a line of its own as it happens.
     /// Who follows says nothing more; who reads too slowly is told so and cut off.
     Events {
-        /// Only those of the virtual router or sync group of this name.
+        /// Only those of the virtual router or sync group of this name; of the lvs worker, of the virtual server or real
+        /// server.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         of: Option<String>,
         /// At most so many, the latest ones; all that are kept, if absent.

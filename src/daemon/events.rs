@@ -7,6 +7,8 @@ use serde_json::Value;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
+use super::control::Asked;
+use crate::control::Code;
 use crate::status::{EventRecord, Happening};
 use crate::time::{Duration, WallTime};
 
@@ -44,7 +46,7 @@ struct Kept {
 enum Told {
     Event {
         /// Whom it concerns.
-        name: Option<Arc<str>>,
+        names: [Option<Arc<str>>; 2],
         record: Value,
     },
     /// There will be no more.
@@ -73,10 +75,10 @@ impl Events {
         self.last += 1;
         let number = self.last;
         if let Some(followers) = &self.followers {
-            let name = happening.name().cloned();
+            let names = happening_names(&happening).map(Option::<&Arc<str>>::cloned);
             let record = value(&EventRecord::of(number, at, &happening));
             // It fails when all are gone.
-            if followers.send(Arc::new(Told::Event { name, record })).is_err() {
+            if followers.send(Arc::new(Told::Event { names, record })).is_err() {
                 self.followers = None;
             }
         }
@@ -86,9 +88,9 @@ impl Events {
         self.kept.push_back(Kept { number, at, happening });
     }
 
-    /// The latest ones, at most `last` of them, the oldest first: all, or those of one virtual router or sync group.
+    /// The latest ones, at most `last` of them, the oldest first: all, or those of one name.
     pub(super) fn latest(&self, of: Option<&str>, last: Option<u32>) -> Value {
-        let concerned = |kept: &&Kept| is_of(of, kept.happening.name());
+        let concerned = |kept: &&Kept| is_of(of, happening_names(&kept.happening));
         let last = last.and_then(|last| usize::try_from(last).ok()).unwrap_or(KEPT);
         let records = self.kept.iter().rev().filter(concerned).take(last);
         let mut records: Vec<Value> = records
@@ -96,6 +98,16 @@ impl Events {
             .collect();
         records.reverse();
         Value::Array(records)
+    }
+
+    /// Answers a client that asks for them.
+    pub(super) fn answer(&mut self, asked: Asked, of: Option<String>, last: Option<u32>, follow: bool) {
+        let result = serde_json::json!({ "events": self.latest(of.as_deref(), last) });
+        match follow.then(|| self.follow(of)) {
+            None => asked.grant(result),
+            Some(Some(subscription)) => asked.grant_and_follow(result, subscription),
+            Some(None) => asked.refuse(Code::Busy, "too many others follow the events"),
+        }
     }
 
     /// The worker ends: gives followers a moment to hear the rest.
@@ -121,7 +133,9 @@ impl Subscription {
         loop {
             match self.told.recv().await {
                 Ok(told) => match &*told {
-                    Told::Event { name, record } if is_of(self.of.as_deref(), name.as_ref()) => {
+                    Told::Event { names, record }
+                        if is_of(self.of.as_deref(), names.each_ref().map(Option::as_ref)) =>
+                    {
                         return Ok(record.clone());
                     }
                     Told::Event { .. } => {}
@@ -134,9 +148,14 @@ impl Subscription {
     }
 }
 
-/// Whether an event that concerns `name` is among those that are asked for.
-fn is_of(asked: Option<&str>, name: Option<&Arc<str>>) -> bool {
-    asked.is_none_or(|asked| name.is_some_and(|name| **name == *asked))
+/// Whom it concerns.
+fn happening_names(happening: &Happening) -> [Option<&Arc<str>>; 2] {
+    [happening.name(), happening.real_server()]
+}
+
+/// Whether an event that concerns these is among those that are asked for.
+fn is_of(asked: Option<&str>, names: [Option<&Arc<str>>; 2]) -> bool {
+    asked.is_none_or(|asked| names.into_iter().flatten().any(|name| **name == *asked))
 }
 
 fn value(record: &EventRecord) -> Value {

@@ -47,6 +47,7 @@ mod mailbox;
 mod maintenance;
 mod memory;
 mod options;
+mod plan;
 mod polled_links;
 mod progress;
 mod receive_pace;

@@ -518,14 +518,7 @@ impl<'a> Worker<'a> {
         }
         match asked.request.command.clone() {
             Command::Status {} => self.ask(Purpose::Status(asked)),
-            Command::Events { of, last, follow } => {
-                let result = serde_json::json!({ "events": self.events.latest(of.as_deref(), last) });
-                match follow.then(|| self.events.follow(of)) {
-                    None => asked.grant(result),
-                    Some(Some(subscription)) => asked.grant_and_follow(result, subscription),
-                    Some(None) => asked.refuse(Code::Busy, "too many others follow the events"),
-                }
-            }
+            Command::Events { of, last, follow } => self.events.answer(asked, of, last, follow),
             Command::Failover { of, seconds } => self.fail_over(asked, of, seconds),
             Command::Failback { of } => self.fail_back(asked, of),
             Command::Maintenance { change } => self.maintain(asked, change),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::director::{Director, Server};
 use super::server::ServerState;
-use super::{CheckId, Leaving, Ordered, RealServer, VirtualServer};
+use super::{Advice, CheckId, Leaving, Ordered, RealServer, Service, VirtualServer};
 use crate::kernel::ipvs::{HostPort, IpvsKey, ServiceKey};
 
 /// A virtual server and its state.
@@ -41,6 +41,10 @@ pub(crate) struct RealServerView<'a> {
     pub order: Option<Ordered>,
     /// What decides about it.
     pub checks: Vec<CheckId>,
+    /// What they say of its weight.
+    pub advice: Vec<(CheckId, Advice)>,
+    /// The weight that a predecessor left it with, until a check says more.
+    pub adopted_weight: Option<u32>,
     /// Where it is in the kernel's table, if it is.
     pub destinations: Vec<(ServiceKey, HostPort)>,
 }
@@ -49,6 +53,12 @@ impl Director {
     /// All virtual servers, in the order in which they were added.
     pub(crate) fn views(&self) -> impl Iterator<Item = ServerView<'_>> {
         self.servers.values().map(|Server { state, .. }| view(state))
+    }
+
+    /// The virtual server that has a service of the kernel.
+    pub(crate) fn service_of(&self, key: ServiceKey) -> Option<&Service> {
+        let server = self.servers.get(self.owners.get(&key)?)?;
+        Some(&server.state.config.service)
     }
 }
 
@@ -59,6 +69,8 @@ fn view(state: &ServerState) -> ServerView<'_> {
         weight: real.weight(config),
         order: real.order,
         checks: real.checks.iter().map(|check| check.id).collect(),
+        advice: real.checks.iter().map(|check| (check.id, check.advice)).collect(),
+        adopted_weight: real.adopted_weight,
         destinations: state
             .members
             .iter()

@@ -12,7 +12,7 @@ use crate::check::{
     self, Attempt, CheckActions, CheckStatus, Checker, Checks, Outcome, OutcomeKind, Target, TargetedCheck,
     WeightAdvice,
 };
-use crate::kernel::ipvs::HostPort;
+use crate::kernel::ipvs::{HostPort, ServiceKey};
 use crate::lvs::{
     self, Advice, Beginning, CheckId, CheckedServer, Conduct, Director, DirectorConfig, Ending, Order,
     OrderedServer, Planned, ServerView, Service, Verdict, VirtualServer,
@@ -232,6 +232,11 @@ impl LbNode {
     /// Whose a check is: the virtual server, and the real server.
     pub(crate) fn of_check(&self, check: CheckId) -> Option<(&Service, HostPort)> {
         self.owners.get(&check).map(|(service, target)| (service, *target))
+    }
+
+    /// The virtual server that has a service of the kernel.
+    pub(crate) fn service_of(&self, key: ServiceKey) -> Option<&Service> {
+        self.director.service_of(key)
     }
 
     /// All virtual servers.

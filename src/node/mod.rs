@@ -26,7 +26,7 @@ mod tests;
 
 pub(crate) use balancing::BalancerConfig;
 pub use bequest::Bequest;
-pub(crate) use changes::{Change, Changes};
+pub(crate) use changes::{Change, Changes, ObjectChange};
 pub(crate) use ha_node::Retired;
 pub use ha_node::{HaNode, Legacy};
 pub use kernel_model::KernelModel;

@@ -13,8 +13,8 @@ use crate::check::{CheckStatus, CheckerKind};
 use crate::kernel::ipvs::{
     Connections, ForwardingMethod, HostPort, IpvsTable, ServiceKey, Statistics, Tunnel,
 };
-use crate::lvs::{CheckId, OrderState, Ordered, RealServerView, ServerView, Service};
-use crate::notify::{service_name, target_name};
+use crate::lvs::{Advice, CheckId, OrderState, Ordered, RealServerView, ServerView, Service};
+use crate::notify::{Event, Object, of_real_server, of_virtual_server, service_name, target_name};
 use crate::time::{Duration, Instant, WallTime, micros};
 
 /// What an lvs worker tells of itself. Times are as in [`super::Status`].
@@ -41,6 +41,15 @@ pub(crate) struct VirtualServerStatus {
     pub(crate) live_weight: u64,
     /// What is needed to gain the quorum, or to keep it.
     pub(crate) needed_weight: u64,
+    /// `quorum`.
+    #[serde(default)]
+    pub(crate) quorum: u32,
+    /// `hysteresis`.
+    #[serde(default)]
+    pub(crate) hysteresis: u32,
+    /// When it gained or lost its quorum last, and why; absent where that has not happened in this worker's life.
+    #[serde(default)]
+    pub(crate) changed: Option<StateChange>,
     /// `lvs_sched`.
     pub(crate) scheduler: String,
     /// The services of the kernel that it stands for.
@@ -67,6 +76,24 @@ pub(crate) struct VirtualServerStatus {
     /// Those that are not in it any more, and keep their connections for a while.
     #[serde(default)]
     pub(crate) leaving: Vec<LeavingStatus>,
+}
+
+/// When a state began, and why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct StateChange {
+    /// When.
+    pub(crate) since_unix_us: u64,
+    /// Why.
+    pub(crate) cause: String,
+}
+
+/// A part of a real server's weight.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct WeightPart {
+    /// `configured`, `by command`, `of the worker before`, or the keyword of the check that says so.
+    pub(crate) what: String,
+    /// What it adds.
+    pub(crate) weight: i64,
 }
 
 /// A real server that is not in the configuration any more.
@@ -219,6 +246,12 @@ pub(crate) struct RealServerStatus {
     pub(crate) weight: u32,
     /// `weight`.
     pub(crate) configured_weight: u32,
+    /// What its weight is made of; a sum below 0 counts as 0.
+    #[serde(default)]
+    pub(crate) weight_parts: Vec<WeightPart>,
+    /// When it went up or down last, and why; absent where that has not happened in this worker's life.
+    #[serde(default)]
+    pub(crate) changed: Option<StateChange>,
     /// What an operator has ordered of it.
     #[serde(default)]
     pub(crate) order: Option<OrderStatus>,
@@ -317,6 +350,18 @@ pub(crate) struct Parts<'a> {
     pub(crate) latencies: &'a BTreeMap<Service, Latencies>,
     /// Entries that are held and lacking.
     pub(crate) entries: (usize, usize),
+    /// What was told last of each object.
+    pub(crate) states: &'a BTreeMap<Object, Event>,
+}
+
+impl Parts<'_> {
+    fn change(&self, object: &Object) -> Option<StateChange> {
+        let event = self.states.get(object)?;
+        Some(StateChange {
+            since_unix_us: event.at.as_unix_micros(),
+            cause: event.cause.clone().unwrap_or_default(),
+        })
+    }
 }
 
 impl BalancerStatus {
@@ -343,6 +388,9 @@ impl BalancerStatus {
                 up,
                 live_weight: live,
                 needed_weight: needed,
+                quorum: config.quorum.weight().get(),
+                hysteresis: config.quorum.hysteresis(),
+                changed: parts.change(&of_virtual_server(&config.service)),
                 scheduler: config.scheduler.name().to_owned(),
                 services: members.iter().map(ToString::to_string).collect(),
                 sorry_server: config
@@ -362,6 +410,7 @@ impl BalancerStatus {
                     .iter()
                     .map(|real| RealServerStatus {
                         name: target_name(&config.service, real.config.target).to_string(),
+                        changed: parts.change(&of_real_server(&config.service, real.config.target)),
                         ..RealServerStatus::of(real, &destinations, parts)
                     })
                     .collect(),
@@ -395,6 +444,8 @@ impl RealServerStatus {
             up: real.up,
             weight: real.weight,
             configured_weight: real.config.weight,
+            weight_parts: weight_parts(real, parts),
+            changed: None,
             order: real.order.map(|order| OrderStatus::of(&order, parts.now, parts.wall)),
             inhibits: real.config.inhibit_on_failure,
             in_table: held.clone().next().is_some(),
@@ -414,6 +465,27 @@ impl RealServerStatus {
                 .collect(),
         }
     }
+}
+
+/// What a weight is made of, as the director sums it up.
+fn weight_parts(real: &RealServerView<'_>, parts: &Parts<'_>) -> Vec<WeightPart> {
+    let part = |what: &str, weight: i64| WeightPart { what: what.to_owned(), weight };
+    if real.order.is_some() {
+        return vec![part("by command", real.weight.into())];
+    }
+    if let Some(adopted) = real.adopted_weight {
+        return vec![part("of the worker before", adopted.into())];
+    }
+    let configured = i64::from(real.config.weight);
+    let of_check = |(id, advice): &(CheckId, Advice)| {
+        let weight = match *advice {
+            Advice::Keep => return None,
+            Advice::Set(weight) => i64::from(weight) - configured,
+            Advice::Add(weight) => weight,
+        };
+        Some(part(check_keyword(&parts.checks.get(id)?.checker.kind), weight))
+    };
+    [part("configured", configured)].into_iter().chain(real.advice.iter().filter_map(of_check)).collect()
 }
 
 impl CheckReport {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::balancer_event::BalancerHappening;
 use super::report::ReloadStatus;
 use crate::time::WallTime;
 use crate::vrrp::{Cause, FaultReason, GroupTransition, News, Report, State, Transition};
@@ -15,6 +16,8 @@ use crate::vrrp::{Cause, FaultReason, GroupTransition, News, Report, State, Tran
 pub(crate) enum Happening {
     /// The protocol core said so.
     News(News),
+    /// Something of a virtual server.
+    Balancer(BalancerHappening),
     /// A reload was answered.
     Reload(ReloadStatus),
     /// The operator gave an order, or the daemon began or ended something, in words.
@@ -22,14 +25,23 @@ pub(crate) enum Happening {
 }
 
 impl Happening {
-    /// The virtual router or the sync group concerned, if it concerns one.
+    /// The virtual router, sync group or virtual server concerned, if it concerns one.
     pub(crate) fn name(&self) -> Option<&Arc<str>> {
         match self {
+            Self::Balancer(happening) => happening.virtual_server.as_ref(),
             Self::News(News::Transition(Transition { name, .. }))
             | Self::News(News::GroupTransition(GroupTransition { name, .. }))
             | Self::News(News::LowerPriorityReceived { router: name, .. })
             | Self::News(News::Report(Report { router: name, .. })) => Some(name).filter(|of| !of.is_empty()),
             Self::Reload(_) | Self::Said(_) => None,
+        }
+    }
+
+    /// The real server concerned, if it concerns one.
+    pub(crate) const fn real_server(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Balancer(happening) => happening.real_server.as_ref(),
+            Self::News(_) | Self::Reload(_) | Self::Said(_) => None,
         }
     }
 }
@@ -91,6 +103,76 @@ pub(crate) enum What {
         /// For people.
         text: String,
     },
+    /// A real server of a virtual server went up or down.
+    RealServer {
+        /// Name of the virtual server.
+        name: String,
+        /// Its own name.
+        real_server: String,
+        /// Whether all its checks succeed.
+        up: bool,
+        /// Why.
+        cause: String,
+    },
+    /// A live real server has another weight.
+    Weight {
+        /// Name of the virtual server.
+        name: String,
+        /// Of the real server.
+        real_server: String,
+        /// Before.
+        from: u32,
+        /// From now on.
+        to: u32,
+    },
+    /// An order for a real server was given, obeyed or is over; or one that left the configuration is waited for.
+    Drain {
+        /// Name of the virtual server, where it is in the configuration still.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// Of the real server.
+        real_server: String,
+        /// `drain-begun`, `drain-ended`, `weight-ordered`, `restored`, `leave-begun` or `leave-ended`.
+        what: String,
+        /// Connections that were cut.
+        cut: u64,
+        /// For people.
+        text: String,
+    },
+    /// A virtual server gained or lost its quorum.
+    Quorum {
+        /// Its name.
+        name: String,
+        /// Whether it has it now.
+        up: bool,
+        /// The weight of all real servers that live.
+        live_weight: u64,
+        /// What was needed to gain it, or not to lose it.
+        needed_weight: u64,
+        /// Why.
+        cause: String,
+    },
+    /// The sorry server of a virtual server stands in for all others from now on, or no longer.
+    SorryServer {
+        /// Name of the virtual server.
+        name: String,
+        /// Of the sorry server.
+        real_server: String,
+        /// Whether it stands in.
+        serves: bool,
+        /// Why.
+        cause: String,
+    },
+    /// An entry of the kernel's table that somebody else removed or changed was put right.
+    Drift {
+        /// Name of the virtual server.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// The entry.
+        entry: String,
+        /// How often since it was last left in peace.
+        times: u32,
+    },
     /// A reload was answered.
     Reload {
         /// Whether the new configuration is in force.
@@ -110,6 +192,7 @@ impl EventRecord {
     pub(crate) fn of(number: u64, at: WallTime, happening: &Happening) -> Self {
         let what = match happening {
             Happening::News(news) => What::of(news),
+            Happening::Balancer(happening) => happening.what.clone(),
             Happening::Reload(reload) => What::Reload { taken: reload.taken, lines: reload.lines.clone() },
             Happening::Said(text) => What::Said { text: text.clone() },
         };
@@ -198,6 +281,29 @@ impl fmt::Display for What {
             }
             Self::LowerPriorityHeard { name, priority } => {
                 write!(f, "{name}: heard a master of lower priority than ours, {priority}")
+            }
+            Self::RealServer { name, real_server, up, cause } => {
+                write!(f, "RS {real_server} of VS {name}: {}: {cause}", if *up { "UP" } else { "DOWN" })
+            }
+            Self::Weight { name, real_server, from, to } => {
+                write!(f, "RS {real_server} of VS {name}: weight {from} -> {to}")
+            }
+            Self::Drain { name: Some(name), real_server, text, .. } => {
+                write!(f, "RS {real_server} of VS {name}: {text}")
+            }
+            Self::Drain { name: None, real_server, text, .. } => write!(f, "RS {real_server}: {text}"),
+            Self::Quorum { name, up, live_weight, needed_weight, cause } => {
+                let word = if *up { "gained" } else { "lost" };
+                write!(f, "VS {name}: quorum {word}, {live_weight} of {needed_weight} live: {cause}")
+            }
+            Self::SorryServer { name, real_server, serves, cause } => {
+                let word = if *serves { "stands in" } else { "is out again" };
+                write!(f, "VS {name}: sorry server {real_server} {word}: {cause}")
+            }
+            Self::Drift { name, entry, times } => {
+                let of = name.as_ref().map(|name| format!("VS {name}: ")).unwrap_or_default();
+                write!(f, "{of}somebody removed or changed {entry}, which is put right")?;
+                if *times > 1 { write!(f, ", for the {times}th time") } else { Ok(()) }
             }
             Self::Report { name: Some(name), text, .. } => write!(f, "{name}: {text}"),
             Self::Report { name: None, text, .. } | Self::Said { text } => f.write_str(text),

@@ -72,7 +72,7 @@ pub(crate) fn wait_for_table(host: &mut Host, wanted: &[&str]) {
     let start = std::time::Instant::now();
     while last != wanted {
         assert!(start.elapsed().as_secs() < 40, "it is\n{last:#?}\nnot\n{wanted:#?}\n{}", host.log());
-        std::thread::sleep(std::time::Duration::from_millis(10));
+        std::thread::sleep(Duration::from_millis(10));
         last = table(host);
     }
 }

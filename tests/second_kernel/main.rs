@@ -22,6 +22,7 @@ mod drain;
 mod ipvs;
 mod large;
 mod links;
+mod operate;
 mod routes;
 mod settings;
 mod traffic;

@@ -29,7 +29,7 @@ pub(super) const READING_PATIENCE: Duration = Duration::from_secs(120);
 
 /// For the help of each command.
 pub(super) const EXITS: &str =
-    "Exit status: 0 done, 1 refused or no such virtual router, 3 no daemon answers, 64 bad command line.";
+    "Exit status: 0 done, 1 refused or nothing of that name, 3 no daemon answers, 64 bad command line.";
 
 /// Which daemon is asked.
 #[derive(Clone, Debug, Args)]
@@ -50,6 +50,19 @@ impl Which {
     pub(super) fn vrrp(&self) -> Client {
         let beside = || self.pid_file.as_ref().map(|path| path.with_extension("sock"));
         Client { path: self.socket.clone().or_else(beside).unwrap_or_else(|| DEFAULT_SOCKET.into()) }
+    }
+
+    /// Whoever reads the configuration.
+    pub(super) fn leader(&self) -> Client {
+        let (vrrp, lvs) = (self.vrrp(), self.lvs());
+        if vrrp.exists() || !lvs.exists() { vrrp } else { lvs }
+    }
+
+    /// All workers that there may be, at least one.
+    pub(super) fn workers(&self) -> Vec<Client> {
+        let leader = self.leader();
+        let other = Some(self.lvs()).filter(|lvs| lvs.exists() && lvs.path != leader.path);
+        [leader].into_iter().chain(other).collect()
     }
 
     /// The lvs worker.

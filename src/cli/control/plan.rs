@@ -39,7 +39,7 @@ pub(in crate::cli) fn plan(arguments: &Plan) -> ExitCode {
         }
     };
     let command = Command::Plan { file: path.to_string_lossy().into_owned() };
-    let plan = match which.vrrp().ask(command, READING_PATIENCE) {
+    let plan = match which.leader().ask(command, READING_PATIENCE) {
         Ok(plan) => plan,
         Err(failure) => return failure.tell("plan"),
     };

@@ -105,7 +105,7 @@ fn text_of(arguments: &Status) -> Result<Result<String, String>, Failure> {
 }
 
 /// What the lvs worker answers.
-fn balancer_of(client: &Client) -> Result<(Value, BalancerStatus), Failure> {
+pub(super) fn balancer_of(client: &Client) -> Result<(Value, BalancerStatus), Failure> {
     let result = client.ask(Command::Status {}, PATIENCE)?;
     let report = serde_json::from_value(result.clone())
         .map_err(|error| Failure::Unreachable(format!("the answer is not understood: {error}")))?;

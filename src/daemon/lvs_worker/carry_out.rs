@@ -76,7 +76,9 @@ impl LvsWorker<'_> {
 
     fn tell(&mut self, news: &News) {
         self.report(news);
-        if let Some(told) = self.account.take(clock::wall(), news) {
+        let at = clock::wall();
+        self.note_event(at, news);
+        if let Some(told) = self.account.take(at, news) {
             self.delivery.tell(told, self.mail.as_deref());
         }
     }

@@ -16,6 +16,7 @@ mod start;
 mod status;
 mod table;
 
+pub(super) use self::reload::fixed_settings;
 pub(super) use self::table::set_sync_daemons;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -33,6 +34,7 @@ use super::configuration::Settings;
 use super::confinement::Confinement;
 use super::control::{Asked, ControlSocket};
 use super::door::Door;
+use super::events::Events;
 use super::handover::Handover;
 use super::hooks::Delivery;
 use super::log::{Levels, Logger};
@@ -139,6 +141,7 @@ struct LvsWorker<'a> {
     files: TrackedFiles<FileNews>,
     file_news: Mailbox<FileNews>,
     account: BalancerAccount,
+    events: Events,
     delivery: Delivery,
     fifos: Vec<FifoConfig>,
     mail: Option<Box<MailConfig>>,
@@ -254,6 +257,7 @@ impl LvsWorker<'_> {
                 // What is under way comes first.
                 self.table = None;
                 tracing::info!("Stopped");
+                self.events.end().await;
                 return Ok(0);
             }
         }

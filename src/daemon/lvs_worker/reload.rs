@@ -4,16 +4,23 @@
 use super::super::configuration::{self, Configuration, Settings, Tolerance};
 use super::super::control::Asked;
 use super::super::ipvs_module;
+use super::super::plan::{Comparison, refused};
 use super::super::reload_files::{self, ReadingMarker};
 use super::super::service_record::{self, Recorded};
 use super::super::worker_start::{self, apply_to_runner};
 use super::LvsWorker;
 use super::start::{conduct, of_checks};
+use crate::control::Code;
 use crate::lvs::{Conduct, Event, Planned};
 use crate::node::BalancerConfig;
 use crate::notify::service_name;
-use crate::status::ReloadStatus;
+use crate::status::{Happening, ReloadStatus};
 use crate::sys::clock;
+
+/// Why a configuration without a virtual server is not taken.
+const STOPS_ALL: &str = "the new configuration has no virtual server, and would stop all that are served: it was not \
+                         reloaded; if that is wanted, write allow-empty = true under [reload] in alived.toml, or stop \
+                         the daemon";
 
 impl LvsWorker<'_> {
     /// Takes another configuration, if it is good.
@@ -38,7 +45,12 @@ impl LvsWorker<'_> {
     }
 
     fn note_reload(&mut self, taken: bool, lines: Vec<String>, asked: Option<Asked>) {
-        let reload = ReloadStatus { at_unix_us: clock::wall().as_unix_micros(), taken, lines };
+        let at = clock::wall();
+        let reload = ReloadStatus { at_unix_us: at.as_unix_micros(), taken, lines };
+        // Whoever leads says that nothing is changed.
+        if self.leads || !taken || !reload.lines.is_empty() {
+            self.events.note(at, Happening::Reload(reload.clone()));
+        }
         self.last_reload = Some(reload.clone());
         let why = reload.lines.first().map_or("", String::as_str);
         self.progress.reload_ended((!taken).then_some(why));
@@ -53,17 +65,34 @@ impl LvsWorker<'_> {
         let configuration = configuration::load(self.options, Tolerance::Strict(&self.faults));
         drop(reading);
         let configuration = configuration.map_err(|refusal| refusal.lines)?;
-        let empties =
-            configuration.balancer.virtual_servers.is_empty() && !self.config.virtual_servers.is_empty();
-        if empties && !configuration.settings.reload.allow_empty {
-            return Err(vec![
-                "the new configuration has no virtual server, and would stop all that are served: it was not \
-                 reloaded; if that is wanted, write allow-empty = true under [reload] in alived.toml, or stop the \
-                 daemon"
-                    .to_owned(),
-            ]);
+        if self.would_stop_all(&configuration) {
+            return Err(vec![STOPS_ALL.to_owned()]);
         }
         Ok(configuration)
+    }
+
+    /// Whether it has no virtual server, and nobody has said that this is wanted.
+    const fn would_stop_all(&self, configuration: &Configuration) -> bool {
+        configuration.balancer.virtual_servers.is_empty()
+            && !self.config.virtual_servers.is_empty()
+            && !configuration.settings.reload.allow_empty
+    }
+
+    /// Answers with what a reload with another file would change.
+    pub(super) fn plan_file(&self, file: &str, asked: Asked) {
+        if !self.leads {
+            return asked.refuse(Code::BadRequest, "the vrrp worker answers this");
+        }
+        let tolerance = Tolerance::Strict(&self.faults);
+        let comparison = match Comparison::read(self.options, file, tolerance, &self.kept) {
+            Ok(comparison) => comparison,
+            Err(refusal) => return asked.refuse_with(refusal),
+        };
+        if self.would_stop_all(&comparison.after) {
+            return asked.refuse_with(refused(file, vec![STOPS_ALL.to_owned()]));
+        }
+        let fixed = fixed_settings(&self.settings, &comparison.after.settings).map(str::to_owned).collect();
+        asked.grant_with(&comparison.planned(fixed));
     }
 
     /// What the vrrp worker has read.
@@ -145,18 +174,8 @@ impl LvsWorker<'_> {
 
     fn take_settings(&mut self, new: Settings) {
         let old = &self.settings;
-        for (name, differs) in [
-            ("checker_priority", old.checker.nice != new.checker.nice),
-            ("checker_rlimit_rttime", old.checker.realtime_limit_us != new.checker.realtime_limit_us),
-            ("checker_cpu_affinity", old.checker.processors != new.checker.processors),
-            ("checker_no_swap", old.checker.no_swap != new.checker.no_swap),
-            ("checker_process_name", old.checker.name != new.checker.name),
-            ("checker_rt_priority", old.checker_realtime_priority != new.checker_realtime_priority),
-            ("lvs_netlink_cmd_rcv_bufs", old.lvs.command_queue != new.lvs.command_queue),
-        ] {
-            if differs {
-                tracing::warn!("{name} cannot change on a reload: restart for that");
-            }
+        for name in fixed_settings(old, &new) {
+            tracing::warn!("{name} cannot change on a reload: restart for that");
         }
         if new.lvs.timeouts != old.lvs.timeouts || new.lvs.sync_daemon != old.lvs.sync_daemon {
             self.configure_kernel(&new.lvs);
@@ -178,4 +197,21 @@ impl LvsWorker<'_> {
         apply_to_runner(new.scripts, &mut self.runner);
         self.settings.lvs = new.lvs;
     }
+}
+
+/// Settings of this worker that differ and cannot change on a reload.
+pub(in crate::daemon) fn fixed_settings(
+    old: &Settings,
+    new: &Settings,
+) -> impl Iterator<Item = &'static str> {
+    let all = [
+        ("checker_priority", old.checker.nice != new.checker.nice),
+        ("checker_rlimit_rttime", old.checker.realtime_limit_us != new.checker.realtime_limit_us),
+        ("checker_cpu_affinity", old.checker.processors != new.checker.processors),
+        ("checker_no_swap", old.checker.no_swap != new.checker.no_swap),
+        ("checker_process_name", old.checker.name != new.checker.name),
+        ("checker_rt_priority", old.checker_realtime_priority != new.checker_realtime_priority),
+        ("lvs_netlink_cmd_rcv_bufs", old.lvs.command_queue != new.lvs.command_queue),
+    ];
+    all.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name)
 }

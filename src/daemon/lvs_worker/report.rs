@@ -2,9 +2,10 @@
 
 use super::LvsWorker;
 use crate::check::{Outcome, OutcomeKind};
-use crate::lvs::{CheckId, News, Order, OrderNews, VirtualServer};
+use crate::lvs::{CheckId, News, Order, OrderNews, Service, VirtualServer};
 use crate::notify::{service_name, target_name};
-use crate::status::check_keyword;
+use crate::status::{Happening, check_keyword, happenings};
+use crate::time::WallTime;
 
 /// Writes down what the director tells of a virtual server.
 fn log(news: &News, server: Option<&VirtualServer>) {
@@ -129,6 +130,14 @@ impl LvsWorker<'_> {
         };
         let server = service.and_then(|service| self.config.virtual_servers.get(*self.index.get(service)?));
         log(news, server);
+    }
+
+    /// Keeps what the director tells for the operator.
+    pub(super) fn note_event(&mut self, at: WallTime, news: &News) {
+        let configured = |service: &Service| self.config.virtual_servers.get(*self.index.get(service)?);
+        for happening in happenings(news, |key| self.node.service_of(key), configured) {
+            self.events.note(at, Happening::Balancer(happening));
+        }
     }
 
     /// What came of a check.

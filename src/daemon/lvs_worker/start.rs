@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::super::checks::CheckIo;
 use super::super::configuration::{Configuration, LvsSettings, Settings};
+use super::super::events::Events;
 use super::super::files;
 use super::super::hooks::Delivery;
 use super::super::host::RealHost;
@@ -143,6 +144,7 @@ impl<'a> LvsWorker<'a> {
             files: TrackedFiles::new(file_news.clone()),
             file_news,
             account,
+            events: Events::default(),
             delivery: Delivery::new(settings.hooks),
             fifos: notifications.balancer_fifos,
             mail: notifications.mail,

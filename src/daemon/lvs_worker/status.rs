@@ -15,7 +15,9 @@ impl LvsWorker<'_> {
         if self.stopping {
             return asked.refuse(Code::Busy, STOPPING);
         }
-        match asked.request.command {
+        match asked.request.command.clone() {
+            Command::Events { of, last, follow } => self.events.answer(asked, of, last, follow),
+            Command::Plan { file } => self.plan_file(&file, asked),
             Command::Status {} => self.ask_for_table(Purpose::Status(asked)),
             Command::Reload {} => self.reload(Some(asked)),
             Command::Restart {} if self.leads => {
@@ -32,8 +34,6 @@ impl LvsWorker<'_> {
                 asked.grant_with(&LogLevels { levels: self.levels.get().clone() });
             }
             Command::Restart {}
-            | Command::Events { .. }
-            | Command::Plan { .. }
             | Command::Failover { .. }
             | Command::Failback { .. }
             | Command::Record { .. }
@@ -81,6 +81,7 @@ impl LvsWorker<'_> {
             table,
             latencies: &self.latencies,
             entries: self.node.held(),
+            states: self.account.states(),
         };
         BalancerStatus::of(daemon, self.node.servers(), &parts)
     }
