@@ -461,8 +461,10 @@ impl Ledger {
             }
             Event::BeginMaintenance(span) => {
                 self.maintenance = Some(span.map(|span| batch.local + span));
-                for standing in self.routers.values_mut().filter(|s| s.state == State::Master) {
-                    standing.switch = Switch::Leaving;
+                for standing in self.routers.values_mut() {
+                    // A backup is out at once, and comes back with its own priority.
+                    let leaves = standing.state == State::Master;
+                    standing.switch = if leaves { Switch::Leaving } else { Switch::Off };
                 }
             }
             Event::EndMaintenance => self.end_maintenance(),
