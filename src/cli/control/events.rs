@@ -77,9 +77,17 @@ fn show(arguments: &Events) -> Result<(), Failure> {
 /// What all workers have kept, by its time, and of it the latest ones.
 fn kept(conversations: &[Conversation], last: Option<u32>) -> Vec<&Value> {
     let of_each = conversations.iter().filter_map(|one| one.result.get("events").and_then(Value::as_array));
-    let mut all: Vec<&Value> = of_each.flatten().collect();
-    // Those of one worker stay in their order.
-    all.sort_by_key(|event| event.get("at_unix_us").and_then(Value::as_u64));
+    let mut all: Vec<(u64, &Value)> = Vec::new();
+    for events in of_each {
+        // Those of one worker stay in their order, also where its clock was set back.
+        let mut latest = 0;
+        for event in events {
+            latest = event.get("at_unix_us").and_then(Value::as_u64).unwrap_or(0).max(latest);
+            all.push((latest, event));
+        }
+    }
+    all.sort_by_key(|(at, _)| *at);
+    let mut all: Vec<&Value> = all.into_iter().map(|(_, event)| event).collect();
     let last = last.and_then(|last| usize::try_from(last).ok()).unwrap_or(all.len());
     all.split_off(all.len().saturating_sub(last))
 }
