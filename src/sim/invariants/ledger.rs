@@ -227,12 +227,6 @@ impl Ledger {
         members.iter().cloned().chain(names().filter(|own| own == name)).collect()
     }
 
-    /// When the last order ends by itself that was given for a time (machine's clock).
-    pub fn orders_end(&self) -> Option<Instant> {
-        let holds = self.routers.values().filter_map(|standing| standing.hold_until);
-        holds.chain(self.maintenance.flatten()).max()
-    }
-
     fn end_maintenance(&mut self) {
         self.maintenance = None;
         for standing in self.routers.values_mut().filter(|s| s.switch == Switch::Leaving) {
