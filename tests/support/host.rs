@@ -299,7 +299,15 @@ impl Host {
     }
 
     fn pid(&self, file: &str) -> u32 {
-        fs::read_to_string(self.path(file)).unwrap().trim().parse().unwrap()
+        let start = Instant::now();
+        loop {
+            // Whoever goes on after a restart writes it anew.
+            match fs::read_to_string(self.path(file)).unwrap_or_default().trim().parse() {
+                Ok(pid) => return pid,
+                Err(error) => assert!(start.elapsed() < PATIENCE, "{file}: {error}"),
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     pub fn signal(&self, number: i32) {

@@ -228,7 +228,9 @@ impl Ledger {
     }
 
     fn end_maintenance(&mut self) {
-        self.maintenance = None;
+        if self.maintenance.take().is_none() {
+            return;
+        }
         for standing in self.routers.values_mut().filter(|s| s.switch == Switch::Leaving) {
             standing.switch = Switch::Off;
         }

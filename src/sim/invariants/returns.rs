@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{GroupKey, Member, Rule, Survey, Violation};
+use super::{GroupKey, Member, Rule, Survey, Switch, Violation};
 use crate::sim::MachineId;
 use crate::time::{Duration, Instant};
 use crate::vrrp::State;
@@ -92,6 +92,8 @@ fn elected_meanwhile(member: &Member, rival: &Member) -> bool {
     let Some(Standstill { since, until }) = member.returned else { return false };
     rival.machine != member.machine
         && is_master(rival)
+        // Who hands over is silent.
+        && rival.switch != Switch::Leaving
         && member.elected.is_some_and(|elected| elected <= since)
         && rival.elected.is_some_and(|elected| since <= elected && elected <= until)
 }
