@@ -10,7 +10,7 @@ use crate::sys::process;
 use crate::vrrp::{RouterConfig, RouterIdentity};
 
 /// Open in a worker besides its routers' sockets, with some to spare: queues, timers, files, netlink.
-const OWN: u64 = 64;
+const OWN: u64 = 96;
 
 /// Kept free of routers' sockets: for clients, for what a reload reads and a dump writes, for runners.
 const RESERVE: u64 = 96;
