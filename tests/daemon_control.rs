@@ -11,7 +11,6 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::process::{Command, Output};
 
 use host::{Host, instance};
 use serde_json::Value;
@@ -27,17 +26,12 @@ fn master() -> Option<Host> {
 }
 
 /// A subcommand that asks this host's daemon.
-fn alived(host: &Host, words: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_alived"));
-    command.args(words).arg("-r").arg(host.path("vrrp.pid")).output().unwrap()
-}
-
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 fn status(host: &Host) -> Value {
-    let output = alived(host, &["status", "--json"]);
+    let output = host.alived(&["status", "--json"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -55,12 +49,12 @@ fn status_tells_what_each_router_does_and_why() {
     assert_eq!(status["daemon"]["pid"], host.worker());
     assert_eq!(status["daemon"]["last_reload"], Value::Null);
 
-    let output = alived(&host, &["status"]);
+    let output = host.alived(&["status"]);
     let words = text(&output.stdout);
     for part in ["VI_1: MASTER for", "VRID 51 on lan0", "192.0.2.50/24", "advertises in"] {
         assert!(words.contains(part), "no `{part}` in {words}");
     }
-    let output = alived(&host, &["status", "VI_9"]);
+    let output = host.alived(&["status", "VI_9"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("there are: VI_1"), "{output:?}");
     let mode = fs::metadata(host.path("vrrp.sock")).unwrap().permissions().mode();
@@ -71,7 +65,7 @@ fn status_tells_what_each_router_does_and_why() {
 fn a_reload_is_answered_with_what_it_changed_or_why_it_was_refused() {
     let Some(mut host) = master() else { return };
     host.configure(&instance("VI_1", 51, 120, ADDRESS));
-    let output = alived(&host, &["reload"]);
+    let output = host.alived(&["reload"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(text(&output.stdout).contains("virtual router VI_1: priority 100 -> 120"), "{output:?}");
     // The answer comes when it is in force.
@@ -80,7 +74,7 @@ fn a_reload_is_answered_with_what_it_changed_or_why_it_was_refused() {
     assert_eq!(before["daemon"]["last_reload"]["taken"], true);
 
     host.configure("vrrp_instance VI_1 {\n    interface lan0\n    virtual_router_id 300\n}\n");
-    let output = alived(&host, &["reload"]);
+    let output = host.alived(&["reload"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let words = text(&output.stderr);
     assert!(words.contains("was not reloaded") && words.contains("300"), "{words}");
@@ -91,7 +85,7 @@ fn a_reload_is_answered_with_what_it_changed_or_why_it_was_refused() {
     host.signal(libc::SIGTERM);
     assert_eq!(host.wait_for_end().code(), Some(0));
     assert!(!host.path("vrrp.sock").exists());
-    let output = alived(&host, &["status"]);
+    let output = host.alived(&["status"]);
     assert_eq!(output.status.code(), Some(3));
     assert!(text(&output.stderr).contains("is the daemon running?"), "{output:?}");
 }
@@ -149,7 +143,7 @@ fn a_socket_that_a_killed_worker_left_is_replaced() {
         .unwrap();
     let begun = std::time::Instant::now();
     loop {
-        let output = alived(&host, &["status", "--json"]);
+        let output = host.alived(&["status", "--json"]);
         let answer: Option<Value> = serde_json::from_slice(&output.stdout).ok();
         if answer.is_some_and(|status| status["daemon"]["pid"] != worker) {
             return;

@@ -14,7 +14,7 @@ use std::io::Read;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
@@ -241,18 +241,13 @@ fn json_lines_on_standard_error_and_in_a_file_for_each_process() {
 }
 
 /// A subcommand that asks this host's daemon.
-fn alived(host: &Host, words: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_alived"));
-    command.args(words).arg("-r").arg(host.path("vrrp.pid")).output().unwrap()
-}
-
 #[test]
 fn levels_change_while_the_daemon_runs() {
     let Some(mut host) = Host::with_router(ADDRESS) else { return };
     host.start(&[]);
     host.wait_for_lines("Entering MASTER STATE", 1);
     let level = |host: &Host, words: &[&str]| {
-        let output = alived(host, &[&["log-level"], words].concat());
+        let output = host.alived(&[&["log-level"], words].concat());
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
     };
@@ -260,12 +255,12 @@ fn levels_change_while_the_daemon_runs() {
     assert_eq!(level(&host, &[]), "control info\ndaemon info\nrunner info\nvrrp info\n");
     assert_eq!(level(&host, &["daemon", "warn"]), "control info\ndaemon warn\nrunner info\nvrrp info\n");
     priority(&host, 101);
-    assert!(alived(&host, &["reload"]).status.success());
+    assert!(host.alived(&["reload"]).status.success());
     assert_eq!(level(&host, &["daemon", "info"]), level(&host, &[]));
     assert!(!host.log().contains("asks for"), "{}", host.log());
     level(&host, &["control", "debug"]);
     priority(&host, 102);
-    assert!(alived(&host, &["reload"]).status.success());
+    assert!(host.alived(&["reload"]).status.success());
     host.wait_for_lines("Reloaded", 1);
     host.wait_for_lines("asks for Reload", 1);
     // Lines are in their order: what was said before is there, or was not said.
@@ -274,7 +269,7 @@ fn levels_change_while_the_daemon_runs() {
     for (words, part) in
         [(&["vrrp", "loud"][..], "loud"), (&["noise", "info"], "noise"), (&["vrrp"], "LEVEL")]
     {
-        let output = alived(&host, &[&["log-level"], words].concat());
+        let output = host.alived(&[&["log-level"], words].concat());
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.code() == Some(64) && text.contains(part), "{output:?}");
     }
@@ -282,9 +277,9 @@ fn levels_change_while_the_daemon_runs() {
     level(&host, &["vrrp", "off"]);
     let (first, second) = (instance("VI_1", 51, 102, ADDRESS), instance("VI_2", 52, 100, "192.0.2.52/24"));
     host.configure(&(first + &second));
-    assert!(alived(&host, &["reload"]).status.success());
+    assert!(host.alived(&["reload"]).status.success());
     host.wait("the second address", |host| host.holds("192.0.2.52/24"));
-    assert!(alived(&host, &["status"]).status.success());
+    assert!(host.alived(&["status"]).status.success());
     host.wait_for_lines("asks for Status", 1);
     level(&host, &["all", "info"]);
     host.signal(libc::SIGTERM);
@@ -321,10 +316,10 @@ fn sinks_that_take_nothing_hold_up_nobody_and_the_loss_is_counted() {
     let flags = ["-n", "-l", "--log-format=json", &to_file];
     let mut child = host.command(&flags).stderr(writer).spawn().unwrap();
     host.wait("the address", |host| host.holds(ADDRESS));
-    host.wait("an answer", |host| alived(host, &["status"]).status.success());
+    host.wait("an answer", |host| host.alived(&["status"]).status.success());
     let pace = pace::Pace::start(&host);
     for _ in 0..20 {
-        let output = alived(&host, &["reload"]);
+        let output = host.alived(&["reload"]);
         assert!(output.status.success(), "{output:?}");
         std::thread::sleep(INTERVAL);
     }
@@ -339,7 +334,7 @@ fn sinks_that_take_nothing_hold_up_nobody_and_the_loss_is_counted() {
         // Until the daemon has ended.
         reader.read_to_string(&mut text).map(|_| text)
     });
-    assert!(alived(&host, &["reload"]).status.success());
+    assert!(host.alived(&["reload"]).status.success());
     host.wait("a line on the disk", |_| {
         fs::read_to_string(format!("{inside}/all_vrrp.log")).unwrap_or_default().contains("Reloaded")
     });
@@ -355,7 +350,7 @@ fn sinks_that_take_nothing_hold_up_nobody_and_the_loss_is_counted() {
         counted
     };
     read_system_log();
-    assert!(alived(&host, &["reload"]).status.success());
+    assert!(host.alived(&["reload"]).status.success());
     host.wait("a line in the system log", |_| read_system_log());
     host.signal(libc::SIGTERM);
     assert!(child.wait().unwrap().success());

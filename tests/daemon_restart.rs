@@ -16,7 +16,7 @@ use std::fs;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -63,28 +63,16 @@ fn calls(host: &Host) -> String {
     fs::read_to_string(host.path("calls")).unwrap_or_default()
 }
 
-fn alived(host: &Host, words: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_alived"));
-    command.args(words).arg("-r").arg(host.path("vrrp.pid")).output().unwrap()
-}
-
-/// What a command says, with its exit status.
-fn says(host: &Host, words: &[&str]) -> (String, i32) {
-    let output = alived(host, words);
-    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
-    (text, output.status.code().unwrap())
-}
-
 /// The state of the one router.
 fn status(host: &Host) -> Value {
-    let output = alived(host, &["status", "--json"]);
+    let output = host.alived(&["status", "--json"]);
     let status: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
     status["routers"][0].clone()
 }
 
 fn restart(host: &mut Host) {
     let (supervisor, worker) = (host.supervisor(), host.worker());
-    let (text, code) = says(host, &["restart"]);
+    let (text, code) = host.says(&["restart"]);
     assert!(code == 0 && text.contains("goes on for v"), "{text}\n{}", host.log());
     assert_eq!(host.supervisor(), supervisor, "the process stays");
     assert_ne!(host.worker(), worker);
@@ -236,7 +224,7 @@ fn what_is_not_good_is_refused_and_nothing_happens() {
     let Some((mut first, second)) = pair() else { return };
     let (supervisor, worker) = (first.supervisor(), first.worker());
     let refused = |host: &Host, words: &str| {
-        let (text, code) = says(host, &["restart"]);
+        let (text, code) = host.says(&["restart"]);
         assert!(code == 1 && text.contains(words), "{words}: {text}\n{}", host.log());
         assert!(text.contains("no restart, the daemon goes on as it is"), "{text}");
         assert_eq!((host.supervisor(), host.worker()), (supervisor, worker));
@@ -266,7 +254,7 @@ fn what_is_not_good_is_refused_and_nothing_happens() {
 fn a_program_that_does_not_go_on_leaves_to_the_other_router() {
     let Some((mut first, mut second)) = pair() else { return };
     install_script(&first, "case \"$ALIVED_RESTART\" in judge*) exec % \"$@\";; esac\nexit 7");
-    let (text, code) = says(&first, &["restart"]);
+    let (text, code) = first.says(&["restart"]);
     assert!(code != 0 && text.contains("no other process has gone on"), "{text}");
     assert_eq!(first.wait_for_end().code(), Some(7));
     second.wait("the other one to take over", |host| host.holds(ADDRESS));
@@ -382,24 +370,24 @@ fn a_virtual_mac_its_filter_routes_and_rules_stay() {
 fn what_an_operator_said_survives() {
     let Some((mut first, mut second)) = pair() else { return };
     // Handed over: the better priority does not count.
-    assert_eq!(says(&first, &["failover", "VI_1", "--for", "1h"]).1, 0);
+    assert_eq!(first.says(&["failover", "VI_1", "--for", "1h"]).1, 0);
     second.wait("the other one to be master", |host| status(host)["state"] == "MASTER");
     restart(&mut first);
     first.wait("the master to be heard", |host| status(host)["master"]["priority"] == 100);
     let state = status(&first);
     assert_eq!((&state["state"], &state["switched_over"]), (&"BACKUP".into(), &"done".into()), "{state}");
     // Back, and out of the election.
-    assert_eq!(says(&first, &["failback", "VI_1"]).1, 0);
+    assert_eq!(first.says(&["failback", "VI_1"]).1, 0);
     first.wait("mastership", |host| status(host)["state"] == "MASTER");
-    assert_eq!(says(&first, &["maintenance", "on"]).1, 0);
+    assert_eq!(first.says(&["maintenance", "on"]).1, 0);
     first.wait("the hook", |host| calls(host).ends_with("FAULT\n"));
     let told = calls(&first);
     restart(&mut first);
     first.wait("maintenance", |host| status(host)["state"] == "MAINTENANCE");
-    assert!(says(&first, &["maintenance"]).0.contains("maintenance is on"));
+    assert!(first.says(&["maintenance"]).0.contains("maintenance is on"));
     assert_eq!(second.log().matches("Entering").count(), 4, "B M B M: {}", second.log());
     assert_eq!(calls(&first), told, "nobody is told of what is no change");
-    assert_eq!(says(&first, &["maintenance", "off"]).1, 0);
+    assert_eq!(first.says(&["maintenance", "off"]).1, 0);
     first.wait("mastership", |host| status(host)["state"] == "MASTER");
 }
 

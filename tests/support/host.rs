@@ -310,6 +310,19 @@ impl Host {
         }
     }
 
+    /// What a command of the program does with the daemon here.
+    pub fn alived(&self, words: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_alived"));
+        command.args(words).arg("-r").arg(self.path("vrrp.pid")).output().unwrap()
+    }
+
+    /// What it says, with its exit status.
+    pub fn says(&self, words: &[&str]) -> (String, i32) {
+        let output = self.alived(words);
+        let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+        (text, output.status.code().unwrap())
+    }
+
     pub fn signal(&self, number: i32) {
         signal(self.supervisor(), number);
     }
