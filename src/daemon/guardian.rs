@@ -8,7 +8,6 @@ use std::io::Read as _;
 use super::files::PidPaths;
 use super::leftovers::Leftovers;
 use super::options::Options;
-use super::record;
 use super::service_record;
 use crate::sys::clock;
 use crate::sys::poll::Poller;
@@ -93,8 +92,9 @@ pub(super) fn run(guarded: &Guarded<'_>, mut word: File) {
         if let Some(left) = left
             && removal.is_some_and(|at| at <= now)
         {
-            passed = Some(now.saturating_since(left));
-            guarded.remove(passed);
+            let since = now.saturating_since(left);
+            passed = Some(since);
+            guarded.remove(since);
             continue;
         }
         let ready = match stage {
@@ -128,13 +128,11 @@ pub(super) fn run(guarded: &Guarded<'_>, mut word: File) {
 
 impl Guarded<'_> {
     /// Nobody goes on: what other routers may take over by now goes.
-    fn remove(&self, passed: Option<Duration>) {
+    fn remove(&self, passed: Duration) {
         if self.options.keep_addresses {
             return;
         }
-        let (ownership, record) = record::ownership(&self.paths.vrrp);
-        let between = passed.map(|passed| (passed, FOR_EVER));
-        match self.leftovers.remove(between, &ownership, record) {
+        match self.leftovers.remove_due(&self.paths.vrrp, passed, FOR_EVER) {
             Ok(0) => {}
             Ok(count) => tracing::warn!(
                 "no worker goes on: removed {count} virtual addresses, routes and rules, before other routers take over"

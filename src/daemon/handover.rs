@@ -127,9 +127,7 @@ impl Handover {
 
     /// For the supervisor: whether that was asked for.
     pub(super) fn take_module_wanted(&self) -> bool {
-        let wanted = self.number(MODULE_WANTED) != 0;
-        self.set(MODULE_WANTED, 0);
-        wanted
+        self.take(MODULE_WANTED)
     }
 
     /// For the worker: an operator wants another process of the daemon in place of this one.
@@ -140,9 +138,7 @@ impl Handover {
 
     /// For the supervisor: whether that was asked for.
     pub(super) fn take_restart_wanted(&self) -> bool {
-        let wanted = self.number(RESTART_WANTED) != 0;
-        self.set(RESTART_WANTED, 0);
-        wanted
+        self.take(RESTART_WANTED)
     }
 
     /// For the supervisor: what comes of it.
@@ -171,6 +167,13 @@ impl Handover {
     }
 
     // The memory is there since `new`: neither can fail.
+
+    /// Whether a wish was noted since the last call.
+    fn take(&self, wish: u64) -> bool {
+        let wanted = self.number(wish) != 0;
+        self.set(wish, 0);
+        wanted
+    }
 
     fn set(&self, which: u64, number: u64) {
         let _ = self.file.write_all_at(&number.to_ne_bytes(), which);

@@ -170,9 +170,15 @@ impl Leftovers {
         all.filter_map(|patience| patience.end(pause)).filter(|end| Some(*end) > passed).min()
     }
 
+    /// Between two workers: removes what has to go when none has run for `passed` of a `pause`. Gives its number.
+    pub(super) fn remove_due(&self, pid_file: &Path, passed: Duration, pause: Duration) -> io::Result<usize> {
+        let (ownership, record) = record::ownership(pid_file);
+        self.remove(Some((passed, pause)), &ownership, record)
+    }
+
     /// Removes what is listed, there and ours, and gives its number. Between two workers, those alone
     /// that have to go when none has run for `passed` of a `pause`.
-    pub(super) fn remove(
+    fn remove(
         &self,
         between: Option<(Duration, Duration)>,
         ownership: &Ownership,

@@ -1,7 +1,6 @@
 //! What the supervisor removes when no worker goes on, or not soon enough.
 
 use super::{Pause, Supervisor};
-use crate::daemon::record;
 use crate::daemon::seat::Part;
 use crate::daemon::service_record;
 use crate::time::{Duration, Instant};
@@ -37,10 +36,7 @@ impl Supervisor<'_> {
         let pid_file = &self.seats[0].pid_path;
         let removed = match between {
             None => self.leftovers.remove_everything(pid_file),
-            Some(_) => {
-                let (ownership, record) = record::ownership(pid_file);
-                self.leftovers.remove(between, &ownership, record)
-            }
+            Some((passed, pause)) => self.leftovers.remove_due(pid_file, passed, pause),
         };
         match removed {
             Ok(0) => {}

@@ -111,8 +111,7 @@ impl Supervisor<'_> {
         tracing::info!("restarting: alived v{version} goes on for v{}", env!("CARGO_PKG_VERSION"));
         self.manager.restarting(clock::now().instant);
         self.leader().handover.answer_restart(&Verdict::Follows(version.clone()));
-        let core_pattern = self.core_pattern.take();
-        drop(core_pattern);
+        drop(self.core_pattern.take());
         let error = self.leave(&guardian).map_or_else(|error| error, |never| match never {});
         // All as it was.
         let _ = (&guardian).write_all(&[guardian::OVER]);
