@@ -1,5 +1,5 @@
 //! The far end of a host's cable, for tests that look at frames or send their own. Beside `host`:
-//! `#[path = "support/cable.rs"] mod cable;`.
+//! `#[path = "../support/cable.rs"] mod cable;`.
 
 #![allow(clippy::panic, unreachable_pub)]
 

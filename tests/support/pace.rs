@@ -1,5 +1,5 @@
 //! Whether a master keeps its pace: the longest time between two of its advertisements, beside the longest time that
-//! this machine kept anybody waiting meanwhile. Beside `host`: `#[path = "support/pace.rs"] mod pace;`.
+//! this machine kept anybody waiting meanwhile. Beside `host`: `#[path = "../support/pace.rs"] mod pace;`.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, unreachable_pub)]
 
