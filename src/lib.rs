@@ -19,24 +19,35 @@
 //! | 5 | [`daemon`] | processes, threads, loops |
 //! | 6 | [`cli`] | the command line |
 //!
-//! Fuzz targets are built without what drives the rest: [`sim`], [`drill`], [`daemon`], [`cli`].
+//! Two builds leave out what takes long to compile and what they do not use: that of the fuzz targets (`cfg(fuzzing)`)
+//! what drives the rest ([`sim`], [`drill`], [`daemon`], [`cli`]), that of many seeds (feature `simulating`) all but
+//! [`sim`] and what it rests on.
+
+#![cfg_attr(any(fuzzing, feature = "simulating"), allow(unused, reason = "what only the left out parts use"))]
 
 pub mod bfd;
 pub mod check;
-#[cfg(not(fuzzing))]
+#[cfg(not(any(fuzzing, feature = "simulating")))]
 pub mod cli;
+#[cfg(feature = "simulating")]
+#[path = "cli/simulating.rs"]
+pub mod cli;
+#[cfg(not(feature = "simulating"))]
 pub mod config;
+#[cfg(not(feature = "simulating"))]
 pub mod control;
-#[cfg(not(fuzzing))]
+#[cfg(not(any(fuzzing, feature = "simulating")))]
 pub mod daemon;
-#[cfg(not(fuzzing))]
+#[cfg(not(any(fuzzing, feature = "simulating")))]
 pub mod drill;
 pub mod kernel;
 mod lvs;
 pub mod net;
 pub mod node;
+#[cfg(not(feature = "simulating"))]
 mod notify;
 pub mod prng;
+#[cfg(not(feature = "simulating"))]
 pub mod recording;
 pub mod secret;
 #[cfg(not(fuzzing))]
@@ -44,7 +55,9 @@ pub mod sim;
 #[cfg(test)]
 #[path = "../tests/support/skip.rs"]
 mod skip;
+#[cfg(not(feature = "simulating"))]
 mod status;
+#[cfg(not(feature = "simulating"))]
 pub mod sys;
 pub mod time;
 pub mod timer;

@@ -43,6 +43,9 @@ const BELOW_ENGINES: &str = "wanted";
 /// Modules that may touch the world outside the process.
 const EFFECTS: &[&str] = &["sys", "daemon", "cli", "drill"];
 
+/// The roots of programs, which call `cli`.
+const PROGRAMS: &[&str] = &["main", "simulate"];
+
 /// What only [`EFFECTS`] may name.
 const EFFECTFUL_PATHS: &[&str] = &[
     "std::env::",
@@ -102,8 +105,8 @@ fn check(name: &str, text: &str) -> Vec<String> {
     let layers: BTreeMap<&str, u8> = LAYERS.iter().copied().collect();
     let segments: Vec<&str> = name.trim_end_matches(".rs").split('/').filter(|s| *s != "mod").collect();
     let own = segments[0];
-    if matches!(own, "lib" | "main") {
-        // The root names all modules; `main` calls `cli`.
+    if own == "lib" || PROGRAMS.contains(&own) {
+        // The root names all modules; programs call `cli`.
         return lifted_bans(name, own, &code(text));
     }
     let Some(&own_layer) = layers.get(own) else {
@@ -131,7 +134,7 @@ fn sees_no_engine(module: &str) -> bool {
 }
 
 fn has_effects(module: &str) -> bool {
-    EFFECTS.contains(&module) || module == "main"
+    EFFECTS.contains(&module) || PROGRAMS.contains(&module)
 }
 
 /// `unsafe` outside `sys`, and effects or lifted bans outside [`EFFECTS`].

@@ -205,7 +205,9 @@ impl Host {
     /// Runs a copy in the folder, where every user may read it.
     pub fn copy_program(&mut self) {
         let copy = self.path("alived");
-        fs::copy(&self.program, &copy).unwrap();
+        // By another process: as long as one is open for writing nobody can run it, and what other tests start has for a
+        // moment all that this process has open.
+        assert!(Command::new("cp").arg(&self.program).arg(&copy).status().unwrap().success());
         fs::set_permissions(self.path(""), fs::Permissions::from_mode(0o777)).unwrap();
         self.program = copy;
     }
