@@ -45,7 +45,7 @@ pub use own_settings::{
     Scripts, SettingsFault, load_settings, settings_file_beside,
 };
 pub use print::PrintOptions;
-pub(crate) use print::{print, spell_out_keys};
+pub(crate) use print::{print, print_without_secrets, spell_out_keys};
 pub(crate) use values::parse::decimal;
 
 use core::cell::{Cell, OnceCell, RefCell};

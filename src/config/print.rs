@@ -22,6 +22,14 @@ pub(crate) fn print(config: &Config, options: PrintOptions) -> String {
     long_line::shorten(out.into_text())
 }
 
+/// Prints a configuration without its secrets, and whether there are any: else this is all of it.
+pub(crate) fn print_without_secrets(config: &Config) -> (String, bool) {
+    let mut out = Canonical::default();
+    config.print_body(&mut out);
+    let hides = out.hides;
+    (long_line::shorten(out.into_text()), hides)
+}
+
 /// Writes keys that are in files as what these hold.
 pub(crate) fn spell_out_keys(config: &mut Config) {
     let blocks = config.instances.iter_mut().filter_map(|instance| instance.auth_hmac.as_mut());
@@ -54,6 +62,19 @@ mod tests {
             );
             assert_eq!(loaded.config, config, "seed {seed} with defaults:\n{with_defaults}");
         }
+    }
+
+    #[test]
+    fn what_has_no_secrets_is_printed_alike_with_and_without_them() {
+        let mut hiding = 0;
+        for seed in 0..300 {
+            let config = Config::sample(&mut Prng::new(seed));
+            let (text, hides) = print_without_secrets(&config);
+            assert_eq!(text, print(&config, PrintOptions::default()), "seed {seed}");
+            assert_eq!(hides, text != print(&config, ALL), "seed {seed}");
+            hiding += usize::from(hides);
+        }
+        assert!((1..300).contains(&hiding), "{hiding}");
     }
 
     #[test]

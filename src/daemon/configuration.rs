@@ -10,7 +10,6 @@ use super::host::RealHost;
 use super::host_with_text::HostWithText;
 use super::options::Options;
 use crate::config::diagnostics::Style;
-use crate::config::model::Config;
 use crate::config::{self, Limits, LoadOptions, Loaded, OwnSettings, PrintOptions, SettingsFault};
 use crate::node::{BalancerConfig, NodeConfig};
 use crate::notify::Notifications;
@@ -126,21 +125,22 @@ fn take(
     let dump = options.dump_configuration.then(|| config::print(&config, PrintOptions::default()));
     // A later worker runs with the keys that are in force, whatever is in their files then.
     config::spell_out_keys(&mut config);
-    let hash = hash(&own, &config);
-    let everything = PrintOptions { show_secrets: true, defaults: false };
-    let kept = format!(
-        "{}\n{}",
-        serde_json::to_string(&Kept { own, faults: faults.clone() }).unwrap_or_default(),
-        config::print(&config, everything)
-    );
+    let (mut text, hides) = config::print_without_secrets(&config);
+    let hash = hash(&own, &text);
+    if hides {
+        text = config::print(&config, PrintOptions { show_secrets: true, defaults: false });
+    }
+    let beside = serde_json::to_string(&Kept { own, faults: faults.clone() }).unwrap_or_default();
+    text.insert_str(0, &(beside + "\n"));
+    let kept = text;
     Ok(Configuration { node, balancer, notifications, settings, warnings: lines, dump, faults, hash, kept })
 }
 
 /// What others may see of a configuration: whether it is another one. A hash of its secrets would let them be guessed.
-fn hash(own: &OwnSettings, config: &Config) -> String {
+fn hash(own: &OwnSettings, text: &str) -> String {
     let digest = Sha256::new()
         .chain_update(serde_json::to_string(&own.without_secrets()).unwrap_or_default())
-        .chain_update(config::print(config, PrintOptions::default()))
+        .chain_update(text)
         .finalize();
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }

@@ -100,8 +100,14 @@ impl Director {
     }
 
     /// Takes up another configuration. What is the same by its identity keeps its state: a virtual server by its
-    /// service, a real server by its address and port, a check by its number.
-    pub(crate) fn apply(&mut self, now: Instant, config: DirectorConfig, actions: &mut Actions) {
+    /// service, a real server by its address and port, a check by its number. Gives what [`Director::plan`] had given.
+    pub(crate) fn apply(
+        &mut self,
+        now: Instant,
+        config: DirectorConfig,
+        actions: &mut Actions,
+    ) -> Vec<(Service, Planned)> {
+        let planned = self.plan(&config);
         let before = self.orders();
         self.install(now, config, "configuration", None, actions);
         self.note_busy();
@@ -110,6 +116,7 @@ impl Director {
             actions.orders = Some(after);
         }
         self.update_record(actions);
+        planned
     }
 
     /// `beginning`: what a predecessor has left, and whether it had this configuration, so that the table tells what it
@@ -126,7 +133,7 @@ impl Director {
         let old_ids = core::mem::take(&mut self.by_service);
         self.owners.clear();
         self.checked.clear();
-        let mut new = BTreeSet::new();
+        let (mut new, mut changed) = (BTreeSet::new(), BTreeSet::new());
         for (server, checks) in config.virtual_servers.iter().zip(config.checks_by_server()) {
             let previous = old_ids.get(&server.service).and_then(|id| Some((*id, old.remove(id)?)));
             let (id, previous) = match previous {
@@ -141,6 +148,15 @@ impl Director {
             for (real, check, _) in &checks {
                 self.checked.entry(*check).or_default().push((id, *real as usize));
             }
+            let previous = match previous {
+                Some(previous) if previous.state.is_made_of(server, &members, &checks) => {
+                    self.by_service.insert(server.service.clone(), id);
+                    self.servers.insert(id, previous);
+                    continue;
+                }
+                previous => previous,
+            };
+            changed.insert(id);
             let before = previous.as_ref().map(|previous| &previous.state);
             let leavers = before.map(|before| before.leavers(server)).unwrap_or_default();
             let Conduct { rs_init_notifies, leaving_limit } = config.conduct;
@@ -162,6 +178,9 @@ impl Director {
         let reason: Arc<str> = reason.into();
         let mut all_changes = Vec::new();
         for (id, server) in &mut self.servers {
+            if !changed.contains(id) {
+                continue;
+            }
             let is_new = new.contains(id);
             if let Some((beginning, true)) = beginning {
                 server.state.adopt(&self.table, &beginning.recorded);
@@ -262,6 +281,22 @@ impl ServerState {
         let (quorum_up, suspended) = old.map_or((false, false), |old| (old.quorum_up, old.suspended));
         let leaving = old.map(|old| old.leaving.clone()).unwrap_or_default();
         Self { config, members, real_servers, quorum_up, suspended, leaving }
+    }
+
+    /// Whether it would be the same with this configuration.
+    fn is_made_of(&self, config: &VirtualServer, members: &[ServiceKey], checks: &Checks) -> bool {
+        let mut own = vec![Vec::new(); self.real_servers.len()];
+        for (at, id, _) in checks {
+            if let Some(own) = own.get_mut(*at as usize) {
+                own.push(*id);
+            }
+        }
+        let is_checked = |(state, own): (&RealServerState, &Vec<CheckId>)| {
+            state.checks.iter().map(|check| check.id).eq(own.iter().copied())
+        };
+        self.config == *config
+            && self.members == members
+            && self.real_servers.iter().zip(&own).all(is_checked)
     }
 
     /// After a new configuration: what it changes in what was told.

@@ -104,18 +104,20 @@ impl LbNode {
         self.director.plan(&config)
     }
 
-    /// Takes up another configuration. What stays the same keeps its state, and a failed check stays failed.
+    /// Takes up another configuration, and gives what that changes. What stays the same keeps its state, and a failed check
+    /// stays failed.
     pub(crate) fn apply(
         &mut self,
         now: Instant,
         config: &BalancerConfig,
         conduct: Conduct,
         actions: &mut LbActions,
-    ) {
+    ) -> Vec<(Service, Planned)> {
         let (config, checks) = self.parts(config, conduct);
         self.owners = owners(&config);
-        self.director.apply(now, config, &mut actions.director);
+        let planned = self.director.apply(now, config, &mut actions.director);
         self.configure(now, checks, actions);
+        planned
     }
 
     /// An operator gives an order for real servers, which may be for a time, or ends (`None`) those in force.

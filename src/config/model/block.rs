@@ -311,6 +311,8 @@ pub(crate) struct Canonical {
     pub defaults: bool,
     /// Show secrets.
     pub secrets: bool,
+    /// Some were not shown.
+    pub hides: bool,
 }
 
 impl Canonical {
@@ -343,6 +345,7 @@ impl Canonical {
             self.text.push(' ');
             let secret = !self.secrets && crate::config::schema::is_secret_keyword(keyword);
             self.text.push_str(if secret { "********" } else { &words });
+            self.hides |= secret;
         }
         self.text.push('\n');
     }

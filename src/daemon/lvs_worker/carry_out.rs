@@ -10,27 +10,10 @@ use crate::sys::clock;
 impl LvsWorker<'_> {
     /// Carries out all that was asked for.
     pub(super) fn carry_out(&mut self) {
+        self.change_table();
         let LbActions { director, io, outcomes, tries } = core::mem::take(&mut self.actions);
-        let lvs::Actions { record, flush, kernel, read_table, checks: _, orders, news, stopped } = director;
-        if let Some(services) = record {
-            let written = self.record.set_services(services);
-            let told = core::mem::replace(&mut self.record_failed, written.is_err());
-            if let (Err(error), false) = (written, told) {
-                tracing::error!(
-                    "cannot write the record of our virtual servers: {error}; should this worker be killed, its \
-                     successor leaves those that it does not know"
-                );
-            }
-        }
-        if let (true, Some(table)) = (flush, &self.table) {
-            table.ask(Request::Flush);
-        }
-        if !kernel.is_empty()
-            && let Some(table) = &self.table
-        {
-            self.unanswered += kernel.len();
-            table.ask(Request::Change(kernel));
-        }
+        let lvs::Actions { record: _, flush: _, kernel: _, read_table, checks: _, orders, news, stopped } =
+            director;
         if read_table {
             self.read_table();
         }
@@ -63,6 +46,30 @@ impl LvsWorker<'_> {
             self.left = true;
             self.orders.forget();
             self.handover.note_left(self.delivery.leave());
+        }
+    }
+
+    /// Carries out what concerns the kernel's table, once it is written down whose that is.
+    pub(super) fn change_table(&mut self) {
+        if let Some(services) = self.actions.director.record.take() {
+            let written = self.record.set_services(services);
+            let told = core::mem::replace(&mut self.record_failed, written.is_err());
+            if let (Err(error), false) = (written, told) {
+                tracing::error!(
+                    "cannot write the record of our virtual servers: {error}; should this worker be killed, its \
+                     successor leaves those that it does not know"
+                );
+            }
+        }
+        let flush = core::mem::take(&mut self.actions.director.flush);
+        let changes = core::mem::take(&mut self.actions.director.kernel);
+        let Some(table) = &self.table else { return };
+        if flush {
+            table.ask(Request::Flush);
+        }
+        if !changes.is_empty() {
+            self.unanswered += changes.len();
+            table.ask(Request::Change(changes));
         }
     }
 

@@ -56,6 +56,7 @@ use crate::node::{BalancerConfig, LbActions, LbNode};
 use crate::notify::{BalancerAccount, FifoConfig, MailConfig};
 use crate::status::{Latencies, ReloadStatus};
 use crate::sys::clock;
+use crate::sys::heap;
 use crate::sys::process;
 use crate::sys::readiness::Readiness;
 use crate::sys::signals::{Signal, SignalQueue};
@@ -85,6 +86,8 @@ const READ_AGAIN: Duration = Duration::from_secs(1);
 
 /// Runs the worker in the calling process and gives its exit status.
 pub(super) fn run(options: &Options, inheritance: Inheritance) -> u8 {
+    // A configuration of many real servers takes megabytes, and each page that was given back costs a reload.
+    heap::keep();
     let identity = Identity { log: IDENTITY, suffix: "_healthcheckers", kept: &KEPT };
     worker_start::run(
         options,

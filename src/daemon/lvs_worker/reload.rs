@@ -11,7 +11,7 @@ use super::super::worker_start::{self, apply_to_runner};
 use super::LvsWorker;
 use super::start::{conduct, of_checks};
 use crate::control::Code;
-use crate::lvs::{Conduct, Event, Planned};
+use crate::lvs::{Conduct, Event, Planned, Service};
 use crate::node::BalancerConfig;
 use crate::notify::service_name;
 use crate::status::{Happening, ReloadStatus};
@@ -121,27 +121,29 @@ impl LvsWorker<'_> {
         self.faults = faults;
         self.configuration_hash = hash;
         let conduct = conduct(&settings);
-        let lines = self.plan(&balancer, conduct);
         self.take_settings(settings);
         self.mail = notifications.mail;
         self.fifos = notifications.balancer_fifos;
         self.progress.set_servers(balancer.virtual_servers.len());
-        if begins {
+        let planned = if begins {
+            let planned = self.node.plan(&balancer, conduct);
             self.take_up(balancer, &node.tracking, Recorded::default(), false)
                 .map_err(|(_, text)| vec![text])?;
+            planned
         } else {
-            self.apply(balancer, conduct);
+            let planned = self.apply(balancer, conduct);
             self.expire_dead();
             self.files.configure(of_checks(&node.tracking, &self.config));
-        }
+            planned
+        };
         self.carry_out();
         let known = self.objects();
         self.account.retain(|object| known.contains(object));
         self.delivery.open(&self.fifos, self.account.states(), &mut self.runner);
-        Ok(lines)
+        Ok(planned.iter().map(in_words).collect())
     }
 
-    fn apply(&mut self, balancer: BalancerConfig, conduct: Conduct) {
+    fn apply(&mut self, balancer: BalancerConfig, conduct: Conduct) -> Vec<(Service, Planned)> {
         let now = clock::now().instant;
         let before = self.addresses.is_some();
         self.follow_addresses(&balancer);
@@ -151,25 +153,14 @@ impl LvsWorker<'_> {
                 self.node.handle(now, event, &mut self.actions);
             }
         }
-        self.node.apply(now, &balancer, conduct, &mut self.actions);
+        let planned = self.node.apply(now, &balancer, conduct, &mut self.actions);
+        // Before anything that takes its time.
+        self.change_table();
         if let Err(error) = self.record.set_configuration(service_record::fingerprint(&balancer)) {
             tracing::warn!("cannot write the record of our virtual servers: {error}");
         }
         self.set_config(balancer);
-    }
-
-    /// What a configuration would change, in words.
-    fn plan(&mut self, balancer: &BalancerConfig, conduct: Conduct) -> Vec<String> {
-        let planned = self.node.plan(balancer, conduct);
-        let line = |(service, planned): (crate::lvs::Service, Planned)| {
-            let name = service_name(&service);
-            match planned {
-                Planned::Added => format!("virtual_server {name} is new"),
-                Planned::Removed => format!("virtual_server {name} is removed"),
-                Planned::Changed => format!("virtual_server {name} is changed"),
-            }
-        };
-        planned.into_iter().map(line).collect()
+        planned
     }
 
     fn take_settings(&mut self, new: Settings) {
@@ -196,6 +187,16 @@ impl LvsWorker<'_> {
         self.settings.scripts = new.scripts;
         apply_to_runner(new.scripts, &mut self.runner);
         self.settings.lvs = new.lvs;
+    }
+}
+
+/// What a reload changes.
+fn in_words((service, planned): &(Service, Planned)) -> String {
+    let name = service_name(service);
+    match planned {
+        Planned::Added => format!("virtual_server {name} is new"),
+        Planned::Removed => format!("virtual_server {name} is removed"),
+        Planned::Changed => format!("virtual_server {name} is changed"),
     }
 }
 
