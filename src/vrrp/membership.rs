@@ -90,7 +90,8 @@ impl VirtualRouter {
         }
     }
 
-    const fn wanted(&self) -> Option<&Cause> {
+    /// Why it wants to become master, if it does.
+    pub(crate) const fn wanted(&self) -> Option<&Cause> {
         match &self.phase {
             Phase::Backup(backup) => backup.wanted(),
             Phase::Initialize | Phase::Master(_) | Phase::Fault => None,

@@ -714,6 +714,11 @@ impl HaNode {
         let mut out = Output { actions, announcements: &mut self.announcements };
         let (before, mark) = (out.actions.news.len(), groups::before(router));
         tell(router, &self.kernel, &mut out);
+        // As most advertisements do: its deadline moves on, and nobody else has to know.
+        let asks = mark.is_none() && router.wanted().is_some();
+        if out.actions.news.len() == before && groups::before(router) == mark && !asks {
+            return self.timers.set(id, router.poll_timeout());
+        }
         self.note_transitions(now, before, actions);
         self.settle(now, id, actions);
         self.note_change(id, mark);
