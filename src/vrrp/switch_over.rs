@@ -80,9 +80,15 @@ pub(super) enum Maintenance {
 
 impl VirtualRouter {
     /// The operator's switch-over: priority 0, no more advertisements, but the addresses stay until the
-    /// successor is heard, at most one interval and the longest skew time. Does nothing unless master. `hold`: see
-    /// [`SwitchOver::hold`].
-    pub fn switch_over(&mut self, now: Now, hold: Option<Duration>, out: &mut Output<'_>) -> HandsOver {
+    /// successor is heard, at most for `patience` ([`VirtualRouter::patience`], the longest in a sync group: its
+    /// successor waits for all of its own members). Does nothing unless master. `hold`: see [`SwitchOver::hold`].
+    pub fn switch_over(
+        &mut self,
+        now: Now,
+        hold: Option<Duration>,
+        patience: Duration,
+        out: &mut Output<'_>,
+    ) -> HandsOver {
         let Self { core, phase } = self;
         let then = Hold { until: hold.map(|hold| now.instant + hold) };
         match phase {
@@ -90,9 +96,15 @@ impl VirtualRouter {
                 core.report(ReportKind::SwitchOverRefused, out);
                 HandsOver::Owner
             }
-            Phase::Master(mastership) => mastership.hand_over(core, now, then, out),
+            Phase::Master(mastership) => mastership.hand_over(core, now, then, patience, out),
             Phase::Initialize | Phase::Backup(_) | Phase::Fault => HandsOver::NotMaster,
         }
+    }
+
+    /// How long a successor may need until it is heard: one interval and the longest skew time.
+    pub(crate) fn patience(&self) -> Duration {
+        let interval = self.core.config.interval;
+        interval.duration() + skew_time(self.core.config.version, Priority(1), interval)
     }
 
     /// The others of its sync group switch over, and it is no master: it shall not make them come back before time.
@@ -137,12 +149,12 @@ impl VirtualRouter {
     }
 
     /// The operator takes it out of the election: a master hands over first, and leaves whether anybody takes over or
-    /// not.
-    pub fn begin_maintenance(&mut self, now: Now, out: &mut Output<'_>) {
+    /// not. `patience`: as for [`VirtualRouter::switch_over`].
+    pub fn begin_maintenance(&mut self, now: Now, patience: Duration, out: &mut Output<'_>) {
         let Self { core, phase } = self;
         if let Phase::Master(mastership) = phase {
             core.maintenance = Maintenance::Ordered;
-            mastership.hand_over(core, now, Hold { until: None }, out);
+            mastership.hand_over(core, now, Hold { until: None }, patience, out);
             return;
         }
         core.maintenance = Maintenance::InForce;
@@ -222,14 +234,19 @@ impl Mastership {
         self.handover.is_some()
     }
 
-    fn hand_over(&mut self, core: &mut Core, now: Now, then: Hold, out: &mut Output<'_>) -> HandsOver {
+    fn hand_over(
+        &mut self,
+        core: &mut Core,
+        now: Now,
+        then: Hold,
+        patience: Duration,
+        out: &mut Output<'_>,
+    ) -> HandsOver {
         if let Some(handover) = &mut self.handover {
             handover.then = then;
             return HandsOver::Already;
         }
-        let interval = core.config.interval;
-        let longest_skew = skew_time(core.config.version, Priority(1), interval);
-        let give_up = now.instant + interval.duration() + longest_skew;
+        let give_up = now.instant + patience;
         self.handover = Some(Handover { begun: now.instant, give_up, then });
         core.send_leaving(now, out);
         core.report(ReportKind::SwitchOverBegun, out);

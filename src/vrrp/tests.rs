@@ -120,7 +120,7 @@ fn a_master_that_hands_over_has_said_priority_0_before_it_steps_down() {
     let mut bench = Bench::backup(|_| {});
     bench.tell(|router, now, out| router.become_master(now, TOLD, out));
     bench.tell(|router, now, out| {
-        router.switch_over(now, None, out);
+        router.switch_over(now, None, router.patience(), out);
     });
     assert_eq!(bench.take().sent, [100, 0]);
     bench.tell(|router, now, out| router.step_down(now, Cause::Reload, out));

@@ -7,7 +7,7 @@ use alived::sim::invariants::{Pace, Rule};
 use alived::sim::machine::interface_name;
 use alived::sim::network::SegmentId;
 use alived::sim::timeline::EntryKind;
-use alived::sim::{Cluster, ClusterSpec, Fault, MachineId, MachineSpec};
+use alived::sim::{Cluster, ClusterSpec, Fault, MachineId, MachineSpec, Order};
 use alived::time::{Duration, Instant};
 use alived::track::{Owner, TrackReference, Tracker, Weight};
 use alived::vrrp::{RouterConfig, State, SyncGroupConfig, VirtualAddress};
@@ -375,4 +375,27 @@ fn what_is_left_of_a_member_whose_group_has_to_wait_is_removed() {
     lan.settle();
     assert_states(&lan, R2, State::Backup);
     assert!(!lan.cluster.holds(R2, &other), "{}", lan.cluster.timeline());
+}
+
+#[test]
+fn a_group_of_different_intervals_switches_over_in_the_time_of_the_longest() {
+    let slow = |mut config: NodeConfig| {
+        config.routers[0].interval = AdvertisementInterval::ONE_SECOND;
+        config
+    };
+    let mut lan = started([slow(pair(150, 150)), slow(pair(100, 100))]);
+    lan.run(5_000);
+    lan.apply(Fault::SwitchOver(R1));
+    lan.run(5_000);
+    for member in [NAME, OTHER] {
+        assert_eq!(lan.cluster.state(R2, member), Some(State::Master), "{}", lan.cluster.timeline());
+    }
+    lan.apply(Fault::SwitchBack(R1));
+    lan.run(5_000);
+    lan.apply(Fault::Ordered(R1, Order::Maintain(None)));
+    lan.run(5_000);
+    assert_eq!(lan.since(Instant::ZERO, "nobody took over").len(), 0, "{}", lan.cluster.timeline());
+    for member in [NAME, OTHER] {
+        assert_eq!(lan.cluster.state(R2, member), Some(State::Master), "{}", lan.cluster.timeline());
+    }
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::{HaNode, Phase};
 use crate::kernel::RouterId;
 use crate::time::{Duration, Instant, Now};
-use crate::vrrp::{Actions, HandsOver, Report, ReportKind, State, SwitchOver, SyncGroupId, Whom};
+use crate::vrrp::{
+    Actions, HandsOver, Report, ReportKind, State, SwitchOver, SyncGroup, SyncGroupId, VirtualRouter, Whom,
+};
 
 impl HaNode {
     /// [`Event::SwitchOver`](crate::node::Event::SwitchOver), and what each router concerned makes of it; empty where
@@ -56,11 +58,12 @@ impl HaNode {
             .collect();
         let mut answers = Vec::new();
         for id in self.concerned(&order.whom) {
+            let patience = self.patience(id);
             self.with_router(now, id, actions, |router, out| {
                 let refused = router.sync_group().is_some_and(|group| refusing.contains(&group));
                 let answer = match refused && !router.priority().get().is_owner() {
                     true => HandsOver::Owner,
-                    false => router.switch_over(now, order.hold, out),
+                    false => router.switch_over(now, order.hold, patience, out),
                 };
                 if answer == HandsOver::NotMaster && router.sync_group().is_some() {
                     router.hold_back(now, order.hold);
@@ -69,6 +72,15 @@ impl HaNode {
             });
         }
         answers
+    }
+
+    /// How long a router that hands over waits for its successor: as long as any of its sync group.
+    fn patience(&self, id: RouterId) -> Duration {
+        let group = self.router(id).and_then(VirtualRouter::sync_group);
+        let members = group.and_then(|group| self.sync_group(group)).map(SyncGroup::members);
+        let members = members.unwrap_or_else(|| core::slice::from_ref(&id));
+        let patience = |member: &RouterId| self.router(*member).map(VirtualRouter::patience);
+        members.iter().filter_map(patience).max().unwrap_or(Duration::ZERO)
     }
 
     /// [`Event::SwitchBack`](crate::node::Event::SwitchBack), and whether each router concerned had switched over;
@@ -125,14 +137,17 @@ impl HaNode {
         }
         self.maintenance = Some(span.map(|span| now.instant + span));
         actions.report(Report { router: "".into(), kind: ReportKind::MaintenanceBegun { span } });
-        self.for_each(now, actions, |router, out| {
-            let answer = match router.state() {
-                State::Master => HandsOver::Begun,
-                _ => HandsOver::NotMaster,
-            };
-            answers.push((Arc::clone(&router.config().name), answer));
-            router.begin_maintenance(now, out);
-        });
+        for id in self.routers.keys().copied().collect::<Vec<_>>() {
+            let patience = self.patience(id);
+            self.with_router(now, id, actions, |router, out| {
+                let answer = match router.state() {
+                    State::Master => HandsOver::Begun,
+                    _ => HandsOver::NotMaster,
+                };
+                answers.push((Arc::clone(&router.config().name), answer));
+                router.begin_maintenance(now, patience, out);
+            });
+        }
         // Who waited for its socket or a tracker has nothing to wait for.
         self.start_waiting(now, actions);
         answers
