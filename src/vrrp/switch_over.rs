@@ -80,8 +80,8 @@ pub(super) enum Maintenance {
 
 impl VirtualRouter {
     /// The operator's switch-over: priority 0, no more advertisements, but the addresses stay until the
-    /// successor is heard, at most for `patience` ([`VirtualRouter::patience`], the longest in a sync group: its
-    /// successor waits for all of its own members). Does nothing unless master. `hold`: see [`SwitchOver::hold`].
+    /// successor is heard, at most for `patience`: its own, or the longest in its sync group, since the successor
+    /// waits for all of its members. Does nothing unless master. `hold`: see [`SwitchOver::hold`].
     pub fn switch_over(
         &mut self,
         now: Now,
