@@ -1,9 +1,10 @@
 //! A whole run from a seed: phases of random faults, each followed by quiet in which everything must settle.
 
 use core::fmt;
+use std::sync::Arc;
 
 use super::cluster::Cluster;
-use super::fault::Fault;
+use super::fault::{Fault, Order};
 use super::flood::{Flood, Forgery};
 use super::host::HostId;
 use super::invariants::Violation;
@@ -15,9 +16,10 @@ use super::reel::Reel;
 use super::scenario::{Scenario, pick};
 use super::timeline::Timeline;
 use super::trackers;
+use crate::node::NodeConfig;
 use crate::prng::Prng;
 use crate::time::{Duration, Instant, micros};
-use crate::vrrp::{RouterConfig, State};
+use crate::vrrp::{RouterConfig, State, SwitchOver, Whom};
 
 /// What to run.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -87,6 +89,8 @@ enum Kind {
     Script,
     File,
     Processes,
+    /// The operator's orders through the control socket.
+    Order,
     /// Somebody sends again what was recorded.
     Replay,
     /// Somebody wants to be master and does not know the secret.
@@ -156,6 +160,9 @@ fn run_on(options: Options, scenario: &Scenario, mut cluster: Cluster) -> (Outco
         let either = if secret.chance(1, 2) { Kind::Power } else { Kind::WallClock };
         kinds.retain(|kind| *kind != either);
     }
+    if Prng::new(options.seed ^ 0x0bde_4ed5).chance(1, 3) {
+        kinds.push(Kind::Order);
+    }
     for machine in cluster.machine_ids() {
         let at = Instant::from_micros(prng.below(3_000_000));
         cluster.schedule_fault(at, Fault::Started(machine));
@@ -174,7 +181,7 @@ fn run_on(options: Options, scenario: &Scenario, mut cluster: Cluster) -> (Outco
             let pause = gap(&mut prng, &cluster);
             cluster.run_for(pause);
         }
-        mend(&mut prng, &mut cluster, scenario);
+        mend(&mut prng, &mut cluster, scenario, kinds.contains(&Kind::Order));
         unite(&mut prng, &mut cluster, scenario);
     }
     if cluster.violations().is_empty() {
@@ -296,6 +303,7 @@ fn draw(kind: Kind, prng: &mut Prng, cluster: &Cluster, scenario: &Scenario) -> 
             Fault::SwitchOver(pick(prng, &masters).copied().filter(|_| prng.chance(3, 4)).unwrap_or(id))
         }
         Kind::SwitchBack => Fault::SwitchBack(id),
+        Kind::Order => Fault::Ordered(id, order(prng, cluster, &machine.spec.config)),
         Kind::Reload => Fault::Reloaded(id, scenario.mutate(prng, id, &machine.spec.config)),
         Kind::Script => {
             let fails = machine.failing_scripts.contains(trackers::SCRIPT);
@@ -329,6 +337,29 @@ fn draw(kind: Kind, prng: &mut Prng, cluster: &Cluster, scenario: &Scenario) -> 
         }
     };
     Some(fault)
+}
+
+/// What an operator may say at any time: to all, to a router by its name or that of its group, or to nobody.
+fn order(prng: &mut Prng, cluster: &Cluster, config: &NodeConfig) -> Order {
+    let routers = config.routers.iter().map(|router| &router.name);
+    let names: Vec<&Arc<str>> = routers.chain(config.sync_groups.iter().map(|group| &group.name)).collect();
+    let whom = match prng.below(8) {
+        0..4 => Whom::All,
+        4 => Whom::Named("nobody".into()),
+        _ => pick(prng, &names).map_or(Whom::All, |name| Whom::Named(Arc::clone(name))),
+    };
+    // Over before anybody takes over, within an election, or long after it.
+    let bound = micros(cluster.election_bound());
+    let span = |prng: &mut Prng| {
+        let longest = pick(prng, &[20_000, bound, bound * 3]).copied().unwrap_or(bound);
+        prng.chance(2, 3).then(|| Duration::from_micros(prng.below(longest)))
+    };
+    match prng.below(5) {
+        0 | 1 => Order::SwitchOver(SwitchOver { whom, hold: span(prng) }),
+        2 => Order::SwitchBack(whom),
+        3 => Order::Maintain(span(prng)),
+        _ => Order::EndMaintenance,
+    }
 }
 
 fn ports_on(cluster: &Cluster, segment: SegmentId) -> Vec<PortId> {
@@ -367,7 +398,8 @@ fn unite(prng: &mut Prng, cluster: &mut Cluster, scenario: &Scenario) {
 }
 
 /// Makes everything whole again. Some machines stay off, and some daemons stopped.
-fn mend(prng: &mut Prng, cluster: &mut Cluster, scenario: &Scenario) {
+/// `has_orders`: operators give some.
+fn mend(prng: &mut Prng, cluster: &mut Cluster, scenario: &Scenario, has_orders: bool) {
     let mut faults = vec![Fault::HealNetwork];
     for machine in &cluster.machines {
         let id = machine.id;
@@ -401,6 +433,12 @@ fn mend(prng: &mut Prng, cluster: &mut Cluster, scenario: &Scenario) {
         if machine.paused.is_some() {
             faults.push(Fault::Resumed(id));
         }
+        let operator = &mut prng.clone();
+        if machine.process.as_ref().is_some_and(|process| process.ledger.maintenance == Some(None))
+            && operator.chance(3, 4)
+        {
+            faults.push(Fault::Ordered(id, Order::EndMaintenance));
+        }
         if scenario.cluster.clocks_agree && machine.wall_error_us() != 0 {
             faults.push(Fault::WallClockJumped(id, -machine.wall_error_us()));
         }
@@ -432,5 +470,17 @@ fn mend(prng: &mut Prng, cluster: &mut Cluster, scenario: &Scenario) {
     let starved = cluster.machines.iter().map(|machine| machine.starved_until);
     if let Some(last) = deaf.chain(starved).max().filter(|last| *last > cluster.now()) {
         cluster.run_until(last);
+    }
+    if has_orders {
+        // What was said last is heard, and what was ordered for a time ends by itself: as soon as the daemon has woken up.
+        let late = Duration::from_millis(1) + cluster.pace.wake.saturating_mul(2);
+        cluster.run_for(late);
+        let end = cluster.machines.iter().filter_map(|machine| {
+            let end = machine.process.as_ref()?.ledger.orders_end()?;
+            Some(machine.global(end) + late)
+        });
+        if let Some(last) = end.max().filter(|last| *last > cluster.now()) {
+            cluster.run_until(last);
+        }
     }
 }

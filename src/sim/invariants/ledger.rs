@@ -227,6 +227,12 @@ impl Ledger {
         members.iter().cloned().chain(names().filter(|own| own == name)).collect()
     }
 
+    /// When the last order ends by itself that was given for a time (machine's clock).
+    pub fn orders_end(&self) -> Option<Instant> {
+        let holds = self.routers.values().filter_map(|standing| standing.hold_until);
+        holds.chain(self.maintenance.flatten()).max()
+    }
+
     fn end_maintenance(&mut self) {
         if self.maintenance.take().is_none() {
             return;
