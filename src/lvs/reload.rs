@@ -77,7 +77,7 @@ impl Director {
             actions.flush = true;
         }
         let adopted = beginning.same_configuration && !beginning.flush;
-        director.install(now, config, "start", Some((beginning, adopted)), actions);
+        director.install(now, config, &BTreeSet::new(), "start", Some((beginning, adopted)), actions);
         director.take_over_leaving(now, &beginning.recorded, actions);
         director.note_busy();
         director.remove_leftovers(&beginning.recorded, actions);
@@ -109,7 +109,8 @@ impl Director {
     ) -> Vec<(Service, Planned)> {
         let planned = self.plan(&config);
         let before = self.orders();
-        self.install(now, config, "configuration", None, actions);
+        let changed = planned.iter().map(|(service, _)| service).collect();
+        self.install(now, config, &changed, "configuration", None, actions);
         self.note_busy();
         let after = self.orders();
         if before != after {
@@ -119,12 +120,13 @@ impl Director {
         planned
     }
 
-    /// `beginning`: what a predecessor has left, and whether it had this configuration, so that the table tells what it
-    /// knew.
+    /// `planned`: the virtual servers that are not as they were. `beginning`: what a predecessor has left, and whether it
+    /// had this configuration, so that the table tells what it knew.
     fn install(
         &mut self,
         now: Instant,
         config: DirectorConfig,
+        planned: &BTreeSet<&Service>,
         reason: &str,
         beginning: Option<(&Beginning, bool)>,
         actions: &mut Actions,
@@ -149,7 +151,7 @@ impl Director {
                 self.checked.entry(*check).or_default().push((id, *real as usize));
             }
             let previous = match previous {
-                Some(previous) if previous.state.is_made_of(server, &members, &checks) => {
+                Some(previous) if !planned.contains(&server.service) && previous.state.members == members => {
                     self.by_service.insert(server.service.clone(), id);
                     self.servers.insert(id, previous);
                     continue;
@@ -281,22 +283,6 @@ impl ServerState {
         let (quorum_up, suspended) = old.map_or((false, false), |old| (old.quorum_up, old.suspended));
         let leaving = old.map(|old| old.leaving.clone()).unwrap_or_default();
         Self { config, members, real_servers, quorum_up, suspended, leaving }
-    }
-
-    /// Whether it would be the same with this configuration.
-    fn is_made_of(&self, config: &VirtualServer, members: &[ServiceKey], checks: &Checks) -> bool {
-        let mut own = vec![Vec::new(); self.real_servers.len()];
-        for (at, id, _) in checks {
-            if let Some(own) = own.get_mut(*at as usize) {
-                own.push(*id);
-            }
-        }
-        let is_checked = |(state, own): (&RealServerState, &Vec<CheckId>)| {
-            state.checks.iter().map(|check| check.id).eq(own.iter().copied())
-        };
-        self.config == *config
-            && self.members == members
-            && self.real_servers.iter().zip(&own).all(is_checked)
     }
 
     /// After a new configuration: what it changes in what was told.
