@@ -16,15 +16,18 @@ pub struct PrintOptions {
 /// Prints a configuration: one order of keywords, four blanks for each block, everything expanded. Reading
 /// it gives the same configuration, and printing that the same text.
 pub(crate) fn print(config: &Config, options: PrintOptions) -> String {
-    let mut out = Canonical::default();
-    (out.defaults, out.secrets) = (options.defaults, options.show_secrets);
-    config.print_body(&mut out);
-    long_line::shorten(out.into_text())
+    print_noting_secrets(config, options).0
 }
 
 /// Prints a configuration without its secrets, and whether there are any: else this is all of it.
 pub(crate) fn print_without_secrets(config: &Config) -> (String, bool) {
+    print_noting_secrets(config, PrintOptions::default())
+}
+
+/// The text, and whether secrets are left out of it.
+fn print_noting_secrets(config: &Config, options: PrintOptions) -> (String, bool) {
     let mut out = Canonical::default();
+    (out.defaults, out.secrets) = (options.defaults, options.show_secrets);
     config.print_body(&mut out);
     let hides = out.hides;
     (long_line::shorten(out.into_text()), hides)

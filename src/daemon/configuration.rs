@@ -125,14 +125,13 @@ fn take(
     let dump = options.dump_configuration.then(|| config::print(&config, PrintOptions::default()));
     // A later worker runs with the keys that are in force, whatever is in their files then.
     config::spell_out_keys(&mut config);
-    let (mut text, hides) = config::print_without_secrets(&config);
-    let hash = hash(&own, &text);
+    let (mut kept, hides) = config::print_without_secrets(&config);
+    let hash = hash(&own, &kept);
     if hides {
-        text = config::print(&config, PrintOptions { show_secrets: true, defaults: false });
+        kept = config::print(&config, PrintOptions { show_secrets: true, defaults: false });
     }
     let beside = serde_json::to_string(&Kept { own, faults: faults.clone() }).unwrap_or_default();
-    text.insert_str(0, &(beside + "\n"));
-    let kept = text;
+    kept.insert_str(0, &(beside + "\n"));
     Ok(Configuration { node, balancer, notifications, settings, warnings: lines, dump, faults, hash, kept })
 }
 
