@@ -18,15 +18,17 @@ pub fn trim() {
 
 /// From now on the allocator keeps what is freed: what is as large as a reload finds memory that is there already.
 pub fn keep() {
-    // More than anything here is large.
-    const MOST: libc::c_int = 1 << 30;
-    // The most that the allocator takes.
-    const LARGEST: libc::c_int = 32 << 20;
-    // SAFETY: settings of the allocator; memory in use is not touched.
     #[cfg(target_env = "gnu")]
-    unsafe {
-        libc::mallopt(libc::M_TRIM_THRESHOLD, MOST);
-        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGEST);
+    {
+        // More than anything here is large.
+        const MOST: libc::c_int = 1 << 30;
+        // The most that the allocator takes.
+        const LARGEST: libc::c_int = 32 << 20;
+        // SAFETY: settings of the allocator; memory in use is not touched.
+        unsafe {
+            libc::mallopt(libc::M_TRIM_THRESHOLD, MOST);
+            libc::mallopt(libc::M_MMAP_THRESHOLD, LARGEST);
+        }
     }
 }
 
