@@ -11,15 +11,6 @@ use crate::host::{Host, instance};
 
 const ADDRESS: &str = "192.0.2.50/24";
 
-fn master() -> Option<Host> {
-    let mut host = Host::new()?;
-    host.configure(&instance("VI_1", 51, 100, ADDRESS));
-    host.start(&[]);
-    host.wait_for_lines("Entering MASTER STATE", 1);
-    Some(host)
-}
-
-/// A subcommand that asks this host's daemon.
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -32,7 +23,7 @@ fn status(host: &Host) -> Value {
 
 #[test]
 fn status_tells_what_each_router_does_and_why() {
-    let Some(host) = master() else { return };
+    let Some(host) = Host::with_master(ADDRESS) else { return };
     let status = status(&host);
     let router = &status["routers"][0];
     assert_eq!(router["name"], "VI_1");
@@ -57,7 +48,7 @@ fn status_tells_what_each_router_does_and_why() {
 
 #[test]
 fn a_reload_is_answered_with_what_it_changed_or_why_it_was_refused() {
-    let Some(mut host) = master() else { return };
+    let Some(mut host) = Host::with_master(ADDRESS) else { return };
     host.configure(&instance("VI_1", 51, 120, ADDRESS));
     let output = host.alived(&["reload"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
@@ -94,7 +85,7 @@ fn talk(host: &Host, bytes: &[u8], lines: usize) -> Vec<Value> {
 
 #[test]
 fn strange_requests_get_an_answer_and_cost_nothing() {
-    let Some(host) = master() else { return };
+    let Some(host) = Host::with_master(ADDRESS) else { return };
     let request = br#"{"version":1,"id":7,"command":{"name":"status"}}"#;
     let two = [&request[..], b"\n", &request[..], b"\n"].concat();
     let answers = talk(&host, &two, 2);
@@ -130,7 +121,7 @@ fn strange_requests_get_an_answer_and_cost_nothing() {
 
 #[test]
 fn a_socket_that_a_killed_worker_left_is_replaced() {
-    let Some(host) = master() else { return };
+    let Some(host) = Host::with_master(ADDRESS) else { return };
     let worker = host.worker();
     // The worker is this test's own.
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(worker as i32), nix::sys::signal::Signal::SIGKILL)

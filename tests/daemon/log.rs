@@ -233,7 +233,6 @@ fn json_lines_on_standard_error_and_in_a_file_for_each_process() {
     assert_eq!(supervisor.len() + vrrp.len(), all.len(), "each line once");
 }
 
-/// A subcommand that asks this host's daemon.
 #[test]
 fn levels_change_while_the_daemon_runs() {
     let Some(mut host) = Host::with_router(ADDRESS) else { return };

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -11,14 +11,6 @@ use crate::host::{Host, instance};
 
 const ADDRESS: &str = "192.0.2.50/24";
 
-fn master() -> Option<Host> {
-    let mut host = Host::new()?;
-    host.configure(&instance("VI_1", 51, 100, ADDRESS));
-    host.start(&[]);
-    host.wait_for_lines("Entering MASTER STATE", 1);
-    Some(host)
-}
-
 /// A subcommand that asks this host's daemon.
 fn command(host: &Host, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_alived"));
@@ -26,12 +18,8 @@ fn command(host: &Host, words: &[&str]) -> Command {
     command
 }
 
-fn alived(host: &Host, words: &[&str]) -> Output {
-    command(host, words).output().unwrap()
-}
-
 fn out(host: &Host, words: &[&str]) -> String {
-    let output = alived(host, words);
+    let output = host.alived(words);
     assert_eq!(output.status.code(), Some(0), "{words:?}: {output:?}\n{}", host.log());
     String::from_utf8(output.stdout).unwrap()
 }
@@ -71,7 +59,7 @@ impl Drop for Running {
 
 #[test]
 fn events_are_kept_with_their_causes_and_followed() {
-    let Some(mut host) = master() else { return };
+    let Some(mut host) = Host::with_master(ADDRESS) else { return };
     let text = out(&host, &["events"]);
     for part in ["VI_1: INIT -> BACKUP", "VI_1: BACKUP -> MASTER, priority 100: no master heard", " started"]
     {
@@ -90,7 +78,7 @@ fn events_are_kept_with_their_causes_and_followed() {
     let line = all.wait_for("reloaded: ");
     assert!(line.contains("virtual router VI_1: priority 100 -> 120"), "{line}");
     host.configure("vrrp_instance VI_1 {\n    virtual_router_id 300\n}\n");
-    assert_eq!(alived(&host, &["reload"]).status.code(), Some(1));
+    assert_eq!(host.alived(&["reload"]).status.code(), Some(1));
     all.wait_for("reload refused: ");
     host.signal(libc::SIGRTMIN() + 3);
     all.wait_for("VI_1: switching over");
@@ -107,7 +95,7 @@ fn events_are_kept_with_their_causes_and_followed() {
 
 #[test]
 fn followers_that_do_not_read_cost_nothing() {
-    let Some(mut host) = master() else { return };
+    let Some(mut host) = Host::with_master(ADDRESS) else { return };
     let request = b"{\"version\":1,\"command\":{\"name\":\"events\",\"follow\":true}}\n";
     let connect = || {
         let mut stream = UnixStream::connect(host.path("vrrp.sock")).unwrap();
@@ -143,7 +131,7 @@ fn followers_that_do_not_read_cost_nothing() {
 
 #[test]
 fn a_plan_tells_what_a_reload_would_change_and_changes_nothing() {
-    let Some(host) = master() else { return };
+    let Some(host) = Host::with_master(ADDRESS) else { return };
     host.write(
         "new.conf",
         &(instance("VI_1", 51, 120, ADDRESS) + &instance("VI_2", 52, 90, "192.0.2.52/24")),
@@ -173,7 +161,7 @@ fn a_plan_tells_what_a_reload_would_change_and_changes_nothing() {
         [("bad.conf", "vrrp_instance VI_1 {\n    virtual_router_id 300\n}\n"), ("empty.conf", "")]
     {
         host.write(file, text);
-        let output = alived(&host, &["plan", host.path(file).to_str().unwrap()]);
+        let output = host.alived(&["plan", host.path(file).to_str().unwrap()]);
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         assert!(String::from_utf8_lossy(&output.stderr).contains("would be refused"), "{output:?}");
     }
@@ -186,7 +174,7 @@ fn a_plan_tells_what_a_reload_would_change_and_changes_nothing() {
 
 #[test]
 fn counters_are_shown_and_the_state_is_watched() {
-    let Some(host) = master() else { return };
+    let Some(host) = Host::with_master(ADDRESS) else { return };
     let stats = json(&host, &["stats", "--json"]);
     let counters = &stats["routers"][0]["counters"];
     assert_eq!(counters["became_master"], 1);
@@ -197,7 +185,7 @@ fn counters_are_shown_and_the_state_is_watched() {
     );
     assert!(!text.contains("stalls"), "what is 0 is left out: {text}");
     assert!(out(&host, &["stats", "VI_1"]).contains("  stalls: 0\n"));
-    assert_eq!(alived(&host, &["stats", "VI_9"]).status.code(), Some(1));
+    assert_eq!(host.alived(&["stats", "VI_9"]).status.code(), Some(1));
 
     let mut watch = Running::start(&host, &["status", "VI_1", "--watch"]);
     watch.wait_for("VI_1: MASTER");

@@ -35,12 +35,6 @@ fn run(words: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_alived")).args(words).output().unwrap()
 }
 
-/// A subcommand that asks this host's daemon.
-fn ask(host: &Host, words: &[&str]) -> Output {
-    let pid_file = host.path("vrrp.pid");
-    run(&[words, &["-r", pid_file.to_str().unwrap()]].concat())
-}
-
 fn done(output: &Output) -> String {
     assert!(output.status.success(), "{output:?}");
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -79,26 +73,26 @@ fn a_failover_is_recorded_and_replayed_with_its_causes() {
     let outside = tempfile::tempdir().unwrap();
     let folder = outside.path().join("recordings");
     let place = folder.to_str().unwrap();
-    assert_eq!(done(&ask(&second, &["record"])), "there is no recording\n");
-    let begun = done(&ask(&second, &["record", "start", "--folder", place, "--size", "8"]));
+    assert_eq!(done(&second.alived(&["record"])), "there is no recording\n");
+    let begun = done(&second.alived(&["record", "start", "--folder", place, "--size", "8"]));
     assert!(begun.contains("recording to") && begun.contains("of 8 MiB"), "{begun}");
-    let refused = ask(&second, &["record", "start", "--folder", place]);
+    let refused = second.alived(&["record", "start", "--folder", place]);
     assert!(String::from_utf8_lossy(&refused.stderr).contains("already"), "{refused:?}");
 
-    let before = transitions(&done(&ask(&second, &["events", "--json"]))).len();
+    let before = transitions(&done(&second.alived(&["events", "--json"]))).len();
     // The master stands still, and goes on.
     let pid = first.worker();
     signal(pid, libc::SIGSTOP);
     second.wait_for_lines("Entering MASTER STATE", 1);
     signal(pid, libc::SIGCONT);
     second.wait_for_lines("Entering BACKUP STATE", 2);
-    let happened = transitions(&done(&ask(&second, &["events", "--json"]))).split_off(before);
+    let happened = transitions(&done(&second.alived(&["events", "--json"]))).split_off(before);
     assert!(happened.len() >= 2, "{happened:?}");
     assert!(happened[0].2.contains("heard for a master-down time"), "{happened:?}");
 
-    let ended = done(&ask(&second, &["record", "stop"]));
+    let ended = done(&second.alived(&["record", "stop"]));
     assert!(ended.contains("has ended"), "{ended}");
-    assert_eq!(done(&ask(&second, &["record"])), "there is no recording\n");
+    assert_eq!(done(&second.alived(&["record"])), "there is no recording\n");
     let files = files(&folder);
     assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
     assert_eq!(files.len(), 1);
@@ -157,8 +151,8 @@ fn a_recording_that_is_always_on_survives_a_kill_and_ends_in_time() {
     signal(worker, libc::SIGKILL);
     host.wait("another recording", |_| files(&folder).len() == 2);
     host.wait_for_lines("Entering MASTER STATE", 2);
-    let events = transitions(&done(&ask(&host, &["events", "--json"])));
-    let status = done(&ask(&host, &["record", "--json"]));
+    let events = transitions(&done(&host.alived(&["events", "--json"])));
+    let status = done(&host.alived(&["record", "--json"]));
     let status: Value = serde_json::from_str(&status).unwrap();
     assert_eq!(status["recording"]["files"], 2, "{status}");
     assert_eq!(status["recording"]["lost"], 0, "{status}");

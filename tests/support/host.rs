@@ -125,6 +125,14 @@ impl Host {
         Some(host)
     }
 
+    /// The same, with its daemon as the master.
+    pub fn with_master(address: &str) -> Option<Self> {
+        let mut host = Self::with_router(address)?;
+        host.start(&[]);
+        host.wait_for_lines("Entering MASTER STATE", 1);
+        Some(host)
+    }
+
     /// The next host at the same switch, which does not connect them.
     pub fn new_on(switch: Rc<Namespace>, number: u8) -> Self {
         Self::on(switch, number)
